@@ -1,0 +1,1 @@
+"""Artifact bytes in; a verified model bundle and image layers out."""

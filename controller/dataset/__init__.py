@@ -1,0 +1,1 @@
+"""A CSV in; checked, split, digested training channels and feature ranges out."""

@@ -1,0 +1,227 @@
+"""The one error tree. Each class says what a shell sees (`exit_code`) and whether waiting helps (`remedy`).
+
+    MoorageError
+    ├── SpecError             the words in a file are wrong; carries every Problem found
+    ├── UsageError            the command line is wrong
+    ├── CredentialsError      AWS doesn't know, or doesn't trust, who asks
+    ├── NotFoundError         what was asked about does not exist
+    ├── LeaseHeldError        another controller works on this environment
+    ├── DeadlineError         time ran out; the work goes on
+    ├── StoppedError          a gate, an approval or a policy says no
+    ├── DataError             the training data can't be used
+    ├── BundleError           the artifact or bundle can't be trusted
+    ├── FailedError           a resource failed and stays failed until the spec changes
+    │   └── ForeignError      it exists and belongs to somebody else
+    └── AwsError              what AWS answered, one class per way out
+        ├── ThrottledError        slow down, then go on
+        ├── UnavailableError      5xx or no connection, and the call was not carried out or was a read
+        ├── AnswerLostError       a write whose outcome is unknown: observe before anything else
+        ├── NotReadyError         a dependency isn't there yet (a new IAM role, a draining service)
+        ├── MissingError          the thing isn't there
+        ├── ConflictError         it is there already, or in use
+        ├── DeniedError           a permission is missing
+        ├── QuotaError            a hard limit
+        └── RejectedError         the request itself is wrong
+
+`controller.aws.errors` maps botocore's answers onto the lower part, in one place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import ClassVar
+
+
+class Remedy(Enum):
+    """What makes an error go away."""
+
+    SOON = "retry soon"
+    DEPENDENCY = "wait for a dependency"
+    SPEC = "change the spec"
+    HUMAN = "needs a human"
+
+
+class MoorageError(Exception):
+    """Root of the tree: what happened, where, why and what to do next.
+
+    `what` is one sentence; `where` a spec position, a resource or an API call; `why` the cause as the other side
+    told it; `hint` the next step for a person. None of them may hold a secret.
+    """
+
+    exit_code: ClassVar[int] = 1
+    remedy: ClassVar[Remedy] = Remedy.HUMAN
+
+    def __init__(self, what: str, *, where: str = "", why: str = "", hint: str = "") -> None:
+        super().__init__(what)
+        self.what, self.where, self.why, self.hint = what, where, why, hint
+
+    def __str__(self) -> str:
+        """Render as `where: what: why (hint)`, leaving out what is empty."""
+        text = ": ".join(part for part in (self.where, self.what, self.why) if part)
+        return f"{text} ({self.hint})" if self.hint else text
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong in one file. `line` and `column` count from 1; `width` is how many characters to underline."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+    hint: str = ""
+    source: str = ""
+    width: int = 1
+
+    def __str__(self) -> str:
+        """Render as compilers do: position, message, the line itself, a caret, a hint."""
+        text = f"{self.file}:{self.line}:{self.column}: error: {self.message}"
+        if self.source:
+            margin = f" {self.line} |"
+            text += f"\n{margin} {self.source}\n{' ' * (len(margin) - 1)}| {' ' * (self.column - 1)}{'^' * max(1, self.width)}"
+        if self.hint:
+            text += f"  {self.hint}" if self.source else f" ({self.hint})"
+        return text
+
+
+class SpecError(MoorageError):
+    """Specs that can't be used; `problems` has all of them, over all files, in reading order."""
+
+    exit_code = 2
+    remedy = Remedy.SPEC
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = problems
+
+
+class UsageError(MoorageError):
+    """The command line asks for something that can't be."""
+
+    exit_code = 2
+    remedy = Remedy.HUMAN
+
+
+class CredentialsError(MoorageError):
+    """No credentials, expired ones, or ones for another account."""
+
+    exit_code = 3
+
+
+class NotFoundError(MoorageError):
+    """What the user named doesn't exist."""
+
+    exit_code = 6
+
+
+class LeaseHeldError(MoorageError):
+    """Another controller holds the environment's lease."""
+
+    exit_code = 8
+    remedy = Remedy.SOON
+
+
+class DeadlineError(MoorageError):
+    """The time given ran out. What was started goes on; run again to resume."""
+
+    exit_code = 9
+    remedy = Remedy.SOON
+
+
+class StoppedError(MoorageError):
+    """A gate, an approval or a policy stopped it."""
+
+    exit_code = 5
+    remedy = Remedy.HUMAN
+
+
+class DataError(MoorageError):
+    """The training data can't be used: missing, no target column, or text in a feature."""
+
+    exit_code = 2
+    remedy = Remedy.SPEC
+
+
+class BundleError(MoorageError):
+    """An artifact, a model or a bundle that can't be read or trusted."""
+
+    exit_code = 4
+    remedy = Remedy.SPEC
+
+
+class FailedError(MoorageError):
+    """A resource failed, and stays failed until its spec changes."""
+
+    exit_code = 4
+    remedy = Remedy.SPEC
+
+
+class ForeignError(FailedError):
+    """The resource exists and belongs to somebody else."""
+
+    remedy = Remedy.HUMAN
+
+
+class AwsError(MoorageError):
+    """What AWS answered. `where` is the call (`ecs.create_service`), `code` AWS's own error code."""
+
+    exit_code = 4
+
+    def __init__(self, what: str, *, where: str = "", why: str = "", hint: str = "", code: str = "") -> None:
+        super().__init__(what, where=where, why=why, hint=hint)
+        self.code = code
+
+
+class ThrottledError(AwsError):
+    """AWS asks to slow down. Nothing was done."""
+
+    remedy = Remedy.SOON
+
+
+class UnavailableError(AwsError):
+    """A 5xx answer to a read, or no connection at all. Nothing was done."""
+
+    remedy = Remedy.SOON
+
+
+class AnswerLostError(AwsError):
+    """A write was sent and no clear answer came back: it may or may not have happened. Observe, then decide."""
+
+    remedy = Remedy.SOON
+
+
+class NotReadyError(AwsError):
+    """A dependency isn't ready yet: a role that IAM still spreads, a service that still drains."""
+
+    remedy = Remedy.DEPENDENCY
+
+
+class MissingError(AwsError):
+    """The thing isn't there."""
+
+    remedy = Remedy.DEPENDENCY
+
+
+class ConflictError(AwsError):
+    """It exists already, or something still uses it."""
+
+    remedy = Remedy.DEPENDENCY
+
+
+class DeniedError(AwsError):
+    """The caller lacks a permission."""
+
+    remedy = Remedy.HUMAN
+
+
+class QuotaError(AwsError):
+    """A hard limit of the account was reached."""
+
+    remedy = Remedy.HUMAN
+
+
+class RejectedError(AwsError):
+    """AWS refuses the request as it stands; sending it again changes nothing."""
+
+    remedy = Remedy.SPEC

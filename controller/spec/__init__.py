@@ -1,0 +1,1 @@
+"""What users write: the models, their checks and their schema. `load` alone reads YAML."""

@@ -1,0 +1,1 @@
+"""What was applied, and what is under way: records, journal, events, lease. One protocol, several homes."""
