@@ -1,0 +1,76 @@
+"""The kind `Environment`: what the models of one account and region share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from controller.spec.findings import refuse
+from controller.spec.strict import API_VERSION, Block, Items, Metadata, RoleArn
+
+
+class Network(Block):
+    """Where tasks run. Left out: the default VPC's subnets and a security group made for the environment."""
+
+    subnets: Items[Annotated[str, Field(pattern=r"^subnet-[0-9a-f]+$")]] = ()
+    """Subnet ids, all of one VPC; empty: every subnet of the default VPC."""
+    security_groups: Items[Annotated[str, Field(pattern=r"^sg-[0-9a-f]+$")]] = ()
+    """Security groups of the tasks; empty: one is made that admits only the environment's VPC link."""
+    assign_public_ip: bool = False
+    """Whether tasks get a public address; needed in public subnets, where no NAT leads to ECR."""
+
+
+class Edge(Block):
+    """How the API reaches the tasks."""
+
+    type: Literal["cloudMap"] = "cloudMap"
+    """`cloudMap`: through a VPC link to addresses registered in Cloud Map; no hourly cost."""
+
+
+class EnvironmentSpec(Block):
+    """One account, one region, and what its models share."""
+
+    region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")] = "us-east-1"
+    """AWS region."""
+    account: Annotated[str, Field(pattern=r"^[0-9]{12}$")] | None = None
+    """Account id, in quotes; checked against the credentials before anything else."""
+    assume_role: RoleArn | None = None
+    """Role to assume for every call."""
+    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")] | None = None
+    """Bucket for data, artifacts and state; left out: one is made, named by account and region."""
+    cluster: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,255}$")] = "models"
+    """Name of the ECS cluster."""
+    network: Network = Network()
+    """Where tasks run."""
+    edge: Edge = Edge()
+    """How the API reaches the tasks."""
+
+    @model_validator(mode="after")
+    def _same_account(self) -> EnvironmentSpec:
+        if self.assume_role and self.account and self.assume_role.split(":")[4] != self.account:
+            raise refuse("assumeRole belongs to another account than 'account' says", "", "assumeRole")
+        return self
+
+
+class Environment(Block):
+    """What models share: account, region, artifact bucket, ECS cluster, network, and the edge."""
+
+    api_version: Literal["moorage/v1alpha1"]
+    """Always `moorage/v1alpha1`."""
+    kind: Literal["Environment"]
+    """Always `Environment`."""
+    metadata: Metadata
+    """What identifies the document."""
+    spec: EnvironmentSpec = EnvironmentSpec()
+    """The desired state."""
+
+    @property
+    def name(self) -> str:
+        """The document's name."""
+        return self.metadata.name
+
+    @classmethod
+    def default(cls) -> Environment:
+        """Make what `environment: default` means when no document says it."""
+        return cls(api_version=API_VERSION, kind="Environment", metadata=Metadata(name="default"))

@@ -1,0 +1,36 @@
+"""How a check inside a model says what is wrong and where. No positions in files here: `load` knows those."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing wrong. `path` leads from the model that was checked to the culprit, in the spelling of the YAML file."""
+
+    message: str
+    hint: str = ""
+    path: Path = ()
+
+
+class FindingsError(ValueError):
+    """Raised inside pydantic validators, so that one check can report several things, each at its own place."""
+
+    def __init__(self, findings: Iterable[Finding]) -> None:
+        self.findings = tuple(findings)
+        super().__init__("; ".join(finding.message for finding in self.findings))
+
+
+def refuse(message: str, hint: str = "", *path: str | int) -> FindingsError:
+    """Make the error for a single finding."""
+    return FindingsError([Finding(message, hint, path)])
+
+
+def demand(findings: Iterable[Finding]) -> None:
+    """Raise FindingsError unless there are none."""
+    if found := tuple(findings):
+        raise FindingsError(found)

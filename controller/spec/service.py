@@ -1,0 +1,185 @@
+"""The sections `image`, `service`, `api` and `policy` of a ModelService: how the version runs and is reached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from controller.spec.findings import Finding, demand
+from controller.spec.strict import Block, Items, VariableName, duplicates
+from controller.spec.units import FARGATE_MEMORY, Cpu, Duration, Memory, show_cpu, show_memory
+
+Retention = Literal["Delete", "Retain"]
+
+
+class Image(Block):
+    """What the model is put on."""
+
+    base: Annotated[str, Field(pattern=r"^[^\s@]+@sha256:[0-9a-f]{64}$")] | None = None
+    """Image with Python 3.11, pinned by digest; left out: the public Python image."""
+    architecture: Literal["amd64", "arm64"] = "amd64"
+    """CPU architecture of image and tasks."""
+
+
+class Secret(Block):
+    """A secret that ECS puts into the container's environment. Only its address is written here."""
+
+    name: VariableName
+    """Environment variable."""
+    value_from: Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:(ssm|secretsmanager):[a-z0-9-]+:[0-9]{12}:.+$")]
+    """ARN of an SSM parameter or a Secrets Manager secret."""
+
+
+class Health(Block):
+    """The container health check, which asks for liveness."""
+
+    interval: Duration = 30
+    """Time between checks, 5 s to 300 s."""
+    timeout: Duration = 5
+    """How long an answer may take, 2 s to 60 s."""
+    retries: Annotated[int, Field(ge=1, le=10)] = 3
+    """Failures in a row that make a task unhealthy."""
+    start_period: Duration = 30
+    """How long failures don't count after the start, up to 300 s."""
+
+    @model_validator(mode="after")
+    def _ranges(self) -> Health:
+        # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html
+        ranges = {
+            "interval": (self.interval, 5, 300),
+            "timeout": (self.timeout, 2, 60),
+            "startPeriod": (self.start_period, 0, 300),
+        }
+        demand(
+            Finding(f"{name} is {seconds} s; ECS takes {low} s to {high} s", path=(name,))
+            for name, (seconds, low, high) in ranges.items()
+            if not low <= seconds <= high
+        )
+        return self
+
+
+class Service(Block):
+    """How the model runs: an ECS service on Fargate."""
+
+    cpu: Cpu = 256
+    """Size of a task: `0.25 vCPU`, or CPU units like `256`."""
+    memory: Memory = 1024
+    """Memory of a task: `1 GB`, `1Gi`, `512Mi`, or MiB like `2048`; Fargate's GB are 1,024 MiB."""
+    desired_count: Annotated[int, Field(ge=0, le=5000)] = 1
+    """How many tasks run; 0 keeps everything but the tasks."""
+    env: Mapping[VariableName, str] = {}
+    """Environment variables of the server."""
+    secrets: Items[Secret] = ()
+    """Environment variables whose values ECS fetches."""
+    health: Health = Health()
+    """The container health check."""
+    stop_timeout: Duration = 30
+    """How long a task may drain before it is killed, up to 120 s."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Service:
+        demand([*self._wrong_size(), *self._wrong_names(), *self._wrong_stop()])
+        return self
+
+    def _wrong_size(self) -> Iterator[Finding]:
+        if self.memory not in (valid := FARGATE_MEMORY[self.cpu]):
+            message = f"memory {show_memory(self.memory)} doesn't go with cpu {show_cpu(self.cpu)}"
+            path = ("memory",) if "memory" in self.model_fields_set else ("cpu",)
+            yield Finding(message, f"Fargate offers {_ladder(valid)}", path)
+
+    def _wrong_names(self) -> Iterator[Finding]:
+        names = tuple(secret.name for secret in self.secrets)
+        for index in sorted({*duplicates(names), *(i for i, name in enumerate(names) if name in self.env)}):
+            where = "env and secrets" if names[index] in self.env else "secrets"
+            yield Finding(f"'{names[index]}' is set twice in {where}", path=("secrets", index, "name"))
+
+    def _wrong_stop(self) -> Iterator[Finding]:
+        if not 2 <= self.stop_timeout <= 120:
+            yield Finding(f"stopTimeout is {self.stop_timeout} s; Fargate takes 2 s to 120 s", path=("stopTimeout",))
+
+
+def _ladder(memories: tuple[int, ...]) -> str:
+    if len(memories) <= 4:
+        return ", ".join(map(show_memory, memories))
+    return f"{show_memory(memories[0])} to {show_memory(memories[-1])} in steps of {show_memory(memories[1] - memories[0])}"
+
+
+class Route(Block):
+    """One way in."""
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "ANY"]
+    """HTTP method."""
+    path: Annotated[str, Field(pattern=r"^/[A-Za-z0-9._~/{}+:-]*$", max_length=256)]
+    """Path, as the server knows it."""
+
+
+class Throttle(Block):
+    """Limits of the whole stage."""
+
+    rate: Annotated[float, Field(gt=0)]
+    """Requests per second in the long run."""
+    burst: Annotated[int, Field(ge=1)]
+    """Requests at once."""
+
+
+class Cors(Block):
+    """What browsers on other origins may do."""
+
+    allow_origins: Annotated[Items[str], Field(min_length=1)]
+    """Origins, like `https://app.example.com`, or `*`."""
+    allow_methods: Items[Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "*"]] = ("POST",)
+    """HTTP methods."""
+    allow_headers: Items[str] = ("content-type",)
+    """Request headers."""
+
+
+class Api(Block):
+    """How the world reaches the model. Without this section the model is reachable only inside the VPC."""
+
+    type: Literal["http"] = "http"
+    """An API Gateway HTTP API."""
+    stage: Annotated[str, Field(pattern=r"^(\$default|[A-Za-z0-9_-]{1,128})$")] = "$default"
+    """`$default`: no prefix; a name: every path starts with it."""
+    routes: Annotated[Items[Route], Field(min_length=1)] = (
+        Route(method="POST", path="/predict"),
+        Route(method="GET", path="/livez"),
+    )
+    """What is let in; everything else answers 404."""
+    throttle: Throttle | None = None
+    """Limits of the whole stage; left out: the account's."""
+    cors: Cors | None = None
+    """What browsers on other origins may do; left out: nothing."""
+
+    @model_validator(mode="after")
+    def _routes(self) -> Api:
+        routes = tuple((route.method, route.path) for route in self.routes)
+        demand(Finding(f"route {' '.join(routes[i])} is listed twice", path=("routes", i)) for i in duplicates(routes))
+        return self
+
+
+class Deletion(Block):
+    """What happens to each part when the document is removed."""
+
+    service: Retention = "Delete"
+    """Service, task definitions, image and API."""
+    artifacts: Retention = "Retain"
+    """Dataset and model objects in the bucket."""
+    registry: Retention = "Retain"
+    """Model package group and its versions."""
+    logs: Retention = "Retain"
+    """Log group."""
+
+
+class Policy(Block):
+    """How far the controller may go."""
+
+    suspend: bool = False
+    """Leave everything as it is; deletion included."""
+    prune: bool = True
+    """Delete what belonged to this document when it is removed."""
+    drift_correction: bool = True
+    """Put back what somebody changed by hand; false: only report it."""
+    deletion: Deletion = Deletion()
+    """What happens to each part when the document is removed."""

@@ -1,0 +1,193 @@
+"""The sections `data`, `training` and `model` of a ModelService: from a table to the version that may serve."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from controller.spec import hyperparameters as table
+from controller.spec.findings import Finding, demand, refuse
+from controller.spec.strict import Block, Items, RoleArn, duplicates
+from controller.spec.units import Duration, Percent, Volume
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+DAY = 86400
+
+# Version → why it can't be used. XGBoost's formats: a server can read a model only if it is not older than its trainer,
+# and 3.2 dropped the binary format that 1.3 to 1.7 wrote.
+UNSERVABLE = {
+    "1.0-1": "writes pickled models, which are never loaded",
+    "1.2-1": "writes pickled models, which are never loaded",
+    "1.2-2": "writes pickled models, which are never loaded",
+    "1.3-1": "writes a binary format that XGBoost 3.2 can't read",
+    "1.5-1": "writes a binary format that XGBoost 3.2 can't read",
+    "1.7-1": "writes a binary format that XGBoost 3.2 can't read",
+}
+
+
+def _file(source: str) -> str:
+    if match := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", source):
+        raise refuse(
+            f"data.source can't be {match[1]}://: only a file is read", "name a CSV file, relative to this spec"
+        )
+    if not source or "\0" in source:
+        raise refuse("data.source names no file", "name a CSV file, relative to this spec")
+    return source
+
+
+class Split(Block):
+    """How rows are dealt, by a hash of their content and the seed."""
+
+    validation: Fraction = 0.08
+    """Share of the rows that training watches."""
+    test: Fraction = 0.2
+    """Share of the rows that training never sees; gates are measured on them."""
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 35
+    """Another seed deals the rows anew."""
+
+    @model_validator(mode="after")
+    def _some_left(self) -> Split:
+        if self.validation + self.test >= 1:
+            raise refuse(f"validation {self.validation:g} and test {self.test:g} leave no rows to train on")
+        return self
+
+
+class Data(Block):
+    """The table the model learns from."""
+
+    source: Annotated[str, AfterValidator(_file)]
+    """CSV file with a header, relative to this spec."""
+    target: Annotated[str, Field(min_length=1)]
+    """The column to predict."""
+    features: Annotated[Items[Annotated[str, Field(min_length=1)]], Field(min_length=1)] | None = None
+    """Columns to learn from, in this order; left out: every other column."""
+    split: Split = Split()
+    """How rows are dealt to training, validation and test."""
+
+    @model_validator(mode="after")
+    def _features(self) -> Data:
+        demand(self._wrong_features())
+        return self
+
+    def _wrong_features(self) -> Iterator[Finding]:
+        features = self.features or ()
+        for index in duplicates(features):
+            yield Finding(f"feature '{features[index]}' is listed twice", path=("features", index))
+        if self.target in features:
+            yield Finding(
+                f"the target '{self.target}' can't be a feature", path=("features", features.index(self.target))
+            )
+
+
+def _version(version: str) -> str:
+    if version not in table.VERSIONS:
+        offered = f"use one of {', '.join(table.VERSIONS)}"
+        if version in UNSERVABLE:
+            raise refuse(f"algorithm version {version} can't be served: it {UNSERVABLE[version]}", offered)
+        raise refuse(f"'{version}' is not a version of SageMaker's XGBoost that can be served", offered)
+    return version
+
+
+class Algorithm(Block):
+    """SageMaker's built-in algorithm."""
+
+    name: Literal["xgboost"] = "xgboost"
+    """Only `xgboost`."""
+    version: Annotated[str, AfterValidator(_version), Field(json_schema_extra={"enum": list(table.VERSIONS)})]
+    """Version of the training image, in quotes."""
+
+
+class Instance(Block):
+    """What the training job runs on."""
+
+    type: Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")] = "ml.m5.large"
+    """SageMaker instance type."""
+    count: Literal[1] = 1
+    """Always 1: each channel is one file, so a second host would have no rows of its own."""
+    volume: Volume = 5
+    """Size of the disk."""
+
+
+class Spot(Block):
+    """Managed spot training."""
+
+    enabled: bool = False
+    """Whether to train on spare capacity; an interrupted job starts from the first round again."""
+    max_wait: Duration | None = None
+    """How long to wait for capacity and training together; needed with `enabled`."""
+
+
+class Stopping(Block):
+    """When a training job is given up."""
+
+    max_runtime: Duration = 3600
+    """Longest run of a training job; at most 28 days."""
+
+
+class Training(Block):
+    """How the model is trained."""
+
+    algorithm: Algorithm
+    """What trains it."""
+    role_arn: RoleArn | None = None
+    """Execution role of the training job; left out: a least-privilege role is made and owned."""
+    instance: Instance = Instance()
+    """What the training job runs on."""
+    spot: Spot = Spot()
+    """Managed spot training."""
+    stopping: Stopping = Stopping()
+    """When a training job is given up."""
+    hyperparameters: Annotated[Mapping[str, table.Value], AfterValidator(table.check)]
+    """SageMaker XGBoost's hyperparameters, as its documentation spells them; `num_round` is required."""
+
+    @model_validator(mode="after")
+    def _limits(self) -> Training:
+        demand(self._wrong_limits())
+        return self
+
+    def _wrong_limits(self) -> Iterator[Finding]:
+        runtime, wait = self.stopping.max_runtime, self.spot.max_wait
+        if not 1 <= runtime <= 28 * DAY:
+            yield Finding(f"maxRuntime is {runtime} s; SageMaker takes 1 s to 28 d", path=("stopping", "maxRuntime"))
+        if self.spot.enabled and wait is None:
+            yield Finding("spot needs maxWait", "add 'maxWait', at least stopping.maxRuntime", ("spot",))
+        if wait is not None and wait < runtime:
+            hint = f"at least {runtime}s, or a shorter stopping.maxRuntime"
+            yield Finding(
+                f"spot.maxWait is {wait} s, less than stopping.maxRuntime of {runtime} s", hint, ("spot", "maxWait")
+            )
+
+
+class Gate(Block):
+    """A condition that a new version must meet before it may serve. Exactly one of `max`, `min`, `regression`."""
+
+    metric: Literal["rmse", "mae", "r2"]
+    """What is measured."""
+    dataset: Literal["train", "validation", "test"] = "test"
+    """Which rows it is measured on."""
+    max: float | None = None
+    """The metric may be at most this."""
+    min: float | None = None
+    """The metric must be at least this."""
+    regression: Percent | None = None
+    """How much worse than the serving version it may be, both scored on the same rows."""
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> Gate:
+        if [self.max, self.min, self.regression].count(None) != 2:
+            raise refuse("a gate needs exactly one of 'max', 'min' and 'regression'")
+        return self
+
+
+class Model(Block):
+    """Which version may serve."""
+
+    version: Annotated[int, Field(ge=1)] | None = None
+    """Pins a version of the model package group; left out: the approved version of this spec's training."""
+    approval: Literal["auto", "manual"] = "auto"
+    """`auto`: passing every gate approves; `manual`: a person approves in the SageMaker Model Registry."""
+    gates: Items[Gate] = ()
+    """Conditions a new version must meet."""
