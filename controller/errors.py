@@ -137,10 +137,28 @@ class StoppedError(MoorageError):
 
 
 class DataError(MoorageError):
-    """The training data can't be used: missing, no target column, or text in a feature."""
+    """The training data can't be used: missing, no target column, or text in a feature.
+
+    `field` names the field under `spec.data` that is at fault (`source`, `target`, `features` or `split`), so that
+    the caller can point at it; `line` (from 1; 0 for none) and `column` (a name) lead into the file.
+    """
 
     exit_code = 2
     remedy = Remedy.SPEC
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        field: str = "source",
+        line: int = 0,
+        column: str = "",
+        where: str = "",
+        why: str = "",
+        hint: str = "",
+    ) -> None:
+        super().__init__(what, where=where, why=why, hint=hint)
+        self.field, self.line, self.column = field, line, column
 
 
 class BundleError(MoorageError):

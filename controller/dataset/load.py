@@ -1,0 +1,108 @@
+"""From a CSV to a `Dataset`: the channels that a training job reads, each addressed by its content.
+
+The channels have the form that SageMaker's XGBoost asks for: `text/csv`, label first, no header, empty for missing
+(https://docs.aws.amazon.com/sagemaker/latest/dg/xgboost.html, "Input/Output interface").
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+from controller.dataset.split import Split, assigner
+from controller.dataset.table import Table, read_table
+from controller.errors import DataError
+
+MEDIA_TYPE = "text/csv"
+# Rows are held in memory, at some ten times the size of the file.
+LARGEST_FILE = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One part of the data, ready to upload: `sha256` (hex) and `size` (bytes) are of `content`, which has `rows` lines."""
+
+    rows: int
+    sha256: str
+    size: int
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Checked and split data. Equal digests mean that a training job would read the very same bytes.
+
+    `channels` has train, and validation and test where their share isn't zero. `digest` is the SHA-256 (hex) of the
+    names, the split and the channels, so columns that aren't used don't count, and neither do line endings or `41.0` for `41`.
+    """
+
+    target: str
+    features: tuple[str, ...]
+    split: Split
+    channels: Mapping[str, Channel]
+    digest: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns of every channel, in order: the target, then the features."""
+        return self.target, *self.features
+
+
+def load(path: Path, *, target: str, features: Sequence[str] | None = None, split: Split | None = None) -> Dataset:
+    """Read a CSV file; see `parse`. Raise DataError also if there is no readable file."""
+    try:
+        size = path.stat().st_size
+        if size > LARGEST_FILE:
+            raise DataError(f"the file has {size:,} bytes; at most {LARGEST_FILE:,} are read", where=str(path))
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError("the file can't be read", where=str(path), why=error.strerror or str(error)) from error
+    return parse(content, name=str(path), target=target, features=features, split=split)
+
+
+def parse(
+    content: bytes, *, name: str, target: str, features: Sequence[str] | None = None, split: Split | None = None
+) -> Dataset:
+    """Check and split a CSV with a header.
+
+    `name` is what messages call it; `features` None means every other column, in the file's order. Raise DataError,
+    whose `field` says which part of `spec.data` is at fault, and `line` and `column` where.
+    """
+    split = split or Split()
+    table = read_table(content, name, target, features)
+    channels = {part: _channel(lines) for part, lines in _parts(table, split).items() if split.shares()[part] > 0}
+    for part, channel in channels.items():
+        if not channel.rows:
+            raise DataError(
+                f"no row falls into {part}",
+                where=name,
+                why=f"the file has {len(table.columns[0])} rows",
+                field="split",
+                hint=f"give more rows, or another split.{part if part != 'train' else 'test'}",
+            )
+    return Dataset(target, table.names[1:], split, channels, _digest(table.names, split, channels))
+
+
+def _parts(table: Table, split: Split) -> dict[str, list[str]]:
+    """Return channel name → its lines, in the file's order."""
+    parts: dict[str, list[str]] = {part: [] for part in split.shares()}
+    assign = assigner(split)
+    # By name, so that moving a column about in the file moves no row to another channel.
+    by_name = [column for _, column in sorted(zip(table.names, table.columns, strict=True))]
+    for row, named in zip(zip(*table.columns, strict=True), zip(*by_name, strict=True), strict=True):
+        parts[assign(named)].append(",".join(row))
+    return parts
+
+
+def _channel(lines: list[str]) -> Channel:
+    content = "".join(f"{line}\n" for line in lines).encode()
+    return Channel(len(lines), sha256(content).hexdigest(), len(content), content)
+
+
+def _digest(names: tuple[str, ...], split: Split, channels: Mapping[str, Channel]) -> str:
+    parts = {part: channel.sha256 for part, channel in channels.items()}
+    shares = [split.validation, split.test, split.seed]
+    return sha256(json.dumps([names, shares, parts], sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,52 @@
+"""Which row goes to train, validation or test. By the row's content alone, so nothing here knows of row numbers.
+
+A random shuffle moves rows between the parts whenever the file grows. A hash of the content doesn't: a row stays where
+it is for good, and equal rows stay together, so that a test row is never one that was trained on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from controller.errors import DataError
+
+
+@dataclass(frozen=True)
+class Split:
+    """Shares of the rows held out, and the seed that decides which. What is left over trains."""
+
+    validation: float = 0.08
+    test: float = 0.2
+    seed: int = 35
+
+    def __post_init__(self) -> None:
+        for name in ("validation", "test"):
+            share = getattr(self, name)
+            if not (math.isfinite(share) and 0 <= share < 1):
+                raise DataError(f"split.{name} must be at least 0 and less than 1, is {share}", field="split")
+        if self.validation + self.test >= 1:
+            raise DataError("split.validation and split.test leave no row to train on", field="split")
+
+    def shares(self) -> dict[str, float]:
+        """Return channel name → share of the rows."""
+        return {"train": 1 - self.validation - self.test, "validation": self.validation, "test": self.test}
+
+
+def assigner(split: Split) -> Callable[[Iterable[str]], str]:
+    """Return a function from a row (its named cells, in an order that doesn't depend on the file) to its channel.
+
+    Test comes first on the unit interval, so that another share of validation leaves the test rows as they are.
+    """
+    seeded = blake2b(str(split.seed).encode() + b"\n", digest_size=8)
+    test, held_out = split.test * 2**64, (split.test + split.validation) * 2**64
+
+    def channel(row: Iterable[str]) -> str:
+        hashed = seeded.copy()
+        hashed.update(",".join(row).encode())
+        place = int.from_bytes(hashed.digest(), "big")
+        return "test" if place < test else "validation" if place < held_out else "train"
+
+    return channel
