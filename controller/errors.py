@@ -8,6 +8,7 @@
     ├── LeaseHeldError        another controller works on this environment
     ├── DeadlineError         time ran out; the work goes on
     ├── StoppedError          a gate, an approval or a policy says no
+    ├── StoreError            what the controller remembers can't be read or written
     ├── DataError             the training data can't be used
     ├── BundleError           the artifact or bundle can't be trusted
     ├── FailedError           a resource failed and stays failed until the spec changes
@@ -134,6 +135,10 @@ class StoppedError(MoorageError):
 
     exit_code = 5
     remedy = Remedy.HUMAN
+
+
+class StoreError(MoorageError):
+    """The store's file or bucket can't be read or written."""
 
 
 class DataError(MoorageError):

@@ -1,0 +1,102 @@
+"""The graph of what should be: nodes, the edges their values hold, and the order these give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
+
+from controller.core.values import Key, Ref, Value, refs
+
+
+@dataclass(frozen=True)
+class Node:
+    """One AWS object as it should be.
+
+    `identity` finds it (literals, and Refs to parents); `desired` is what we want of it; `reads` are further nodes
+    whose state it looks at without taking a value from them.
+    """
+
+    key: Key
+    identity: Mapping[str, Value]
+    desired: Mapping[str, Value] = field(default_factory=dict)
+    reads: tuple[Key, ...] = ()
+
+    @property
+    def parents(self) -> frozenset[Key]:
+        """The nodes without which this one can't be found."""
+        return frozenset(ref.key for ref in refs(self.identity))
+
+    @property
+    def edges(self) -> frozenset[Key]:
+        """Every node that must come before this one."""
+        return frozenset(ref.key for ref in refs([self.identity, self.desired])) | frozenset(self.reads)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where to look: an identity without Refs, and the outputs stored last time, which are only a hint."""
+
+    key: Key
+    identity: Mapping[str, Value]
+    known: Mapping[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What is there: `fields` in the shape of `desired`, `outputs` for those that refer to it."""
+
+    fields: Mapping[str, Value] = field(default_factory=dict)
+    outputs: Mapping[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """All nodes of a pass, and which spec each belongs to."""
+
+    nodes: Mapping[Key, Node]
+    owners: Mapping[Key, Key]
+
+    @classmethod
+    def build(cls, parts: Iterable[tuple[Key, Iterable[Node]]]) -> Graph:
+        """Collect the nodes of each owner.
+
+        Raises ValueError when two nodes share a key or a Ref points nowhere: both are mistakes of a resource type.
+        """
+        nodes: dict[Key, Node] = {}
+        owners: dict[Key, Key] = {}
+        for owner, members in parts:
+            for node in members:
+                if node.key in nodes:
+                    raise ValueError(f"two nodes are named {node.key}")
+                nodes[node.key], owners[node.key] = node, owner
+        for node in nodes.values():
+            for edge in node.edges:
+                if edge not in nodes:
+                    raise ValueError(f"{node.key} refers to {edge}, which nothing declares")
+        return cls(nodes, owners)
+
+    def order(self) -> list[Node]:
+        """The nodes, each after all that it refers to; equal graphs give equal orders."""
+        sorter = TopologicalSorter({key: sorted(node.edges) for key, node in sorted(self.nodes.items())})
+        return [self.nodes[key] for key in sorter.static_order()]
+
+    def waves(self) -> list[list[Node]]:
+        """The nodes in groups that can be observed together: each wave's parents are in earlier waves."""
+        depth: dict[Key, int] = {}
+        for node in self._by_parents():
+            depth[node.key] = 1 + max((depth[parent] for parent in node.parents), default=-1)
+        waves: list[list[Node]] = [[] for _ in range(1 + max(depth.values(), default=-1))]
+        for key in sorted(depth):
+            waves[depth[key]].append(self.nodes[key])
+        return waves
+
+    def _by_parents(self) -> list[Node]:
+        sorter = TopologicalSorter({key: sorted(node.parents) for key, node in sorted(self.nodes.items())})
+        return [self.nodes[key] for key in sorter.static_order()]
+
+
+def output_of(seen: Mapping[Key, Observed], ref: Ref, missing: Value) -> Value:
+    """The output that a Ref names, or `missing` where the node isn't there or lacks it."""
+    observed = seen.get(ref.key)
+    return missing if observed is None else observed.outputs.get(ref.output, missing)

@@ -1,0 +1,232 @@
+"""From the graph, what is there and what was applied: the steps. Pure, so `plan` and `reconcile` can't differ."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from graphlib import TopologicalSorter
+from typing import Literal, Protocol
+
+from controller.core.diff import Change, diff
+from controller.core.graph import Graph, Node, Observed, output_of
+from controller.core.ownership import foreign_owner
+from controller.core.policy import FieldPolicy, any_matches
+from controller.core.record import Record
+from controller.core.values import ABSENT, UNKNOWN, Key, Ref, Value, digest, is_known, resolve
+
+
+class Action(StrEnum):
+    """What a step does. `revise` makes a sibling of a revisioned kind; `replace` makes the new before the old goes."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    REVISE = "revise"
+    REPLACE = "replace"
+    ADOPT = "adopt"
+    DELETE = "delete"
+
+
+class Type(Protocol):
+    """What planning must know of a resource type."""
+
+    policy: FieldPolicy
+    read_only: bool
+    consequence: str
+    superseded: Literal["delete", "keep"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do. `later` steps follow from what training will bring, and wait for it."""
+
+    action: Action
+    node: Node
+    owner: Key
+    changes: tuple[Change, ...] = ()
+    why: str = ""
+    later: bool = False
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A node that must not be touched as things are."""
+
+    node: Node
+    owner: Key
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a pass would do, in order. Data: it prints, it is JSON, it has a digest."""
+
+    steps: tuple[Step, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Equal plans have equal digests."""
+        return digest(
+            [
+                [step.action, step.node.key, [[c.path, c.old, c.new] for c in step.changes], step.later]
+                for step in self.steps
+            ]
+        )
+
+    def of(self, owner: Key) -> Plan:
+        """The part that belongs to one spec."""
+        return Plan(
+            tuple(s for s in self.steps if s.owner == owner), tuple(r for r in self.refusals if r.owner == owner)
+        )
+
+
+@dataclass(frozen=True)
+class Situation:
+    """All that a plan is made from.
+
+    `adopters` are the specs that may take over what exists; `gone` the specs that were removed and are to be pruned.
+    """
+
+    graph: Graph
+    types: Mapping[str, Type]
+    seen: Mapping[Key, Observed]
+    records: Collection[Record]
+    adopters: Collection[Key] = ()
+    gone: Collection[Key] = ()
+
+
+def make_plan(situation: Situation) -> Plan:
+    """The steps from what is to what should be: now, later, and what is left over."""
+    now = _Walk(situation)
+    now.run()
+    steps = list(now.steps.values())
+    unsettled = _unsettled(situation, now.steps)
+    if unsettled:
+        then = _Walk(situation, unsettled)
+        then.run()
+        steps += [
+            replace(step, later=True) for key, step in then.steps.items() if not _same_step(step, now.steps.get(key))
+        ]
+    return Plan((*steps, *_deletions(situation, now.identities)), tuple(now.refusals))
+
+
+def _same_step(step: Step, other: Step | None) -> bool:
+    return other is not None and step.changes == other.changes
+
+
+def _unsettled(situation: Situation, steps: Mapping[Key, Step]) -> frozenset[Key]:
+    """The read-only nodes whose answer will be another once today's steps are done."""
+    nodes = (node for node in situation.graph.nodes.values() if situation.types[node.key.kind].read_only)
+    return frozenset(node.key for node in nodes if node.key in situation.seen and not node.edges.isdisjoint(steps))
+
+
+@dataclass
+class _Walk:
+    """One walk over the graph, parents first; what a parent's step leaves open is unknown to its children."""
+
+    situation: Situation
+    unsettled: frozenset[Key] = frozenset()
+    steps: dict[Key, Step] = field(default_factory=dict)
+    refusals: list[Refusal] = field(default_factory=list)
+    identities: dict[Key, Mapping[str, Value]] = field(default_factory=dict)
+
+    def run(self) -> None:
+        for node in self.situation.graph.order():
+            if not self.situation.types[node.key.kind].read_only:
+                self._visit(node)
+
+    def lookup(self, ref: Ref) -> Value:
+        if ref.key in self.unsettled:
+            return UNKNOWN
+        step = self.steps.get(ref.key)
+        if step is not None:
+            volatile = any_matches(self.situation.types[ref.key.kind].policy.volatile, (ref.output,))
+            if volatile or step.action in (Action.CREATE, Action.REPLACE):
+                return UNKNOWN
+        return output_of(self.situation.seen, ref, UNKNOWN)
+
+    def _visit(self, node: Node) -> None:
+        identity = self.identities[node.key] = resolve(node.identity, self.lookup)
+        desired = resolve(node.desired, self.lookup)
+        owner = self.situation.graph.owners[node.key]
+        observed = self.situation.seen.get(node.key) if is_known(identity) else None
+        resolved = Node(node.key, identity, desired, node.reads)
+        if observed is None:
+            self.steps[node.key] = self._make(resolved, owner)
+            return
+        foreigner = foreign_owner(desired, observed.fields)
+        if foreigner is not None and owner not in self.situation.adopters:
+            self.refusals.append(
+                Refusal(
+                    resolved,
+                    owner,
+                    f"it exists already and belongs to {foreigner}",
+                    "rename the spec, or remove that one first",
+                )
+            )
+            return
+        step = self._mend(resolved, owner, observed, Action.ADOPT if foreigner is not None else None)
+        if step is not None:
+            self.steps[node.key] = step
+
+    def _make(self, node: Node, owner: Key) -> Step:
+        kind = self.situation.types[node.key.kind]
+        earlier = any(record.key == node.key for record in self.situation.records)
+        action = (
+            Action.CREATE
+            if not earlier
+            else Action.REPLACE
+            if kind.superseded == "delete" and not kind.policy.revisioned
+            else Action.REVISE
+        )
+        changes = tuple(Change(name, ABSENT, value) for name, value in sorted(node.desired.items()))
+        return Step(action, node, owner, changes, kind.consequence)
+
+    def _mend(self, node: Node, owner: Key, observed: Observed, adopting: Action | None) -> Step | None:
+        kind = self.situation.types[node.key.kind]
+        record = record_of(self.situation.records, node)
+        changes = diff(record.managed if record else None, observed.fields, node.desired, kind.policy)
+        if not changes:
+            return None
+        fixed = [change.path for change in changes if any_matches(kind.policy.immutable, tuple(change.path.split(".")))]
+        if fixed and not kind.policy.revisioned:
+            hint = "delete it by hand so that it is made anew, or take the change back"
+            self.refusals.append(Refusal(node, owner, f"{', '.join(fixed)} can't be changed in place", hint))
+            return None
+        action = adopting or (Action.REVISE if kind.policy.revisioned else Action.UPDATE)
+        return Step(action, node, owner, changes, kind.consequence if action is Action.REVISE else "")
+
+
+def record_of(records: Iterable[Record], node: Node) -> Record | None:
+    """The record of a node whose identity is resolved."""
+    wanted = digest(node.key, node.identity)
+    return next((record for record in records if record.key == node.key and record.id == wanted), None)
+
+
+def _deletions(situation: Situation, identities: Mapping[Key, Mapping[str, Value]]) -> list[Step]:
+    """What we made and nobody wants any more, each before what it was built on."""
+    left = {record.id: record for record in situation.records if _is_left(situation, record, identities)}
+    by_key: dict[Key, list[str]] = {}
+    for record in left.values():
+        by_key.setdefault(record.key, []).append(record.id)
+    sorter: TopologicalSorter[str] = TopologicalSorter()
+    for record_id, record in sorted(left.items()):
+        sorter.add(record_id)
+        for base in (base for edge in record.edges for base in by_key.get(edge, ()) if base != record_id):
+            sorter.add(base, record_id)
+    return [_deletion(situation, left[record_id]) for record_id in sorter.static_order()]
+
+
+def _is_left(situation: Situation, record: Record, identities: Mapping[Key, Mapping[str, Value]]) -> bool:
+    if record.key in situation.graph.nodes:
+        identity = identities.get(record.key, UNKNOWN)
+        superseded = is_known(identity) and digest(record.key, identity) != record.id
+        return superseded and situation.types[record.key.kind].superseded == "delete"
+    return record.owner in situation.gone or record.owner in situation.graph.owners.values()
+
+
+def _deletion(situation: Situation, record: Record) -> Step:
+    why = "superseded" if record.key in situation.graph.nodes else "no longer declared"
+    return Step(Action.DELETE, Node(record.key, record.identity), record.owner, (), why)

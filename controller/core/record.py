@@ -1,0 +1,36 @@
+"""What the store remembers of one AWS object; the write-ahead journal is its `pending` part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from controller.core.values import Key, Value, digest
+
+
+@dataclass(frozen=True)
+class Record:
+    """One object we made or took over.
+
+    `fields` is what was applied last, `outputs` what it gave, `edges` the nodes it was built on (deletion runs
+    against them). `pending` is set from before a call is sent until its answer is recorded: the fields under way, or
+    `{}` for a deletion. All values are JSON.
+    """
+
+    key: Key
+    identity: Mapping[str, Value]
+    owner: Key
+    fields: Mapping[str, Value] = field(default_factory=dict)
+    outputs: Mapping[str, Value] = field(default_factory=dict)
+    edges: tuple[Key, ...] = ()
+    pending: Mapping[str, Value] | None = None
+
+    @property
+    def id(self) -> str:
+        """One key can have had several identities (a renamed object, an earlier training job): each is a record."""
+        return digest(self.key, self.identity)
+
+    @property
+    def managed(self) -> Mapping[str, Value]:
+        """Every field we may have set: after a crash in mid-call the old and the new ones."""
+        return {**self.fields, **(self.pending or {})}

@@ -1,0 +1,152 @@
+"""How things stand: verdicts on nodes, conditions on specs, events. Kubernetes' words and rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from controller.core.values import Key, Value
+
+Truth = Literal["True", "False", "Unknown"]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """It is as it should be, and can be built upon."""
+
+    reason: str = "Ready"
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """It is on its way; look again after so many seconds."""
+
+    reason: str
+    message: str = ""
+    after: float = 5.0
+
+
+@dataclass(frozen=True)
+class Failed:
+    """It failed, and stays so until the spec changes or somebody acts."""
+
+    reason: str
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A gate, an approval or a policy holds it back; what serves goes on serving."""
+
+    reason: str
+    message: str = ""
+
+
+Verdict = Ready | Waiting | Failed | Held
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One aspect of a spec's status, as Kubernetes has it. Times are RFC 3339, UTC."""
+
+    type: str
+    status: Truth
+    reason: str
+    message: str = ""
+    last_transition_time: str = ""
+    observed_generation: int = 0
+
+
+@dataclass(frozen=True)
+class ResourceState:
+    """One line of the resource table: `id` is the name or ARN that AWS knows it by."""
+
+    key: Key
+    id: str
+    state: str
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Status:
+    """A spec's status. `facts` holds endpoint, model and image, once known."""
+
+    owner: Key
+    observed_generation: int
+    spec_digest: str
+    conditions: tuple[Condition, ...] = ()
+    facts: Mapping[str, Value] = field(default_factory=dict)
+    resources: tuple[ResourceState, ...] = ()
+
+    def condition(self, kind: str) -> Condition | None:
+        """The condition of that type."""
+        return next((condition for condition in self.conditions if condition.type == kind), None)
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a spec. `time` is RFC 3339, UTC; `key` the resource, where it was one."""
+
+    time: str
+    owner: Key
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+    key: Key | None = None
+
+
+def judge(
+    aspects: Mapping[str, Sequence[Verdict]], before: Status | None, now: str, generation: int
+) -> tuple[Condition, ...]:
+    """The conditions of a spec from the verdicts on its nodes.
+
+    `aspects` maps a condition (`Trained`, `Approved`, `Deployed`, `Exposed`) to its nodes' verdicts; `""` has those of
+    the nodes that no aspect covers. `Ready`, `Progressing`, `Degraded` and `Stalled` follow from all of them.
+    """
+    everything = [verdict for verdicts in aspects.values() for verdict in verdicts]
+    told = [_aspect(name, verdicts) for name, verdicts in aspects.items() if name]
+    return tuple(_since(condition, before, now, generation) for condition in (*_summary(everything), *told))
+
+
+def _aspect(name: str, verdicts: Sequence[Verdict]) -> Condition:
+    worst = _worst(verdicts)
+    if isinstance(worst, Ready):
+        return Condition(name, "True", worst.reason if worst.reason != "Ready" else name, worst.message)
+    return Condition(name, "False", worst.reason, worst.message)
+
+
+def _summary(verdicts: Sequence[Verdict]) -> list[Condition]:
+    worst = _worst(verdicts)
+    waiting = next((verdict for verdict in verdicts if isinstance(verdict, Waiting)), None)
+    failed = next((verdict for verdict in verdicts if isinstance(verdict, Failed)), None)
+    return [
+        Condition("Ready", "True", "Reconciled")
+        if isinstance(worst, Ready)
+        else Condition("Ready", "False", worst.reason, worst.message),
+        Condition("Progressing", "True", waiting.reason, waiting.message)
+        if waiting
+        else Condition("Progressing", "False", "Idle"),
+        Condition("Degraded", "True", failed.reason, failed.message)
+        if failed
+        else Condition("Degraded", "False", "AsDeclared"),
+        Condition("Stalled", "True", failed.reason, failed.message)
+        if failed and not waiting
+        else Condition("Stalled", "False", "NotStalled"),
+    ]
+
+
+def _worst(verdicts: Sequence[Verdict]) -> Verdict:
+    for grade in (Failed, Held, Waiting):
+        for verdict in verdicts:
+            if isinstance(verdict, grade):
+                return verdict
+    return next((verdict for verdict in verdicts if verdict.reason != "Ready"), Ready())
+
+
+def _since(condition: Condition, before: Status | None, now: str, generation: int) -> Condition:
+    earlier = before.condition(condition.type) if before else None
+    unchanged = earlier is not None and earlier.status == condition.status
+    time = earlier.last_transition_time if earlier is not None and unchanged else now
+    return Condition(condition.type, condition.status, condition.reason, condition.message, time, generation)

@@ -1,0 +1,128 @@
+"""What a field may hold: JSON, and the few things JSON can't say.
+
+A `Ref` is a typed edge of the graph, written inside a value; `Format` puts values into a text; `UNKNOWN` stands for
+what only an apply will tell; `ABSENT` for what isn't there; a `Blob` is content known by its digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Final, Literal, NamedTuple
+
+Value = Any
+"""None, bool, int, float, str, list, dict with str keys, or one of this module's classes, nested at will."""
+
+
+class Key(NamedTuple):
+    """Names a node of the graph, or a spec: `("prod", "ecs/service", "housing-model")`.
+
+    `name` begins with the owning ModelService's name, or with `/` for what an Environment's models share.
+    """
+
+    environment: str
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        """Render as people read it: `ecs/service housing-model`."""
+        return f"{self.kind} {self.name}" if self.name != "/" else self.kind
+
+
+@dataclass(frozen=True)
+class Ref:
+    """An edge: this place takes `output` of the node `key`."""
+
+    key: Key
+    output: str
+
+
+@dataclass(frozen=True)
+class Format:
+    """A text with values in it: `Format("s3://{}/data", (Ref(bucket, "name"),))`."""
+
+    template: str
+    parts: tuple[Value, ...]
+
+
+@dataclass(frozen=True)
+class Blob:
+    """Content, known by its digest; `load` brings the bytes when they are sent."""
+
+    sha256: str
+    size: int
+    load: Callable[[], bytes] = field(compare=False, repr=False)
+
+
+class Special(Enum):
+    """Two values that JSON lacks."""
+
+    UNKNOWN = "(known after apply)"
+    ABSENT = "(absent)"
+
+    def __repr__(self) -> str:
+        """Render as plans print it."""
+        return self.value
+
+
+UNKNOWN: Final[Literal[Special.UNKNOWN]] = Special.UNKNOWN
+ABSENT: Final[Literal[Special.ABSENT]] = Special.ABSENT
+
+
+def refs(value: Value) -> Iterator[Ref]:
+    """Every Ref in a value, in reading order."""
+    if isinstance(value, Ref):
+        yield value
+    elif isinstance(value, Format):
+        yield from refs(value.parts)
+    elif isinstance(value, Mapping):
+        for child in value.values():
+            yield from refs(child)
+    elif isinstance(value, list | tuple):
+        for child in value:
+            yield from refs(child)
+
+
+def resolve(value: Value, lookup: Callable[[Ref], Value]) -> Value:
+    """The value with each Ref replaced by what `lookup` gives; a Format with an unknown part is unknown."""
+    if isinstance(value, Ref):
+        return lookup(value)
+    if isinstance(value, Format):
+        parts = [resolve(part, lookup) for part in value.parts]
+        return value.template.format(*parts) if all(map(is_known, parts)) else UNKNOWN
+    if isinstance(value, Mapping):
+        return {name: resolve(child, lookup) for name, child in value.items()}
+    if isinstance(value, list | tuple):
+        return [resolve(child, lookup) for child in value]
+    return value
+
+
+def is_known(value: Value) -> bool:
+    """Whether nothing in it is unknown or still an unresolved Ref."""
+    if isinstance(value, Mapping):
+        return all(map(is_known, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(is_known, value))
+    return value is not UNKNOWN and not isinstance(value, Ref | Format)
+
+
+def plain(value: Value) -> Value:
+    """The value as JSON: blobs as their digests, specials as their words."""
+    if isinstance(value, Blob):
+        return {"sha256": value.sha256, "size": value.size}
+    if isinstance(value, Special):
+        return value.value
+    if isinstance(value, Mapping):
+        return {name: plain(child) for name, child in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(child) for child in value]
+    return value
+
+
+def digest(*values: Value) -> str:
+    """Sha256, in hex, of the values' canonical JSON: equal values, equal digests, on any machine."""
+    text = json.dumps([plain(value) for value in values], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,71 @@
+"""What a spec wants, with the facts that expansion needs: the place it goes to and the digests of its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from controller.core.naming import physical_name
+from controller.core.ownership import tags
+from controller.core.values import Blob, Key, Value
+from controller.spec.models import Environment, ModelService
+
+SHARED = "/"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where things are made."""
+
+    account: str
+    region: str
+    partition: str = "aws"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a ModelService brings along, by content.
+
+    `channels` are the training, validation and test rows as SageMaker reads them; `data_digest` identifies them with
+    their split; `server_digest` identifies the inference server that goes into the image.
+    """
+
+    data_digest: str = ""
+    features: tuple[str, ...] = ()
+    channels: Mapping[str, Blob] = field(default_factory=dict)
+    server_digest: str = ""
+    commit: str = ""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One spec to be expanded. `service` is None when the Environment itself is."""
+
+    environment: Environment
+    service: ModelService | None
+    place: Place
+    inputs: Inputs = field(default_factory=Inputs)
+
+    @property
+    def owner(self) -> Key:
+        """The spec that what comes of it belongs to."""
+        spec = self.service or self.environment
+        return Key(self.environment.metadata.name, spec.kind, spec.metadata.name)
+
+    def shared(self, kind: str, part: str = "") -> Key:
+        """The key of what all models of the environment share."""
+        return Key(self.environment.metadata.name, kind, SHARED + part)
+
+    def own(self, kind: str, part: str = "") -> Key:
+        """The key of what belongs to this ModelService; `part` tells several of one kind apart."""
+        name = self.owner.name
+        return Key(self.environment.metadata.name, kind, f"{name}/{part}" if part else name)
+
+    def tags(self) -> dict[str, str]:
+        """The tags of everything made for this spec."""
+        return tags(self.owner, (self.service or self.environment).metadata.labels)
+
+    def physical_name(self, *immutable: Value, part: str = "", limit: int = 63) -> str:
+        """A name for an AWS object of this spec. `immutable` are fields that can't be changed in place."""
+        readable = "-".join(word for word in ("moorage", self.owner.name, part) if word)
+        return physical_name(readable, self.place.account, self.place.region, self.owner, part, *immutable, limit=limit)

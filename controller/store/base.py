@@ -1,0 +1,50 @@
+"""What the controller remembers, and the protocol each home of it follows.
+
+Losing a store loses history and the memory of dropped fields, never ownership: that is written on the AWS objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Protocol
+
+from controller.core.record import Record
+from controller.core.status import Event, Status
+from controller.core.values import Key
+
+
+class Store(Protocol):
+    """Records, statuses and events. Every write is durable when the call returns; every call may come from any thread.
+
+    Raises StoreError (of `controller.errors`) when the home can't be read or written.
+    """
+
+    def records(self, environment: str) -> Collection[Record]:
+        """Every record of an environment, in the order they were first put."""
+
+    def put(self, record: Record) -> None:
+        """Insert or replace the record with this id."""
+
+    def drop(self, record: Record) -> None:
+        """Forget the record with this id; fine if it isn't there."""
+
+    def status(self, owner: Key) -> Status | None:
+        """The last saved status of a spec."""
+
+    def statuses(self, environment: str) -> Collection[Status]:
+        """The last saved statuses of an environment, by kind and name."""
+
+    def save(self, status: Status) -> None:
+        """Insert or replace a spec's status."""
+
+    def forget(self, owner: Key) -> None:
+        """Remove a spec's status; its events stay."""
+
+    def emit(self, event: Event) -> None:
+        """Append an event; the oldest beyond the store's limit go."""
+
+    def events(self, owner: Key | None = None, *, limit: int = 100) -> Collection[Event]:
+        """The newest events, oldest first; of one spec, or of all."""
+
+    def close(self) -> None:
+        """Release files and connections."""
