@@ -1,0 +1,203 @@
+"""The front door: one aiohttp application that takes every AWS API call, strict handlers and moto behind it.
+
+Calls run in threads, one at a time under the world's lock. The program's own pages are under `/_moorage/`:
+`health`, `calls` (how often each operation was called), `faults` (see `faults.py`) and `reset`. Data planes are routes
+of the strict modules. Nothing here knows a single service but SQS, whose long polls must not hold the lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from aiohttp import web
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+from controller.local.call import Answer, Call, Refused, identify
+from controller.local.faults import Faults, refusal
+from controller.local.world import World
+
+_log = logging.getLogger(__name__)
+_BODY_LIMIT = 1 << 30
+_POLL = 0.05
+
+
+class Door:
+    """Answers AWS API calls for one world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.faults = Faults()
+        self.calls: Counter[str] = Counter()
+        self._moto = _Moto(create_backend_app)
+        self._threads = ThreadPoolExecutor(16, thread_name_prefix="call")
+
+    def application(self) -> web.Application:
+        """Return the aiohttp application with every route."""
+        app = web.Application(client_max_size=_BODY_LIMIT)
+        app.add_routes(self.world.routes)
+        for method, path, handler in (
+            ("GET", "/_moorage/health", self._health),
+            ("*", "/_moorage/calls", self._calls),
+            ("*", "/_moorage/faults", self._faults),
+            ("POST", "/_moorage/reset", self._reset),
+            ("*", "/{tail:.*}", self._aws),
+        ):
+            app.router.add_route(method, path, handler)
+        return app
+
+    async def _aws(self, request: web.Request) -> web.StreamResponse:
+        call = Call(
+            method=request.method,
+            target=request.raw_path,
+            headers=list(request.headers.items()),
+            body=await request.read(),
+            account=self.world.account,
+            region=self.world.region,
+            host=request.host,
+            moto=self._ask_moto,
+        )
+        identify(call)
+        self.calls[call.name] += 1
+        fault = self.faults.hit(call.name)
+        if fault and fault.kind == "slow":
+            await asyncio.sleep(fault.seconds)
+        answer = (refusal(fault, call) if fault else None) or await self._answer(call)
+        if fault and fault.kind == "lost" and request.transport is not None:
+            request.transport.abort()
+        return web.Response(status=answer.status, headers=_headers(answer), body=answer.body)
+
+    async def _answer(self, call: Call) -> Answer:
+        if call.name == "sqs.ReceiveMessage":
+            return await self._long_poll(call)
+        return await self._in_thread(call)
+
+    async def _in_thread(self, call: Call) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._serve, call)
+
+    def _serve(self, call: Call) -> Answer:
+        handler = self.world.handlers.get((call.service, call.operation))
+        with self.world.lock:
+            try:
+                result = handler(call) if handler else call.forward()
+            except Refused as refused:
+                return refused.answer or call.error(refused.code, refused.message, refused.status)
+            except Exception:  # noqa: BLE001
+                # A defect here must look like AWS's own, and be found in the log.
+                _log.exception("%s failed", call.name)
+                return call.error("InternalFailure", f"{call.name} failed inside the embedded AWS: see its log", 500)
+            return result if isinstance(result, Answer) else call.result(result)
+
+    def _ask_moto(self, call: Call) -> Answer:
+        """Run moto's WSGI application; what it doesn't implement answers 501 in the service's own error format."""
+        started: list[Any] = []
+        try:
+            chunks = self._moto(call.environ(), lambda status, headers, _=None: started.extend((status, headers)))
+            body = b"".join(chunks)
+        except NotImplementedError:
+            return _missing(call)
+        if body.startswith(b"<!doctype html>"):
+            # Flask's own 404: moto has no such path.
+            return _missing(call)
+        headers = {name.lower(): value for name, value in started[1]}
+        return Answer(int(started[0].split()[0]), headers, body)
+
+    async def _long_poll(self, call: Call) -> Answer:
+        """Ask again and again without waiting in moto, so that a waiting consumer never holds the lock."""
+        params = json.loads(call.body)
+        patience = float(params.get("WaitTimeSeconds", 0))
+        call.body = json.dumps(params | {"WaitTimeSeconds": 0}).encode()
+        deadline = asyncio.get_running_loop().time() + patience
+        while True:
+            answer = await self._in_thread(call)
+            late = asyncio.get_running_loop().time() >= deadline
+            if late or answer.status != 200 or json.loads(answer.body).get("Messages"):
+                return answer
+            await asyncio.sleep(_POLL)
+
+    async def _health(self, _: web.Request) -> web.Response:
+        return web.json_response(
+            {
+                "pid": os.getpid(),
+                "endpoint": self.world.endpoint,
+                "home": str(self.world.home),
+                "account": self.world.account,
+            }
+        )
+
+    async def _calls(self, request: web.Request) -> web.Response:
+        if request.method == "DELETE":
+            self.calls.clear()
+        return web.json_response({"total": self.calls.total(), "calls": dict(sorted(self.calls.items()))})
+
+    async def _faults(self, request: web.Request) -> web.Response:
+        if request.method == "DELETE":
+            self.faults.clear()
+        if request.method == "POST":
+            try:
+                self.faults.schedule(await request.json())
+            except (TypeError, ValueError) as wrong:
+                return web.json_response({"error": str(wrong)}, status=400)
+        return web.json_response(self.faults.pending())
+
+    async def _reset(self, _: web.Request) -> web.Response:
+        await asyncio.to_thread(self.world.reset)
+        self.faults.clear()
+        self.calls.clear()
+        return web.json_response({})
+
+
+def _missing(call: Call) -> Answer:
+    """Say that the operation isn't here, in the service's own error format."""
+    return call.error("NotImplemented", f"The embedded AWS doesn't have {call.name}", 501)
+
+
+def _headers(answer: Answer) -> dict[str, str]:
+    """Drop what aiohttp writes itself."""
+    return {
+        name: value for name, value in answer.headers.items() if name not in {"connection", "transfer-encoding", "date"}
+    }
+
+
+class _Moto(DomainDispatcherApplication):  # type: ignore[misc]  # moto has no types
+    """moto's WSGI application. API Gateway's two versions share a host; the second is found by its path here.
+
+    moto's own way to it imports the first version, and with it packages for OpenAPI that nothing here needs.
+    """
+
+    def get_application(self, environ: dict[str, Any]) -> Any:
+        """Return the Flask application of the service that the request is for."""
+        if not environ["PATH_INFO"].startswith("/v2/") or "/apigateway/aws4_request" not in environ.get(
+            "HTTP_AUTHORIZATION", ""
+        ):
+            return super().get_application(environ)
+        if "apigatewayv2" not in self.app_instances:
+            self.app_instances["apigatewayv2"] = self.create_app("apigatewayv2")
+        return self.app_instances["apigatewayv2"]
+
+
+async def serve(world: World, port: int, ready: Callable[[str], Awaitable[None]], stop: asyncio.Event) -> None:
+    """Serve on 127.0.0.1 until `stop` is set; `ready(endpoint)` is awaited as soon as connections are taken.
+
+    Raises OSError when the port is taken.
+    """
+    # Bodies stay as sent: an object stored with Content-Encoding must come back the same.
+    runner = web.AppRunner(Door(world).application(), auto_decompress=False, access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", port, shutdown_timeout=1)
+        await site.start()
+        world.endpoint = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        await ready(world.endpoint)
+        await stop.wait()
+    finally:
+        with contextlib.suppress(Exception):
+            await asyncio.to_thread(world.stop)
+        await runner.cleanup()

@@ -1,0 +1,106 @@
+"""Faults on demand: what goes wrong, in which call, how often. Tests and chaos runs schedule them over HTTP.
+
+    POST   /_moorage/faults   [{"call": "ecs.CreateService", "kind": "lost", "nth": 1, "times": 1}, ...]
+    GET    /_moorage/faults   what is still to come
+    DELETE /_moorage/faults   none any more
+
+`call` is `service.Operation`, with shell wildcards (`ecs.*`). `nth` counts matching calls from 1 since the fault was
+scheduled; from there on the next `times` matching calls are hit. Kinds:
+
+    throttle   refused with the service's own throttling error; nothing is done
+    error      HTTP `status` (default 500) in the service's own form; nothing is done
+    lost       done, but the connection closes without an answer
+    slow       answered after `seconds`
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from controller.local.call import Answer, Call
+
+KINDS = ("throttle", "error", "lost", "slow")
+
+# Botocore's own list of throttling codes, by the service that uses each; others say ThrottlingException.
+_THROTTLES = {
+    "s3": ("SlowDown", 503),
+    "ec2": ("RequestLimitExceeded", 503),
+    "iam": ("Throttling", 400),
+    "sts": ("Throttling", 400),
+    "elbv2": ("Throttling", 400),
+    "cloudwatch": ("Throttling", 400),
+    "apigatewayv2": ("TooManyRequestsException", 429),
+}
+
+
+@dataclass
+class Fault:
+    """One scheduled fault. `seen` counts the matching calls so far."""
+
+    call: str
+    kind: str
+    nth: int = 1
+    times: int = 1
+    seconds: float = 1.0
+    status: int = 500
+    seen: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"kind is one of {', '.join(KINDS)}, not {self.kind!r}")
+
+    def hits(self, name: str) -> bool:
+        """Count a call and say whether it is hit."""
+        if not fnmatchcase(name, self.call):
+            return False
+        self.seen += 1
+        return self.nth <= self.seen < self.nth + self.times
+
+    @property
+    def spent(self) -> bool:
+        """Whether it will never hit again."""
+        return self.seen >= self.nth + self.times - 1
+
+
+class Faults:
+    """The schedule."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._faults: list[Fault] = []
+
+    def schedule(self, entries: list[Mapping[str, Any]]) -> None:
+        """Add faults; raises TypeError or ValueError, and adds none, when an entry is wrong."""
+        faults = [Fault(**entry) for entry in entries]
+        with self._lock:
+            self._faults += faults
+
+    def clear(self) -> None:
+        """Drop all."""
+        with self._lock:
+            self._faults = []
+
+    def pending(self) -> list[dict[str, Any]]:
+        """Return those that can still hit."""
+        with self._lock:
+            return [asdict(fault) for fault in self._faults if not fault.spent]
+
+    def hit(self, name: str) -> Fault | None:
+        """Count a call named `service.Operation`; return the first fault that hits it."""
+        with self._lock:
+            hits = [fault for fault in self._faults if fault.hits(name)]
+        return hits[0] if hits else None
+
+
+def refusal(fault: Fault, call: Call) -> Answer | None:
+    """Return the answer of a fault that keeps the call from being done; None for the other kinds."""
+    if fault.kind == "throttle":
+        code, status = _THROTTLES.get(call.service, ("ThrottlingException", 400))
+        return call.error(code, "Rate exceeded", status)
+    if fault.kind == "error":
+        return call.error("InternalFailure", "An internal error was injected", fault.status)
+    return None

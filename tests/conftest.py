@@ -1,0 +1,58 @@
+"""Fixtures of every test level."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from controller.local import control
+
+
+@dataclass(frozen=True)
+class EmbeddedAws:
+    """A running embedded AWS and how to talk to it."""
+
+    endpoint: str
+    home: Path
+    session: boto3.Session
+
+    def client(self, service: str, **config: Any) -> Any:
+        """A boto3 client that sends each call once and keeps the endpoint's host."""
+        settings = Config(retries={"total_max_attempts": 1}, inject_host_prefix=False, proxies={}, **config)
+        return self.session.client(service, endpoint_url=self.endpoint, config=settings)
+
+    def admin(self, page: str, method: str = "GET", body: Any = None) -> Any:
+        """Ask a page of the program itself: `health`, `calls`, `faults`, `reset`."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.endpoint}/_moorage/{page}", data, method=method)
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+            return json.load(answer)
+
+
+@pytest.fixture(scope="session")
+def running_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
+    """One embedded AWS for the whole run, on a free port."""
+    home = tmp_path_factory.mktemp("embedded-aws")
+    try:
+        found = control.up(home)
+        session = boto3.Session("AKIAIOSFODNN7EXAMPLE", "example", region_name="us-east-1")
+        yield EmbeddedAws(found.endpoint, home, session)
+        os.kill(found.pid, 0)  # it must have lived through every test
+    finally:
+        control.down(home)
+
+
+@pytest.fixture(scope="module")
+def embedded_aws(running_aws: EmbeddedAws) -> EmbeddedAws:
+    """The embedded AWS, emptied for this module."""
+    running_aws.admin("reset", "POST")
+    return running_aws

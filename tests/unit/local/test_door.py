@@ -1,0 +1,90 @@
+"""The front door: what every service gets, whatever it is."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from botocore.exceptions import ClientError, HTTPClientError
+
+
+def refused(call, **arguments) -> tuple[str, int]:
+    with pytest.raises(ClientError) as caught:
+        call(**arguments)
+    return caught.value.response["Error"]["Code"], caught.value.response["ResponseMetadata"]["HTTPStatusCode"]
+
+
+def test_what_moto_lacks_answers_501(embedded_aws) -> None:
+    """A missing operation is an error in the service's own form, in each protocol, never HTML."""
+    assert refused(embedded_aws.client("sagemaker").list_hubs) == ("NotImplemented", 501)
+    assert refused(embedded_aws.client("elbv2").describe_trust_store_associations, TrustStoreArn="a") == (
+        "NotImplemented",
+        501,
+    )
+    assert refused(embedded_aws.client("apigatewayv2").get_deployments, ApiId="x") == ("NotImplemented", 501)
+
+
+def test_faults_hit_the_nth_call(embedded_aws) -> None:
+    """A throttle hits the second call only, in the service's own words, and is then spent."""
+    embedded_aws.admin("faults", "POST", [{"call": "ecs.ListClusters", "kind": "throttle", "nth": 2}])
+    ecs = embedded_aws.client("ecs")
+    ecs.list_clusters()
+    assert refused(ecs.list_clusters) == ("ThrottlingException", 400)
+    ecs.list_clusters()
+    assert embedded_aws.admin("faults") == []
+
+
+def test_a_lost_answer_has_its_effect(embedded_aws) -> None:
+    """`lost` closes the connection after the call was done; `error` refuses before."""
+    embedded_aws.admin("faults", "POST", [{"call": "ecs.CreateCluster", "kind": "lost"}])
+    ecs = embedded_aws.client("ecs")
+    with pytest.raises(HTTPClientError):
+        ecs.create_cluster(clusterName="lost")
+    embedded_aws.admin("faults", "POST", [{"call": "ecs.*", "kind": "error", "status": 503}])
+    assert refused(ecs.create_cluster, clusterName="refused") == ("InternalFailure", 503)
+    assert [arn.rpartition("/")[2] for arn in ecs.list_clusters()["clusterArns"]] == ["lost"]
+
+
+def test_a_wrong_fault_is_refused(embedded_aws) -> None:
+    """An unknown kind is told to whoever schedules it."""
+    with pytest.raises(OSError, match="400"):
+        embedded_aws.admin("faults", "POST", [{"call": "ecs.*", "kind": "explode"}])
+
+
+def test_calls_are_counted(embedded_aws) -> None:
+    """Each operation counts under botocore's service name, in query, JSON and REST protocols alike."""
+    embedded_aws.admin("calls", "DELETE")
+    embedded_aws.client("sts").get_caller_identity()
+    embedded_aws.client("s3").list_buckets()
+    embedded_aws.client("apigatewayv2").get_apis()
+    embedded_aws.client("logs").describe_log_groups()
+    assert embedded_aws.admin("calls") == {
+        "total": 4,
+        "calls": {
+            "apigatewayv2.GetApis": 1,
+            "logs.DescribeLogGroups": 1,
+            "s3.ListBuckets": 1,
+            "sts.GetCallerIdentity": 1,
+        },
+    }
+
+
+def test_a_long_poll_does_not_hold_the_lock(embedded_aws) -> None:
+    """A consumer that waits gets the message that another call sends meanwhile."""
+    sqs = embedded_aws.client("sqs")
+    queue = sqs.create_queue(QueueName="events")["QueueUrl"]
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(sqs.receive_message, QueueUrl=queue, WaitTimeSeconds=20)
+        while not embedded_aws.admin("calls")["calls"].get("sqs.ReceiveMessage"):
+            time.sleep(0.01)
+        embedded_aws.client("sqs").send_message(QueueUrl=queue, MessageBody="hello")
+        assert [message["Body"] for message in waiting.result()["Messages"]] == ["hello"]
+
+
+def test_reset_forgets(embedded_aws) -> None:
+    """After a reset the account is as new; what AWS has from birth is there."""
+    embedded_aws.client("s3").create_bucket(Bucket="forgotten")
+    embedded_aws.admin("reset", "POST")
+    assert embedded_aws.client("s3").list_buckets()["Buckets"] == []
+    assert [vpc["IsDefault"] for vpc in embedded_aws.client("ec2").describe_vpcs()["Vpcs"]] == [True]
