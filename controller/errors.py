@@ -197,9 +197,15 @@ class AwsError(MoorageError):
 
 
 class ThrottledError(AwsError):
-    """AWS asks to slow down. Nothing was done."""
+    """AWS, or our own budget for it, asks to slow down. Nothing was done; try again after `retry_after` seconds."""
 
     remedy = Remedy.SOON
+
+    def __init__(
+        self, what: str, *, where: str = "", why: str = "", hint: str = "", code: str = "", retry_after: float = 5.0
+    ) -> None:
+        super().__init__(what, where=where, why=why, hint=hint, code=code)
+        self.retry_after = retry_after
 
 
 class UnavailableError(AwsError):

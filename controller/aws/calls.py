@@ -1,0 +1,90 @@
+"""One call to AWS as data, the count of all of them, and the hooks that watch or disturb them.
+
+Nothing here sends anything: `door` does.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from controller.errors import MoorageError
+
+Kind = Literal["read", "write"]
+
+# First words of boto3's names for operations that change nothing. `read` refuses all others, since it repeats calls.
+_READING = ("describe", "get", "list", "head", "batch_get", "batch_check", "search", "discover", "simulate", "lookup")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call: `service` and `operation` as boto3 spells them (`ecs`, `create_service`), and its parameters."""
+
+    kind: Kind
+    service: str
+    operation: str
+    params: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """`service.operation`, as errors and counts show it."""
+        return f"{self.service}.{self.operation}"
+
+
+def changes_nothing(operation: str) -> bool:
+    """Tell by its name whether an operation only reads."""
+    return operation.startswith(tuple(f"{word}_" for word in _READING))
+
+
+class Hook:
+    """Sees every call. Faults, tests and traces derive from it and override what they need.
+
+    An AwsError raised in `before` stands for a call that was never sent, one raised in `after` for an answer that got
+    lost. Hooks are called by many threads at once.
+    """
+
+    def before(self, call: Call) -> None:
+        """Run before the call is sent."""
+
+    def after(self, call: Call, answer: Mapping[str, Any] | MoorageError) -> None:
+        """Run with what came back: AWS's answer, or the error it was mapped to."""
+
+
+class Calls:
+    """How many calls were sent, repeats included. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kinds: Counter[Kind] = Counter()
+        self._names: Counter[str] = Counter()
+
+    def add(self, call: Call) -> None:
+        """Count one call that goes out."""
+        with self._lock:
+            self._kinds[call.kind] += 1
+            self._names[call.name] += 1
+
+    @property
+    def read(self) -> int:
+        """Calls that only read."""
+        with self._lock:
+            return self._kinds["read"]
+
+    @property
+    def write(self) -> int:
+        """Calls that change something."""
+        with self._lock:
+            return self._kinds["write"]
+
+    def totals(self) -> dict[Kind, int]:
+        """`{"read": n, "write": n}`."""
+        with self._lock:
+            return {"read": self._kinds["read"], "write": self._kinds["write"]}
+
+    def by_name(self) -> dict[str, int]:
+        """`{"ecs.describe_services": n, …}`, sorted by name."""
+        with self._lock:
+            return dict(sorted(self._names.items()))

@@ -1,0 +1,148 @@
+"""Sends calls to AWS: reads as often as it takes within a second or so, writes exactly once.
+
+botocore never repeats anything here (`total_max_attempts=1`): its standard retry sends a create a second time when
+only the answer was lost, and AWS then makes a second thing. Sessions and endpoints are made in `session`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import tenacity
+from botocore.paginate import Paginator
+
+from controller.aws.body import Body
+from controller.aws.budget import LONGEST_WAIT, Budgets
+from controller.aws.calls import Call, Calls, Hook, changes_nothing
+from controller.aws.errors import BOTOCORE_ERRORS, mapped
+from controller.errors import CredentialsError, ThrottledError, UnavailableError
+
+_ATTEMPTS = 4
+_PATIENCE = 10.0  # seconds after which a failing read is not sent again
+
+
+class Clients(Protocol):
+    """What makes botocore clients; `session` has the real one."""
+
+    region: str
+    partition: str
+
+    def client(self, service: str) -> Any:
+        """Make a client that sends each call once."""
+
+    def paginator(self, service: str, operation: str) -> dict[str, Any] | None:
+        """Give botocore's paginator model of an operation, None where it has none."""
+
+
+class Aws:
+    """The door to one account and region. Thread-safe; `calls` counts what went through."""
+
+    def __init__(
+        self,
+        clients: Clients,
+        *,
+        expected_account: str | None = None,
+        hooks: Sequence[Hook] = (),
+        budgets: Budgets | None = None,
+    ) -> None:
+        self.region, self.partition = clients.region, clients.partition
+        self.calls = Calls()
+        self._sources, self._expected_account = clients, expected_account
+        self._hooks, self._budgets = tuple(hooks), budgets or Budgets()
+        self._lock = threading.RLock()
+        self._clients: dict[str, Any] = {}
+        self._account: str | None = None
+
+    @property
+    def account(self) -> str:
+        """The twelve digits of the account that the credentials belong to, asked once.
+
+        Raises CredentialsError when it is another one than expected.
+        """
+        with self._lock:
+            if self._account is None:
+                account = str(self.read("sts", "get_caller_identity")["Account"])
+                if self._expected_account not in (None, account):
+                    raise CredentialsError(
+                        f"the credentials belong to account {account}, not to {self._expected_account}",
+                        why="the Environment names its account so that nothing is changed in another one",
+                        hint="choose another profile, or correct spec.account",
+                    )
+                self._account = account
+            return self._account
+
+    def read(self, service: str, operation: str, /, **params: Any) -> dict[str, Any]:
+        """Send a call that changes nothing, again when AWS throttles, fails or can't be reached.
+
+        `service` and `operation` are boto3's names, `params` AWS's; gives AWS's answer without its ResponseMetadata.
+        Raises AwsError (ThrottledError instead of sleeping more than a second) or CredentialsError.
+        """
+        if not changes_nothing(operation):
+            raise ValueError(f"{service}.{operation} may change something: use write()")
+        call = Call("read", service, operation, params)
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_worth_repeating),
+            wait=tenacity.wait_exponential_jitter(multiplier=0.1, max=LONGEST_WAIT, jitter=0.1),
+            stop=tenacity.stop_any(tenacity.stop_after_attempt(_ATTEMPTS), tenacity.stop_before_delay(_PATIENCE)),
+            sleep=self._budgets.sleep,
+            reraise=True,
+        )
+        return retrying(self._send, call)
+
+    def write(self, service: str, operation: str, /, **params: Any) -> dict[str, Any]:
+        """Send a call that changes something, exactly once.
+
+        Raises AnswerLostError when it may have happened (timeout, connection cut, 5xx), and any other AwsError or
+        CredentialsError when it has not.
+        """
+        return self._send(Call("write", service, operation, params))
+
+    def pages(self, service: str, operation: str, key: str, /, **params: Any) -> Iterator[Any]:
+        """Yield every item under `key` of every page of a listing, each page through `read`."""
+
+        def page(**turned: Any) -> dict[str, Any]:
+            return self.read(service, operation, **turned)
+
+        model = self._sources.paginator(service, operation)
+        if model is None:
+            yield from page(**params).get(key, ())
+            return
+        for answer in Paginator(page, model, None).paginate(**params):
+            yield from answer.get(key, ())
+
+    def _send(self, call: Call) -> dict[str, Any]:
+        client = self._client(call)
+        account = "" if call.service == "sts" else self.account
+        self._budgets.spend(account, self.region, call.service, call.operation)
+        for hook in self._hooks:
+            hook.before(call)
+        self.calls.add(call)
+        try:
+            answer: dict[str, Any] = getattr(client, call.operation)(**call.params)
+        except BOTOCORE_ERRORS as error:
+            raised = mapped(error, call)
+            if isinstance(raised, ThrottledError):
+                self._budgets.drain(account, self.region, call.service, call.operation)
+            for hook in self._hooks:
+                hook.after(call, raised)
+            raise raised from error
+        for hook in self._hooks:
+            hook.after(call, answer)
+        answer.pop("ResponseMetadata", None)
+        return {name: Body(value, call) if Body.wraps(value) else value for name, value in answer.items()}
+
+    def _client(self, call: Call) -> Any:
+        with self._lock:
+            if call.service not in self._clients:
+                try:
+                    self._clients[call.service] = self._sources.client(call.service)
+                except BOTOCORE_ERRORS as error:
+                    raise mapped(error, call) from error
+            return self._clients[call.service]
+
+
+def _worth_repeating(error: BaseException) -> bool:
+    """Repeat what AWS throttled or failed; a refusal of our own budget (it has no code) already says how long."""
+    return isinstance(error, UnavailableError) or (isinstance(error, ThrottledError) and error.code != "")

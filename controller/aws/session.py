@@ -1,0 +1,165 @@
+"""Who asks, and where: credentials, assumed roles, regions and endpoints, as every boto3 program resolves them.
+
+An endpoint on a loopback address is the embedded AWS. Nothing else here, and nothing above, knows whether it is in use.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import botocore.session
+from botocore import xform_name
+from botocore.config import Config
+from botocore.credentials import AssumeRoleCredentialFetcher, Credentials, DeferredRefreshableCredentials
+from botocore.exceptions import UnknownRegionError
+
+from controller.aws.answers import refuse_broken
+from controller.aws.budget import Budgets
+from controller.aws.calls import Call, Hook
+from controller.aws.door import Aws
+from controller.aws.errors import BOTOCORE_ERRORS, mapped
+from controller.errors import CredentialsError
+
+# One attempt takes at most about 15 seconds; a lease must outlive it.
+_ONCE = Config(
+    retries={"mode": "standard", "total_max_attempts": 1},
+    connect_timeout=4,
+    read_timeout=10,
+    max_pool_connections=32,
+    user_agent_extra="moorage",
+)
+# There is one name for all services of a local endpoint, so neither `data-` nor a bucket can be put before it.
+_LOCAL = _ONCE.merge(Config(inject_host_prefix=False, s3={"addressing_style": "path"}))
+# The embedded AWS takes any key; real ones are never sent to it.
+_NOBODY = Credentials("moorage", "moorage")
+_TOKENS = ("NextToken", "nextToken")
+
+
+@dataclass(frozen=True)
+class AssumeRole:
+    """A role to act as: its ARN, the session's name in CloudTrail, and session tags."""
+
+    arn: str
+    session_name: str = "moorage"
+    tags: Mapping[str, str] = field(default_factory=dict)
+    external_id: str | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Give the parameters of sts.assume_role beside the ARN."""
+        arguments: dict[str, Any] = {"RoleSessionName": self.session_name}
+        if self.tags:
+            arguments["Tags"] = [{"Key": key, "Value": value} for key, value in sorted(self.tags.items())]
+        if self.external_id is not None:
+            arguments["ExternalId"] = self.external_id
+        return arguments
+
+
+class SessionClients:
+    """Makes clients from one botocore session, which is not thread-safe itself."""
+
+    def __init__(self, session: botocore.session.Session, *, region: str, endpoint: str | None = None) -> None:
+        self.region, self.partition = region, _partition(session, region)
+        self._session, self._endpoint, self._lock = session, endpoint, threading.Lock()
+
+    def client(self, service: str) -> Any:
+        """Make a client; a second time with local settings when the first one's endpoint is this machine."""
+        with self._lock:
+            client = self._make(service, _ONCE)
+            if is_loopback(client.meta.endpoint_url):
+                client = self._make(service, _LOCAL)
+            client.meta.events.register("before-parse", refuse_broken)
+            return client
+
+    def paginator(self, service: str, operation: str) -> dict[str, Any] | None:
+        """Give botocore's paginator model, or one made from the token's name where botocore forgot the operation."""
+        with self._lock:
+            name, tokens = self._operation(service, operation)
+            try:
+                model: dict[str, Any] = self._session.get_paginator_model(service).get_paginator(name)
+            except ValueError:
+                return dict.fromkeys(("input_token", "output_token", "result_key"), tokens[0]) if tokens else None
+            return model
+
+    def _operation(self, service: str, operation: str) -> tuple[str, list[str]]:
+        model = self._session.get_service_model(service)
+        for name in model.operation_names:
+            if xform_name(name) == operation:
+                shape = model.operation_model(name).input_shape
+                return name, [token for token in _TOKENS if shape is not None and token in shape.members]
+        raise ValueError(f"boto3 knows no {service}.{operation}")
+
+    def _make(self, service: str, config: Config) -> Any:
+        return self._session.create_client(service, region_name=self.region, endpoint_url=self._endpoint, config=config)
+
+
+def connect(
+    *,
+    region: str | None = None,
+    profile: str | None = None,
+    assume_role: AssumeRole | str | None = None,
+    expected_account: str | None = None,
+    hooks: Sequence[Hook] = (),
+    endpoint: str | None = None,
+    budgets: Budgets | None = None,
+) -> Aws:
+    """Open the door as boto3 would: environment, profile, container or instance role, `AWS_ENDPOINT_URL`.
+
+    `endpoint` overrides the endpoint of every service; on a loopback address it is asked with made-up credentials.
+    Doors to one account share `budgets`. Sends nothing yet. Raises CredentialsError: no such profile, no region.
+    """
+    where = Call("read", "session", "connect", {})
+    try:
+        session = botocore.session.Session(profile=profile)
+        chosen = region or session.get_config_variable("region")
+        if chosen is None:
+            raise CredentialsError(
+                "no AWS region is set", hint="set spec.region of the Environment, or AWS_DEFAULT_REGION"
+            )
+        if endpoint is not None and is_loopback(endpoint):
+            session._credentials = _NOBODY  # noqa: SLF001  (botocore's set_credentials logs them at debug)
+        if assume_role is not None:
+            _assume(session, assume_role, region=chosen, endpoint=endpoint)
+        clients = SessionClients(session, region=chosen, endpoint=endpoint)
+    except BOTOCORE_ERRORS as error:
+        raise mapped(error, where) from error
+    return Aws(clients, expected_account=expected_account, hooks=hooks, budgets=budgets)
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether a URL's host is this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _assume(session: botocore.session.Session, role: AssumeRole | str, *, region: str, endpoint: str | None) -> None:
+    """Make the session act as the role; its credentials are fetched at the first call and refreshed before they end."""
+    role = AssumeRole(role) if isinstance(role, str) else role
+
+    def sts(service: str, **arguments: Any) -> Any:
+        settled = {"config": _ONCE, "region_name": region, "endpoint_url": endpoint, **arguments}
+        return session.create_client(service, **settled)
+
+    source = session.get_credentials()
+    if source is None:
+        raise CredentialsError(
+            f"there are no credentials to assume {role.arn} with", hint="set AWS_PROFILE or AWS_ACCESS_KEY_ID"
+        )
+    fetcher = AssumeRoleCredentialFetcher(sts, source, role.arn, extra_args=role.arguments())
+    session._credentials = DeferredRefreshableCredentials(  # noqa: SLF001  (the way botocore itself puts them there)
+        method="assume-role", refresh_using=fetcher.fetch_credentials
+    )
+
+
+def _partition(session: botocore.session.Session, region: str) -> str:
+    try:
+        return str(session.get_partition_for_region(region))
+    except UnknownRegionError:
+        return "aws"
