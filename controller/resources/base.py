@@ -1,0 +1,98 @@
+"""What a resource type is: one AWS type, described once, so that plan, apply, docs and tests follow by themselves.
+
+A file in this package defines one subclass of `Resource`; `discover` finds it. It says what a spec wants of its type
+(`expand`), what is there (`observe`), when that is good (`ready`), and how to make it so (`apply`, `delete`). The
+comparison is not its business: its `policy` tells the one diff what it must know.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from controller.aws import Aws
+from controller.core.graph import Node, Observed, Target
+from controller.core.plan import Step
+from controller.core.policy import FieldPolicy
+from controller.core.status import Ready, Verdict, Waiting
+from controller.core.values import Key, Value
+from controller.core.wanted import Wanted
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What a type may use besides AWS: a directory for what is costly to make twice."""
+
+    cache: Path
+
+
+class Resource:
+    """One AWS type.
+
+    kind:        its name, `service/type` (`ecs/service`)
+    policy:      how its fields are compared
+    permissions: each call it makes (`ecs.create_service`) → the IAM actions that call needs, PassRole included
+    condition:   the aspect of a spec's status that it stands for, if any
+    read_only:   it is only looked at (a default VPC, the selected model); no step is ever planned for it
+    superseded:  what becomes of one whose identity is no longer wanted: deleted once its successor works, or kept
+    retain:      the field of `policy.deletion` that decides whether it outlives its spec (`artifacts`, `registry`, `logs`, `service`)
+    consequence: what making one means beyond the object itself, for the plan (`trains a model`)
+    """
+
+    kind: ClassVar[str]
+    policy: FieldPolicy = FieldPolicy()
+    permissions: ClassVar[Mapping[str, frozenset[str]]] = {}
+    condition: ClassVar[str] = ""
+    read_only: bool = False
+    superseded: Literal["delete", "keep"] = "delete"
+    retain: ClassVar[str] = ""
+    consequence: str = ""
+
+    def __init__(self, workshop: Workshop) -> None:
+        self.workshop = workshop
+
+    def expand(self, want: Wanted) -> Iterable[Node]:
+        """The nodes of this type that a spec wants. Pure."""
+        raise NotImplementedError
+
+    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+        """What is there, for many targets at once, by reads only. What is missing is left out; what can't be read raises."""
+        raise NotImplementedError
+
+    def ready(self, node: Node, seen: Observed) -> Verdict:
+        """Whether what is there can be built upon. `node` has its Refs resolved. Pure."""
+        del node, seen
+        return Ready()
+
+    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+        """Make it so. `step.node` has no Refs left; `seen` is what was there a moment ago, None if nothing was.
+
+        Sends `step.node.desired` as a whole (`step.changes` are for people) and can be repeated after a crash anywhere.
+        Returns what is there now. Raises an AwsError, BundleError or FailedError.
+        """
+        raise NotImplementedError
+
+    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+        """Remove it, or find it gone. A Waiting says that AWS is still at it. Can be repeated."""
+        raise NotImplementedError
+
+    def facts(self, seen: Observed) -> Mapping[str, Value]:
+        """What of it belongs into the spec's status (`endpoint`, `model`, `image`)."""
+        del seen
+        return {}
+
+
+Registry = Mapping[str, Resource]
+
+
+def discover(workshop: Workshop) -> Registry:
+    """Every resource type of this package, by kind, in alphabetical order."""
+    package = importlib.import_module("controller.resources")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"controller.resources.{module.name}")
+    found = {cls.kind: cls(workshop) for cls in Resource.__subclasses__()}
+    return dict(sorted(found.items()))

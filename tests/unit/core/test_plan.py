@@ -1,0 +1,186 @@
+"""Planning over a small graph: a job trains, a selection chooses, a task runs what was chosen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import pytest
+
+from controller.core.graph import Graph, Node, Observed
+from controller.core.ownership import tags
+from controller.core.plan import Action, Plan, Situation, Step, make_plan
+from controller.core.policy import FieldPolicy
+from controller.core.record import Record
+from controller.core.values import ABSENT, UNKNOWN, Key, Ref
+
+OWNER = Key("prod", "ModelService", "m")
+OTHER = Key("prod", "ModelService", "other")
+JOB, CHOICE, TASK, SERVICE, ROUTE = (Key("prod", kind, "m") for kind in ("job", "choice", "task", "service", "route"))
+
+
+@dataclass(frozen=True)
+class FakeType:
+    policy: FieldPolicy = field(default_factory=FieldPolicy)
+    read_only: bool = False
+    consequence: str = ""
+    superseded: Literal["delete", "keep"] = "delete"
+
+
+TYPES = {
+    "job": FakeType(FieldPolicy(revisioned=True), consequence="trains a model", superseded="keep"),
+    "choice": FakeType(read_only=True),
+    "task": FakeType(FieldPolicy(revisioned=True, volatile=frozenset({"arn"}))),
+    "service": FakeType(FieldPolicy(immutable=frozenset({"cluster"}))),
+    "route": FakeType(),
+}
+
+
+def nodes(job: str = "job-1", cpu: int = 256, name: str = "svc") -> list[Node]:
+    return [
+        Node(JOB, {"name": job}, {"eta": 0.3}),
+        Node(CHOICE, {"group": "g"}, reads=(JOB,)),
+        Node(TASK, {"family": "f"}, {"image": Ref(CHOICE, "image"), "cpu": cpu}),
+        Node(SERVICE, {"name": name}, {"task": Ref(TASK, "arn"), "cluster": "c", "tags": tags(OWNER)}),
+        Node(ROUTE, {"service": Ref(SERVICE, "arn")}, {"path": "/"}),
+    ]
+
+
+SEEN = {
+    JOB: Observed({"eta": 0.3}, {}),
+    CHOICE: Observed({}, {"image": "img-1"}),
+    TASK: Observed({"image": "img-1", "cpu": 256}, {"arn": "task:1"}),
+    SERVICE: Observed({"task": "task:1", "cluster": "c", "tags": tags(OWNER)}, {"arn": "svc-arn"}),
+    ROUTE: Observed({"path": "/"}, {}),
+}
+
+
+def plan(members: list[Node], seen: dict[Key, Observed], records: list[Record] | None = None, **more: Any) -> Plan:
+    return make_plan(Situation(Graph.build([(OWNER, members)]), TYPES, seen, records or [], **more))
+
+
+def told(steps: tuple[Step, ...]) -> list[tuple[str, str, bool]]:
+    return [(str(step.action), step.node.key.kind, step.later) for step in steps]
+
+
+def test_nothing_to_do() -> None:
+    """What is as it should be has no step."""
+    assert plan(nodes(), SEEN) == Plan()
+
+
+def test_from_nothing() -> None:
+    """An empty account: everything is created, parents first, and what a parent will give is unknown."""
+    made = plan(nodes(), {})
+    assert told(made.steps) == [
+        ("create", "job", False),
+        ("create", "task", False),
+        ("create", "service", False),
+        ("create", "route", False),
+    ]
+    assert dict(made.steps[1].node.desired) == {"image": UNKNOWN, "cpu": 256}
+    assert made.steps[0].why == "trains a model"
+
+
+def test_a_change_names_only_what_changes() -> None:
+    """Another cpu revises the task and updates the service that takes its arn, field by field, and nothing else."""
+    made = plan(nodes(cpu=512), SEEN)
+    assert told(made.steps) == [("revise", "task", False), ("update", "service", False)]
+    assert [(c.path, c.old, c.new) for step in made.steps for c in step.changes] == [
+        ("cpu", 256, 512),
+        ("task", "task:1", UNKNOWN),
+    ]
+
+
+def test_training_comes_now_and_serving_later() -> None:
+    """A new job is a revision that trains; what serves is touched later, when the choice is known."""
+    seen = {key: value for key, value in SEEN.items() if key != JOB}
+    made = plan(nodes(job="job-2"), seen, [Record(JOB, {"name": "job-1"}, OWNER)])
+    assert told(made.steps) == [("revise", "job", False), ("revise", "task", True), ("update", "service", True)]
+    assert [(c.path, c.new) for c in made.steps[1].changes] == [("image", UNKNOWN)]
+
+
+def test_a_fix_does_not_wait_for_training() -> None:
+    """A cpu change beside a retraining is planned now; the image follows later."""
+    seen = {key: value for key, value in SEEN.items() if key != JOB}
+    made = plan(nodes(job="job-2", cpu=512), seen)
+    assert ("revise", "task", False) in told(made.steps)
+    assert ("revise", "task", True) in told(made.steps)
+
+
+def test_a_new_identity_replaces() -> None:
+    """With another name, the new one is made first and the old one deleted last; children follow the new one."""
+    records = [Record(SERVICE, {"name": "svc"}, OWNER), Record(ROUTE, {"service": "svc-arn"}, OWNER, edges=(SERVICE,))]
+    seen = {key: value for key, value in SEEN.items() if key not in (SERVICE, ROUTE)}
+    made = plan(nodes(name="svc-2"), seen, records)
+    assert told(made.steps) == [
+        ("replace", "service", False),
+        ("replace", "route", False),
+        ("delete", "service", False),
+    ]
+    assert made.steps[-1].node.identity == {"name": "svc"}
+
+
+def test_what_is_no_longer_declared_is_deleted_against_its_edges() -> None:
+    """Removed nodes go children first, as their stored edges say, though nothing declares those edges any more."""
+    records = [Record(SERVICE, {"name": "svc"}, OWNER), Record(ROUTE, {"service": "svc-arn"}, OWNER, edges=(SERVICE,))]
+    made = plan(nodes()[:3], {key: SEEN[key] for key in (JOB, CHOICE, TASK)}, records)
+    assert told(made.steps) == [("delete", "route", False), ("delete", "service", False)]
+
+
+def test_a_removed_spec_goes_only_when_it_is_to_be_pruned() -> None:
+    """Records of a spec that nothing declares are left alone, unless it is named as gone."""
+    records = [Record(Key("prod", "route", "other"), {}, OTHER)]
+    assert plan(nodes(), SEEN, records).steps == ()
+    assert told(plan(nodes(), SEEN, records, gone=[OTHER]).steps) == [("delete", "route", False)]
+
+
+def test_siblings_of_a_kept_kind_stay() -> None:
+    """An earlier training job is history, not garbage."""
+    assert plan(nodes(), SEEN, [Record(JOB, {"name": "job-0"}, OWNER)]) == Plan()
+
+
+@pytest.mark.parametrize(("live", "words"), [(tags(OTHER), "ModelService/other"), ({}, "no moorage:owner tag")])
+def test_a_foreign_object_is_refused(live: dict[str, str], words: str) -> None:
+    """What exists and isn't ours is not touched, and the refusal says whose it is; adoption needs the spec's word."""
+    foreign = {**SEEN, SERVICE: replace(SEEN[SERVICE], fields={**SEEN[SERVICE].fields, "tags": live})}
+    made = plan(nodes(), foreign)
+    assert made.steps == ()
+    assert words in made.refusals[0].message
+    assert plan(nodes(), foreign, adopters=[OWNER]).steps[0].action is Action.ADOPT
+
+
+def test_an_immutable_field_is_refused_by_name() -> None:
+    """A field that can't be changed in place is named, and nothing is done."""
+    moved = {**SEEN, SERVICE: replace(SEEN[SERVICE], fields={**SEEN[SERVICE].fields, "cluster": "else"})}
+    made = plan(nodes(), moved)
+    assert made.steps == ()
+    assert made.refusals[0].message == "cluster can't be changed in place"
+
+
+def test_a_crash_in_mid_update_forgets_no_field() -> None:
+    """A field that was being set when the answer got lost still counts as ours."""
+    node = Node(ROUTE, {"service": "s"}, {"path": "/"})
+    record = Record(ROUTE, {"service": "s"}, OWNER, fields={"path": "/"}, pending={"path": "/", "note": "x"})
+    made = plan([node], {ROUTE: Observed({"path": "/", "note": "x"})}, [record])
+    assert [(c.path, c.old, c.new) for c in made.steps[0].changes] == [("note", "x", ABSENT)]
+
+
+def test_equal_plans_have_equal_digests() -> None:
+    """The digest tells plans apart, and nothing else does."""
+    assert plan(nodes(cpu=512), SEEN).digest == plan(nodes(cpu=512), SEEN).digest
+    assert plan(nodes(cpu=512), SEEN).digest != plan(nodes(cpu=1024), SEEN).digest
+    assert plan(nodes(cpu=512), SEEN).of(OTHER) == Plan()
+
+
+def test_a_graph_refuses_what_cannot_be() -> None:
+    """Two nodes with one key, or an edge to nowhere, are mistakes of a type and say which."""
+    with pytest.raises(ValueError, match="two nodes are named route m"):
+        Graph.build([(OWNER, [Node(ROUTE, {}), Node(ROUTE, {})])])
+    with pytest.raises(ValueError, match="refers to service m"):
+        Graph.build([(OWNER, [Node(ROUTE, {"service": Ref(SERVICE, "arn")})])])
+
+
+def test_waves_follow_identities() -> None:
+    """What can be found without its parents is observed in the first wave."""
+    waves = Graph.build([(OWNER, nodes())]).waves()
+    assert [[node.key.kind for node in wave] for wave in waves] == [["choice", "job", "service", "task"], ["route"]]
