@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 
-from controller.core.values import Key, Ref, Value, refs
+from controller.core.values import Key, Ref, Value, refs, resolve
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,10 @@ class Node:
     def edges(self) -> frozenset[Key]:
         """Every node that must come before this one."""
         return frozenset(ref.key for ref in refs([self.identity, self.desired])) | frozenset(self.reads)
+
+    def resolved(self, lookup: Callable[[Ref], Value]) -> Node:
+        """This node with values in the place of Refs; what it is built on stays in `reads`."""
+        return Node(self.key, resolve(self.identity, lookup), resolve(self.desired, lookup), tuple(sorted(self.edges)))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from controller.core.graph import Graph, Node, Observed, output_of
 from controller.core.ownership import foreign_owner
 from controller.core.policy import FieldPolicy, any_matches
 from controller.core.record import Record
-from controller.core.values import ABSENT, UNKNOWN, Key, Ref, Value, digest, is_known, resolve
+from controller.core.values import ABSENT, UNKNOWN, Key, Ref, Value, digest, is_known
 
 
 class Action(StrEnum):
@@ -148,15 +148,14 @@ class _Walk:
         return output_of(self.situation.seen, ref, UNKNOWN)
 
     def _visit(self, node: Node) -> None:
-        identity = self.identities[node.key] = resolve(node.identity, self.lookup)
-        desired = resolve(node.desired, self.lookup)
+        resolved = node.resolved(self.lookup)
+        self.identities[node.key] = resolved.identity
         owner = self.situation.graph.owners[node.key]
-        observed = self.situation.seen.get(node.key) if is_known(identity) else None
-        resolved = Node(node.key, identity, desired, node.reads)
+        observed = self.situation.seen.get(node.key) if is_known(resolved.identity) else None
         if observed is None:
             self.steps[node.key] = self._make(resolved, owner)
             return
-        foreigner = foreign_owner(desired, observed.fields)
+        foreigner = foreign_owner(resolved.desired, observed.fields)
         if foreigner is not None and owner not in self.situation.adopters:
             self.refusals.append(
                 Refusal(
@@ -224,7 +223,9 @@ def _is_left(situation: Situation, record: Record, identities: Mapping[Key, Mapp
         identity = identities.get(record.key, UNKNOWN)
         superseded = is_known(identity) and digest(record.key, identity) != record.id
         return superseded and situation.types[record.key.kind].superseded == "delete"
-    return record.owner in situation.gone or record.owner in situation.graph.owners.values()
+    if record.owner in situation.gone:
+        return not record.retain
+    return record.owner in situation.graph.owners.values()
 
 
 def _deletion(situation: Situation, record: Record) -> Step:

@@ -13,7 +13,7 @@ class Record:
     """One object we made or took over.
 
     `fields` is what was applied last, `outputs` what it gave, `edges` the nodes it was built on (deletion runs
-    against them). `pending` is set from before a call is sent until its answer is recorded: the fields under way, or
+    against them), `retain` whether it outlives its spec. `pending` is set from before a call is sent until its answer is recorded: the fields under way, or
     `{}` for a deletion. All values are JSON.
     """
 
@@ -24,6 +24,7 @@ class Record:
     outputs: Mapping[str, Value] = field(default_factory=dict)
     edges: tuple[Key, ...] = ()
     pending: Mapping[str, Value] | None = None
+    retain: bool = False
 
     @property
     def id(self) -> str:

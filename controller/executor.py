@@ -1,0 +1,83 @@
+"""Carries out one step: look again, journal, call, journal.
+
+A crash between any two lines leaves the store saying what may have been sent, and the next pass finds out by looking.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from controller.aws import Aws
+from controller.core.diff import diff
+from controller.core.graph import Node, Observed, Target
+from controller.core.ownership import foreign_owner
+from controller.core.plan import Action, Step, record_of
+from controller.core.record import Record
+from controller.core.status import Waiting
+from controller.core.values import Key, plain
+from controller.errors import ForeignError
+from controller.resources.base import Registry
+from controller.store.base import Store
+
+
+@dataclass(frozen=True)
+class Executor:
+    """Runs steps, one at a time, against one account and region."""
+
+    registry: Registry
+    aws: Aws
+    store: Store
+
+    def perform(self, step: Step, *, retain: bool = False) -> Observed:
+        """Make one node as its step says; `step.node` has no Refs left.
+
+        Raises AwsError, BundleError or FailedError; the journal then still has the step as pending.
+        """
+        resource = self.registry[step.node.key.kind]
+        record = self._record(step.node)
+        known = record.outputs if record else {}
+        seen = resource.observe(self.aws, [Target(step.node.key, step.node.identity, known)]).get(step.node.key)
+        step = self._again(step, record, seen)
+        if seen is not None and not step.changes:
+            self.remember(step.node, step.owner, seen, retain=retain)
+            return seen
+        before = record or Record(step.node.key, plain(step.node.identity), step.owner)
+        edges = tuple(sorted({*before.edges, *step.node.edges}))
+        self.store.put(replace(before, pending=plain(step.node.desired), edges=edges, retain=retain))
+        done = resource.apply(self.aws, step, seen)
+        self.remember(step.node, step.owner, done, retain=retain)
+        return done
+
+    def remove(self, step: Step) -> Waiting | None:
+        """Delete what a step names. A Waiting says that AWS is still at it, and the record stays."""
+        record = self._record(step.node)
+        if record is None:
+            return None
+        self.store.put(replace(record, pending={}))
+        target = Target(record.key, record.identity, record.outputs)
+        waiting = self.registry[record.key.kind].delete(self.aws, target)
+        if waiting is None:
+            self.store.drop(record)
+        return waiting
+
+    def remember(self, node: Node, owner: Key, seen: Observed, *, retain: bool) -> None:
+        """Write down that a node is as desired. Writes only what is new, so a quiet pass leaves the store alone."""
+        fields, outputs = plain(node.desired), plain(seen.outputs)
+        record = Record(node.key, plain(node.identity), owner, fields, outputs, tuple(sorted(node.edges)), None, retain)
+        if record != self._record(node):
+            self.store.put(record)
+
+    def _record(self, node: Node) -> Record | None:
+        return record_of(self.store.records(node.key.environment), replace(node, identity=plain(node.identity)))
+
+    def _again(self, step: Step, record: Record | None, seen: Observed | None) -> Step:
+        """The step as it is needed now that it has been looked at once more."""
+        if seen is None:
+            return replace(step, action=Action.CREATE if step.action in (Action.UPDATE, Action.ADOPT) else step.action)
+        foreigner = foreign_owner(step.node.desired, seen.fields)
+        if foreigner is not None and step.action is not Action.ADOPT:
+            raise ForeignError("it exists already", where=str(step.node.key), why=f"it belongs to {foreigner}")
+        policy = self.registry[step.node.key.kind].policy
+        changes = diff(record.managed if record else None, seen.fields, step.node.desired, policy)
+        making = step.action in (Action.CREATE, Action.REPLACE)
+        return replace(step, changes=changes, action=Action.UPDATE if making and not policy.revisioned else step.action)
