@@ -10,11 +10,15 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing wrong. `path` leads from the model that was checked to the culprit, in the spelling of the YAML file."""
+    """One thing wrong. `path` leads from the model that was checked to the culprit, in the spelling of the YAML file.
+
+    `name`: it is the key there that is wrong, not its value.
+    """
 
     message: str
     hint: str = ""
     path: Path = ()
+    name: bool = False
 
 
 class FindingsError(ValueError):

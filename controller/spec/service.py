@@ -86,8 +86,9 @@ class Service(Block):
     def _wrong_size(self) -> Iterator[Finding]:
         if self.memory not in (valid := FARGATE_MEMORY[self.cpu]):
             message = f"memory {show_memory(self.memory)} doesn't go with cpu {show_cpu(self.cpu)}"
-            path = ("memory",) if "memory" in self.model_fields_set else ("cpu",)
-            yield Finding(message, f"Fargate offers {_ladder(valid)}", path)
+            given = "memory" in self.model_fields_set
+            hint = f"Fargate offers {_ladder(valid)}" if given else f"add 'memory': {_ladder(valid)}"
+            yield Finding(message, hint, ("memory",) if given else ("cpu",))
 
     def _wrong_names(self) -> Iterator[Finding]:
         names = tuple(secret.name for secret in self.secrets)

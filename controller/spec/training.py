@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, model_validator
 
 from controller.spec import hyperparameters as table
+from controller.spec.domains import Value
 from controller.spec.findings import Finding, demand, refuse
 from controller.spec.strict import Block, Items, RoleArn, duplicates
 from controller.spec.units import Duration, Percent, Volume
@@ -127,6 +128,10 @@ class Stopping(Block):
     """Longest run of a training job; at most 28 days."""
 
 
+# Checked as a whole, so that one value of a wrong type hides nothing else that is wrong.
+Hyperparameters = Annotated[Mapping[str, Value], PlainValidator(table.check), WithJsonSchema(table.schema())]
+
+
 class Training(Block):
     """How the model is trained."""
 
@@ -140,7 +145,7 @@ class Training(Block):
     """Managed spot training."""
     stopping: Stopping = Stopping()
     """When a training job is given up."""
-    hyperparameters: Annotated[Mapping[str, table.Value], AfterValidator(table.check)]
+    hyperparameters: Hyperparameters
     """SageMaker XGBoost's hyperparameters, as its documentation spells them; `num_round` is required."""
 
     @model_validator(mode="after")

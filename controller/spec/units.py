@@ -95,14 +95,23 @@ def show_memory(mebibytes: int) -> str:
     return f"{mebibytes // 1024} GB" if mebibytes % 1024 == 0 else f"{mebibytes} MiB"
 
 
+def show_duration(seconds: int) -> str:
+    """7200 → `2h`, 90 → `90s`."""
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds and seconds % size == 0 and seconds >= size * (1 if unit != "m" else 2):
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
 def show(value: Any) -> str:
     """Quote a value of a spec in a message, shortened, in YAML's words."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, list | tuple | dict):
         return "a mapping" if isinstance(value, dict) else "a list"
-    text = str(value)
-    return f"'{text}'" if len(text) <= 60 else f"'{text[:57]}...'"
+    if not isinstance(value, str):
+        return str(value)
+    return f"'{value}'" if len(value) <= 60 else f"'{value[:57]}...'"
 
 
 def _split(pattern: re.Pattern[str], value: Any, field: str, hint: str) -> tuple[Decimal, str]:

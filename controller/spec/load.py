@@ -1,0 +1,213 @@
+"""Spec files into models. The only reader of YAML, and of no more of it than a spec needs.
+
+    files ──read──▶ text ──compose──▶ values with places ──validate──▶ models ──compare──▶ Specs
+
+Booleans are YAML 1.2's: `on` and `NO` stay text. Aliases, anchors and tags are refused, so are duplicate keys, more
+than 50 levels and files above 256 KiB. Whatever is wrong in whichever file, `load` raises one SpecError with all of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path as FilePath
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+from yaml.reader import ReaderError
+
+from controller.errors import Problem, SpecError
+from controller.spec import files, judge
+from controller.spec.findings import Path
+from controller.spec.loaded import Loaded, Specs, compare
+from controller.spec.models import KINDS
+from controller.spec.source import Document, Place, Source
+from controller.spec.units import show
+
+DEEPEST = 50
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# YAML 1.2's core schema, https://yaml.org/spec/1.2.2/#103-core-schema; longer digits than any quantity has stay text.
+_PLAIN: tuple[tuple[re.Pattern[str], Callable[[str], Any]], ...] = (
+    (re.compile(r"~|null|Null|NULL|"), lambda _: None),
+    (re.compile(r"true|True|TRUE"), lambda _: True),
+    (re.compile(r"false|False|FALSE"), lambda _: False),
+    (re.compile(r"[-+]?[0-9]{1,40}"), int),
+    (re.compile(r"0o[0-7]{1,40}"), lambda text: int(text, 8)),
+    (re.compile(r"0x[0-9a-fA-F]{1,40}"), lambda text: int(text, 16)),
+    (re.compile(r"[-+]?(\.[0-9]{1,40}|[0-9]{1,40}(\.[0-9]{0,40})?)([eE][-+]?[0-9]{1,4})?"), float),
+    (re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"), lambda text: float(text.replace(".", ""))),
+)
+
+
+def load(named: Sequence[FilePath]) -> Specs:
+    """Load every document of the files and directories named. Raises SpecError with every problem of every file."""
+    problems: list[Problem] = []
+    sources = [source for file in files.find(named, problems) if (source := files.read(file, problems))]
+    specs = _specs(sources, problems)
+    if not problems and not specs.environments and not specs.services:
+        problems.append(Problem(", ".join(map(str, named)), 1, 1, "no Environment and no ModelService here"))
+    return _or_error(specs, problems)
+
+
+def load_text(text: str, file: str = "spec.yaml", directory: FilePath = FilePath()) -> Specs:
+    """Load the documents of one text; `file` names it in errors. Raises SpecError with every problem."""
+    problems: list[Problem] = []
+    return _or_error(_specs([Source(text, file, directory)], problems), problems)
+
+
+def _or_error(specs: Specs, problems: list[Problem]) -> Specs:
+    if problems:
+        raise SpecError(tuple(problems))
+    return specs
+
+
+def _specs(sources: Iterable[Source], problems: list[Problem]) -> Specs:
+    loaded = []
+    for source in sources:
+        found: list[Problem] = []
+        loaded += [one for document in _documents(source, found) if (one := _validate(document, found))]
+        problems += sorted(found, key=lambda problem: (problem.line, problem.column))
+    return compare(loaded, problems)
+
+
+def _validate(document: Document, problems: list[Problem]) -> Loaded[Any] | None:
+    """Make the model a document describes; None if it can't be, and then `problems` says why."""
+    value, name = document.value, document.value.get("kind") if isinstance(document.value, dict) else None
+    if not isinstance(name, str) or name not in KINDS:
+        hint = judge.did_you_mean(str(name), KINDS) or f"it is {' or '.join(KINDS)}"
+        what = "'kind' is missing" if name is None else f"unknown kind {show(name)}"
+        what = what if isinstance(value, dict) else f"a document is a mapping, not {judge.kind_of(value)}"
+        problems.append(document.source.problem(document.at(("kind",)), what, hint if isinstance(value, dict) else ""))
+        return None
+    try:
+        return Loaded(KINDS[name].model_validate(value), document)
+    except ValidationError as error:
+        # What composing refused is missing from the values: once is enough.
+        known = {(problem.line, problem.column) for problem in problems}
+        found = judge.problems(document, error, KINDS[name])
+        problems += [problem for problem in found if (problem.line, problem.column) not in known]
+        return None
+
+
+def _documents(source: Source, problems: list[Problem]) -> Iterator[Document]:
+    """Compose the documents of one file; after broken YAML the rest of the file is left."""
+    try:
+        yield from _Composer(source, problems).documents()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = Place(mark.line + 1, mark.column + 1) if mark else Place(1, 1)
+        tab = source.line(place.line)[place.column - 1 : place.column] == "\t"
+        message = "a tab can't indent YAML" if tab else f"not valid YAML: {error.problem or error.context}"
+        problems.append(source.problem(place, message, "use spaces" if tab else ""))
+    except ReaderError as error:
+        before = source.text[: error.position]
+        place = Place(before.count("\n") + 1, len(before) - before.rfind("\n"))
+        problems.append(source.problem(place, f"character U+{ord(str(error.character)):04X} is not allowed in YAML"))
+    except (ValueError, OverflowError):
+        # PyYAML's scanner lets `chr` fail on an escape like "\UFFFFFFFF", and keeps no mark of it.
+        problems.append(source.problem(Place(1, 1), "an escape in quotes names no character"))
+    except _TooDeepError as error:
+        problems.append(source.problem(error.place, f"more than {DEEPEST} levels deep"))
+
+
+class _TooDeepError(Exception):
+    """The document nests deeper than any spec does."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__()
+        self.place = place
+
+
+class _Composer:
+    """Builds documents from PyYAML's events, keeping the place of everything."""
+
+    def __init__(self, source: Source, problems: list[Problem]) -> None:
+        self._source, self._problems = source, problems
+        self._keys: dict[Path, Place] = {}
+        self._values: dict[Path, Place] = {}
+        self._events: Iterator[yaml.Event] = iter(())
+
+    def documents(self) -> Iterator[Document]:
+        """Yield each document that holds something."""
+        self._events = yaml.parse(self._source.text, Loader=yaml.SafeLoader)
+        for event in self._events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                self._keys, self._values = {}, {}
+                value = self._node(next(self._events), ())
+                if value is not None:
+                    yield Document(value, self._source, self._keys, self._values)
+
+    def _node(self, event: yaml.Event, path: Path) -> Any:
+        place = self._values[path] = self._place(event)
+        self._refuse(event, place)
+        if isinstance(event, yaml.CollectionStartEvent):
+            if len(path) >= DEEPEST:
+                raise _TooDeepError(place)
+            return self._list(path) if isinstance(event, yaml.SequenceStartEvent) else self._mapping(path)
+        if isinstance(event, yaml.ScalarEvent):
+            return _scalar(event.value) if event.style is None else event.value
+        return None
+
+    def _list(self, path: Path) -> list[Any]:
+        items: list[Any] = []
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+            items.append(self._node(event, (*path, len(items))))
+        return items
+
+    def _mapping(self, path: Path) -> dict[str, Any]:
+        """Read a mapping; its keys are text, whatever they look like."""
+        mapping: dict[str, Any] = {}
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            place = self._place(event)
+            key = self._key(event, place, path)
+            if key in mapping:
+                there = self._keys[(*path, key)].line
+                self._problem(place, f"'{key}' is set twice", f"first on line {there}")
+                self._skip()
+                continue
+            self._keys[(*path, key)] = place
+            mapping[key] = self._node(next(self._events), (*path, key))
+        return mapping
+
+    def _key(self, event: yaml.Event, place: Place, path: Path) -> str:
+        self._refuse(event, place)
+        if isinstance(event, yaml.ScalarEvent):
+            return str(event.value)
+        if isinstance(event, yaml.CollectionStartEvent):
+            self._problem(place, "a key must be text")
+            self._node(event, (*path, "?"))
+        return "?"
+
+    def _skip(self) -> None:
+        """Read a value that has no use, its own problems included."""
+        keys, values = dict(self._keys), dict(self._values)
+        self._node(next(self._events), ())
+        self._keys, self._values = keys, values
+
+    def _refuse(self, event: yaml.Event, place: Place) -> None:
+        if isinstance(event, yaml.AliasEvent):
+            self._problem(place, f"alias '*{event.anchor}' is not allowed", "write the value out")
+            return
+        if isinstance(event, yaml.NodeEvent) and event.anchor:
+            self._problem(place, f"anchor '&{event.anchor}' is not allowed", "write values out where they are used")
+        if isinstance(event, yaml.ScalarEvent) and not event.value.isascii() and _SURROGATE.search(event.value):
+            self._problem(place, "half a character: a surrogate without its pair")
+        if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag:
+            self._problem(place, f"tag '{event.tag}' is not allowed", "leave it out; quotes make text")
+
+    def _problem(self, place: Place, message: str, hint: str = "") -> None:
+        self._problems.append(self._source.problem(place, message, hint))
+
+    @staticmethod
+    def _place(event: yaml.Event) -> Place:
+        start, end = event.start_mark, event.end_mark
+        if start is None or end is None:
+            return Place(1, 1)
+        # A value over several lines is underlined at its first character only.
+        width = end.column - start.column if end.line == start.line else 1
+        return Place(start.line + 1, start.column + 1, max(1, width))
+
+
+def _scalar(text: str) -> Any:
+    return next((read(text) for pattern, read in _PLAIN if pattern.fullmatch(text)), text)
