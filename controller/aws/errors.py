@@ -60,22 +60,18 @@ RULES: tuple[Rule, ...] = (
     Rule(CredentialsError, r"^(InvalidClientTokenId|UnrecognizedClientException|InvalidAccessKeyId|AuthFailure)$"),
     Rule(CredentialsError, r"^(SignatureDoesNotMatch|InvalidSignature(Exception)?|IncompleteSignature(Exception)?)$"),
     Rule(CredentialsError, r"^(MissingAuthenticationToken(Exception)?|RequestTimeTooSkewed)$"),
-    Rule(CredentialsError, r"^AccessDenied", r"sts:AssumeRole\b", service="sts"),
     # How fast.
     Rule(ThrottledError, r"^(Request)?(Throttl(ing|ed)|EC2Throttled)(Exception)?$"),
     Rule(ThrottledError, r"^(TooManyRequests(Exception)?|RequestLimitExceeded|BandwidthLimitExceeded|SlowDown)$"),
-    Rule(ThrottledError, r"^(ProvisionedThroughputExceededException|PriorRequestNotComplete)$"),
     Rule(ThrottledError, r"", r"\brate exceeded\b"),
     Rule(ThrottledError, r"^ClientException$", r"too many concurrent attempts", service="ecs"),
     # A role that IAM still spreads over the region (up to two minutes), named in somebody else's request.
     Rule(NotReadyError, r"", r"(unable to|could not|cannot|can't) assume (the |this )?(service linked )?role"),
-    Rule(NotReadyError, r"", r"role .*cannot be assumed"),
     Rule(NotReadyError, r"^MalformedPolicy", r"invalid principal"),
     # A service of that name that still drains; a target group no listener uses yet.
     Rule(NotReadyError, r"", r"still draining"),
     Rule(NotReadyError, r"^ServiceNotActiveException$"),
     Rule(NotReadyError, r"", r"does not have an associated load balancer"),
-    Rule(NotReadyError, r"^(Resource|Cluster)NotReady(Exception)?$"),
     # How much. botocore repeats LimitExceededException, yet for ECR, ECS, IAM and logs it is a hard quota.
     Rule(QuotaError, r"LimitExceeded|QuotaExceeded|LimitReached|^TooMany"),
     Rule(QuotaError, _VAGUE, r"(reached|exceed\w*) (the |your )?(\w+ ){0,3}(limit|quota|maximum number)"),
@@ -87,12 +83,10 @@ RULES: tuple[Rule, ...] = (
     Rule(ConflictError, _VAGUE, r"already exists|must be unique|not idempotent|still (in use|referenced|attached)"),
     # It isn't there.
     Rule(MissingError, r"NotFound|^NoSuch|DoesNotExist|^404$"),
-    Rule(MissingError, r"^OwnershipControlsNotFoundError$"),
     Rule(MissingError, _VAGUE, r"does not exist|could not find|not found|unable to (find|describe)|cannot be found"),
     Rule(MissingError, _VAGUE, r"cluster is inactive", service="ecs"),
     # A permission.
     Rule(DeniedError, r"^(AccessDenied|Unauthorized|NotAuthorized|Authorization|Forbidden|OptInRequired|403$)"),
-    Rule(DeniedError, r"", r"is not authorized to perform"),
     # The request.
     Rule(RejectedError, r"^NotImplemented|^UnknownOperation|^InvalidAction$"),
 )

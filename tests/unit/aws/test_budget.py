@@ -1,0 +1,119 @@
+"""Token buckets: bursts pass, short waits are slept, long ones are told, everybody shares."""
+
+from __future__ import annotations
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from controller.aws.budget import Budgets, budgets_of
+from controller.errors import ThrottledError
+
+
+@pytest.fixture
+def budgets(clock):
+    return Budgets(clock=clock, sleep=clock.sleep)
+
+
+def spend(budgets, times, service="ecs", operation="update_service", account="1", region="r"):
+    for _ in range(times):
+        budgets.spend(account, region, service, operation)
+
+
+def test_a_burst_passes_and_the_rest_waits_for_refill(budgets, clock):
+    """ECS allows 50 service changes at once and 5 a second: the 51st waits a fifth of a second."""
+    spend(budgets, 50)
+    assert clock.slept == []
+    spend(budgets, 1)
+    assert clock.slept == [pytest.approx(0.2)]
+
+
+def test_a_long_wait_is_told_not_slept(budgets, clock):
+    """A VPC link can be made every 15 seconds: the second one says so at once, and takes nothing."""
+    spend(budgets, 1, "apigatewayv2", "create_vpc_link")
+    for _ in range(2):
+        with pytest.raises(ThrottledError) as caught:
+            spend(budgets, 1, "apigatewayv2", "create_vpc_link")
+        assert caught.value.retry_after == pytest.approx(15)
+    assert clock.slept == []
+    clock.now += 15
+    spend(budgets, 1, "apigatewayv2", "create_vpc_link")
+
+
+def test_a_refusal_takes_no_token_from_the_other_bucket(budgets):
+    """CreateVpcLink draws on two buckets; refused by its own, it leaves the account's alone."""
+    spend(budgets, 1, "apigatewayv2", "create_vpc_link")
+    for _ in range(30):
+        with pytest.raises(ThrottledError):
+            spend(budgets, 1, "apigatewayv2", "create_vpc_link")
+    spend(budgets, 39, "apigatewayv2", "get_apis")
+
+
+def test_operations_of_one_category_share(budgets, clock):
+    """Creating and deleting services draw on the same bucket; reading them on another."""
+    spend(budgets, 50, operation="create_service")
+    spend(budgets, 100, operation="describe_services")
+    assert clock.slept == []
+    spend(budgets, 1, operation="delete_service")
+    assert clock.slept
+
+
+def test_accounts_and_regions_have_their_own_buckets(budgets, clock):
+    """AWS counts per account and region."""
+    for account, region in itertools.product("12", ("r", "s")):
+        spend(budgets, 50, account=account, region=region)
+    assert clock.slept == []
+
+
+def test_sleepers_queue_and_the_last_is_told_to_come_back(budgets):
+    """Tokens are promised in turn: five waits fit into a second at 5/s, the sixth thread is refused."""
+    frozen = Budgets(clock=lambda: 0.0, sleep=lambda _: None)
+    spend(frozen, 55)
+    with pytest.raises(ThrottledError):
+        spend(frozen, 1)
+
+
+def test_threads_never_take_more_than_there_is():
+    """Two hundred threads' worth of calls on a stopped clock: the burst and one second's refill, no more."""
+    slept: list[float] = []
+    budgets = Budgets(clock=lambda: 0.0, sleep=slept.append)
+
+    def attempt(_: int) -> bool:
+        try:
+            budgets.spend("1", "r", "ecs", "update_service")
+        except ThrottledError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(16) as pool:
+        assert sum(pool.map(attempt, range(200))) == 55
+    assert sorted(slept) == [pytest.approx(wait) for wait in (0.2, 0.4, 0.6, 0.8, 1.0)]
+
+
+def test_a_throttling_answer_empties_the_bucket(door, script, answer, clock):
+    """Somebody else used the tokens we counted on, so the next call waits for refill."""
+    script.answers.append(answer.error("ThrottlingException"))
+    aws = door()
+    with pytest.raises(ThrottledError):
+        aws.write("ecs", "delete_service", service="s")
+    aws.write("ecs", "delete_service", service="s")
+    assert clock.slept == [pytest.approx(0.2)]
+
+
+def test_a_refused_call_is_not_sent(door, script, clock):
+    """A budget wait over a second surfaces before anything goes out, for reads as for writes."""
+    aws = door()
+    aws.write("apigatewayv2", "delete_vpc_link", VpcLinkId="v")
+    with pytest.raises(ThrottledError) as caught:
+        aws.write("apigatewayv2", "delete_vpc_link", VpcLinkId="v")
+    assert caught.value.retry_after == pytest.approx(30)
+    assert len(script.seen("apigateway")) == 1
+    assert clock.slept == []
+
+
+def test_unlisted_operations_have_no_budget():
+    """No figure, no bucket; API Gateway's account-wide one covers all of its calls."""
+    assert budgets_of("s3", "put_object") == ()
+    assert [budget.name for budget in budgets_of("apigatewayv2", "create_route")] == ["API Gateway management"]
+    assert len(budgets_of("sagemaker", "describe_training_job")) == 1
