@@ -175,7 +175,8 @@ class _Work:
         """Once all that its spec wants is there, what it no longer wants may go; a removed spec's things go at once."""
         wanted = [self.verdicts[key] for key, owner in self.survey.graph.owners.items() if owner == step.owner]
         needed = any(step.node.key in record.edges for record in self._leftovers(step))
-        if needed or not all(isinstance(verdict, Ready) for verdict in wanted):
+        at_once = self.to.registry[step.node.key.kind].superseded == "stop"
+        if not at_once and (needed or not all(isinstance(verdict, Ready) for verdict in wanted)):
             self.deleting.append(Waiting("Superseded", f"{step.node.key} goes once nothing needs it"))
             return
         try:

@@ -28,12 +28,12 @@ class Action(StrEnum):
 
 
 class Type(Protocol):
-    """What planning must know of a resource type."""
+    """What planning must know of a resource type; `controller.resources.base` says what each means."""
 
     policy: FieldPolicy
     read_only: bool
     consequence: str
-    superseded: Literal["delete", "keep"]
+    superseded: Literal["delete", "keep", "stop"]
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,8 @@ def _is_left(situation: Situation, record: Record, identities: Mapping[Key, Mapp
     if record.key in situation.graph.nodes:
         identity = identities.get(record.key, UNKNOWN)
         superseded = is_known(identity) and digest(record.key, identity) != record.id
-        return superseded and situation.types[record.key.kind].superseded == "delete"
+        fate = situation.types[record.key.kind].superseded
+        return superseded and (fate == "delete" or (fate == "stop" and record.outputs.get("finished") is not True))
     if record.owner in situation.gone:
         return not record.retain
     return record.owner in situation.graph.owners.values()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from controller.core.naming import physical_name
 from controller.core.ownership import tags
-from controller.core.values import Blob, Key, Value
+from controller.core.values import Blob, Key, Value, digest
 from controller.spec.models import Environment, ModelService
 
 SHARED = "/"
@@ -69,3 +69,32 @@ class Wanted:
         """A name for an AWS object of this spec. `immutable` are fields that can't be changed in place."""
         readable = "-".join(word for word in ("moorage", self.owner.name, part) if word)
         return physical_name(readable, self.place.account, self.place.region, self.owner, part, *immutable, limit=limit)
+
+    @property
+    def service_name(self) -> str:
+        """The ECS service's name, by which the selection also finds out what serves."""
+        return self.physical_name(limit=255)
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies what a training would give: equal fingerprints, equal models. Sha256 in hex.
+
+        Covers data (with its split and features), algorithm and hyperparameters, as SageMaker spells them; not what the
+        training runs on, nor who it runs as. Raises ValueError for an Environment, which trains nothing.
+        """
+        if self.service is None:
+            raise ValueError("an Environment has no fingerprint")
+        training = self.service.spec.training
+        return digest(
+            self.inputs.data_digest, training.algorithm.name, training.algorithm.version, self.hyperparameters
+        )
+
+    @property
+    def hyperparameters(self) -> dict[str, str]:
+        """The hyperparameters as the training container gets them: all strings."""
+        given = self.service.spec.training.hyperparameters if self.service else {}
+        return {name: _spelled(value) for name, value in sorted(given.items())}
+
+
+def _spelled(value: Value) -> str:
+    return str(int(value)) if isinstance(value, bool) else str(value)

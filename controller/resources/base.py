@@ -38,7 +38,8 @@ class Resource:
     permissions: each call it makes (`ecs.create_service`) → the IAM actions that call needs, PassRole included
     condition:   the aspect of a spec's status that it stands for, if any
     read_only:   it is only looked at (a default VPC, the selected model); no step is ever planned for it
-    superseded:  what becomes of one whose identity is no longer wanted: deleted once its successor works, or kept
+    superseded:  what becomes of one whose identity is no longer wanted: deleted once its successor works; kept as
+                 history; or stopped at once, unless its output `finished` says that there is nothing to stop
     retain:      the field of `policy.deletion` that decides whether it outlives its spec (`artifacts`, `registry`, `logs`, `service`)
     consequence: what making one means beyond the object itself, for the plan (`trains a model`)
     """
@@ -48,7 +49,7 @@ class Resource:
     permissions: ClassVar[Mapping[str, frozenset[str]]] = {}
     condition: ClassVar[str] = ""
     read_only: bool = False
-    superseded: Literal["delete", "keep"] = "delete"
+    superseded: Literal["delete", "keep", "stop"] = "delete"
     retain: ClassVar[str] = ""
     consequence: str = ""
 

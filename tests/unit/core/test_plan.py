@@ -24,7 +24,7 @@ class FakeType:
     policy: FieldPolicy = field(default_factory=FieldPolicy)
     read_only: bool = False
     consequence: str = ""
-    superseded: Literal["delete", "keep"] = "delete"
+    superseded: Literal["delete", "keep", "stop"] = "delete"
 
 
 TYPES = {
@@ -137,6 +137,15 @@ def test_a_removed_spec_goes_only_when_it_is_to_be_pruned() -> None:
 def test_siblings_of_a_kept_kind_stay() -> None:
     """An earlier training job is history, not garbage."""
     assert plan(nodes(), SEEN, [Record(JOB, {"name": "job-0"}, OWNER)]) == Plan()
+
+
+def test_an_unfinished_sibling_is_stopped() -> None:
+    """A superseded job that may still run is to be stopped; a finished one is left."""
+    stopping = {**TYPES, "job": replace(TYPES["job"], superseded="stop")}
+    for outputs, kinds in [({}, ["job"]), ({"finished": False}, ["job"]), ({"finished": True}, [])]:
+        record = Record(JOB, {"name": "job-0"}, OWNER, outputs=outputs)
+        made = make_plan(Situation(Graph.build([(OWNER, nodes())]), stopping, SEEN, [record]))
+        assert [step.node.key.kind for step in made.steps] == kinds
 
 
 @pytest.mark.parametrize(("live", "words"), [(tags(OTHER), "ModelService/other"), ({}, "no moorage:owner tag")])
