@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from controller.core.values import Key, Value
+from controller.core.diff import Change
+from controller.core.values import ABSENT, Key, Value
 
 ENVIRONMENT = "moorage:environment"
 OWNER = "moorage:owner"
@@ -26,3 +27,22 @@ def foreign_owner(desired: Mapping[str, Value], live: Mapping[str, Value]) -> st
     if OWNER in found:
         return f"{found[OWNER]} of environment {found.get(ENVIRONMENT, '?')}"
     return "nobody that Moorage knows (it has no moorage:owner tag)"
+
+
+def tags_of(listed: Iterable[Mapping[str, str]], name: str = "Key", value: str = "Value") -> dict[str, str]:
+    """AWS's list of tags as a mapping; ECS spells the fields in lower case, SageMaker and ECR don't."""
+    return {tag[name]: tag.get(value, "") for tag in listed}
+
+
+def tag_list(wanted: Mapping[str, str], name: str = "Key", value: str = "Value") -> list[dict[str, str]]:
+    """A mapping as AWS's list of tags."""
+    return [{name: key, value: text} for key, text in sorted(wanted.items())]
+
+
+def dropped_tags(changes: Iterable[Change]) -> list[str]:
+    """The tags that a step takes away: we put them once, and the spec no longer has them."""
+    return [
+        change.path.removeprefix("tags.")
+        for change in changes
+        if change.path.startswith("tags.") and change.new is ABSENT
+    ]
