@@ -1,0 +1,62 @@
+"""The gate: whether a candidate's metrics allow it to serve. It is computed, not kept anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from controller.aws import Aws
+from controller.core.graph import Node, Observed, Target
+from controller.core.values import Key, Ref, Value, digest
+from controller.core.wanted import Wanted
+from controller.resources.base import Resource
+
+
+class Gate(Resource):
+    """The spec's gates, held against a bundle's metrics.
+
+    Outputs: `passed`; `message`, for people; `decision`, a short text that is another for other gates or metrics.
+    """
+
+    kind = "model/gate"
+    read_only = True
+
+    def expand(self, want: Wanted) -> Iterable[Node]:
+        """One gate for the spec's candidate."""
+        if want.service is not None:
+            gates = [gate.model_dump(exclude_none=True) for gate in want.service.spec.model.gates]
+            yield Node(want.own(self.kind), {"gates": gates, "metrics": Ref(want.own("model/bundle"), "metrics")})
+
+    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+        """Hold the metrics against the gates. No call is made."""
+        del aws
+        return {
+            target.key: Observed({}, weigh(target.identity["gates"], target.identity["metrics"])) for target in targets
+        }
+
+
+def weigh(gates: Sequence[Mapping[str, Any]], metrics: Mapping[str, Mapping[str, float]]) -> dict[str, Value]:
+    """What the gates say of the metrics (`{"test": {"rmse": 49610.0}}`). A metric that wasn't measured doesn't pass."""
+    failures = [failure for gate in gates if (failure := _failure(gate, metrics))]
+    passed = not failures
+    message = "; ".join(failures) or (
+        f"{len(gates)} gate{'s' if len(gates) != 1 else ''} passed" if gates else "no gates"
+    )
+    return {
+        "passed": passed,
+        "message": message,
+        "decision": f"{'passed' if passed else 'failed'} {digest(gates, metrics)[:12]}",
+    }
+
+
+def _failure(gate: Mapping[str, Any], metrics: Mapping[str, Mapping[str, float]]) -> str:
+    name, dataset = gate["metric"], gate["dataset"]
+    value = metrics.get(dataset, {}).get(name)
+    if value is None:
+        return f"{dataset} {name} was not measured"
+    # Written so that a NaN passes no gate.
+    if "max" in gate and not value <= gate["max"]:
+        return f"{dataset} {name} is {value:g}, above {gate['max']:g}"
+    if "min" in gate and not value >= gate["min"]:
+        return f"{dataset} {name} is {value:g}, below {gate['min']:g}"
+    return ""

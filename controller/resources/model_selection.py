@@ -1,0 +1,138 @@
+"""The selection: which version serves. Here the train lane, which writes versions, meets the serve lane, which reads one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from controller.aws import Aws
+from controller.core.graph import Node, Observed, Target
+from controller.core.status import Failed, Ready, Verdict
+from controller.core.values import Key, Ref, Value
+from controller.core.wanted import Wanted
+from controller.errors import MissingError
+from controller.resources.base import Resource
+
+_PREFIX = "moorage:"
+
+
+class Selection(Resource):
+    """The approved version of the spec's fingerprint, whatever its number; failing that, what serves; a pin overrides.
+
+    So a reverted commit serves its old model again without training, and a failed, rejected or unfinished training
+    never takes down what serves. A pin that can't be followed keeps what serves, and says so.
+    """
+
+    kind = "model/selection"
+    read_only = True
+    permissions = {
+        "sagemaker.list_model_packages": frozenset({"sagemaker:ListModelPackages"}),
+        "sagemaker.describe_model_package": frozenset({"sagemaker:DescribeModelPackage"}),
+        "ecs.describe_services": frozenset({"ecs:DescribeServices"}),
+        "ecs.describe_task_definition": frozenset({"ecs:DescribeTaskDefinition"}),
+    }
+
+    def expand(self, want: Wanted) -> Iterable[Node]:
+        """One selection for the model. It reads the candidate, so what follows from a candidate under way comes later."""
+        if want.service is None:
+            return
+        identity = {
+            "group": Ref(want.own("sagemaker/model-package-group"), "name"),
+            "fingerprint": want.fingerprint,
+            "pin": want.service.spec.model.version,
+            "cluster": want.environment.spec.cluster,
+            "service": want.service_name,
+        }
+        reads = () if want.service.spec.model.version else (want.own("sagemaker/model-package"),)
+        yield Node(want.own(self.kind), identity, reads=reads)
+
+    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+        """Choose, from the registry and, where that has no answer, from what runs."""
+        found = {}
+        for target in targets:
+            versions = _versions(aws, target.identity["group"])
+            chosen = _chosen(target.identity, versions)
+            problem = "" if chosen or not target.identity["pin"] else _pin_problem(target.identity["pin"], versions)
+            chosen = chosen or versions.get(_serving(aws, target.identity))
+            if chosen is not None:
+                package = aws.read("sagemaker", "describe_model_package", ModelPackageName=chosen["ModelPackageArn"])
+                found[target.key] = Observed({}, {**_outputs(package), "problem": problem})
+            elif problem:
+                found[target.key] = Observed({}, {"problem": f"{problem}, and nothing serves yet"})
+        return found
+
+    def ready(self, node: Node, seen: Observed) -> Verdict:
+        """A pin that can't be followed is a failure, though what serves goes on serving."""
+        del node
+        problem = seen.outputs["problem"]
+        return (
+            Failed("PinNotFollowed", f"{problem}; version {seen.outputs['version']} goes on serving")
+            if problem
+            else Ready()
+        )
+
+    def facts(self, seen: Observed) -> Mapping[str, Value]:
+        """The model that serves."""
+        return {
+            "model": {
+                "version": seen.outputs["version"],
+                "sha256": seen.outputs["model_sha256"],
+                "metrics": seen.outputs["metrics"],
+            }
+        }
+
+
+def _versions(aws: Aws, group: str) -> dict[int, dict[str, Any]]:
+    listed = aws.pages("sagemaker", "list_model_packages", "ModelPackageSummaryList", ModelPackageGroupName=group)
+    return {package["ModelPackageVersion"]: package for package in listed}
+
+
+def _chosen(identity: Mapping[str, Value], versions: Mapping[int, dict[str, Any]]) -> dict[str, Any] | None:
+    approved = {
+        number: package for number, package in versions.items() if package.get("ModelApprovalStatus") == "Approved"
+    }
+    if identity["pin"]:
+        return approved.get(identity["pin"])
+    mark = f"fingerprint {identity['fingerprint']}"
+    ours = [number for number, package in approved.items() if package.get("ModelPackageDescription") == mark]
+    return approved[max(ours)] if ours else None
+
+
+def _pin_problem(pin: int, versions: Mapping[int, dict[str, Any]]) -> str:
+    if pin not in versions:
+        return f"version {pin} is pinned and doesn't exist"
+    return f"version {pin} is pinned and is {versions[pin].get('ModelApprovalStatus')}"
+
+
+def _serving(aws: Aws, identity: Mapping[str, Value]) -> int:
+    """The version that the running service says it serves; 0 when none does."""
+    try:
+        answer = aws.read("ecs", "describe_services", cluster=identity["cluster"], services=[identity["service"]])
+        service = next((item for item in answer["services"] if item["status"] == "ACTIVE"), None)
+        if service is None:
+            return 0
+        definition = aws.read("ecs", "describe_task_definition", taskDefinition=service["taskDefinition"])[
+            "taskDefinition"
+        ]
+    except MissingError:
+        return 0
+    labels = definition["containerDefinitions"][0].get("dockerLabels", {})
+    version = labels.get("dev.moorage.model-version", "")
+    return int(version) if version.isdecimal() else 0
+
+
+def _outputs(package: Mapping[str, Any]) -> dict[str, Value]:
+    metadata = package.get("CustomerMetadataProperties", {})
+    metrics: dict[str, dict[str, float]] = {}
+    for name, value in metadata.items():
+        if name.startswith(f"{_PREFIX}metric:"):
+            dataset, metric = name.split(":")[2:]
+            metrics.setdefault(dataset, {})[metric] = float(value)
+    return {
+        "version": package["ModelPackageVersion"],
+        "arn": package["ModelPackageArn"],
+        "fingerprint": package["ModelPackageDescription"].removeprefix("fingerprint "),
+        "model_sha256": metadata[f"{_PREFIX}model-sha256"],
+        "bundle": metadata[f"{_PREFIX}bundle"],
+        "metrics": metrics,
+    }

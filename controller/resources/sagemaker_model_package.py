@@ -1,0 +1,173 @@
+"""SageMaker model packages: the versions of a model, each with its metrics, its gate's decision and its approval."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from controller.aws import Aws
+from controller.aws.images import xgboost_image
+from controller.core.graph import Node, Observed, Target
+from controller.core.plan import Step
+from controller.core.policy import FieldPolicy
+from controller.core.status import Failed, Held, Ready, Verdict, Waiting
+from controller.core.values import Key, Ref, Value, digest
+from controller.core.wanted import Wanted
+from controller.errors import MissingError
+from controller.resources.base import Resource
+
+# A version has no name of its own: the fingerprint in its description finds it with one listing.
+_MARK = "fingerprint "
+_PREFIX = "moorage:"
+
+
+class ModelPackage(Resource):
+    """The version that a training gave. What it is never changes; only the gate's decision, and so its approval, may.
+
+    A person's own approval or rejection stands until the gates or the metrics change: approval itself isn't compared.
+    """
+
+    kind = "sagemaker/model-package"
+    condition = "Approved"
+    superseded = "keep"
+    retain = "registry"
+    policy = FieldPolicy(
+        ignore=frozenset({"model", "image", "bundle", "model_sha256", "metrics", "approval", "message", "passed"})
+    )
+    permissions = {
+        "sagemaker.list_model_packages": frozenset({"sagemaker:ListModelPackages"}),
+        "sagemaker.describe_model_package": frozenset({"sagemaker:DescribeModelPackage"}),
+        "sagemaker.create_model_package": frozenset(
+            {"sagemaker:CreateModelPackage", "ecr:BatchGetImage", "s3:GetObject"}
+        ),
+        "sagemaker.update_model_package": frozenset({"sagemaker:UpdateModelPackage"}),
+        "sagemaker.delete_model_package": frozenset({"sagemaker:DeleteModelPackage"}),
+    }
+
+    def expand(self, want: Wanted) -> Iterable[Node]:
+        """One version for the spec's fingerprint."""
+        if want.service is None:
+            return
+        bundle, gate = want.own("model/bundle"), want.own("model/gate")
+        desired = {
+            "model": Ref(want.own("sagemaker/training-job"), "artifact"),
+            "image": xgboost_image(want.place.region, want.service.spec.training.algorithm.version),
+            "bundle": Ref(bundle, "url"),
+            "model_sha256": Ref(bundle, "model_sha256"),
+            "metrics": Ref(bundle, "metrics"),
+            "approval": want.service.spec.model.approval,
+            "decision": Ref(gate, "decision"),
+            "passed": Ref(gate, "passed"),
+            "message": Ref(gate, "message"),
+        }
+        group = Ref(want.own("sagemaker/model-package-group"), "name")
+        yield Node(want.own(self.kind), {"group": group, "fingerprint": want.fingerprint}, desired)
+
+    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+        """Each version by its fingerprint, through a listing of its group. The oldest of several is the one."""
+        found = {}
+        for target in targets:
+            listed = aws.pages(
+                "sagemaker",
+                "list_model_packages",
+                "ModelPackageSummaryList",
+                ModelPackageGroupName=target.identity["group"],
+                SortBy="CreationTime",
+                SortOrder="Ascending",
+            )
+            mark = _MARK + target.identity["fingerprint"]
+            summary = next((item for item in listed if item.get("ModelPackageDescription") == mark), None)
+            if summary is not None:
+                package = aws.read("sagemaker", "describe_model_package", ModelPackageName=summary["ModelPackageArn"])
+                found[target.key] = _observed(package)
+        return found
+
+    def ready(self, node: Node, seen: Observed) -> Verdict:
+        """Approved is ready; rejected and undecided hold the candidate back while what serves goes on."""
+        del node
+        approval, message, version = seen.outputs["approval"], seen.outputs["message"], seen.outputs["version"]
+        if seen.outputs["status"] == "Failed":
+            return Failed("RegistrationFailed", f"version {version} could not be registered")
+        if seen.outputs["status"] != "Completed":
+            return Waiting("Registering", f"version {version} is being registered", after=5)
+        if approval == "Approved":
+            return Ready("Approved", f"version {version}: {message}")
+        if approval == "Rejected":
+            return Held("GateFailed" if not seen.outputs["passed"] else "Rejected", f"version {version}: {message}")
+        return Held("AwaitingApproval", f"version {version} waits for a person to approve it in the model registry")
+
+    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+        """Register the version, or bring its approval in line with what the gates say now."""
+        want = step.node.desired
+        approval = {
+            "ModelApprovalStatus": _approval(want),
+            "ApprovalDescription": want["message"],
+            "CustomerMetadataProperties": _metadata(want),
+        }
+        if seen is None:
+            aws.write("sagemaker", "create_model_package", **_request(step.node), **approval)
+        else:
+            aws.write("sagemaker", "update_model_package", ModelPackageArn=seen.outputs["arn"], **approval)
+        return self.observe(aws, [Target(step.node.key, step.node.identity)])[step.node.key]
+
+    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+        """Delete the version."""
+        try:
+            found = self.observe(aws, [target]).get(target.key)
+            if found is not None:
+                aws.write("sagemaker", "delete_model_package", ModelPackageName=found.outputs["arn"])
+        except MissingError:
+            return None
+        return None
+
+
+def _approval(want: Mapping[str, Value]) -> str:
+    if not want["passed"]:
+        return "Rejected"
+    return "Approved" if want["approval"] == "auto" else "PendingManualApproval"
+
+
+def _metadata(want: Mapping[str, Value]) -> dict[str, str]:
+    measured = {
+        f"{_PREFIX}metric:{dataset}:{name}": repr(value)
+        for dataset, metrics in want["metrics"].items()
+        for name, value in metrics.items()
+    }
+    return {
+        **measured,
+        f"{_PREFIX}bundle": want["bundle"],
+        f"{_PREFIX}model-sha256": want["model_sha256"],
+        f"{_PREFIX}decision": want["decision"],
+    }
+
+
+def _request(node: Node) -> dict[str, Any]:
+    want = node.desired
+    statistics = {"ContentType": "application/json", "S3Uri": f"{want['bundle']}manifest.json"}
+    container = {"Image": want["image"], "ModelDataUrl": want["model"]}
+    return {
+        "ModelPackageGroupName": node.identity["group"],
+        "ModelPackageDescription": _MARK + node.identity["fingerprint"],
+        # botocore makes up a random token where none is given, and a repeated call would register a second version.
+        "ClientToken": digest(node.identity)[:36],
+        "ModelMetrics": {"ModelQuality": {"Statistics": statistics}},
+        "InferenceSpecification": {
+            "Containers": [container],
+            "SupportedContentTypes": ["text/csv", "application/json"],
+            "SupportedResponseMIMETypes": ["text/csv", "application/json"],
+        },
+    }
+
+
+def _observed(package: Mapping[str, Any]) -> Observed:
+    metadata = package.get("CustomerMetadataProperties", {})
+    decision = metadata.get(f"{_PREFIX}decision", "")
+    outputs = {
+        "arn": package["ModelPackageArn"],
+        "version": package["ModelPackageVersion"],
+        "status": package["ModelPackageStatus"],
+        "approval": package.get("ModelApprovalStatus", "PendingManualApproval"),
+        "message": package.get("ApprovalDescription", ""),
+        "passed": decision.startswith("passed"),
+    }
+    return Observed({"decision": decision}, outputs)
