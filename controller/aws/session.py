@@ -33,8 +33,9 @@ _ONCE = Config(
     max_pool_connections=32,
     user_agent_extra="moorage",
 )
-# There is one name for all services of a local endpoint, so neither `data-` nor a bucket can be put before it.
-_LOCAL = _ONCE.merge(Config(inject_host_prefix=False, s3={"addressing_style": "path"}))
+# There is one name for all services of a local endpoint, so neither `data-` nor a bucket can be put before it; and no
+# proxy could reach it.
+_LOCAL = _ONCE.merge(Config(inject_host_prefix=False, s3={"addressing_style": "path"}, proxies={}))
 # The embedded AWS takes any key; real ones are never sent to it.
 _NOBODY = Credentials("moorage", "moorage")
 _TOKENS = ("NextToken", "nextToken")

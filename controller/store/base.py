@@ -12,6 +12,8 @@ from controller.core.record import Record
 from controller.core.status import Event, Status
 from controller.core.values import Key
 
+EVENTS_KEPT = 10_000
+
 
 class Store(Protocol):
     """Records, statuses and events. Every write is durable when the call returns; every call may come from any thread.
