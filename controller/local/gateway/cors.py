@@ -1,0 +1,74 @@
+"""CORS as an HTTP API does it: preflight answers, and the headers added to other answers.
+
+Source: API Gateway developer guide, "Configure CORS for HTTP APIs": preflight requests are answered even without an OPTIONS
+route, and CORS headers from the integration are ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from multidict import CIMultiDict
+
+_PREFIX = "access-control-"
+
+
+class CorsError(ValueError):
+    """A CORS configuration that API Gateway would refuse."""
+
+
+def check(cors: Mapping[str, Any]) -> None:
+    """Accept or refuse a `corsConfiguration` (keys as on the wire, in camel case). Raises CorsError."""
+    if cors.get("allowCredentials") and any(
+        "*" in cors.get(name, []) for name in ("allowOrigins", "allowMethods", "allowHeaders")
+    ):
+        raise CorsError("allowCredentials can't be combined with a wildcard")
+    if not -1 <= int(cors.get("maxAge", 0)) <= 86400:
+        raise CorsError("maxAge must be between -1 and 86400 seconds")
+
+
+def is_preflight(method: str, headers: Mapping[str, str]) -> bool:
+    """Say whether a browser asks for permission before the real request."""
+    return method == "OPTIONS" and "Origin" in headers and "Access-Control-Request-Method" in headers
+
+
+def preflight(cors: Mapping[str, Any], origin: str) -> CIMultiDict[str]:
+    """Headers of the 204 answer to a preflight request; none for an origin that is not allowed."""
+    headers = _common(cors, origin)
+    if headers:
+        _join(headers, "Access-Control-Allow-Methods", cors.get("allowMethods"))
+        _join(headers, "Access-Control-Allow-Headers", cors.get("allowHeaders"))
+        if cors.get("maxAge"):
+            headers["Access-Control-Max-Age"] = str(cors["maxAge"])
+    return headers
+
+
+def decorate(cors: Mapping[str, Any], origin: str | None, headers: CIMultiDict[str]) -> None:
+    """Replace the integration's CORS headers by the API's own."""
+    for name in [name for name in headers if name.lower().startswith(_PREFIX)]:
+        headers.popall(name, None)
+    if origin is None:
+        return
+    added = _common(cors, origin)
+    if added:
+        _join(added, "Access-Control-Expose-Headers", cors.get("exposeHeaders"))
+    headers.extend(added)
+
+
+def _common(cors: Mapping[str, Any], origin: str) -> CIMultiDict[str]:
+    allowed = cors.get("allowOrigins") or []
+    headers: CIMultiDict[str] = CIMultiDict()
+    if "*" in allowed:
+        headers["Access-Control-Allow-Origin"] = "*"
+    elif origin in allowed or origin.split("://", 1)[0] + "://*" in allowed:
+        headers["Access-Control-Allow-Origin"] = origin
+        headers["Vary"] = "Origin"
+    if headers and cors.get("allowCredentials"):
+        headers["Access-Control-Allow-Credentials"] = "true"
+    return headers
+
+
+def _join(headers: CIMultiDict[str], name: str, values: list[str] | None) -> None:
+    if values:
+        headers[name] = ",".join(values)
