@@ -116,7 +116,8 @@ class Call:
         answer = self.forward()
         if answer.status >= 300:
             raise Refused("", "moto refused", status=answer.status, answer=answer)
-        parser = create_parser(get_service_model(self.service).metadata["protocol"])
+        # A model may list several protocols; moto answers in the one that it was asked in.
+        parser = create_parser(determine_request_protocol(get_service_model(self.service), self.header("content-type")))
         response = {"status_code": answer.status, "headers": dict(answer.headers), "body": answer.body}
         parsed = parser.parse(response, self._model().output_shape)
         parsed.pop("ResponseMetadata", None)

@@ -43,6 +43,7 @@ class Door:
         """Return the aiohttp application with every route."""
         app = web.Application(client_max_size=_BODY_LIMIT)
         app.add_routes(self.world.routes)
+        app.cleanup_ctx.extend(self.world.contexts)
         for method, path, handler in (
             ("GET", "/_moorage/health", self._health),
             ("*", "/_moorage/calls", self._calls),

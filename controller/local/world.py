@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,6 +49,7 @@ class World:
     children: Children = field(default_factory=Children)
     handlers: dict[tuple[str, str], Handler] = field(default_factory=dict)
     routes: list[web.RouteDef] = field(default_factory=list)
+    contexts: list[Callable[[web.Application], AsyncIterator[None]]] = field(default_factory=list)
     _resets: list[Callable[[], None]] = field(default_factory=list)
     _threads: list[threading.Thread] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -62,6 +63,10 @@ class World:
     def route(self, path: str, handler: Callable[[web.Request], Any], method: str = "*") -> None:
         """Serve `path` (aiohttp's patterns) natively, outside the lock. `handler` is a coroutine function."""
         self.routes.append(web.route(method, path, handler))
+
+    def context(self, manager: Callable[[web.Application], AsyncIterator[None]]) -> None:
+        """Keep what `manager` sets up before its yield for as long as the program serves (aiohttp's `cleanup_ctx`)."""
+        self.contexts.append(manager)
 
     def on_reset(self, hook: Callable[[], None]) -> None:
         """Call `hook` after moto's state was emptied, at start and at every reset: forget, then seed."""

@@ -19,12 +19,12 @@ class CorsError(ValueError):
 
 
 def check(cors: Mapping[str, Any]) -> None:
-    """Accept or refuse a `corsConfiguration` (keys as on the wire, in camel case). Raises CorsError."""
-    if cors.get("allowCredentials") and any(
-        "*" in cors.get(name, []) for name in ("allowOrigins", "allowMethods", "allowHeaders")
+    """Accept or refuse a `CorsConfiguration`, in botocore's shape. Raises CorsError."""
+    if cors.get("AllowCredentials") and any(
+        "*" in cors.get(name, []) for name in ("AllowOrigins", "AllowMethods", "AllowHeaders")
     ):
         raise CorsError("allowCredentials can't be combined with a wildcard")
-    if not -1 <= int(cors.get("maxAge", 0)) <= 86400:
+    if not -1 <= int(cors.get("MaxAge", 0)) <= 86400:
         raise CorsError("maxAge must be between -1 and 86400 seconds")
 
 
@@ -37,10 +37,10 @@ def preflight(cors: Mapping[str, Any], origin: str) -> CIMultiDict[str]:
     """Headers of the 204 answer to a preflight request; none for an origin that is not allowed."""
     headers = _common(cors, origin)
     if headers:
-        _join(headers, "Access-Control-Allow-Methods", cors.get("allowMethods"))
-        _join(headers, "Access-Control-Allow-Headers", cors.get("allowHeaders"))
-        if cors.get("maxAge"):
-            headers["Access-Control-Max-Age"] = str(cors["maxAge"])
+        _join(headers, "Access-Control-Allow-Methods", cors.get("AllowMethods"))
+        _join(headers, "Access-Control-Allow-Headers", cors.get("AllowHeaders"))
+        if cors.get("MaxAge"):
+            headers["Access-Control-Max-Age"] = str(cors["MaxAge"])
     return headers
 
 
@@ -52,19 +52,19 @@ def decorate(cors: Mapping[str, Any], origin: str | None, headers: CIMultiDict[s
         return
     added = _common(cors, origin)
     if added:
-        _join(added, "Access-Control-Expose-Headers", cors.get("exposeHeaders"))
+        _join(added, "Access-Control-Expose-Headers", cors.get("ExposeHeaders"))
     headers.extend(added)
 
 
 def _common(cors: Mapping[str, Any], origin: str) -> CIMultiDict[str]:
-    allowed = cors.get("allowOrigins") or []
+    allowed = cors.get("AllowOrigins") or []
     headers: CIMultiDict[str] = CIMultiDict()
     if "*" in allowed:
         headers["Access-Control-Allow-Origin"] = "*"
     elif origin in allowed or origin.split("://", 1)[0] + "://*" in allowed:
         headers["Access-Control-Allow-Origin"] = origin
         headers["Vary"] = "Origin"
-    if headers and cors.get("allowCredentials"):
+    if headers and cors.get("AllowCredentials"):
         headers["Access-Control-Allow-Credentials"] = "true"
     return headers
 

@@ -156,7 +156,7 @@ class Gateway:
         limit = stage.limits.get(route.key.text, stage.default_limit)
         if not self._throttle.allows((incoming.api.id, stage.name, route.key.text), limit):
             raise RefusedRequest(429, "Too Many Requests")
-        if not route.open:
+        if not route.is_open:
             raise RefusedRequest(401, "Unauthorized")
 
     async def _send(self, incoming: _Incoming, integration: Integration, outgoing: Outgoing, body: bytes) -> Reply:

@@ -29,16 +29,16 @@ class Integration:
 
 @dataclass(frozen=True)
 class Route:
-    """A route. Without an `integration` it answers 500, as a route without a target does."""
+    """A route. Without an `integration` it answers 500, as a route without a target does; one that is not open needs a caller that nobody can authorise here."""
 
     key: RouteKey
     integration: Integration | None
-    open: bool = True
+    is_open: bool = True
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """A snapshot of an API's configuration. `cors` is the wire's `corsConfiguration`, or None."""
+    """A snapshot of an API's configuration. `cors` is botocore's `CorsConfiguration`, or None."""
 
     id: str
     routes: Mapping[str, Route]

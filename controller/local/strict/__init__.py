@@ -8,6 +8,7 @@ A module offers `install(world)`, called once before the program serves, and the
   `call.forward()`; to change moto's result, edit the dictionary `call.proceed()` gives. To refuse, raise
   `Refused("ResourceInUse", "why")`: the answer has the form and the status the service's model gives that code.
 - `world.route(path, coroutine)`: a native aiohttp route, for data planes.
+- `world.context(manager)`: what lives on the event loop as long as the program serves, such as an HTTP client.
 - `world.on_reset(hook)`: called at start and after each reset; forget own state, seed what AWS has from birth.
 - `world.work(name, worker)`: a thread for what takes time; `worker(stop)` takes `world.lock` only to touch state.
 - `world.children.spawn(command, ...)`: a process that never outlives the program.

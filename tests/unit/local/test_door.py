@@ -22,7 +22,7 @@ def test_what_moto_lacks_answers_501(embedded_aws) -> None:
         "NotImplemented",
         501,
     )
-    assert refused(embedded_aws.client("apigatewayv2").get_deployments, ApiId="x") == ("NotImplemented", 501)
+    assert refused(embedded_aws.client("apigatewayv2").get_models, ApiId="x") == ("NotImplemented", 501)
 
 
 def test_faults_hit_the_nth_call(embedded_aws) -> None:
