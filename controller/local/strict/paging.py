@@ -1,0 +1,33 @@
+"""Pages of a list, for the operations that moto doesn't list rightly."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from controller.local.call import Refused
+
+
+def page(
+    items: Sequence[Any],
+    params: Mapping[str, Any],
+    key: str,
+    default: int,
+    *,
+    size: str = "MaxResults",
+    token: str = "NextToken",  # noqa: S107  (AWS's word for where a page ends)
+) -> dict[str, Any]:
+    """Return the page that `params` asks for under `key`, and the token of the next one when there is one."""
+    start = _decoded(params[token]) if token in params else 0
+    end = start + int(params.get(size, default))
+    more = {token: base64.b64encode(f"offset:{end}".encode()).decode()} if end < len(items) else {}
+    return {key: list(items[start:end]), **more}
+
+
+def _decoded(token: str) -> int:
+    try:
+        return int(base64.b64decode(token, validate=True).decode().removeprefix("offset:"))
+    except (ValueError, binascii.Error) as wrong:
+        raise Refused("ValidationException", "Invalid NextToken.") from wrong

@@ -1,0 +1,125 @@
+"""The record of one training job: what was asked for, its states and what DescribeTrainingJob tells of it.
+
+State changes go through `enter`, which keeps the transitions in order. Who makes them is in `strict/sagemaker_jobs.py`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+# Secondary status → primary status, and the words of the transition.
+# https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_SecondaryStatusTransition.html
+STATES: Mapping[str, tuple[str, str]] = {
+    "Starting": ("InProgress", "Starting the training job"),
+    "Downloading": ("InProgress", "Downloading input data"),
+    "Training": ("InProgress", "Training image download completed. Training in progress."),
+    "Uploading": ("InProgress", "Uploading generated training model"),
+    "Stopping": ("Stopping", "Stopping the training job"),
+    "Completed": ("Completed", "Training job completed"),
+    "Failed": ("Failed", "Training job failed"),
+    "Stopped": ("Stopped", "Training job stopped"),
+    "MaxRuntimeExceeded": ("Stopped", "Training job runtime exceeded MaxRuntimeInSeconds provided"),
+}
+TERMINAL = frozenset({"Completed", "Failed", "Stopped"})
+# What a spot instance costs of the on-demand price, about; AWS reports the saving as billable time.
+_SPOT_SHARE = 0.3
+
+
+@dataclass
+class Job:
+    """A training job. `request` is CreateTrainingJob's input; `stop` is set when someone asks it to end."""
+
+    arn: str
+    region: str
+    request: Mapping[str, Any]
+    version: str
+    created: datetime
+    status: str = "InProgress"
+    secondary: str = ""
+    modified: datetime | None = None
+    started: datetime | None = None
+    ended: datetime | None = None
+    failure: str = ""
+    artifact: str = ""
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    transitions: list[dict[str, Any]] = field(default_factory=list)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def name(self) -> str:
+        """TrainingJobName."""
+        return str(self.request["TrainingJobName"])
+
+    def enter(self, secondary: str, now: datetime, message: str = "") -> None:
+        """Go over to a secondary status, and to the primary status it belongs to."""
+        if self.transitions:
+            self.transitions[-1]["EndTime"] = now
+        self.status, words = STATES[secondary]
+        self.secondary, self.modified = secondary, now
+        self.transitions.append({"Status": secondary, "StartTime": now, "StatusMessage": message or words})
+        if secondary == "Training":
+            self.started = now
+        if self.status in TERMINAL:
+            self.ended = self.transitions[-1]["EndTime"] = now
+
+    def describe(self) -> dict[str, Any]:
+        """Return DescribeTrainingJob's answer; what was left out of the request has AWS's own defaults."""
+        told = {name: value for name, value in self.request.items() if name != "Tags"}
+        told |= {
+            "TrainingJobArn": self.arn,
+            "TrainingJobStatus": self.status,
+            "SecondaryStatus": self.secondary,
+            "CreationTime": self.created,
+            "LastModifiedTime": self.modified,
+            "SecondaryStatusTransitions": [dict(transition) for transition in self.transitions],
+            "AlgorithmSpecification": {
+                "EnableSageMakerMetricsTimeSeries": False,
+                **self.request["AlgorithmSpecification"],
+            },
+            "InputDataConfig": [_channel(channel) for channel in self.request.get("InputDataConfig", [])],
+            "OutputDataConfig": {"KmsKeyId": "", "CompressionType": "GZIP", **self.request["OutputDataConfig"]},
+            "ProfilingStatus": "Disabled",
+        }
+        for switch in ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining"):
+            told.setdefault(switch, False)
+        return told | self._results()
+
+    def summary(self) -> dict[str, Any]:
+        """Return the job as ListTrainingJobs tells it."""
+        told = {
+            "TrainingJobName": self.name,
+            "TrainingJobArn": self.arn,
+            "CreationTime": self.created,
+            "LastModifiedTime": self.modified,
+            "TrainingJobStatus": self.status,
+            "SecondaryStatus": self.secondary,
+        }
+        return told | ({"TrainingEndTime": self.ended} if self.ended else {})
+
+    def _results(self) -> dict[str, Any]:
+        results: dict[str, Any] = {}
+        if self.failure:
+            results["FailureReason"] = self.failure
+        if self.artifact:
+            results["ModelArtifacts"] = {"S3ModelArtifacts": self.artifact}
+        if self.metrics:
+            results["FinalMetricDataList"] = self.metrics
+        if self.started:
+            results["TrainingStartTime"] = self.started
+        if self.ended:
+            results["TrainingEndTime"] = self.ended
+        if self.started and self.ended:
+            seconds = max(1, round((self.ended - self.started).total_seconds()))
+            results["TrainingTimeInSeconds"] = seconds
+            spot = self.request.get("EnableManagedSpotTraining")
+            results["BillableTimeInSeconds"] = max(1, round(seconds * _SPOT_SHARE)) if spot else seconds
+        return results
+
+
+def _channel(channel: Mapping[str, Any]) -> dict[str, Any]:
+    source = {"S3DataDistributionType": "FullyReplicated", **channel["DataSource"]["S3DataSource"]}
+    return {"CompressionType": "None", "RecordWrapperType": "None", **channel, "DataSource": {"S3DataSource": source}}

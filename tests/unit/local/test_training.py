@@ -1,0 +1,249 @@
+"""Training jobs of the embedded AWS: strict at the door, then really trained."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import time
+
+import pytest
+from botocore.exceptions import ClientError
+
+IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:3.2-0"
+TRUST = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
+# One thread: the tables are tiny, and threads that wait for each other would be all the work.
+HYPERPARAMETERS = {"num_round": "20", "objective": "reg:squarederror", "nthread": "1"}
+TERMINAL = {"Completed", "Failed", "Stopped"}
+
+
+def rows(count: int) -> str:
+    """Label first, no header, the first feature missing in every tenth row."""
+    return "".join(f"{3 * n % 17},{'' if n % 10 == 0 else n % 13},{n % 7}\n" for n in range(count))
+
+
+@pytest.fixture(scope="module")
+def aws(embedded_aws):
+    embedded_aws.client("s3").create_bucket(Bucket="models")
+    for channel, count in (("train", 400), ("validation", 100)):
+        embedded_aws.client("s3").put_object(Bucket="models", Key=f"data/{channel}/part-0.csv", Body=rows(count))
+    for name, statement in (
+        ("training", TRUST),
+        ("other", TRUST | {"Principal": {"Service": "ecs-tasks.amazonaws.com"}}),
+    ):
+        embedded_aws.client("iam").create_role(
+            RoleName=name, AssumeRolePolicyDocument=json.dumps({"Statement": [statement]})
+        )
+    return embedded_aws
+
+
+@pytest.fixture(scope="module")
+def sagemaker(aws):
+    return aws.client("sagemaker")
+
+
+def channel(name: str, prefix: str = "", **more) -> dict:
+    source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://models/{prefix or f'data/{name}/'}"}
+    return {"ChannelName": name, "ContentType": "text/csv", "DataSource": {"S3DataSource": source}} | more
+
+
+def request(name: str, hyperparameters: dict | None = None, **changes) -> dict:
+    return {
+        "TrainingJobName": name,
+        "HyperParameters": HYPERPARAMETERS | (hyperparameters or {}),
+        "RoleArn": "arn:aws:iam::123456789012:role/training",
+        "AlgorithmSpecification": {"TrainingImage": IMAGE, "TrainingInputMode": "File"},
+        "InputDataConfig": [channel("train"), channel("validation")],
+        "OutputDataConfig": {"S3OutputPath": "s3://models/output/"},
+        "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 600},
+    } | changes
+
+
+def until(sagemaker, name: str, reached) -> dict:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        job = sagemaker.describe_training_job(TrainingJobName=name)
+        if reached(job):
+            return job
+        time.sleep(0.02)
+    raise AssertionError(f"{name} stayed {job['SecondaryStatus']}")
+
+
+def ended(sagemaker, name: str) -> dict:
+    return until(sagemaker, name, lambda job: job["TrainingJobStatus"] in TERMINAL)
+
+
+def messages(aws, name: str) -> list[str]:
+    group = "/aws/sagemaker/TrainingJobs"
+    found = aws.client("logs").filter_log_events(logGroupName=group, logStreamNamePrefix=f"{name}/")
+    return [event["message"] for event in found["events"]]
+
+
+def refusal(call, **arguments) -> tuple[str, str]:
+    with pytest.raises(ClientError) as caught:
+        call(**arguments)
+    return caught.value.response["Error"]["Code"], caught.value.response["Error"]["Message"]
+
+
+def test_a_job_trains_for_real(aws, sagemaker) -> None:
+    """The job passes its states in order, keeps what was sent, and leaves metrics, logs and a UBJSON model."""
+    sagemaker.create_training_job(
+        **request("real", Environment={"STAGE": "test"}, Tags=[{"Key": "owner", "Value": "me"}])
+    )
+    assert sagemaker.describe_training_job(TrainingJobName="real")["TrainingJobStatus"] == "InProgress"
+    job = ended(sagemaker, "real")
+    assert [t["Status"] for t in job["SecondaryStatusTransitions"]] == [
+        "Starting",
+        "Downloading",
+        "Training",
+        "Uploading",
+        "Completed",
+    ]
+    assert job["Environment"] == {"STAGE": "test"}
+    assert job["HyperParameters"] == HYPERPARAMETERS
+    assert sagemaker.list_tags(ResourceArn=job["TrainingJobArn"])["Tags"] == [{"Key": "owner", "Value": "me"}]
+    metrics = {metric["MetricName"]: metric["Value"] for metric in job["FinalMetricDataList"]}
+    assert metrics.keys() == {"train:rmse", "validation:rmse"}
+
+    lines = messages(aws, "real")
+    assert lines[-1].startswith("[19]\ttrain-rmse:")
+    assert f"validation-rmse:{metrics['validation:rmse']:.5f}" in lines[-1]
+
+    assert job["ModelArtifacts"]["S3ModelArtifacts"] == "s3://models/output/real/output/model.tar.gz"
+    body = aws.client("s3").get_object(Bucket="models", Key="output/real/output/model.tar.gz")["Body"].read()
+    with tarfile.open(fileobj=io.BytesIO(body)) as archive:
+        assert archive.getnames() == ["xgboost-model"]
+        assert archive.extractfile("xgboost-model").read(2) == b"{L"
+
+
+def test_names_are_used_once(sagemaker) -> None:
+    """A second job of the same name is refused whatever became of the first; deleting the first frees the name."""
+    sagemaker.create_training_job(**request("once"))
+    assert refusal(sagemaker.create_training_job, **request("once"))[0] == "ResourceInUse"
+    assert refusal(sagemaker.delete_training_job, TrainingJobName="once")[0] == "ResourceInUse"
+    ended(sagemaker, "once")
+    assert refusal(sagemaker.create_training_job, **request("once"))[0] == "ResourceInUse"
+    sagemaker.delete_training_job(TrainingJobName="once")
+    assert refusal(sagemaker.describe_training_job, TrainingJobName="once")[0] == "ValidationException"
+    assert refusal(sagemaker.delete_training_job, TrainingJobName="once")[0] == "ResourceNotFound"
+    sagemaker.create_training_job(**request("once"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"RoleArn": "arn:aws:iam::123456789012:role/missing"}, "Could not assume role"),
+        ({"RoleArn": "arn:aws:iam::123456789012:role/other"}, "Could not assume role"),
+        ({"InputDataConfig": [channel("train", "nothing/")]}, "No S3 objects found under S3 URL"),
+        ({"InputDataConfig": [channel("train"), channel("train")]}, "Channel names must be unique"),
+        ({"OutputDataConfig": {"S3OutputPath": "s3://missing/output"}}, "does not exist"),
+        (
+            {"AlgorithmSpecification": {"TrainingImage": IMAGE.replace("3.2-0", "9.9-9"), "TrainingInputMode": "File"}},
+            "not found",
+        ),
+        (
+            {"AlgorithmSpecification": {"TrainingImage": IMAGE.replace("east", "west"), "TrainingInputMode": "File"}},
+            "region",
+        ),
+        (
+            {"AlgorithmSpecification": {"TrainingImage": IMAGE.replace("sagemaker-", ""), "TrainingInputMode": "File"}},
+            "repository",
+        ),
+        ({"EnableManagedSpotTraining": True}, "MaxWaitTimeInSeconds"),
+        ({"TrainingJobName": "under_score"}, "regular expression"),
+        ({"ResourceConfig": {"InstanceType": "ml.tiny", "InstanceCount": 1, "VolumeSizeInGB": 5}}, "enum value set"),
+    ],
+)
+def test_what_cannot_work_is_refused_at_the_door(sagemaker, changes, words) -> None:
+    """Each wrong reference or value is a ValidationException that says what is wrong, and no job appears."""
+    code, message = refusal(sagemaker.create_training_job, **request("refused", **changes))
+    assert code == "ValidationException"
+    assert words in message
+    assert refusal(sagemaker.describe_training_job, TrainingJobName="refused")[0] == "ValidationException"
+
+
+def test_the_image_refuses_what_the_real_one_refuses(aws, sagemaker) -> None:
+    """Unknown or bad hyperparameters, a foreign channel and a hidden file fail the job with the reason."""
+    aws.client("s3").put_object(Bucket="models", Key="hidden/.part", Body=rows(10))
+    reasons = {
+        "unknown-name": "Extraneous hyperparameter found: depth",
+        "bad-value": "Hyperparameter eta",
+        "extra-channel": "Extraneous channel found: test",
+        "hidden-file": "Hidden file",
+    }
+    sagemaker.create_training_job(**request("unknown-name", {"depth": "6"}))
+    sagemaker.create_training_job(**request("bad-value", {"eta": "1.5"}))
+    extra = [channel("train"), channel("test", "data/validation/")]
+    sagemaker.create_training_job(**request("extra-channel", InputDataConfig=extra))
+    sagemaker.create_training_job(**request("hidden-file", InputDataConfig=[channel("train", "hidden/")]))
+    for name, reason in reasons.items():
+        job = ended(sagemaker, name)
+        assert job["TrainingJobStatus"] == job["SecondaryStatus"] == "Failed"
+        assert job["FailureReason"].startswith("AlgorithmError: ")
+        assert reason in job["FailureReason"]
+
+
+def test_early_stopping_needs_a_metric(aws, sagemaker) -> None:
+    """`early_stopping_rounds` is silently ignored without `eval_metric`, and stops the job with it."""
+    patience = {"num_round": "150", "early_stopping_rounds": "2", "eta": "1"}
+    sagemaker.create_training_job(**request("ignored", patience))
+    sagemaker.create_training_job(**request("stopped-early", patience | {"eval_metric": "mae,rmse"}))
+    ended(sagemaker, "ignored")
+    assert messages(aws, "ignored")[-1].startswith("[149]")
+    metrics = {metric["MetricName"] for metric in ended(sagemaker, "stopped-early")["FinalMetricDataList"]}
+    assert metrics == {"train:mae", "train:rmse", "validation:mae", "validation:rmse"}
+    assert len(messages(aws, "stopped-early")) < 100
+
+
+def test_a_job_can_be_stopped(sagemaker) -> None:
+    """Stop shows Stopping, then Stopped; asking again is refused; a saved model is uploaded."""
+    endless = {"num_round": "1000000", "save_model_on_termination": "true"}
+    sagemaker.create_training_job(**request("endless", endless))
+    until(sagemaker, "endless", lambda job: job["SecondaryStatus"] == "Training")
+    sagemaker.stop_training_job(TrainingJobName="endless")
+    assert sagemaker.describe_training_job(TrainingJobName="endless")["TrainingJobStatus"] in {"Stopping", "Stopped"}
+    assert ended(sagemaker, "endless")["SecondaryStatus"] == "Stopped"
+    code, message = refusal(sagemaker.stop_training_job, TrainingJobName="endless")
+    assert code == "ValidationException"
+    assert "status Stopped" in message
+
+
+def test_the_runtime_limit_stops_a_job(sagemaker) -> None:
+    """A job over MaxRuntimeInSeconds is Stopped, and says MaxRuntimeExceeded."""
+    limit = {"MaxRuntimeInSeconds": 1, "MaxWaitTimeInSeconds": 2}
+    spot = request("too-long", {"num_round": "1000000"}, StoppingCondition=limit, EnableManagedSpotTraining=True)
+    sagemaker.create_training_job(**spot)
+    job = ended(sagemaker, "too-long")
+    assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
+    assert job["BillableTimeInSeconds"] <= job["TrainingTimeInSeconds"]
+
+
+def test_lists_filter_before_they_page(sagemaker) -> None:
+    """Pages hold matching jobs only, and their tokens lead through all of them."""
+    found: list[str] = []
+    for page in sagemaker.get_paginator("list_training_jobs").paginate(
+        StatusEquals="Failed", PaginationConfig={"PageSize": 2}
+    ):
+        assert {job["TrainingJobStatus"] for job in page["TrainingJobSummaries"]} == {"Failed"}
+        found += [job["TrainingJobName"] for job in page["TrainingJobSummaries"]]
+    assert found == ["unknown-name", "bad-value", "extra-channel", "hidden-file"]
+    newest = sagemaker.list_training_jobs(SortBy="Name", SortOrder="Descending", MaxResults=1)
+    assert newest["TrainingJobSummaries"][0]["TrainingJobName"] == "unknown-name"
+
+
+def test_states_reach_a_queue(aws, sagemaker) -> None:
+    """An EventBridge rule carries each state change of a job to SQS, with the job's own fields in the detail."""
+    sqs, events = aws.client("sqs"), aws.client("events")
+    queue = sqs.create_queue(QueueName="states")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    events.put_rule(Name="training", EventPattern=json.dumps({"source": ["aws.sagemaker"]}))
+    events.put_targets(Rule="training", Targets=[{"Id": "queue", "Arn": arn}])
+    sagemaker.create_training_job(**request("told"))
+    told: list[str] = []
+    while "Completed" not in told:
+        received = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=20, MaxNumberOfMessages=10)["Messages"]
+        events_seen = [json.loads(message["Body"]) for message in received]
+        told += [event["detail"]["SecondaryStatus"] for event in events_seen]
+        assert {event["detail-type"] for event in events_seen} == {"SageMaker Training Job State Change"}
+    assert sorted(told) == sorted(["Starting", "Downloading", "Training", "Uploading", "Completed"])
