@@ -6,10 +6,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from controller.cli import reference
+from controller.spec import json_schema
+
 ROOT = Path(__file__).resolve().parents[2]
 
 # Path from the repository's root → what it must hold.
-GENERATED: dict[str, Callable[[], str]] = {}
+GENERATED: dict[str, Callable[[], str]] = {
+    "controller/spec/schema/environment.json": lambda: json_schema.text("Environment"),
+    "controller/spec/schema/modelservice.json": lambda: json_schema.text("ModelService"),
+    "docs/reference/spec.md": reference.page,
+}
 
 
 def main(argv: list[str]) -> int:

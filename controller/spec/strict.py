@@ -17,8 +17,8 @@ Items = Annotated[tuple[T, ...], Strict(strict=False)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", min_length=1, max_length=40)]
 RoleArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+$", max_length=2048)]
 # What every AWS service takes in a tag.
-LabelKey = Annotated[str, Field(pattern=r"^[\p{L}\p{N} +=._:/@-]+$", min_length=1, max_length=128)]
-LabelValue = Annotated[str, Field(pattern=r"^[\p{L}\p{N} +=._:/@-]*$", max_length=256)]
+LabelKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9 +=._:/@-]+$", min_length=1, max_length=128)]
+LabelValue = Annotated[str, Field(pattern=r"^[A-Za-z0-9 +=._:/@-]*$", max_length=256)]
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
 
 
