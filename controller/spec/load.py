@@ -26,7 +26,6 @@ from controller.spec.source import Document, Place, Source
 from controller.spec.units import show
 
 DEEPEST = 50
-_SURROGATE = re.compile("[\ud800-\udfff]")
 # YAML 1.2's core schema, https://yaml.org/spec/1.2.2/#103-core-schema; longer digits than any quantity has stay text.
 _PLAIN: tuple[tuple[re.Pattern[str], Callable[[str], Any]], ...] = (
     (re.compile(r"~|null|Null|NULL|"), lambda _: None),
@@ -103,7 +102,7 @@ def _documents(source: Source, problems: list[Problem]) -> Iterator[Document]:
     except ReaderError as error:
         before = source.text[: error.position]
         place = Place(before.count("\n") + 1, len(before) - before.rfind("\n"))
-        problems.append(source.problem(place, f"character U+{ord(str(error.character)):04X} is not allowed in YAML"))
+        problems.append(source.problem(place, f"character U+{int(error.character):04X} is not allowed in YAML"))
     except (ValueError, OverflowError):
         # PyYAML's scanner lets `chr` fail on an escape like "\UFFFFFFFF", and keeps no mark of it.
         problems.append(source.problem(Place(1, 1), "an escape in quotes names no character"))
@@ -146,7 +145,7 @@ class _Composer:
                 raise _TooDeepError(place)
             return self._list(path) if isinstance(event, yaml.SequenceStartEvent) else self._mapping(path)
         if isinstance(event, yaml.ScalarEvent):
-            return _scalar(event.value) if event.style is None else event.value
+            return _scalar(event.value) if event.style is None else _whole(event.value)
         return None
 
     def _list(self, path: Path) -> list[Any]:
@@ -160,30 +159,26 @@ class _Composer:
         mapping: dict[str, Any] = {}
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             place = self._place(event)
-            key = self._key(event, place, path)
-            if key in mapping:
-                there = self._keys[(*path, key)].line
-                self._problem(place, f"'{key}' is set twice", f"first on line {there}")
-                self._skip()
+            if not isinstance(event, yaml.ScalarEvent):
+                self._problem(place, "a key must be text")
+                self._skip(event, path)
+                self._skip(next(self._events), path)
                 continue
-            self._keys[(*path, key)] = place
+            self._refuse(event, place)
+            key = _whole(event.value)
+            if key in mapping:
+                self._problem(place, f"'{key}' is set twice", f"first on line {self._keys[*path, key].line}")
+                self._skip(next(self._events), path)
+                continue
+            self._keys[*path, key] = place
             mapping[key] = self._node(next(self._events), (*path, key))
         return mapping
 
-    def _key(self, event: yaml.Event, place: Place, path: Path) -> str:
-        self._refuse(event, place)
-        if isinstance(event, yaml.ScalarEvent):
-            return str(event.value)
-        if isinstance(event, yaml.CollectionStartEvent):
-            self._problem(place, "a key must be text")
-            self._node(event, (*path, "?"))
-        return "?"
-
-    def _skip(self) -> None:
-        """Read a value that has no use, its own problems included."""
-        keys, values = dict(self._keys), dict(self._values)
-        self._node(next(self._events), ())
-        self._keys, self._values = keys, values
+    def _skip(self, event: yaml.Event, path: Path) -> None:
+        """Read what has no use, its own problems included."""
+        kept, (self._keys, self._values) = (self._keys, self._values), ({}, {})
+        self._node(event, (*path, "?"))
+        self._keys, self._values = kept
 
     def _refuse(self, event: yaml.Event, place: Place) -> None:
         if isinstance(event, yaml.AliasEvent):
@@ -191,7 +186,7 @@ class _Composer:
             return
         if isinstance(event, yaml.NodeEvent) and event.anchor:
             self._problem(place, f"anchor '&{event.anchor}' is not allowed", "write values out where they are used")
-        if isinstance(event, yaml.ScalarEvent) and not event.value.isascii() and _SURROGATE.search(event.value):
+        if isinstance(event, yaml.ScalarEvent) and _whole(event.value) != event.value:
             self._problem(place, "half a character: a surrogate without its pair")
         if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag:
             self._problem(place, f"tag '{event.tag}' is not allowed", "leave it out; quotes make text")
@@ -211,3 +206,8 @@ class _Composer:
 
 def _scalar(text: str) -> Any:
     return next((read(text) for pattern, read in _PLAIN if pattern.fullmatch(text)), text)
+
+
+def _whole(text: str) -> str:
+    """Put question marks in the place of lone surrogates, which no encoding has."""
+    return text.encode("utf-8", "replace").decode()

@@ -51,8 +51,7 @@ class Source:
 
     def problem(self, place: Place, message: str, hint: str = "") -> Problem:
         """Make a Problem that shows the line, unless the line is too long to show."""
-        line = _printable(self.line(place.line))
-        shown = line[:_WIDEST] if place.column <= _WIDEST else ""
+        shown = _printable(self.line(place.line)[:_WIDEST]) if place.column <= _WIDEST else ""
         width = max(1, min(place.width, len(shown) - place.column + 1))
         return Problem(self.file, place.line, place.column, _printable(message), _printable(hint), shown, width)
 
