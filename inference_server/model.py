@@ -1,0 +1,85 @@
+"""The served model: a bundle's two files, checked against each other, loaded, and proved on its canary rows.
+
+Whatever is wrong here ends the process before it takes traffic. Knows no HTTP.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from inference_server import manifest as manifests
+from inference_server.engine import Engine, check_version
+from inference_server.errors import RequestError, StartError
+from inference_server.manifest import Manifest, ManifestError
+from inference_server.signature import Signature
+
+# The same library gives the same bits; another CPU's or a newer library's exp() may differ in the last few.
+_TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What is served: `manifest` says what it is, `signature` makes rows of input, `engine` predicts them."""
+
+    manifest: Manifest
+    signature: Signature
+    engine: Engine
+
+
+def load(directory: Path, threads: int = 1) -> Model:
+    """Load the bundle in `directory` and prove it. Raise StartError with the reason."""
+    try:
+        manifest = manifests.loads((directory / manifests.MANIFEST_FILE).read_bytes())
+        raw = (directory / manifests.MODEL_FILE).read_bytes()
+    except ManifestError as error:
+        raise StartError(f"{directory / manifests.MANIFEST_FILE}: {error}") from None
+    except OSError as error:
+        raise StartError(
+            f"{error.filename}: {error.strerror}; a bundle has {manifests.MODEL_FILE} and {manifests.MANIFEST_FILE}"
+        ) from None
+    if len(raw) != manifest.model.size or hashlib.sha256(raw).hexdigest() != manifest.model.sha256:
+        raise StartError(
+            f"{directory / manifests.MODEL_FILE}: is not the file that the manifest describes (SHA-256 differs)"
+        )
+    check_version(manifest.xgboost_version)
+    engine = Engine(raw, threads)
+    _agree(manifest, engine)
+    signature = Signature(manifest.feature_names, categorical=engine.feature_types)
+    _prove(manifest, signature, engine)
+    return Model(manifest, signature, engine)
+
+
+def _agree(manifest: Manifest, engine: Engine) -> None:
+    """Hold the manifest against what the model says of itself."""
+    pairs: dict[str, tuple[object, object]] = {
+        "number of features": (len(manifest.features), engine.width),
+        "objective": (manifest.objective, engine.objective),
+        "number of outputs": (manifest.outputs, engine.outputs),
+    }
+    if engine.feature_names:
+        pairs["feature names"] = (manifest.feature_names, engine.feature_names)
+    for what, (promised, found) in pairs.items():
+        if promised != found:
+            raise StartError(f"{what}: the manifest says {promised}, model.ubj has {found}; build the bundle again")
+
+
+def _prove(manifest: Manifest, signature: Signature, engine: Engine) -> None:
+    """Predict the canary rows; what the trainer's library predicted must come out."""
+    for index, canary in enumerate(manifest.canaries):
+        try:
+            rows = signature.rows([list(canary.row)], f"canaries[{index}].row")
+        except RequestError as error:
+            raise StartError(f"{error.field}: {error.message}; build the bundle again") from None
+        found = engine.predict(rows.data, rows.count)
+        if not all(map(_close, found, canary.prediction)):
+            raise StartError(
+                f"canary row {index}: expected {list(canary.prediction)}, this server predicts {found}; "
+                "the model would answer wrongly, so it does not serve"
+            )
+
+
+def _close(found: float, expected: float) -> bool:
+    return math.isclose(found, expected, rel_tol=_TOLERANCE, abs_tol=1e-7)

@@ -1,0 +1,71 @@
+"""What the operator can set: each option on the command line or, with the same name in capitals, in the environment."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+
+def _number(low: float, kind: type[int | float]) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+        if not (low <= value < math.inf):
+            raise argparse.ArgumentTypeError(f"{text} is not {low} or more")
+        return value
+
+    return read
+
+
+def _option(default: Any, read: Callable[[str], Any], text: str) -> Any:
+    return field(default=default, metadata={"read": read, "help": text})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Times are in seconds, sizes in bytes."""
+
+    model_dir: Path = field(metadata={"read": Path, "help": "directory with model.ubj and manifest.json"})
+    host: str = _option("127.0.0.1", str, "address to listen on")
+    port: int = _option(8080, _number(0, int), "port to listen on; 0 takes a free one and logs it")
+    threads: int = _option(1, _number(1, int), "threads that libxgboost uses per prediction")
+    max_body: int = _option(8 * 2**20, _number(1, int), "largest body; above it 413")
+    max_rows: int = _option(10_000, _number(1, int), "most rows per request; above it 422")
+    body_timeout: float = _option(30.0, _number(0, float), "how long a body may take to arrive; after it 408")
+    keepalive: float = _option(75.0, _number(0, float), "idle time before a connection closes; load balancers wait 60")
+    drain_delay: float = _option(5.0, _number(0, float), "after SIGTERM: how long new connections are still answered")
+    stop_timeout: float = _option(
+        20.0, _number(0, float), "after the drain delay: how long requests may take to finish"
+    )
+    log_level: str = _option("info", str.lower, "debug, info, warning or error")
+
+
+def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
+    """Read the command line, then the environment, then defaults. Exit with 2 and a message on stderr if unusable."""
+    parser = argparse.ArgumentParser(
+        prog="python -m inference_server",
+        description="Serve one XGBoost model bundle over HTTP.",
+        epilog="Each option can also be set in the environment, e.g. DRAIN_DELAY=10.",
+    )
+    for option in fields(Options):
+        name, variable = option.name.replace("_", "-"), option.name.upper()
+        default = environment.get(variable, None if option.name == "model_dir" else str(option.default))
+        parser.add_argument(
+            f"--{name}",
+            type=option.metadata["read"],
+            default=default,
+            required=default is None,
+            metavar=name.rpartition("-")[2].upper(),
+            help=option.metadata["help"] + ("" if option.name == "model_dir" else " (%(default)s)"),
+            choices=("debug", "info", "warning", "error") if option.name == "log_level" else None,
+        )
+    options = Options(**vars(parser.parse_args(arguments)))
+    if options.port > 65535:
+        parser.error(f"argument --port: {options.port} is no port")
+    return options

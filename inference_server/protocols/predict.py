@@ -1,0 +1,86 @@
+"""`POST /predict`: JSON instances, CSV or JSON lines in; JSON predictions with the model's identity out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import orjson
+
+from inference_server import table
+from inference_server.errors import InvalidError, MalformedError, UnsupportedError
+from inference_server.messages import CSV, JSON, JSON_LINES, Call, Question, Reply
+from inference_server.model import Model
+from inference_server.signature import Rows
+
+# What curl sends unless told otherwise is taken as JSON: a wrong guess is refused by the parser.
+_AS_JSON: Final = frozenset({JSON, "", "application/x-www-form-urlencoded"})
+
+
+class Predict:
+    """Reads `/predict` calls for one model."""
+
+    def __init__(self, model: Model) -> None:
+        self._signature = model.signature
+        self._outputs = model.engine.outputs
+        identity = {"name": model.manifest.name, "version": model.manifest.version}
+        self._end = b',"model":' + orjson.dumps(identity) + b"}"
+
+    def read(self, call: Call) -> Question:
+        """Read the body. Raise a RequestError that names what is wrong."""
+        return Question(self.rows(call), self._answer)
+
+    def rows(self, call: Call) -> Rows:
+        """Read the rows of a body in any of the media types that are known here."""
+        media_type = call.media_type
+        if media_type in _AS_JSON:
+            return self._signature.rows(_instances(loads(call.body)), "instances")
+        if media_type == CSV:
+            return table.read(self._signature, call.body)
+        if media_type in JSON_LINES:
+            return self._signature.rows(json_lines(call.body), "line")
+        raise UnsupportedError(f"{media_type!r} isn't known here; send {JSON}, {CSV} or application/jsonlines")
+
+    def _answer(self, values: Sequence[float]) -> Reply:
+        return Reply(b'{"predictions":' + orjson.dumps(grouped(values, self._outputs)) + self._end)
+
+
+def grouped(values: Sequence[float], outputs: int) -> Sequence[Any]:
+    """Give one value per row, or one list per row where a prediction has several values."""
+    if outputs == 1:
+        return values
+    return [values[start : start + outputs] for start in range(0, len(values), outputs)]
+
+
+def loads(body: bytes) -> Any:
+    """Parse JSON. Raise MalformedError with the place, and never with the body's own words."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise MalformedError(
+            f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        ) from None
+
+
+def json_lines(body: bytes) -> list[Any]:
+    """Parse one JSON value per line; empty lines are skipped."""
+    values = []
+    for number, line in enumerate(body.split(b"\n"), 1):
+        if line.strip():
+            try:
+                values.append(orjson.loads(line))
+            except orjson.JSONDecodeError as error:
+                raise MalformedError(f"is not JSON: {error.msg} at column {error.colno}", f"line {number}") from None
+    return values
+
+
+def _instances(document: Any) -> list[Any]:
+    if isinstance(document, dict):
+        for name in document.keys() - {"instances"}:
+            raise InvalidError(f"{name[:80]!r} isn't known here; the body has one member, 'instances'", name[:80])
+        if "instances" not in document:
+            raise InvalidError("the body has no member 'instances'", "instances")
+        document = document["instances"]
+    if not isinstance(document, list):
+        raise InvalidError("must be a list of rows", "instances")
+    return document

@@ -1,0 +1,87 @@
+"""`POST /` and `GET /healthcheck`: the contract of the Flask server that Moorage takes the place of, to the letter.
+
+The body is JSON whatever its content type says. `pred_x_csv` holds one row; of several, the first is answered. Errors
+are 400 in this contract's own shape. Only what it answered wrongly is refused: a row with too few or too many values.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from ctypes import c_float
+
+from inference_server import table
+from inference_server.errors import RequestError, WidthError
+from inference_server.messages import JSON, TEXT, Call, Question, Reply
+from inference_server.model import Model
+from inference_server.protocols.predict import loads
+
+HEALTHY = Reply(b"OK", TEXT)
+
+
+class SeedError(RequestError):
+    """Refused in the seed's words; `media_type` is the form in which the client wants to hear it."""
+
+    code = "seed_contract"
+
+    def __init__(self, message: str, media_type: str = JSON) -> None:
+        super().__init__(message)
+        self.media_type = media_type
+
+
+class Seed:
+    """Reads the seed's calls for one model."""
+
+    def __init__(self, model: Model) -> None:
+        self._signature = model.signature
+        self._outputs = model.engine.outputs
+
+    def read(self, call: Call) -> Question:
+        """Read the one row. Raise SeedError."""
+        try:
+            document = loads(call.body)
+        except RequestError as error:
+            raise SeedError(error.message) from None
+        if not isinstance(document, dict):
+            raise SeedError("the body must be an object with 'pred_x_csv'")
+        media_type = TEXT if document.get("response_content_type") == TEXT else JSON
+        text = document.get("pred_x_csv", "")
+        if not isinstance(text, str):
+            raise SeedError("Invalid data in x columns", media_type)
+        if not text.strip():
+            raise SeedError("Empty string in x columns", media_type)
+        try:
+            rows = table.read(self._signature, text.encode())
+        except WidthError as error:
+            raise SeedError(f"Invalid data in x columns: {error.message}", media_type) from None
+        except RequestError:
+            raise SeedError("Invalid data in x columns", media_type) from None
+        return Question(rows, lambda values: self._answer(values, media_type))
+
+    def _answer(self, values: Sequence[float], media_type: str) -> Reply:
+        value = _as_text(values[: self._outputs])
+        if media_type == TEXT:
+            return Reply(value.encode(), TEXT)
+        return Reply(json.dumps({"Predicted value": value}).encode())
+
+
+def refuse(error: RequestError, _request_id: str) -> Reply:
+    """Phrase any refusal in the seed's shape."""
+    if isinstance(error, SeedError) and error.media_type == TEXT:
+        return Reply(error.message.encode(), TEXT, 400)
+    status = error.status if error.status in {413, 503} else 400
+    return Reply(json.dumps({"Error": error.message}).encode(), JSON, status)
+
+
+def _as_text(values: Sequence[float]) -> str:
+    """Write as NumPy writes a 32-bit float, or an array of them: the fewest digits that give it back."""
+    texts = [_shortest(value) for value in values]
+    return texts[0] if len(texts) == 1 else f"[{' '.join(texts)}]"
+
+
+def _shortest(value: float) -> str:
+    for digits in range(1, 9):
+        text = f"{value:.{digits}g}"
+        if c_float(float(text)).value == value:
+            return repr(float(text))
+    return repr(float(f"{value:.9g}"))

@@ -1,0 +1,104 @@
+"""What the server answers: protocols and pages tied to one model, as functions from `Call` to `Reply`.
+
+Knows no transport: `routes.py` says under which path a function stands, `transport.py` carries it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import orjson
+
+from inference_server.batching import Batcher
+from inference_server.errors import TooManyRowsError, UnavailableError
+from inference_server.manifest import Feature
+from inference_server.messages import Call, Question, Reply
+from inference_server.metrics import MEDIA_TYPE, Metrics
+from inference_server.model import Model
+from inference_server.options import Options
+
+# Bodies above this are parsed and predicted in a thread of their own, so that health checks stay quick.
+_LARGE: Final = 64 * 1024
+
+
+class Service:
+    """One model in one event loop. `draining` is set when the server is about to stop."""
+
+    def __init__(self, model: Model, options: Options) -> None:
+        self.model, self.metrics = model, Metrics(model.manifest)
+        self.draining = False
+        self._max_rows = options.max_rows
+        self._loop = asyncio.get_running_loop()
+        self._batcher = Batcher(model.engine, self._loop, self.metrics.predicted)
+        self._large = ThreadPoolExecutor(1, "large")
+        self._description = Reply(orjson.dumps(_described(model)))
+        self.metrics.ready.set(1)
+
+    def drain(self) -> None:
+        """Say from now on that traffic should go elsewhere."""
+        self.draining = True
+        self.metrics.ready.set(0)
+
+    def close(self) -> None:
+        """Let the thread for large bodies end."""
+        self._large.shutdown()
+
+    async def infer(self, read: Callable[[Call], Question], call: Call) -> Reply:
+        """Read rows with a protocol's `read`, predict them, and answer in the protocol's words."""
+        if len(call.body) > _LARGE:
+            return await self._loop.run_in_executor(self._large, self._infer_alone, read, call)
+        question = self._accepted(read(call))
+        return question.answer(await self._batcher.predict(question.rows))
+
+    async def alive(self, _: Call) -> Reply:
+        """Answer as long as the event loop turns."""
+        return Reply(b'{"status":"alive"}')
+
+    async def ready(self, _: Call) -> Reply:
+        """Answer while traffic may come. Raise UnavailableError while draining."""
+        if self.draining:
+            raise UnavailableError("the server is about to stop; send traffic elsewhere")
+        return Reply(b'{"status":"ready"}')
+
+    async def describe(self, _: Call) -> Reply:
+        """Say what is served."""
+        return self._description
+
+    async def measure(self, _: Call) -> Reply:
+        """Give the metrics."""
+        return Reply(self.metrics.render(), MEDIA_TYPE)
+
+    def _infer_alone(self, read: Callable[[Call], Question], call: Call) -> Reply:
+        question = self._accepted(read(call))
+        values = self.model.engine.predict(question.rows.data, question.rows.count)
+        self.metrics.predicted(question.rows.count)
+        return question.answer(values)
+
+    def _accepted(self, question: Question) -> Question:
+        if question.rows.count > self._max_rows:
+            raise TooManyRowsError(f"has {question.rows.count} rows; one request may have {self._max_rows}")
+        return question
+
+
+def _described(model: Model) -> dict[str, Any]:
+    manifest = model.manifest
+    return {
+        "name": manifest.name,
+        "version": manifest.version,
+        "sha256": manifest.model.sha256,
+        "objective": manifest.objective,
+        "num_class": manifest.num_class,
+        "features": [_ranges(feature) for feature in manifest.features],
+        "target": manifest.target.name,
+        "metrics": manifest.metrics,
+        "lineage": manifest.lineage,
+        "xgboost_version": manifest.xgboost_version,
+    }
+
+
+def _ranges(feature: Feature) -> dict[str, Any]:
+    names = ("name", "min", "max", "mean", "missing")
+    return {name: getattr(feature, name) for name in names}

@@ -1,0 +1,162 @@
+"""The model's signature: what a row of input must be, and the packing of rows into 32-bit floats.
+
+Every protocol hands its rows to this module, so a wrong row is refused in the same words everywhere. The common, right
+case is checked by few calls over all values at once; only when something is wrong does a loop go and find where.
+Knows neither HTTP nor a body's syntax, except that of a CSV cell's neighbour: `table.py` parses text.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import chain
+from operator import itemgetter
+from typing import Any, Final
+
+from inference_server.errors import InvalidError, WidthError
+
+_NUMBERS: Final = frozenset({float, int})
+_NUMBERS_OR_NULL: Final = frozenset({float, int, type(None)})
+_KINDS: Final = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+_LARGEST: Final = 3.4028235677973366e38  # from here on, a 32-bit float is infinite
+_CODES: Final = 2**24  # above it, 32-bit floats skip whole numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows ready for the engine: `data` holds `count` rows of little-endian 32-bit floats, NaN for missing."""
+
+    data: bytes
+    count: int
+
+
+class Signature:
+    """Names and order of the features; `categorical` are the model's feature types, where `c` marks a category's code."""
+
+    def __init__(self, names: Sequence[str], categorical: Sequence[str] = ()) -> None:
+        self.names = tuple(names)
+        self.width = len(self.names)
+        self._categories = [index for index, kind in enumerate(categorical) if kind == "c"]
+        self._values = _getter(self.names)
+
+    def rows(self, instances: Sequence[Any], where: str = "instances") -> Rows:
+        """Pack instances, all lists in the model's order or all objects by name. Raise InvalidError, naming the place."""
+        kinds = set(map(type, instances))
+        if kinds == {dict}:
+            return self._objects(instances, where)
+        if kinds == {list}:
+            return self._lists(instances, where)
+        if not instances:
+            raise InvalidError("there is no row", where)
+        for index, instance in enumerate(instances):
+            if not isinstance(instance, dict | list):
+                raise InvalidError(
+                    f"must be a row: a list of {self.width} values or an object by feature name, is {_shown(instance)}",
+                    f"{where}[{index}]",
+                )
+        raise InvalidError("has rows as lists and rows as objects; use one form", where)
+
+    def _objects(self, instances: Sequence[Mapping[str, Any]], where: str) -> Rows:
+        if set(map(len, instances)) == {self.width}:
+            try:
+                return self._lists(list(map(self._values, instances)), where)
+            except KeyError:
+                pass  # as many names as features, one of them unknown
+        for index, instance in enumerate(instances):
+            self._name_stranger(instance, f"{where}[{index}]")
+        raise AssertionError("one instance has a name too many or too few")
+
+    def _name_stranger(self, instance: Mapping[str, Any], where: str) -> None:
+        for name in instance.keys() - set(self.names):
+            near = get_close_matches(name, self.names, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; the model takes: {', '.join(self.names)}"
+            raise InvalidError(f"{name[:80]!r} is not a feature{hint}", f"{where}.{name[:80]}")
+        for name in self.names:
+            if name not in instance:
+                raise InvalidError(f"feature {name!r} is missing; a missing value is written null", f"{where}.{name}")
+
+    def _lists(self, instances: Sequence[Sequence[Any]], where: str) -> Rows:
+        if set(map(len, instances)) != {self.width}:
+            for index, instance in enumerate(instances):
+                self.check_width(len(instance), f"{where}[{index}]")
+        values = list(chain.from_iterable(instances))
+        kinds = set(map(type, values))
+        if kinds <= _NUMBERS_OR_NULL:
+            if not kinds <= _NUMBERS:
+                values = [math.nan if value is None else value for value in values]
+            return self.pack(values, where)
+        raise self._wrong(values, where)
+
+    def check_width(self, width: int, where: str) -> None:
+        """Raise WidthError unless a row of `width` values fits; name the first feature without a value."""
+        if width < self.width:
+            raise WidthError(
+                f"has {width} values, the model takes {self.width}: no value for {self.names[width]!r} "
+                f"(order: {', '.join(self.names)})",
+                f"{where}.{self.names[width]}",
+            )
+        if width > self.width:
+            raise WidthError(
+                f"has {width} values, the model takes {self.width} (order: {', '.join(self.names)})", where
+            )
+
+    def pack(self, values: Sequence[float], where: str) -> Rows:
+        """Pack numbers, row by row and NaN for missing. Raise InvalidError for one that a 32-bit float can't hold."""
+        try:
+            data = struct.pack(f"<{len(values)}f", *values)
+        except (OverflowError, struct.error):
+            raise self._wrong(values, where) from None
+        return self.accept(data, where)
+
+    def accept(self, data: bytes, where: str) -> Rows:
+        """Take packed rows as they are, after a look for infinities and for codes that are no codes."""
+        if b"\x80\x7f" in data or b"\x80\xff" in data:
+            values = struct.unpack(f"<{len(data) // 4}f", data)
+            if math.inf in values or -math.inf in values:
+                raise self._wrong(values, where)
+        if self._categories:
+            self._check_codes(struct.unpack(f"<{len(data) // 4}f", data), where)
+        return Rows(data, len(data) // (4 * self.width))
+
+    def place(self, index: int, where: str) -> str:
+        """Name the place of the value at `index`, counted through all rows: `instances[3].longitude`."""
+        return f"{where}[{index // self.width}].{self.names[index % self.width]}"
+
+    def _check_codes(self, values: Sequence[float], where: str) -> None:
+        for column in self._categories:
+            for index in range(column, len(values), self.width):
+                value = values[index]
+                if not math.isnan(value) and not (0 <= value < _CODES and value.is_integer()):
+                    raise InvalidError(
+                        f"must be a category's code (0, 1, 2 …) or null, is {value:g}", self.place(index, where)
+                    )
+
+    def _wrong(self, values: Sequence[Any], where: str) -> InvalidError:
+        for index, value in enumerate(values):
+            if type(value) not in _NUMBERS_OR_NULL:
+                return InvalidError(f"must be a number or null, is {_shown(value)}", self.place(index, where))
+            if value is not None and abs(value) >= _LARGEST:
+                return InvalidError(
+                    f"must be a finite number that a 32-bit float can hold, is {_shown(value)}",
+                    self.place(index, where),
+                )
+        raise AssertionError("one value is wrong")
+
+
+def _getter(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
+    """Make the function from an object to its values in the model's order."""
+    if len(names) == 1:
+        only = names[0]
+        return lambda instance: (instance[only],)
+    return itemgetter(*names)
+
+
+def _shown(value: object) -> str:
+    """Show one wrong value, shortened; containers only by their kind."""
+    kind = _KINDS.get(type(value), type(value).__name__)
+    if isinstance(value, str):
+        return f"the text {value[:40]!r}"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)[:40] if type(value) is int else kind

@@ -1,0 +1,89 @@
+"""Rows out of text: CSV cells to numbers. What a number means and whether it fits is the signature's business.
+
+A first line of feature names is understood, in any order. An empty cell, `nan`, `na` or `null` is a missing value.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from inference_server.errors import InvalidError, MalformedError
+from inference_server.signature import Rows, Signature
+
+# Nothing but plain numbers: the fast way then needs no further look at a cell.
+_PLAIN: Final = re.compile(r"[0-9.eE+\-, \t\n]*").fullmatch
+_NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE).fullmatch
+_MISSING: Final = frozenset({"", "nan", "na", "null"})
+
+
+def read(signature: Signature, body: bytes, where: str = "row") -> Rows:
+    """Read comma-separated rows. Raise MalformedError for what is no text, InvalidError for what does not fit."""
+    try:
+        text = body.decode("utf-8-sig").replace("\r\n", "\n").strip("\n")
+    except UnicodeDecodeError as error:
+        raise MalformedError(f"the body is not UTF-8 text (byte {error.start})") from None
+    if not text.strip():
+        raise InvalidError("there is no row", where)
+    if _PLAIN(text) and (values := _plain(signature, text)):
+        return signature.pack(values, where)
+    return _careful(signature, text, where)
+
+
+def _plain(signature: Signature, text: str) -> list[float] | None:
+    lines = text.split("\n")
+    if {line.count(",") for line in lines} != {signature.width - 1}:
+        return None
+    try:
+        return list(map(float, ",".join(lines).split(",")))
+    except ValueError:  # an empty cell, perhaps, or `1e`
+        return None
+
+
+def _careful(signature: Signature, text: str, where: str) -> Rows:
+    """Read cell by cell, to understand a header, quotes and missing values, and to name what is wrong."""
+    try:
+        table = [row for row in csv.reader(text.split("\n"), strict=True) if row]
+    except csv.Error as error:
+        raise MalformedError(f"the body is not CSV: {error}") from None
+    order = _header(signature, table[0]) if table else None
+    if order:
+        table = [_reordered(signature, row, order, f"{where}[{index}]") for index, row in enumerate(table[1:])]
+    if not table:
+        raise InvalidError("there is no row", where)
+    for index, row in enumerate(table):
+        signature.check_width(len(row), f"{where}[{index}]")
+    cells = [cell for row in table for cell in row]
+    return signature.pack([_number(signature, cell, index, where) for index, cell in enumerate(cells)], where)
+
+
+def _header(signature: Signature, first: Sequence[str]) -> list[int] | None:
+    """Give each feature's column where the first line names all features, None where it names none."""
+    names = [cell.strip() for cell in first]
+    known = set(names) & set(signature.names)
+    if not known:
+        return None
+    for name in signature.names:
+        if name not in known:
+            raise InvalidError(f"the header has no column {name!r}", f"header.{name}")
+    if len(names) != signature.width:
+        strange = next((name for name in names if name not in known), "")
+        raise InvalidError(f"the header has a column {strange[:80]!r} too many", "header")
+    return [names.index(name) for name in signature.names]
+
+
+def _reordered(signature: Signature, row: Sequence[str], order: Sequence[int], where: str) -> list[str]:
+    signature.check_width(len(row), where)
+    return [row[column] for column in order]
+
+
+def _number(signature: Signature, cell: str, index: int, where: str) -> float:
+    text = cell.strip()
+    if text.lower() in _MISSING:
+        return math.nan
+    if not _NUMBER(text):
+        raise InvalidError(f"must be a number or empty, is the text {text[:40]!r}", signature.place(index, where))
+    return float(text)

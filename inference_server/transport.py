@@ -1,0 +1,158 @@
+"""HTTP: aiohttp requests to calls, replies to responses. Routes, limits and errors; nothing of models.
+
+It is aiohttp's low-level server, with a plain table for a router: no route here has a pattern, and a prediction costs
+little more than its HTTP, so a framework's own layers would be felt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from time import perf_counter
+from typing import Final
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import StreamReader
+from structlog.typing import FilteringBoundLogger
+
+from inference_server.errors import (
+    HeaderTooLargeError,
+    InternalError,
+    MalformedError,
+    MethodError,
+    NotFoundError,
+    RequestError,
+    SlowBodyError,
+    TooLargeError,
+)
+from inference_server.messages import Call, Reply
+from inference_server.options import Options
+from inference_server.routes import Route, Routes, refuse
+from inference_server.service import Service
+
+_SERVER: Final = "moorage"  # instead of aiohttp's banner with versions
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}").fullmatch
+_ID: Final = web.RequestKey("id", str)
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Transport:
+    """Carries one service's routes. `protocol` makes the protocol of a new connection."""
+
+    def __init__(self, service: Service, routes: Routes, options: Options, log: FilteringBoundLogger) -> None:
+        self._service, self._routes, self._options, self.log = service, routes, options, log
+        self._loop = asyncio.get_running_loop()
+        self.server = web.Server(self._serve, request_factory=self._request)
+
+    def protocol(self) -> web.RequestHandler:
+        """Make a connection's protocol."""
+        return _Connection(
+            self.server,
+            loop=self._loop,
+            keepalive_timeout=self._options.keepalive,
+            lingering_time=1.0,
+            access_log=None,  # type: ignore[arg-type]  # documented as: no access log
+        )
+
+    def _request(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: web.RequestHandler,
+        writer: AbstractStreamWriter,
+        task: asyncio.Task[None],
+    ) -> web.BaseRequest:
+        limit = self._options.max_body
+        return web.BaseRequest(message, payload, protocol, writer, task, self._loop, client_max_size=limit)
+
+    async def _serve(self, request: web.BaseRequest) -> web.Response:
+        start = perf_counter()
+        metrics = self._service.metrics
+        metrics.in_flight.inc()
+        route = None
+        try:
+            route = self._find(request)
+            reply = await route.handle(Call(await self._body(request), request.headers))
+        except RequestError as error:
+            reply = (route.refuse if route else refuse)(error, request_id(request))
+        except Exception:
+            self.log.exception("request failed", route=route.name if route else None, request_id=request_id(request))
+            failure = InternalError("the server failed; its log says why")
+            reply = (route.refuse if route else refuse)(failure, request_id(request))
+        finally:
+            metrics.in_flight.dec()
+        metrics.answered(route.name if route else "none", reply.status, perf_counter() - start)
+        return self._response(request, reply)
+
+    def _find(self, request: web.BaseRequest) -> Route:
+        methods = self._routes.get(request.path)
+        if methods is None:
+            raise NotFoundError(f"nothing is at this path; there are: {', '.join(self._routes)}")
+        route = methods.get("GET" if request.method == "HEAD" else request.method)
+        if route is None:
+            raise MethodError(methods)
+        return route
+
+    async def _body(self, request: web.BaseRequest) -> bytes:
+        limit = self._options.max_body
+        if (request.content_length or 0) > limit:
+            raise TooLargeError(f"the body has {request.content_length} bytes; the limit is {limit}")
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            await request.writer.write(_CONTINUE)
+            request.writer.output_size = 0  # aiohttp reads it as: the response has not begun
+        try:
+            if request.content.is_eof():
+                return await request.read()
+            async with asyncio.timeout(self._options.body_timeout):
+                return await request.read()
+        except TimeoutError:
+            raise SlowBodyError(f"the body didn't arrive within {self._options.body_timeout:g} s") from None
+        except web.HTTPRequestEntityTooLarge:
+            raise TooLargeError(f"the body is above the limit of {limit} bytes") from None
+        except web.RequestPayloadError:
+            raise MalformedError("the body can't be decoded or is incomplete") from None
+
+    def _response(self, request: web.BaseRequest, reply: Reply) -> web.Response:
+        headers = {"Content-Type": reply.media_type, "Server": _SERVER, **reply.headers}
+        if reply.status >= 400 or "X-Request-Id" in request.headers:
+            headers["X-Request-Id"] = request_id(request)
+        response = web.Response(body=reply.body, status=reply.status, headers=headers)
+        if self._service.draining or reply.status in {408, 413}:
+            response.force_close()
+        return response
+
+
+class _Connection(web.RequestHandler):
+    """aiohttp's connection, but what it can't parse is refused in our shape, and not one byte of it is logged."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """Answer what is no HTTP, or not within the limits of a head."""
+        del status, message  # they quote the client
+        error: RequestError = MalformedError("the request is not HTTP that this server understands")
+        if isinstance(exc, LineTooLong):
+            error = HeaderTooLargeError("the request line or a header is too long")
+        elif not isinstance(exc, HttpProcessingError):
+            self.log_exception("answering failed", exc_info=exc)
+            error = InternalError("the server failed; its log says why")
+        reply = refuse(error, name := request_id(request))
+        headers = {"Content-Type": reply.media_type, "Server": _SERVER, "X-Request-Id": name}
+        response = web.Response(body=reply.body, status=reply.status, headers=headers)
+        response.force_close()
+        return response
+
+
+def request_id(request: web.BaseRequest) -> str:
+    """Give the client's own request id if it is a decent one, else this request's new one."""
+    known = request.get(_ID)
+    if known is None:
+        sent = request.headers.get("X-Request-Id", "")
+        known = request[_ID] = sent if _REQUEST_ID(sent) else os.urandom(8).hex()
+    return known

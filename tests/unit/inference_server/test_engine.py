@@ -1,0 +1,129 @@
+"""The engine answers bit for bit as the xgboost package does, from any thread, and refuses what it can't serve."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+import xgboost as xgb
+
+from inference_server.engine import Engine, check_version
+from inference_server.errors import StartError
+
+OBJECTIVES: list[tuple[str, dict[str, Any]]] = [
+    ("reg:squarederror", {}),
+    ("reg:logistic", {"base_score": 0.4}),
+    ("reg:gamma", {}),
+    ("reg:tweedie", {}),
+    ("reg:quantileerror", {"quantile_alpha": 0.4}),
+    ("reg:absoluteerror", {}),
+    ("binary:logistic", {}),
+    ("binary:logitraw", {}),
+    ("binary:hinge", {}),
+    ("multi:softprob", {}),
+    ("multi:softmax", {}),
+    ("count:poisson", {}),
+    ("reg:squarederror", {"booster": "dart", "rate_drop": 0.3}),
+    ("multi:softprob", {"booster": "dart", "rate_drop": 0.3}),
+    ("reg:squarederror", {"categorical": True}),
+    ("reg:squarederror", {"categorical": True, "max_cat_to_onehot": 100}),
+    ("binary:logistic", {"num_parallel_tree": 3, "subsample": 0.5}),
+]
+
+
+def engine_of(bundle: Any) -> Engine:
+    return Engine((bundle.directory / "model.ubj").read_bytes())
+
+
+def bits(values: Any) -> bytes:
+    return np.asarray(values, dtype=np.float32).tobytes()
+
+
+@pytest.mark.parametrize(("objective", "options"), OBJECTIVES)
+def test_predictions_equal_the_packages_bit_for_bit(trained: Any, objective: str, options: dict[str, Any]) -> None:
+    """Every objective, with missing values, one row alone and all rows together: the very same 32-bit floats."""
+    bundle = trained(objective, **options)
+    engine = engine_of(bundle)
+    expected = bundle.predict(bundle.rows, strict_shape=True)
+    assert engine.outputs == expected.shape[1]
+    assert bits(engine.predict(bundle.rows.tobytes(), len(bundle.rows))) == bits(expected)
+    for index in range(5):
+        assert bits(engine.predict(bundle.rows[index].tobytes(), 1)) == bits(expected[index])
+
+
+@pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 1023, 1024, 1025, 10_000])
+def test_any_number_of_rows(housing: Any, count: int) -> None:
+    """From 1 to 10,000 rows, across the buffer's edge: the same bits, in the same order."""
+    rows = np.resize(housing.rows, (count, housing.rows.shape[1]))
+    assert bits(engine_of(housing).predict(rows.tobytes(), count)) == bits(housing.predict(rows))
+
+
+def test_threads_do_not_mix_up_their_rows(housing: Any) -> None:
+    """Many threads at once on one engine: each gets its own rows' predictions."""
+    engine = engine_of(housing)
+    expected = housing.predict(housing.rows)
+
+    def work(start: int) -> bool:
+        chunk = housing.rows[start : start + 7]
+        return all(
+            bits(engine.predict(chunk.tobytes(), len(chunk))) == bits(expected[start : start + 7]) for _ in range(40)
+        )
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(work, range(0, 560, 7)))
+
+
+@pytest.mark.parametrize(
+    ("objective", "options"),
+    [
+        ("reg:squarederror", {}),
+        ("binary:logistic", {}),
+        ("multi:softprob", {}),
+        ("reg:squarederror", {"booster": "dart", "rate_drop": 0.3}),
+    ],
+)
+def test_contributions_equal_the_packages_and_sum_to_the_margin(
+    trained: Any, objective: str, options: dict[str, Any]
+) -> None:
+    """SHAP contributions are the library's own, and their sum is the margin."""
+    bundle = trained(objective, **options)
+    engine, rows = engine_of(bundle), bundle.rows[:20]
+    found = np.asarray(engine.contributions(rows.tobytes(), 20), dtype=np.float32)
+    assert bits(found) == bits(bundle.predict(rows, pred_contribs=True).ravel())
+    margin = engine.margin(rows.tobytes(), 20)
+    np.testing.assert_allclose(found.reshape(-1, rows.shape[1] + 1).sum(axis=1), margin, rtol=1e-4, atol=1e-4)
+
+
+def test_what_it_does_not_serve_is_refused_by_name(housing: Any) -> None:
+    """A linear booster, a damaged model and one of a newer library end the start with the reason."""
+    matrix = xgb.DMatrix(np.nan_to_num(housing.rows), np.zeros(len(housing.rows)))
+    linear = xgb.train({"booster": "gblinear", "nthread": 1}, matrix, 2)
+    with pytest.raises(StartError, match="'gblinear' isn't served"):
+        Engine(bytes(linear.save_raw("ubj")))
+    raw = (housing.directory / "model.ubj").read_bytes()
+    with pytest.raises(StartError, match="can't read it"):
+        Engine(raw[: len(raw) // 2])
+    head, version, tail = raw.rpartition(b"i\x03i\x02i\x00")
+    assert version
+    with pytest.raises(StartError, match=r"trained by xgboost 3\.9\.0, newer than this server's 3\.2\.0"):
+        Engine(head + b"i\x03i\x09i\x00" + tail)
+
+
+def test_a_newer_trainer_is_refused() -> None:
+    """The manifest's trainer version counts as well; the same and older ones pass."""
+    check_version("3.2.0")
+    check_version("3.0.5")
+    for newer in ("3.2.1", "3.10.0", "4.0.0"):
+        with pytest.raises(StartError, match="use a newer server image"):
+            check_version(newer)
+
+
+def test_nothing_heavy_is_imported() -> None:
+    """Neither numpy, scipy nor the xgboost package comes in with a loaded library."""
+    code = "import sys; from inference_server import _capi, model; _capi.load(); print(*sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert not {"numpy", "scipy", "xgboost", "pandas"} & set(out.split())

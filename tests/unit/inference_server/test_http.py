@@ -1,0 +1,161 @@
+"""Pages, limits and errors of the HTTP side."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+ROW = [8.3, 41.0, 880.0, 129.0, 322.0, 126.0, 37.88, -122.23]
+
+
+def test_pages(housing: Any, serve: Any) -> None:
+    """Alive, ready, and what is served: version, sha256, signature and lineage."""
+    server = serve(housing)
+    assert server.ask("GET", "/livez").json == {"status": "alive"}
+    assert server.ask("GET", "/readyz").json == {"status": "ready"}
+    model = server.ask("GET", "/model").json
+    assert (model["name"], model["version"]) == ("housing-model", 3)
+    assert model["sha256"] == housing.manifest.model.sha256
+    assert [feature["name"] for feature in model["features"]] == list(housing.manifest.feature_names)
+    assert model["lineage"] == {"commit": "abc"}
+    assert model["metrics"] == {"test": {"rmse": 1.5}}
+
+
+def test_head_answers_like_get_without_a_body(housing: Any, serve: Any) -> None:
+    """Probes that send HEAD get the status."""
+    answer = serve(housing).ask("HEAD", "/livez")
+    assert (answer.status, answer.body) == (200, b"")
+
+
+def test_metrics_count_requests_and_rows(housing: Any, serve: Any) -> None:
+    """Each answered request and each predicted row is counted, under the route's name, never the client's path."""
+    server = serve(housing, keepalive=74.0)
+    server.ask("POST", "/predict", {"instances": [ROW, ROW]})
+    server.ask("POST", "/predict", {"instances": [ROW[:7]]})
+    server.ask("GET", "/wp-login.php")
+    answer = server.ask("GET", "/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    lines = answer.body.decode().splitlines()
+    assert 'moorage_requests_total{route="predict",status="200"} 1.0' in lines
+    assert 'moorage_requests_total{route="predict",status="422"} 1.0' in lines
+    assert 'moorage_requests_total{route="none",status="404"} 1.0' in lines
+    assert "moorage_rows_total 2.0" in lines
+    assert "moorage_ready 1.0" in lines
+    assert (
+        f'moorage_model_info{{name="housing-model",sha256="{housing.manifest.model.sha256}",version="3"}} 1.0' in lines
+    )
+    assert "wp-login" not in answer.body.decode()
+
+
+def test_unknown_path_and_method(housing: Any, serve: Any) -> None:
+    """404 names the paths that are, 405 the methods that are allowed."""
+    answer = serve(housing).ask("GET", "/nothing")
+    assert (answer.status, answer.error["code"]) == (404, "not_found")
+    answer = serve(housing).ask("GET", "/predict")
+    assert (answer.status, answer.error["code"], answer.headers["allow"]) == (405, "method_not_allowed", "POST")
+
+
+def test_request_ids(housing: Any, serve: Any) -> None:
+    """A client's request id comes back; an indecent one is replaced, never echoed."""
+    server = serve(housing)
+    assert server.ask("GET", "/livez", x_request_id="abc-1").headers["x-request-id"] == "abc-1"
+    assert server.ask("GET", "/nothing", x_request_id="abc-2").error["request_id"] == "abc-2"
+    answer = server.ask("GET", "/nothing", x_request_id="<script>" * 40)
+    assert "script" not in answer.error["request_id"]
+
+
+def test_no_version_banner(housing: Any, serve: Any) -> None:
+    """No answer says which software in which version runs, not even one to nonsense."""
+    server = serve(housing)
+    for answer in (
+        server.raw(b"GET /livez HTTP/1.0\r\n\r\n"),
+        server.raw(b"nonsense\r\n\r\n"),
+        server.raw(b"GET /x HTTP/1.0\r\n\r\n"),
+    ):
+        head = answer.partition(b"\r\n\r\n")[0].lower()
+        assert b"server: moorage\r\n" in head
+        assert b"aiohttp" not in answer.lower()
+        assert b"python" not in answer.lower()
+
+
+def test_nonsense_is_refused_in_the_one_shape(housing: Any, serve: Any) -> None:
+    """What is no HTTP gets a JSON error and a closed connection; an endless header has a status of its own."""
+    server = serve(housing)
+    for sent, status, code in (
+        (b"nonsense\r\n\r\n", b" 400 ", "malformed"),
+        (b"GET / HTTP/1.1\r\nX: " + b"a" * 20_000 + b"\r\n\r\n", b" 431 ", "header_too_large"),
+        (b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n", b" 431 ", "header_too_large"),
+    ):
+        head, _, body = server.raw(sent).partition(b"\r\n\r\n")
+        assert status in head.splitlines()[0]
+        assert json.loads(body)["error"]["code"] == code
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_above_the_limit(housing: Any, serve: Any, chunked: bool) -> None:
+    """413, whether the length was announced or not."""
+    body = b" " * 5000
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    sent = (
+        b"Transfer-Encoding: chunked\r\n\r\n1388\r\n" + body + b"\r\n0\r\n\r\n"
+        if chunked
+        else b"Content-Length: 5000\r\n\r\n" + body
+    )
+    answer = serve(housing, max_body=4000).raw(head + sent)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b'"code":"body_too_large"' in answer
+
+
+def test_too_many_rows(housing: Any, serve: Any) -> None:
+    """422 with a code of its own, in a small body as in a large one."""
+    server = serve(housing, max_rows=2)
+    assert server.ask("POST", "/predict", {"instances": [ROW] * 2}).status == 200
+    for count in (3, 5000):
+        answer = server.ask("POST", "/predict", {"instances": [ROW] * count})
+        assert (answer.status, answer.error["code"]) == (422, "too_many_rows")
+
+
+def test_a_body_that_does_not_arrive(housing: Any, serve: Any) -> None:
+    """408 after the body's time, and the connection is closed."""
+    answer = serve(housing, body_timeout=0.1).raw(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b'"code":"body_timeout"' in answer
+
+
+def test_expect_continue(housing: Any, serve: Any) -> None:
+    """A client that asks first is told to go on, as curl does with large bodies."""
+    body = json.dumps({"instances": [ROW]}).encode()
+    head = (
+        b"POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
+        % len(body)
+    )
+    server = serve(housing)
+    with server.connect() as connection:
+        connection.sendall(head)
+        assert connection.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(body)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_our_own_failure_is_500_and_logged(trained: Any, serve: Any) -> None:
+    """An unforeseen exception is answered in the one shape; its trace is in the log under the same id, not in the answer."""
+    server = serve(trained(), keepalive=73.0)
+    server.service.model.engine.predict = None  # type: ignore[method-assign]  # a defect, planted
+    answer = server.ask("POST", "/predict", {"instances": [ROW]})
+    assert (answer.status, answer.error["code"]) == (500, "internal")
+    assert "NoneType" not in answer.body.decode()
+    assert server.logged[-1]["request_id"] == answer.error["request_id"]
+    assert server.logged[-1]["exc_info"]
+
+
+def test_draining_says_no_more_and_closes_connections(housing: Any, serve: Any) -> None:
+    """While draining, readiness is 503, predictions still come, and every answer closes its connection."""
+    server = serve(housing, keepalive=72.0)
+    server.loop.call_soon_threadsafe(server.service.drain)
+    answer = server.ask("GET", "/readyz")
+    assert (answer.status, answer.error["code"], answer.headers["connection"]) == (503, "unavailable", "close")
+    answer = server.ask("POST", "/predict", {"instances": [ROW]})
+    assert (answer.status, answer.headers["connection"]) == (200, "close")
+    assert server.ask("GET", "/livez").status == 200

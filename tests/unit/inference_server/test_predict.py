@@ -1,0 +1,199 @@
+"""`POST /predict`: right rows get the model's own predictions, wrong rows are refused with the field named."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+NAMES = (
+    "median_income",
+    "housing_median_age",
+    "total_rooms",
+    "total_bedrooms",
+    "population",
+    "households",
+    "latitude",
+    "longitude",
+)
+ROW = [8.3, 41.0, 880.0, 129.0, 322.0, 126.0, 37.88, -122.23]
+
+
+def same_bits(found: Any, expected: Any) -> bool:
+    return np.asarray(found, dtype=np.float32).tobytes() == np.asarray(expected, dtype=np.float32).tobytes()
+
+
+def lists(rows: np.ndarray) -> list[list[float | None]]:
+    return [[None if np.isnan(value) else float(value) for value in row] for row in rows]
+
+
+def test_instances_as_lists(housing: Any, serve: Any) -> None:
+    """Rows with nulls, in the model's order: the very bits of the xgboost package, and who answered."""
+    answer = serve(housing).ask("POST", "/predict", {"instances": lists(housing.rows[:50])})
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "application/json"
+    assert same_bits(answer.json["predictions"], housing.predict(housing.rows[:50]))
+    assert answer.json["model"] == {"name": "housing-model", "version": 3}
+
+
+def test_instances_as_objects_in_any_order(housing: Any, serve: Any) -> None:
+    """Rows by feature name, whatever their order, wrapped in 'instances' or bare."""
+    rows = [dict(reversed(list(zip(NAMES, row, strict=True)))) for row in lists(housing.rows[:3])]
+    for body in ({"instances": rows}, rows):
+        answer = serve(housing).ask("POST", "/predict", body)
+        assert same_bits(answer.json["predictions"], housing.predict(housing.rows[:3]))
+
+
+@pytest.mark.parametrize("header", [False, True])
+def test_csv(housing: Any, serve: Any, header: bool) -> None:
+    """Comma-separated rows, empty cells missing, with or without a header in an order of its own."""
+    order = list(range(8))
+    if header:
+        order = [3, 1, 0, 2, 7, 6, 5, 4]
+    lines = [",".join(NAMES[i] for i in order)] if header else []
+    lines += [",".join("" if row[i] is None else repr(row[i]) for i in order) for row in lists(housing.rows[:9])]
+    answer = serve(housing).ask("POST", "/predict", "\r\n".join(lines) + "\r\n", content_type="text/csv; charset=utf-8")
+    assert same_bits(answer.json["predictions"], housing.predict(housing.rows[:9]))
+
+
+def test_json_lines(housing: Any, serve: Any) -> None:
+    """One row per line."""
+    body = "\n".join(map(json.dumps, lists(housing.rows[:4]))) + "\n"
+    answer = serve(housing).ask("POST", "/predict", body, content_type="application/jsonlines")
+    assert same_bits(answer.json["predictions"], housing.predict(housing.rows[:4]))
+
+
+def test_many_rows(housing: Any, serve: Any) -> None:
+    """10,000 rows in one request, parsed and predicted aside from the event loop."""
+    rows = np.resize(housing.rows, (10_000, 8))
+    answer = serve(housing).ask("POST", "/predict", {"instances": lists(rows)})
+    assert same_bits(answer.json["predictions"], housing.predict(rows))
+
+
+def test_multi_class_gives_a_list_per_row(trained: Any, serve: Any) -> None:
+    """Probabilities stand in one list per row, one per class."""
+    bundle = trained("multi:softprob")
+    answer = serve(bundle).ask("POST", "/predict", {"instances": lists(bundle.rows[:3])})
+    assert same_bits(answer.json["predictions"], bundle.predict(bundle.rows[:3]))
+    assert [len(row) for row in answer.json["predictions"]] == [3, 3, 3]
+
+
+def changed(index: int, value: Any) -> list[Any]:
+    return [*ROW[:index], value, *ROW[index + 1 :]]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "field", "words"),
+    [
+        (
+            {"instances": [ROW, ROW[:7]]},
+            422,
+            "instances[1].longitude",
+            "has 7 values, the model takes 8: no value for 'longitude'",
+        ),
+        ({"instances": [[*ROW, 1]]}, 422, "instances[0]", "has 9 values"),
+        (
+            {"instances": [changed(2, "many")]},
+            422,
+            "instances[0].total_rooms",
+            "must be a number or null, is the text 'many'",
+        ),
+        ({"instances": [changed(2, "880")]}, 422, "instances[0].total_rooms", "is the text '880'"),
+        ({"instances": [changed(1, True)]}, 422, "instances[0].housing_median_age", "is true or false"),
+        ({"instances": [changed(1, [41])]}, 422, "instances[0].housing_median_age", "is a list"),
+        ({"instances": [changed(5, 1e39)]}, 422, "instances[0].households", "must be a finite number"),
+        (
+            {"instances": [changed(5, 10**18 * 10**18 * 1000)]},
+            422,
+            "instances[0].households",
+            "must be a finite number",
+        ),
+        (
+            {"instances": [dict(zip(NAMES[:7], ROW, strict=False))]},
+            422,
+            "instances[0].longitude",
+            "feature 'longitude' is missing",
+        ),
+        (
+            {"instances": [{**dict(zip(NAMES, ROW, strict=True)), "colour": 1}]},
+            422,
+            "instances[0].colour",
+            "'colour' is not a feature",
+        ),
+        (
+            {"instances": [dict(zip((*NAMES[:7], "longitud"), ROW, strict=True))]},
+            422,
+            "instances[0].longitud",
+            "did you mean 'longitude'",
+        ),
+        ({"instances": [ROW, dict(zip(NAMES, ROW, strict=True))]}, 422, "instances", "use one form"),
+        ({"instances": ROW}, 422, "instances[0]", "must be a row"),
+        ({"instances": [None]}, 422, "instances[0]", "is null"),
+        ({"instances": []}, 422, "instances", "there is no row"),
+        ({"instances": "1,2"}, 422, "instances", "must be a list of rows"),
+        ({"rows": [ROW]}, 422, "rows", "'rows' isn't known here"),
+        ({}, 422, "instances", "no member 'instances'"),
+        (7, 422, "instances", "must be a list"),
+        ('{"instances": [[1, 2', 400, None, "the body is not JSON"),
+        ('{"instances": [[NaN]]}', 400, None, "the body is not JSON"),
+        ('{"instances": [[1e999]]}', 400, None, "the body is not JSON"),
+        ("", 400, None, "the body is not JSON"),
+    ],
+)
+def test_wrong_json_is_refused(housing: Any, serve: Any, body: Any, status: int, field: str, words: str) -> None:
+    """Never a wrong 200: each wrong body has its status, its field and its reason."""
+    answer = serve(housing).ask("POST", "/predict", body)
+    assert (answer.status, answer.error["field"]) == (status, field)
+    assert words in answer.error["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "field", "words"),
+    [
+        ("1,2,3,4,5,6,7", 422, "row[0].longitude", "no value for 'longitude'"),
+        ("1,2,3,4,5,6,7,8\n1,2,3,4,5,6,7,8,9", 422, "row[1]", "has 9 values"),
+        ("1,2,x,4,5,6,7,8", 422, "row[0].total_rooms", "is the text 'x'"),
+        ("1,2,1_0,4,5,6,7,8", 422, "row[0].total_rooms", "is the text '1_0'"),
+        ("1,2,inf,4,5,6,7,8", 422, "row[0].total_rooms", "must be a finite number"),
+        ("1,2,1e99,4,5,6,7,8", 422, "row[0].total_rooms", "must be a finite number"),
+        ("1,2,3e,4,5,6,7,8", 422, "row[0].total_rooms", "is the text '3e'"),
+        (",".join(NAMES[:7]) + "\n1,2,3,4,5,6,7", 422, "header.longitude", "no column 'longitude'"),
+        (",".join((*NAMES, "x")) + "\n" + "1," * 8 + "1", 422, "header", "a column 'x' too many"),
+        (",".join(NAMES), 422, "row", "there is no row"),
+        ("\n\n", 422, "row", "there is no row"),
+        ('1,2,"3', 400, None, "not CSV"),
+        (b"\xff\xfe1,2", 400, None, "not UTF-8"),
+    ],
+)
+def test_wrong_csv_is_refused(housing: Any, serve: Any, body: Any, status: int, field: str, words: str) -> None:
+    """The same for text: no cell is ever guessed at."""
+    answer = serve(housing).ask("POST", "/predict", body, content_type="text/csv")
+    assert (answer.status, answer.error["field"]) == (status, field)
+    assert words in answer.error["message"]
+
+
+def test_wrong_json_lines_name_the_line(housing: Any, serve: Any) -> None:
+    """A line that is no JSON is named by its number, a row that does not fit by its index."""
+    answer = serve(housing).ask("POST", "/predict", f"{json.dumps(ROW)}\n[1,", content_type="application/x-ndjson")
+    assert (answer.status, answer.error["field"]) == (400, "line 2")
+    answer = serve(housing).ask("POST", "/predict", f"{json.dumps(ROW)}\n[1]", content_type="application/x-ndjson")
+    assert (answer.status, answer.error["field"]) == (422, "line[1].housing_median_age")
+
+
+def test_an_unknown_media_type_is_refused(housing: Any, serve: Any) -> None:
+    """What isn't known is 415, not a guess."""
+    answer = serve(housing).ask("POST", "/predict", "<rows/>", content_type="application/xml")
+    assert (answer.status, answer.error["code"]) == (415, "unsupported_media_type")
+
+
+def test_categories_are_codes(trained: Any, serve: Any) -> None:
+    """A categorical feature takes a category's code or null; a fraction or a negative number is refused by name."""
+    bundle = trained("reg:squarederror", categorical=True)
+    answer = serve(bundle).ask("POST", "/predict", {"instances": lists(bundle.rows[:20])})
+    assert same_bits(answer.json["predictions"], bundle.predict(bundle.rows[:20]))
+    for wrong in (1.5, -1, 2**25):
+        answer = serve(bundle).ask("POST", "/predict", {"instances": [changed(2, wrong)]})
+        assert (answer.status, answer.error["field"]) == (422, "instances[0].total_rooms")
+        assert "category's code" in answer.error["message"]

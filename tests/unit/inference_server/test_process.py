@@ -1,0 +1,276 @@
+"""The server as a process of its own: start, refusal to start, drain, exit codes."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+BODY = json.dumps({"instances": [[8.3, 41.0, 880.0, 129.0, 322.0, 126.0, 37.88, -122.23]]})
+
+
+class Process:
+    """A server process on a free port. Its log lines are read as they come."""
+
+    def __init__(self, directory: Path, *arguments: str, **environment: str) -> None:
+        command = [sys.executable, "-m", "inference_server", "--model-dir", str(directory), "--port", "0", *arguments]
+        env = {"PATH": os.environ["PATH"], **environment}
+        self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert self.process.stdout
+        assert self.process.stderr
+
+    def line(self) -> dict[str, Any]:
+        """Read the next log line."""
+        assert self.process.stdout
+        text = self.process.stdout.readline()
+        return json.loads(text) if text else {}
+
+    def started(self) -> int:
+        """Wait for the line that says so; give the port."""
+        line = self.line()
+        assert line["event"] == "started", (line, self.process.communicate())
+        return int(line["address"].rpartition(":")[2])
+
+    def end(self) -> tuple[int, list[dict[str, Any]], str]:
+        """Wait for the exit; give its code, the remaining log and stderr."""
+        out, err = self.process.communicate(timeout=30)
+        return self.process.returncode, [json.loads(line) for line in out.splitlines()], err.decode()
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Process]]:
+    """Start processes that are gone when the test ends."""
+    processes: list[Process] = []
+
+    def one(*arguments: Any, **environment: str) -> Process:
+        processes.append(Process(*arguments, **environment))
+        return processes[-1]
+
+    yield one
+    for process in processes:
+        if process.process.poll() is None:
+            process.process.kill()
+        process.process.communicate()
+
+
+def get(port: int, path: str) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_it_starts_says_so_once_and_ends_with_0(housing: Any, start: Any) -> None:
+    """One line at start with what is served, ready at once; after SIGTERM it says that it drains and stops, exit 0."""
+    process = start(housing.directory, DRAIN_DELAY="0")
+    port = process.started()
+    assert get(port, "/readyz") == 200
+    process.process.send_signal(signal.SIGTERM)
+    code, log, err = process.end()
+    assert (code, [line["event"] for line in log], err) == (0, ["draining", "stopped"], "")
+
+
+def test_ctrl_c_ends_it_too(housing: Any, start: Any) -> None:
+    """SIGINT is as good, and a second signal cuts the drain delay short."""
+    process = start(housing.directory, "--drain-delay", "3600")
+    process.started()
+    process.process.send_signal(signal.SIGINT)
+    assert process.line()["event"] == "draining"
+    process.process.send_signal(signal.SIGINT)
+    assert process.end()[0] == 0
+
+
+def insist(port: int, keep: bool, count: list[int], failures: list[str]) -> None:
+    """Send requests without a pause, on one kept connection or on ever new ones, until connecting is refused."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    while True:
+        try:
+            if connection.sock is None:
+                connection.connect()
+        except ConnectionRefusedError:
+            return
+        try:
+            connection.request("POST", "/predict", BODY)
+            response = connection.getresponse()
+            response.read()
+        except OSError as error:
+            failures.append(repr(error))
+            return
+        failures += [] if response.status == 200 else [str(response.status)]
+        count[0] += 1
+        if not keep:
+            connection.close()
+
+
+def test_not_one_request_fails_while_it_drains(housing: Any, start: Any) -> None:
+    """Clients that never pause, on kept and on new connections, see only 200s until new connections are refused."""
+    process = start(housing.directory, DRAIN_DELAY="0.5")
+    port = process.started()
+    counts: list[list[int]] = [[0], [0], [0], [0]]
+    failures: list[str] = []
+    threads = [
+        threading.Thread(target=insist, args=(port, bool(index % 2), count, failures))
+        for index, count in enumerate(counts)
+    ]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + 20
+    while min(counts) < [20] and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.process.send_signal(signal.SIGTERM)
+    assert process.line()["event"] == "draining"
+    assert get(port, "/readyz") == 503
+    at_signal = [count[0] for count in counts]
+    for thread in threads:
+        thread.join(30)
+    assert process.end()[0] == 0
+    assert failures == []
+    assert all(count[0] > before >= 20 for count, before in zip(counts, at_signal, strict=True))
+
+
+def test_a_request_under_way_is_finished(housing: Any, start: Any) -> None:
+    """A request whose body arrives only after SIGTERM, past the drain delay, still gets its answer."""
+    process = start(housing.directory, DRAIN_DELAY="0")
+    port = process.started()
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.putrequest("POST", "/predict")
+    connection.putheader("Content-Length", str(len(BODY)))
+    connection.endheaders()
+    assert get(port, "/livez") == 200  # by now the head has been read, too
+    process.process.send_signal(signal.SIGTERM)
+    assert process.line()["event"] == "draining"
+    connection.send(BODY.encode())
+    assert connection.getresponse().status == 200
+    connection.close()
+    assert process.end()[0] == 0
+
+
+def test_a_damaged_model_is_refused(housing: Any, start: Any, tmp_path: Path) -> None:
+    """One byte changed: it logs why and exits non-zero, before it listens."""
+    raw = bytearray(housing.booster.save_raw("ubj"))
+    raw[len(raw) // 2] ^= 1
+    code, log, err = start(housing.write(tmp_path, model=bytes(raw))).end()
+    assert (code, err, [line["event"] for line in log]) == (1, "", ["can't serve"])
+    assert "is not the file that the manifest describes" in log[0]["reason"]
+
+
+def test_wrong_canaries_are_refused(housing: Any, start: Any, tmp_path: Path) -> None:
+    """A model that predicts something else than its trainer did never takes traffic."""
+    canary = housing.manifest.canaries[0]
+    wrong = replace(canary, prediction=(canary.prediction[0] * 1.001,))
+    directory = housing.write(tmp_path, replace(housing.manifest, canaries=(wrong,)))
+    code, log, _ = start(directory).end()
+    assert code == 1
+    assert "canary row 0: expected" in log[0]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"xgboost_version": "3.9.0"}, "newer than this server's"),
+        ({"objective": "binary:logistic"}, "objective: the manifest says binary:logistic"),
+        ({"features": 7}, "number of features: the manifest says 7, model.ubj has 8"),
+        ({"features": "reversed"}, "feature names: the manifest says"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_is_refused(
+    housing: Any, start: Any, tmp_path: Path, change: Any, words: str
+) -> None:
+    """What the manifest promises and the model says of itself must agree."""
+    features = housing.manifest.features
+    if change.get("features") == 7:
+        change = {"features": features[:7]}
+    elif change.get("features") == "reversed":
+        change = {"features": features[::-1]}
+    directory = housing.write(tmp_path, replace(housing.manifest, canaries=(), **change))
+    code, log, _ = start(directory).end()
+    assert code == 1
+    assert words in log[0]["reason"]
+
+
+def test_a_missing_bundle_and_a_taken_port(housing: Any, start: Any, tmp_path: Path) -> None:
+    """Both end the start with 1 and one line that says what is missing or taken."""
+    code, log, err = start(tmp_path / "nothing").end()
+    assert (code, err) == (1, "")
+    assert "manifest.json: No such file" in log[0]["reason"]
+    (tmp_path / "manifest.json").write_text("{}")
+    code, log, _ = start(tmp_path).end()
+    assert code == 1
+    assert "is missing" in log[0]["reason"]
+    port = start(housing.directory).started()
+    code, log, err = start(housing.directory, "--port", str(port)).end()
+    assert (code, log[0]["event"], err) == (1, "can't listen", "")
+
+
+@pytest.mark.parametrize("arguments", [["--threads", "0"], ["--port", "70000"], ["--keepalive", "long"], ["--colour"]])
+def test_wrong_options_are_usage_errors(housing: Any, start: Any, arguments: list[str]) -> None:
+    """Exit 2, with the option named on stderr and nothing on stdout."""
+    code, log, err = start(housing.directory, *arguments).end()
+    assert (code, log) == (2, [])
+    assert arguments[0] in err
+
+
+def test_options_from_the_environment(housing: Any, start: Any) -> None:
+    """Each option has a variable; the command line wins; nonsense there is a usage error too."""
+    process = start(housing.directory, "--max-rows", "1", MAX_ROWS="5", MAX_BODY="200")
+    connection = http.client.HTTPConnection("127.0.0.1", process.started(), timeout=10)
+    statuses = []
+    for body in (BODY, BODY.replace("]]", "], [1,2,3,4,5,6,7,8]]"), BODY + " " * 200):
+        connection.request("POST", "/predict", body)
+        response = connection.getresponse()
+        statuses.append((response.status, json.loads(response.read()).get("error", {}).get("code")))
+    connection.close()
+    assert statuses == [(200, None), (422, "too_many_rows"), (413, "body_too_large")]
+    code, _, err = start(housing.directory, DRAIN_DELAY="soon").end()
+    assert code == 2
+    assert "--drain-delay" in err
+
+
+def health(url: str) -> tuple[int, str]:
+    command = [sys.executable, "-m", "inference_server.health", "--url", url]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    return done.returncode, done.stderr
+
+
+def test_the_health_check(housing: Any, start: Any) -> None:
+    """0 for a 200; 1 with the reason for another status, or where nobody listens; 2 for wrong usage."""
+    process = start(housing.directory, DRAIN_DELAY="0")
+    base = f"http://127.0.0.1:{process.started()}"
+    assert health(f"{base}/livez") == (0, "")
+    assert health(f"{base}/nothing") == (1, f"{base}/nothing: answered 404 Not Found\n")
+    process.process.send_signal(signal.SIGTERM)
+    process.end()
+    code, err = health(f"{base}/livez")
+    assert code == 1
+    assert "ConnectionRefusedError" in err
+    assert health("https://example.com/")[0] == 1
+    command = [sys.executable, "-m", "inference_server.health"]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 2
+
+
+def test_no_row_is_ever_logged(housing: Any, start: Any) -> None:
+    """Neither right nor wrong rows leave a trace in the log."""
+    process = start(housing.directory, DRAIN_DELAY="0", LOG_LEVEL="debug")
+    connection = http.client.HTTPConnection("127.0.0.1", process.started(), timeout=10)
+    for body in (BODY, BODY.replace("880.0", '"secret-cell"'), "not json secret-cell", "880.0"):
+        connection.request("POST", "/predict", body)
+        connection.getresponse().read()
+    connection.close()
+    process.process.send_signal(signal.SIGTERM)
+    out, err = process.process.communicate(timeout=30)
+    assert b"secret-cell" not in out + err
+    assert b"880" not in out + err
