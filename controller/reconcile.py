@@ -12,15 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from controller.aws import Aws
 from controller.core.graph import Graph, Node, Observed, Target, output_of
-from controller.core.plan import Action, Plan, Situation, Step, make_plan
+from controller.core.plan import Plan, Situation, Step, make_plan
 from controller.core.record import Record
-from controller.core.status import Event, Failed, Held, Ready, ResourceState, Status, Verdict, Waiting, judge
-from controller.core.values import UNKNOWN, Key, Ref, Value, digest, is_known, resolve
+from controller.core.status import Event, Ready, ResourceState, Status, Verdict, judge
+from controller.core.values import UNKNOWN, Key, Value, digest, is_known, resolve
 from controller.core.wanted import Wanted
-from controller.errors import CredentialsError, MoorageError, Remedy
+from controller.errors import CredentialsError, MoorageError
+from controller.execution import Execution, Leave
 from controller.executor import Executor
 from controller.resources.base import Registry
 from controller.store.base import Store
@@ -67,18 +69,30 @@ class Reconciler:
             (want.owner, [node for resource in self.registry.values() for node in resource.expand(want)])
             for want in wants
         )
-        records = self.store.records(wants[0].environment.metadata.name)
+        records = self.store.records(wants[0].environment.name)
         seen, unreadable = self._observe(graph, records)
-        adopters = ()
-        plan = make_plan(Situation(graph, self.registry, seen, records, adopters, gone))
+        # A node that can't be read is neither there nor absent: no plan is made for it, nor for what is built on it.
+        plan = make_plan(Situation(graph, self.registry, seen, records, (), gone, unreadable.keys()))
         return Survey(wants, graph, seen, records, plan, unreadable)
 
     def reconcile(self, wants: Sequence[Wanted], *, gone: Collection[Key] = ()) -> Pass:
         """One pass: survey, then carry out what can be done now."""
         survey = self.survey(wants, gone=gone)
-        work = _Work(self, survey)
+        executor = Executor(self.registry, self.aws, self.store)
+        leaves = {owner: Leave() for owner in gone} | {want.owner: _leave(want) for want in wants}
+        work = Execution(
+            executor,
+            survey.graph,
+            survey.plan,
+            dict(survey.seen),
+            survey.records,
+            survey.unreadable,
+            leaves,
+            self._event,
+        )
         work.run()
-        return Pass(work.statuses(), tuple(work.done), survey.plan, work.after())
+        self._release(gone)
+        return Pass(tuple(self._status(want, work) for want in wants), tuple(work.done), survey.plan, work.after())
 
     def _observe(
         self, graph: Graph, records: Collection[Record]
@@ -96,6 +110,56 @@ class Reconciler:
                     unreadable |= {target.key: error for target in targets}
         return seen, unreadable
 
+    def _release(self, gone: Collection[Key]) -> None:
+        """What a removed spec retains is nobody's business any more; once nothing else is left, its status goes too."""
+        for owner in gone:
+            mine = [record for record in self.store.records(owner.environment) if record.owner == owner]
+            if all(record.retain for record in mine):
+                for record in mine:
+                    self.store.drop(record)
+                    self._tell(
+                        Event(self.now(), owner, "Normal", "Retained", "stays, as policy.deletion says", record.key)
+                    )
+                self.store.forget(owner)
+
+    def _status(self, want: Wanted, work: Execution) -> Status:
+        before = self.store.status(want.owner)
+        spec = (want.service or want.environment).model_dump(mode="json", by_alias=True)
+        spec_digest = digest(spec, want.inputs.data_digest)
+        generation = 1 if before is None else before.observed_generation + (before.spec_digest != spec_digest)
+        mine = [node.key for node in work.graph.order() if work.graph.owners[node.key] == want.owner]
+        aspects: dict[str, list[Verdict]] = {}
+        facts: dict[str, Value] = {"commit": want.inputs.commit} if want.inputs.commit else {}
+        for key in mine:
+            aspects.setdefault(self.registry[key.kind].condition, []).append(work.verdicts[key])
+            facts |= self.registry[key.kind].facts(work.seen[key]) if key in work.seen else {}
+        conditions = judge(aspects, before, self.now(), generation)
+        states = tuple(_state(key, work) for key in sorted(mine))
+        status = Status(want.owner, generation, spec_digest, conditions, facts, states)
+        if status != before:
+            self.store.save(status)
+            self._transitions(before, status)
+        return status
+
+    def _transitions(self, before: Status | None, status: Status) -> None:
+        """An event for each condition that changed its status."""
+        for condition in status.conditions:
+            earlier = before.condition(condition.type) if before else None
+            if earlier is not None and earlier.status == condition.status:
+                continue
+            worse = condition.type in ("Degraded", "Stalled") and condition.status == "True"
+            message = f"{condition.type} is {condition.status}" + (
+                f": {condition.message}" if condition.message else ""
+            )
+            self._tell(Event(self.now(), status.owner, "Warning" if worse else "Normal", condition.reason, message))
+
+    def _event(self, step: Step, kind: Literal["Normal", "Warning"], reason: str, message: str) -> None:
+        self._tell(Event(self.now(), step.owner, kind, reason, message, step.node.key))
+
+    def _tell(self, event: Event) -> None:
+        self.store.emit(event)
+        self.tell(event)
+
 
 def _targets(
     wave: Sequence[Node], seen: Mapping[Key, Observed], known: Mapping[str, Mapping[str, Value]]
@@ -110,182 +174,18 @@ def _targets(
     return targets
 
 
-class _Work:
-    """The second half of a pass: the plan's steps are carried out, and each node gets its verdict."""
-
-    def __init__(self, reconciler: Reconciler, survey: Survey) -> None:
-        self.to, self.survey = reconciler, survey
-        self.executor = Executor(reconciler.registry, reconciler.aws, reconciler.store)
-        self.seen = dict(survey.seen)
-        self.verdicts: dict[Key, Verdict] = {}
-        self.deleting: list[Verdict] = []
-        self.done: list[Step] = []
-        self._retain = {want.owner: _retained(want) for want in survey.wants}
-
-    def run(self) -> None:
-        """Every node in order, parents first, then the deletions."""
-        steps = {
-            step.node.key: step
-            for step in self.survey.plan.steps
-            if not step.later and step.action is not Action.DELETE
-        }
-        refusals = {refusal.node.key: refusal for refusal in self.survey.plan.refusals}
-        for node in self.survey.graph.order():
-            if node.key in refusals:
-                verdict: Verdict = Failed("Refused", f"{refusals[node.key].message}; {refusals[node.key].hint}")
-            else:
-                verdict = self._visit(node, steps.get(node.key))
-            self.verdicts[node.key] = verdict
-        for step in self.survey.plan.steps:
-            if step.action is Action.DELETE:
-                self._delete(step)
-
-    def _visit(self, node: Node, step: Step | None) -> Verdict:
-        if node.key in self.survey.unreadable:
-            return _verdict_of(self.survey.unreadable[node.key])
-        blocker = self._blocker(node)
-        if step is not None and blocker is not None:
-            return blocker
-        resolved = node.resolved(self._lookup)
-        if step is not None:
-            failure = self._perform(step, resolved)
-            if failure is not None:
-                return failure
-        seen = self.seen.get(node.key)
-        if seen is None:
-            return blocker or Failed("NotFound", f"{node.key} is not there")
-        if step is None and not self.to.registry[node.key.kind].read_only and is_known(resolved.desired):
-            self.executor.remember(resolved, self._owner(node.key), seen, retain=self._outlives(node.key))
-        return self.to.registry[node.key.kind].ready(resolved, seen)
-
-    def _perform(self, step: Step, resolved: Node) -> Verdict | None:
-        if not (is_known(resolved.identity) and is_known(resolved.desired)):
-            return Waiting("Unresolved", "a value it needs is not known yet", 1)
-        current = Step(step.action, resolved, step.owner, step.changes, step.why)
-        try:
-            self.seen[step.node.key] = self.executor.perform(current, retain=self._outlives(step.node.key))
-        except MoorageError as error:
-            self._event(step, "Warning", type(error).__name__.removesuffix("Error"), str(error))
-            return _verdict_of(error)
-        self.done.append(current)
-        self._event(step, "Normal", f"{step.action.value.capitalize()}d", _summary(step))
-        return None
-
-    def _delete(self, step: Step) -> None:
-        """Once all that its spec wants is there, what it no longer wants may go; a removed spec's things go at once."""
-        wanted = [self.verdicts[key] for key, owner in self.survey.graph.owners.items() if owner == step.owner]
-        needed = any(step.node.key in record.edges for record in self._leftovers(step))
-        at_once = self.to.registry[step.node.key.kind].superseded == "stop"
-        if not at_once and (needed or not all(isinstance(verdict, Ready) for verdict in wanted)):
-            self.deleting.append(Waiting("Superseded", f"{step.node.key} goes once nothing needs it"))
-            return
-        try:
-            waiting = self.executor.remove(step)
-        except MoorageError as error:
-            self._event(step, "Warning", type(error).__name__.removesuffix("Error"), str(error))
-            self.deleting.append(_verdict_of(error))
-            return
-        if waiting is not None:
-            self.deleting.append(waiting)
-            return
-        self.done.append(step)
-        self._event(step, "Normal", "Deleted", step.why)
-
-    def _leftovers(self, step: Step) -> list[Record]:
-        """The records of things that are to be deleted, and still are there."""
-        leaving = {
-            digest(other.node.key, other.node.identity)
-            for other in self.survey.plan.steps
-            if other.action is Action.DELETE
-        }
-        return [
-            record
-            for record in self.to.store.records(step.owner.environment)
-            if record.id in leaving and record.key != step.node.key
-        ]
-
-    def _blocker(self, node: Node) -> Verdict | None:
-        """Why a node has to wait for another: the first of its edges that can't be built upon yet."""
-        for edge in sorted(node.edges):
-            verdict = self.verdicts[edge]
-            if not isinstance(verdict, Ready):
-                message = f"waits for {edge}: {verdict.message or verdict.reason}"
-                return (
-                    Waiting("Blocked", message, verdict.after)
-                    if isinstance(verdict, Waiting)
-                    else type(verdict)(verdict.reason, message)
-                )
-        return None
-
-    def _lookup(self, ref: Ref) -> Value:
-        return output_of(self.seen, ref, UNKNOWN)
-
-    def _owner(self, key: Key) -> Key:
-        return self.survey.graph.owners[key]
-
-    def _outlives(self, key: Key) -> bool:
-        return self.to.registry[key.kind].retain in self._retain[self._owner(key)]
-
-    def _event(self, step: Step, kind: str, reason: str, message: str) -> None:
-        event = Event(
-            self.to.now(), step.owner, "Warning" if kind == "Warning" else "Normal", reason, message, step.node.key
-        )
-        self.to.store.emit(event)
-        self.to.tell(event)
-
-    def statuses(self) -> tuple[Status, ...]:
-        """Each spec's status, saved when it changed."""
-        return tuple(self._status(want) for want in self.survey.wants)
-
-    def _status(self, want: Wanted) -> Status:
-        before = self.to.store.status(want.owner)
-        spec = (want.service or want.environment).model_dump(mode="json", by_alias=True)
-        spec_digest = digest(spec, want.inputs.data_digest)
-        generation = 1 if before is None else before.observed_generation + (before.spec_digest != spec_digest)
-        nodes = [key for key, owner in self.survey.graph.owners.items() if owner == want.owner]
-        aspects: dict[str, list[Verdict]] = {}
-        for node in self.survey.graph.order():
-            if node.key in nodes:
-                aspects.setdefault(self.to.registry[node.key.kind].condition, []).append(self.verdicts[node.key])
-        conditions = judge(aspects, before, self.to.now(), generation)
-        facts: dict[str, Value] = {"commit": want.inputs.commit} if want.inputs.commit else {}
-        for key in nodes:
-            facts |= self.to.registry[key.kind].facts(self.seen[key]) if key in self.seen else {}
-        states = tuple(self._state(key) for key in sorted(nodes))
-        status = Status(want.owner, generation, spec_digest, conditions, facts, states)
-        if status != before:
-            self.to.store.save(status)
-        return status
-
-    def _state(self, key: Key) -> ResourceState:
-        verdict = self.verdicts[key]
-        outputs = self.seen[key].outputs if key in self.seen else {}
-        found = next((str(outputs[name]) for name in ("arn", "id", "name", "url") if name in outputs), "")
-        return ResourceState(key, found, verdict.reason if not isinstance(verdict, Ready) else "Ready", verdict.message)
-
-    def after(self) -> float | None:
-        """When to look again: at once after a step that worked, else when the first thing waited for may be there."""
-        waits = [verdict.after for verdict in (*self.verdicts.values(), *self.deleting) if isinstance(verdict, Waiting)]
-        if self.done:
-            return 0.0
-        return min(waits, default=None)
-
-
-def _verdict_of(error: MoorageError) -> Verdict:
-    reason = type(error).__name__.removesuffix("Error")
-    if error.remedy in (Remedy.SOON, Remedy.DEPENDENCY):
-        return Waiting(reason, str(error), getattr(error, "retry_after", None) or 2.0)
-    return Held(reason, str(error)) if error.exit_code == 5 else Failed(reason, str(error))
-
-
-def _retained(want: Wanted) -> frozenset[str]:
+def _leave(want: Wanted) -> Leave:
     if want.service is None:
-        return frozenset()
-    return frozenset(
-        name for name, choice in want.service.spec.policy.deletion.model_dump().items() if choice == "Retain"
-    )
+        return Leave()
+    policy = want.service.spec.policy
+    choices = policy.deletion.model_dump()
+    retained = frozenset(name for name, choice in choices.items() if choice == "Retain" or not policy.prune)
+    return Leave(retained if policy.prune else retained | {""}, policy.suspend, policy.drift_correction)
 
 
-def _summary(step: Step) -> str:
-    paths = [change.path for change in step.changes]
-    return step.why or (", ".join(paths[:4]) + (f" and {len(paths) - 4} more" if len(paths) > 4 else ""))
+def _state(key: Key, work: Execution) -> ResourceState:
+    verdict = work.verdicts[key]
+    outputs = work.seen[key].outputs if key in work.seen else {}
+    found = next((str(outputs[name]) for name in ("arn", "id", "name", "url") if name in outputs), "")
+    fine = isinstance(verdict, Ready) and verdict.reason != "Drifted"
+    return ResourceState(key, found, "Ready" if fine else verdict.reason, verdict.message)

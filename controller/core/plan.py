@@ -26,6 +26,11 @@ class Action(StrEnum):
     ADOPT = "adopt"
     DELETE = "delete"
 
+    @property
+    def past(self) -> str:
+        """The reason of the event that tells of it: `Created`, `Adopted`."""
+        return f"{self.value.removesuffix('e')}ed".capitalize()
+
 
 class Type(Protocol):
     """What planning must know of a resource type; `controller.resources.base` says what each means."""
@@ -86,7 +91,8 @@ class Plan:
 class Situation:
     """All that a plan is made from.
 
-    `adopters` are the specs that may take over what exists; `gone` the specs that were removed and are to be pruned.
+    `adopters` are the specs that may take over what exists; `gone` the specs that were removed and are to be pruned;
+    `unreadable` the nodes that nobody could look at.
     """
 
     graph: Graph
@@ -95,6 +101,7 @@ class Situation:
     records: Collection[Record]
     adopters: Collection[Key] = ()
     gone: Collection[Key] = ()
+    unreadable: Collection[Key] = ()
 
 
 def make_plan(situation: Situation) -> Plan:
@@ -133,8 +140,11 @@ class _Walk:
     identities: dict[Key, Mapping[str, Value]] = field(default_factory=dict)
 
     def run(self) -> None:
+        blind = set(self.situation.unreadable)
         for node in self.situation.graph.order():
-            if not self.situation.types[node.key.kind].read_only:
+            if not node.parents.isdisjoint(blind):
+                blind.add(node.key)
+            if node.key not in blind and not self.situation.types[node.key.kind].read_only:
                 self._visit(node)
 
     def lookup(self, ref: Ref) -> Value:

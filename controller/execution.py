@@ -1,0 +1,186 @@
+"""Carries out a plan: every node in order, parents first, gets its step and its verdict; then what is left over goes.
+
+A node waits for those it is built on. What fails, fails alone: whatever isn't built on it goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from controller.core.diff import diff
+from controller.core.graph import Graph, Node, Observed, output_of
+from controller.core.plan import Action, Plan, Step, record_of
+from controller.core.record import Record
+from controller.core.status import Failed, Held, Ready, Verdict, Waiting
+from controller.core.values import UNKNOWN, Key, Ref, Value, digest, is_known
+from controller.errors import MoorageError, Remedy
+from controller.executor import Executor
+
+Tell = Callable[[Step, Literal["Normal", "Warning"], str, str], None]
+
+
+@dataclass(frozen=True)
+class Leave:
+    """What a spec's policy allows.
+
+    `retained` are the categories that outlive the spec; `suspended` leaves everything as it is; without `correct`,
+    what others changed is reported and left.
+    """
+
+    retained: frozenset[str] = frozenset()
+    suspended: bool = False
+    correct: bool = True
+
+
+@dataclass
+class Execution:
+    """One plan being carried out. After `run`, `verdicts` has one for each node, and `done` the steps that worked."""
+
+    executor: Executor
+    graph: Graph
+    plan: Plan
+    seen: dict[Key, Observed]
+    records: Collection[Record]
+    unreadable: Mapping[Key, MoorageError]
+    leaves: Mapping[Key, Leave]
+    tell: Tell
+    verdicts: dict[Key, Verdict] = field(default_factory=dict)
+    deleting: list[Verdict] = field(default_factory=list)
+    done: list[Step] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Carry out what can be done now; `later` steps are for a later pass."""
+        steps = {step.node.key: step for step in self.plan.steps if not step.later and step.action is not Action.DELETE}
+        refusals = {refusal.node.key: refusal for refusal in self.plan.refusals}
+        for node in self.graph.order():
+            refusal = refusals.get(node.key)
+            if refusal is not None:
+                self.verdicts[node.key] = Failed("Refused", f"{refusal.message}; {refusal.hint}")
+            else:
+                self.verdicts[node.key] = self._visit(node, steps.get(node.key))
+        for step in self.plan.steps:
+            if step.action is Action.DELETE:
+                self._delete(step)
+
+    def _visit(self, node: Node, step: Step | None) -> Verdict:
+        if node.key in self.unreadable:
+            return verdict_of(self.unreadable[node.key])
+        kind = self.executor.registry[node.key.kind]
+        resolved = node.resolved(self._lookup)
+        blocker = self._blocker(node)
+        if step is not None:
+            stop = blocker or self._stays(step) or self._perform(step, resolved)
+            if stop is not None:
+                return stop
+        seen = self.seen.get(node.key)
+        if seen is None:
+            return blocker or Failed("NotFound", f"{node.key} is not there")
+        if step is None and not kind.read_only and is_known(resolved.desired):
+            owner = self.graph.owners[node.key]
+            self.executor.remember(resolved, owner, seen, retain=self._outlives(node.key, owner))
+        return kind.ready(resolved, seen)
+
+    def _stays(self, step: Step) -> Verdict | None:
+        """Why a step is not done though it could be: the spec's policy."""
+        leave = self.leaves[step.owner]
+        if leave.suspended:
+            return Held("Suspended", "policy.suspend leaves everything as it is")
+        record = record_of(self.records, step.node)
+        mending = step.action in (Action.UPDATE, Action.REVISE) and record is not None and is_known(step.node.desired)
+        if leave.correct or not mending or record is None:
+            return None
+        policy = self.executor.registry[step.node.key.kind].policy
+        wanted_anew = diff(record.managed, record.fields, step.node.desired, policy)
+        return None if wanted_anew else Ready("Drifted", f"changed by somebody else, and left so: {summary(step)}")
+
+    def _perform(self, step: Step, resolved: Node) -> Verdict | None:
+        if not (is_known(resolved.identity) and is_known(resolved.desired)):
+            return Waiting("Unresolved", "a value it needs is not known yet", 1)
+        current = Step(step.action, resolved, step.owner, step.changes, step.why)
+        try:
+            retain = self._outlives(step.node.key, step.owner)
+            self.seen[step.node.key] = self.executor.perform(current, retain=retain)
+        except MoorageError as error:
+            self.tell(step, "Warning", reason_of(error), str(error))
+            return verdict_of(error)
+        self.done.append(current)
+        self.tell(step, "Normal", step.action.past, summary(step))
+        return None
+
+    def _delete(self, step: Step) -> None:
+        """Once all that its spec wants is there, what it no longer wants may go; a removed spec's things go at once."""
+        if self._still_needed(step):
+            self.deleting.append(Waiting("Superseded", f"{step.node.key} goes once nothing needs it"))
+            return
+        try:
+            waiting = self.executor.remove(step)
+        except MoorageError as error:
+            self.tell(step, "Warning", reason_of(error), str(error))
+            self.deleting.append(verdict_of(error))
+            return
+        if waiting is not None:
+            self.deleting.append(waiting)
+            return
+        self.done.append(step)
+        self.tell(step, "Normal", "Deleted", step.why)
+
+    def _still_needed(self, step: Step) -> bool:
+        if self.executor.registry[step.node.key.kind].superseded == "stop":
+            return False
+        leaving = {
+            digest(other.node.key, other.node.identity) for other in self.plan.steps if other.action is Action.DELETE
+        }
+        left = [record for record in self.executor.store.records(step.owner.environment) if record.id in leaving]
+        wanted = [self.verdicts[key] for key, owner in self.graph.owners.items() if owner == step.owner]
+        built_on = any(step.node.key in record.edges and record.key != step.node.key for record in left)
+        return built_on or not all(isinstance(verdict, Ready) for verdict in wanted)
+
+    def _blocker(self, node: Node) -> Verdict | None:
+        """Why a node has to wait for another: the first of its edges that can't be built upon yet."""
+        for edge in sorted(node.edges):
+            verdict = self.verdicts[edge]
+            if not isinstance(verdict, Ready):
+                # A chain of waiting nodes is told by its end: only that one can do something about it.
+                message = (
+                    verdict.message
+                    if verdict.message.startswith("waits for ")
+                    else f"waits for {edge}: {verdict.message or verdict.reason}"
+                )
+                return (
+                    Waiting("Blocked", message, verdict.after)
+                    if isinstance(verdict, Waiting)
+                    else type(verdict)(verdict.reason, message)
+                )
+        return None
+
+    def _lookup(self, ref: Ref) -> Value:
+        return output_of(self.seen, ref, UNKNOWN)
+
+    def _outlives(self, key: Key, owner: Key) -> bool:
+        return self.executor.registry[key.kind].retain in self.leaves[owner].retained
+
+    def after(self) -> float | None:
+        """When to look again: at once after a step that worked, else when the first thing waited for may be there."""
+        waits = [verdict.after for verdict in (*self.verdicts.values(), *self.deleting) if isinstance(verdict, Waiting)]
+        return 0.0 if self.done else min(waits, default=None)
+
+
+def verdict_of(error: MoorageError) -> Verdict:
+    """What an error means for its node: waiting where waiting helps."""
+    if error.remedy in (Remedy.SOON, Remedy.DEPENDENCY):
+        return Waiting(reason_of(error), str(error), getattr(error, "retry_after", None) or 2.0)
+    return (Held if error.exit_code == 5 else Failed)(reason_of(error), str(error))
+
+
+def reason_of(error: MoorageError) -> str:
+    """An error's class as a condition's reason: `AnswerLost`, `Denied`."""
+    return type(error).__name__.removesuffix("Error")
+
+
+def summary(step: Step) -> str:
+    """A step's changes in one line."""
+    paths = [change.path for change in step.changes]
+    more = f" and {len(paths) - 4} more" if len(paths) > 4 else ""
+    return step.why or ", ".join(paths[:4]) + more

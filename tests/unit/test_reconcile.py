@@ -1,0 +1,349 @@
+"""The story on a cloud of dictionaries: passes, crashes, failures, deletions, policies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from controller.aws import Aws
+from controller.core.graph import Node, Observed, Target
+from controller.core.plan import Step
+from controller.core.policy import FieldPolicy
+from controller.core.status import Event, Failed, Held, Ready, Status, Verdict, Waiting
+from controller.core.values import Key, Ref
+from controller.core.wanted import Place, Wanted
+from controller.errors import AnswerLostError, DeniedError, RejectedError, ThrottledError, UnavailableError
+from controller.reconcile import Pass, Reconciler
+from controller.resources.base import Resource, Workshop
+from controller.runtime.once import Clock, exit_code, run_once
+from controller.spec.load import load_text
+from controller.store.memory import MemoryStore
+
+SPEC = """
+apiVersion: moorage/v1alpha1
+kind: ModelService
+metadata: {{name: {name}, labels: {{cpu: "{cpu}"}}}}
+spec:
+  data: {{source: rows.csv, target: y}}
+  training: {{algorithm: {{name: xgboost, version: "3.2-0"}}, hyperparameters: {{num_round: 3}}}}
+  policy: {policy}
+"""
+
+
+class CrashedError(BaseException):
+    """The controller is gone, in the middle of something."""
+
+
+@dataclass
+class Cloud:
+    """What exists, by id; calls can be made to fail once, before or after they have their effect."""
+
+    things: dict[str, dict[str, Any]] = field(default_factory=dict)
+    writes: list[str] = field(default_factory=list)
+    before: dict[int, BaseException] = field(default_factory=dict)
+    after: dict[int, BaseException] = field(default_factory=dict)
+    unreadable: set[str] = field(default_factory=set)
+
+    def write(self, call: str, effect: Any) -> None:
+        number = len(self.writes)
+        self.writes.append(call)
+        if number in self.before:
+            raise self.before[number]
+        effect()
+        if number in self.after:
+            raise self.after[number]
+
+
+class Thing(Resource):
+    """A type whose objects are dictionaries in the cloud."""
+
+    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+        cloud = cast("Cloud", aws)
+        if self.kind in cloud.unreadable:
+            raise UnavailableError("no answer")
+        found = {target.key: cloud.things.get(self.place(target)) for target in targets}
+        return {
+            key: Observed(fields, {"arn": f"arn:{key.name}:{fields.get('cpu', '')}"})
+            for key, fields in found.items()
+            if fields is not None
+        }
+
+    def place(self, target: Target) -> str:
+        return f"{self.kind}/{target.identity['name']}"
+
+    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+        cloud, target = cast("Cloud", aws), Target(step.node.key, step.node.identity)
+        verb = "create" if seen is None else "update"
+        cloud.write(
+            f"{verb} {self.kind}", lambda: cloud.things.__setitem__(self.place(target), dict(step.node.desired))
+        )
+        return self.observe(aws, [target])[step.node.key]
+
+    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+        cloud = cast("Cloud", aws)
+        cloud.write(f"delete {self.kind}", lambda: cloud.things.pop(self.place(target), None))
+        return None
+
+
+class Base(Thing):
+    kind = "test/base"
+    policy = FieldPolicy(volatile=frozenset({"arn"}))
+
+    def expand(self, want: Wanted) -> Iterable[Node]:
+        if want.service is not None:
+            yield Node(want.own(self.kind), {"name": want.owner.name}, {"cpu": want.service.metadata.labels["cpu"]})
+
+
+class Top(Thing):
+    kind = "test/top"
+    condition = "Deployed"
+    retain = "artifacts"
+
+    def __init__(self, workshop: Workshop) -> None:
+        super().__init__(workshop)
+        self.verdict: Verdict = Ready()
+
+    def expand(self, want: Wanted) -> Iterable[Node]:
+        if want.service is not None:
+            yield Node(want.own(self.kind), {"name": want.owner.name}, {"base": Ref(want.own("test/base"), "arn")})
+
+    def ready(self, node: Node, seen: Observed) -> Verdict:
+        del node, seen
+        return self.verdict
+
+
+@dataclass
+class House:
+    """A reconciler over one cloud and one store, and the specs it is given."""
+
+    cloud: Cloud = field(default_factory=Cloud)
+    store: MemoryStore = field(default_factory=MemoryStore)
+    told: list[Event] = field(default_factory=list)
+    cpus: dict[str, int] = field(default_factory=lambda: {"m": 256})
+    policy: str = "{}"
+    ticks: Iterator[int] = field(default_factory=lambda: iter(range(10**6)))
+
+    def __post_init__(self) -> None:
+        workshop = Workshop(Path())
+        self.base, self.top = Base(workshop), Top(workshop)
+
+    def go(self, gone: Sequence[Key] = ()) -> Pass:
+        reconciler = Reconciler(
+            {"test/base": self.base, "test/top": self.top},
+            cast("Aws", self.cloud),
+            self.store,
+            lambda: f"t{next(self.ticks)}",
+            self.told.append,
+        )
+        return reconciler.reconcile(self.wants(), gone=gone)
+
+    def wants(self) -> list[Wanted]:
+        text = "---".join(SPEC.format(name=name, cpu=cpu, policy=self.policy) for name, cpu in self.cpus.items())
+        specs = load_text(text)
+        home, place = specs.environment("default"), Place("123456789012", "us-east-1")
+        return [Wanted(home, None, place), *(Wanted(home, one.model, place) for one in specs.services.values())]
+
+    def settle(self) -> Pass:
+        for _ in range(20):
+            done = self.go()
+            if done.after is None:
+                return done
+        raise AssertionError("it does not settle")
+
+
+def status(done: Pass, name: str = "m") -> Status:
+    return next(status for status in done.statuses if status.owner.name == name)
+
+
+def condition(done: Pass, kind: str, name: str = "m") -> tuple[str, str]:
+    found = status(done, name).condition(kind)
+    assert found is not None
+    return found.status, found.reason
+
+
+def test_everything_is_made_once_in_order_and_then_nothing() -> None:
+    """The first pass makes all of it, parents first; the next one makes no write and is content."""
+    house = House()
+    assert [str(step.action) for step in house.go().done] == ["create", "create"]
+    second = house.go()
+    assert (second.done, second.after) == ((), None)
+    assert house.cloud.writes == ["create test/base", "create test/top"]
+    assert condition(second, "Ready") == ("True", "Reconciled")
+    assert exit_code(second.statuses) == 0
+
+
+def test_a_changed_output_reaches_its_dependents_in_the_same_pass() -> None:
+    """An update that changes an output takes its dependents along."""
+    house = House()
+    house.settle()
+    house.cpus["m"] = 512
+    done = house.go()
+    assert house.cloud.writes[2:] == ["update test/base", "update test/top"]
+    assert house.cloud.things["test/top/m"] == {"base": "arn:m:512"}
+    assert status(done).observed_generation == 2
+
+
+@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_crash_at_any_call_converges(number: int, when: str) -> None:
+    """Killed before or after any write of create or update, the next run ends as if nothing had happened, and makes nothing twice."""
+    house = House()
+    getattr(house.cloud, when)[number] = CrashedError()
+    for cpu in (256, 512):
+        house.cpus["m"] = cpu
+        try:
+            house.settle()
+        except CrashedError:
+            house.settle()
+    assert house.cloud.things == {"test/base/m": {"cpu": "512"}, "test/top/m": {"base": "arn:m:512"}}
+    effects = len(house.cloud.writes) - (1 if when == "before" else 0)
+    assert effects == 4
+    assert [record.pending for record in house.store.records("default")] == [None, None]
+
+
+def test_a_lost_answer_is_settled_by_looking() -> None:
+    """A create whose answer got lost isn't sent again: the next pass finds it and takes it as done."""
+    house = House()
+    house.cloud.after[0] = AnswerLostError("no answer")
+    first = house.go()
+    assert condition(first, "Progressing") == ("True", "AnswerLost")
+    house.settle()
+    assert house.cloud.writes == ["create test/base", "create test/top"]
+
+
+def test_throttling_waits_and_rejection_fails() -> None:
+    """What waiting helps is waited for; what only another spec helps is a failure, told as one, and retried by no loop."""
+    house = House()
+    house.cloud.before[0] = ThrottledError("slow down")
+    assert condition(house.go(), "Progressing") == ("True", "Throttled")
+    house.cloud.before[1] = RejectedError("no such thing")
+    done = house.go()
+    assert (condition(done, "Degraded"), done.after) == (("True", "Rejected"), None)
+    assert exit_code(done.statuses) == 4
+    assert any(event.reason == "Rejected" and event.type == "Warning" for event in house.told)
+
+
+def test_what_fails_fails_alone() -> None:
+    """A service whose first call is denied doesn't hold up its neighbour."""
+    house = House(cpus={"a": 1, "b": 2})
+    house.cloud.before[0] = DeniedError("not allowed")
+    house.go()
+    done = house.go()
+    house.cloud.before.clear()
+    assert {"test/base/b", "test/top/b"} <= house.cloud.things.keys()
+    assert condition(done, "Ready", "b") == ("True", "Reconciled")
+
+
+def test_what_cannot_be_read_is_left_alone() -> None:
+    """A type that can't be read is neither created nor deleted, and nothing is built on it."""
+    house = House()
+    house.settle()
+    house.cloud.unreadable = {"test/base"}
+    house.cpus["m"] = 512
+    done = house.go()
+    assert len(house.cloud.writes) == 2
+    assert condition(done, "Ready") == ("False", "Unavailable")
+    assert done.after is not None
+
+
+@pytest.mark.parametrize(
+    ("verdict", "code", "after"),
+    [
+        (Waiting("Rollout", "1 of 2", 7), 9, 7),
+        (Failed("RolledBack", "it crashed"), 4, None),
+        (Held("GateFailed", "rmse"), 5, None),
+    ],
+)
+def test_verdicts_become_conditions_and_exit_codes(verdict: Verdict, code: int, after: float | None) -> None:
+    """What a type says of its object is what the condition says, and what the shell sees."""
+    house = House()
+    house.settle()
+    house.top.verdict = verdict
+    done = house.go()
+    assert condition(done, "Deployed") == ("False", verdict.reason)
+    assert (exit_code(done.statuses), done.after) == (code, after)
+
+
+def test_a_removed_spec_goes_against_its_edges_when_pruned() -> None:
+    """Not named as gone, it stays; named, it goes children first, what its policy retains stays, and nothing remembers it."""
+    house = House(cpus={"m": 1, "n": 1})
+    house.settle()
+    del house.cpus["n"]
+    house.go()
+    assert len(house.cloud.things) == 4
+    house.go(gone=[Key("default", "ModelService", "n")])
+    assert house.cloud.writes[4:] == ["delete test/base"]
+    assert "test/top/n" in house.cloud.things
+    assert {record.owner.name for record in house.store.records("default")} == {"m"}
+
+
+def test_policy_prune_false_keeps_all_of_it() -> None:
+    """A spec that says `prune: false` leaves everything behind when it is removed."""
+    house = House(cpus={"m": 1, "n": 1}, policy="{prune: false}")
+    house.settle()
+    del house.cpus["n"]
+    house.go(gone=[Key("default", "ModelService", "n")])
+    assert len(house.cloud.things) == 4
+
+
+def test_suspend_leaves_everything_as_it_is() -> None:
+    """A suspended spec is looked at and never touched."""
+    house = House()
+    house.settle()
+    house.policy, house.cpus["m"] = "{suspend: true}", 512
+    done = house.go()
+    assert len(house.cloud.writes) == 2
+    assert condition(done, "Ready") == ("False", "Suspended")
+
+
+def test_drift_is_put_back_or_only_reported() -> None:
+    """A hand-made change is undone; with driftCorrection false it is told and left, while a changed spec is still applied."""
+    house = House()
+    house.settle()
+    house.cloud.things["test/base/m"] = {"cpu": "9"}
+    house.settle()
+    assert house.cloud.things["test/base/m"] == {"cpu": "256"}
+    house.policy = "{driftCorrection: false}"
+    house.cloud.things["test/base/m"] = {"cpu": "9"}
+    done = house.go()
+    assert house.cloud.things["test/base/m"] == {"cpu": "9"}
+    assert [state.state for state in status(done).resources] == ["Drifted", "Ready"]
+    house.cpus["m"] = 512
+    house.settle()
+    assert house.cloud.things["test/base/m"] == {"cpu": "512"}
+
+
+def test_a_lost_store_makes_no_step() -> None:
+    """With every record gone, what is there is found and taken as ours, without a write."""
+    house = House()
+    house.settle()
+    house.store = MemoryStore()
+    house.settle()
+    assert len(house.cloud.writes) == 2
+    assert len(house.store.records("default")) == 2
+
+
+def test_once_ends_when_nothing_is_under_way_and_names_what_never_settles() -> None:
+    """`--once` stops by itself; a step that is needed again each time it was done is reported instead of looping."""
+    house = House()
+    slept: list[float] = []
+    clock = Clock(lambda: 0.0, slept.append)
+    run = run_once(house.go, clock, timeout=60)
+    assert run.steps == {"create": 2}
+    assert run.summary({"read": 3, "write": 2}) == {
+        "specs": 2,
+        "ready": 2,
+        "steps": {"create": 2},
+        "calls": {"read": 3, "write": 2},
+    }
+
+    def forgetful() -> Pass:
+        house.cloud.things.clear()
+        return house.go()
+
+    with pytest.raises(Exception, match="needed again after they were done"):
+        run_once(forgetful, clock, timeout=60)
