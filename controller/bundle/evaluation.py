@@ -1,0 +1,75 @@
+"""Runs `evaluate.py` in a process of its own, and says clearly when that goes wrong. No XGBoost in here."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from controller.bundle.model_file import ModelFile
+from controller.errors import BundleError
+
+PROGRAM = Path(__file__).with_name("evaluate.py")
+# One thread: the controller evaluates several models at once, and reads no environment of ours in the child.
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What XGBoost says of a model: the UBJSON to serve, and `evaluate.measure`'s result."""
+
+    model: bytes
+    objective: str
+    num_class: int
+    metrics: Mapping[str, Mapping[str, float]]
+    canaries: Sequence[Mapping[str, Any]]
+    predictions: Sequence[float]
+
+
+def evaluate(
+    model: ModelFile, features: Sequence[str], channels: Mapping[str, bytes], *, timeout: float = 300.0
+) -> Evaluation:
+    """Measure a model on header-less, label-first channels; see `evaluate.py`.
+
+    `timeout` is in seconds. Raise BundleError if the model doesn't fit the names or rows, can't be read, or takes too long.
+    """
+    request = {"format": model.format, "features": list(features), "channels": list(channels)}
+    with TemporaryDirectory(prefix="moorage-evaluate-") as name:
+        directory = Path(name)
+        (directory / "request.json").write_text(json.dumps(request), encoding="utf-8")
+        (directory / "model").write_bytes(model.content)
+        for channel, content in channels.items():
+            (directory / f"{channel}.csv").write_bytes(content)
+        result = _run(directory, timeout)
+        return Evaluation(model=(directory / "model.ubj").read_bytes(), **result)
+
+
+def _run(directory: Path, timeout: float) -> dict[str, Any]:
+    # Isolated (-I): neither the current directory nor PYTHONPATH can put other modules in the child's way.
+    command = [sys.executable, "-I", str(PROGRAM), str(directory)]
+    try:
+        done = subprocess.run(
+            command, env=ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BundleError("the model's evaluation was stopped", why=f"it took longer than {timeout:g} s") from error
+    outcome = directory / "result.json"
+    if done.returncode not in (0, 1) or not outcome.exists():
+        raise BundleError("the model's evaluation died", why=_last_words(done))
+    result: dict[str, Any] = json.loads(outcome.read_bytes())
+    if "error" in result:
+        raise BundleError("the model can't be used", why=result["error"])
+    return result
+
+
+def _last_words(done: subprocess.CompletedProcess[bytes]) -> str:
+    if done.returncode < 0:
+        return f"killed by {signal.Signals(-done.returncode).name}"
+    lines = done.stderr.decode(errors="replace").split("\n")
+    return next((line[:300] for line in reversed(lines) if line.strip()), f"exit code {done.returncode}")

@@ -1,0 +1,189 @@
+"""An OCI image of our layers on somebody's base image: its config, its manifest, its digest. No layer is read here.
+
+Formats: the OCI image specification, https://github.com/opencontainers/image-spec (config.md, manifest.md).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from controller.bundle.closure import Runtime
+from controller.bundle.layers import LIBRARIES, MEDIA_TYPE, MODEL, Layer
+from controller.errors import BundleError
+
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
+ROLE = "dev.moorage.layer"
+SERVER_LABEL = "dev.moorage.server"
+PORT = 8080
+# The user of distroless images: no base image has files of its own for it.
+USER = "65532:65532"
+
+# Docker's names for layers of the very same bytes.
+_LAYER_TYPES = {
+    "application/vnd.docker.image.rootfs.diff.tar.gzip": MEDIA_TYPE,
+    MEDIA_TYPE: MEDIA_TYPE,
+    "application/vnd.oci.image.layer.v1.tar": "application/vnd.oci.image.layer.v1.tar",
+    "application/vnd.oci.image.layer.v1.tar+zstd": "application/vnd.oci.image.layer.v1.tar+zstd",
+}
+# An image doesn't depend on when it was made.
+_CREATED = "1970-01-01T00:00:00Z"
+
+
+@dataclass(frozen=True)
+class Image:
+    """What is to be pushed: `layers` (ours; those of the base must be there already), then `config`, then `manifest`."""
+
+    manifest: bytes
+    config: bytes
+    layers: tuple[Layer, ...]
+    base_layers: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """The digest that pins the image, `sha256:` and 64 hex digits."""
+        return _digest(self.manifest)
+
+    @property
+    def config_digest(self) -> str:
+        """The digest of the config blob."""
+        return _digest(self.config)
+
+
+def config_of(base_manifest: bytes) -> str:
+    """Return the digest of the config that a base image's manifest names. Raise BundleError if it is no image manifest."""
+    digest: str = _base(base_manifest)["config"]["digest"]
+    return digest
+
+
+def platform_of(index: bytes, architecture: str) -> str:
+    """Return the digest of the manifest for Linux on `architecture` (amd64, arm64) in an image index."""
+    document = _json(index, "index")
+    for entry in document.get("manifests", ()):
+        platform = entry.get("platform", {})
+        if platform.get("os") == "linux" and platform.get("architecture") == architecture:
+            digest: str = entry["digest"]
+            return digest
+    raise BundleError(f"the base image isn't made for linux/{architecture}", hint="choose another image.base")
+
+
+def assemble(
+    base_manifest: bytes, base_config: bytes, layers: Sequence[Layer], *, runtime: Runtime, server_version: str
+) -> Image:
+    """Put layers onto a base image. Equal arguments give equal bytes.
+
+    `runtime` is what the layers were built for. Raise BundleError if the base is another Python or architecture, or if
+    its config isn't the one that its manifest names.
+    """
+    base = _base(base_manifest)
+    if base["config"]["digest"] != _digest(base_config):
+        raise BundleError("the base image's config is not the one that its manifest names", hint="fetch it again")
+    config = _json(base_config, "config")
+    _check_runtime(config, runtime)
+    below = [_base_layer(descriptor) for descriptor in base["layers"]]
+    if len(config.get("rootfs", {}).get("diff_ids", ())) != len(below):
+        raise BundleError(
+            "the base image's config and manifest count different layers", hint="choose another image.base"
+        )
+    packed = _bytes(_config(config, layers, server_version))
+    above = [_descriptor(MEDIA_TYPE, layer.digest, layer.size, layer.role) for layer in layers]
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "config": _descriptor(CONFIG_TYPE, _digest(packed), len(packed)),
+        "layers": [*below, *above],
+    }
+    return Image(_bytes(manifest), packed, tuple(layers), tuple(descriptor["digest"] for descriptor in below))
+
+
+def _config(base: Mapping[str, Any], layers: Sequence[Layer], server_version: str) -> dict[str, Any]:
+    inherited = base.get("config") or {}
+    history = [{"created": _CREATED, "created_by": f"moorage: {layer.role}"} for layer in layers]
+    return {
+        "architecture": base["architecture"],
+        "os": base["os"],
+        "created": _CREATED,
+        "config": {
+            "Env": _environment(inherited.get("Env") or ()),
+            "Entrypoint": ["python", "-m", "inference_server"],
+            "Cmd": ["--model-dir", f"/{MODEL}", "--host", "0.0.0.0", "--port", str(PORT)],  # noqa: S104
+            "User": USER,
+            "WorkingDir": "/",
+            "ExposedPorts": {f"{PORT}/tcp": {}},
+            "StopSignal": "SIGTERM",
+            "Labels": {**(inherited.get("Labels") or {}), SERVER_LABEL: server_version},
+        },
+        "rootfs": {"type": "layers", "diff_ids": [*base["rootfs"]["diff_ids"], *(layer.diff_id for layer in layers)]},
+        **({"history": [*base["history"], *history]} if base.get("history") else {}),
+    }
+
+
+def _environment(inherited: Sequence[str]) -> list[str]:
+    """Add ours to the base's: where our packages are; no bytecode, for the file system is read-only; logs at once."""
+    ours = {"PYTHONPATH": f"/{LIBRARIES}", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+    kept = [entry for entry in inherited if entry.partition("=")[0] not in ours]
+    return [*kept, *(f"{name}={value}" for name, value in ours.items())]
+
+
+def _check_runtime(config: Mapping[str, Any], runtime: Runtime) -> None:
+    """Compiled packages start on no other Python and no other processor than they were built for."""
+    os, architecture = config.get("os"), config.get("architecture")
+    if (os, architecture) != ("linux", runtime.architecture):
+        raise BundleError(
+            f"the base image is for {os}/{architecture}, and the packages installed here are for linux/{runtime.architecture}",
+            hint="choose another image.base, or run moorage on that architecture",
+        )
+    environment = dict(entry.partition("=")[::2] for entry in (config.get("config") or {}).get("Env") or ())
+    python = environment.get("PYTHON_VERSION", runtime.python)
+    if python.split(".")[:2] != runtime.python.split("."):
+        raise BundleError(
+            f"the base image has Python {python}, and the packages installed here are for {runtime.python}",
+            hint=f"choose an image.base with Python {runtime.python}, or run moorage with Python {python}",
+        )
+
+
+def _base(manifest: bytes) -> dict[str, Any]:
+    document = _json(manifest, "manifest")
+    if "manifests" in document:
+        raise BundleError("the base image is an index of several platforms", hint="choose one with platform_of")
+    layers = document.get("layers")
+    blobs = [document.get("config"), *(layers if isinstance(layers, list) else [None])]
+    if not all(isinstance(blob, dict) and blob.keys() >= {"mediaType", "digest", "size"} for blob in blobs):
+        raise BundleError("the base image's manifest doesn't say what its config and layers are")
+    return document
+
+
+def _base_layer(descriptor: Mapping[str, Any]) -> dict[str, Any]:
+    media_type = _LAYER_TYPES.get(descriptor["mediaType"])
+    if media_type is None:
+        raise BundleError(
+            f"the base image has a layer of type {descriptor['mediaType']!r}", hint="choose another image.base"
+        )
+    return _descriptor(media_type, descriptor["digest"], descriptor["size"], "base")
+
+
+def _descriptor(media_type: str, digest: str, size: int, role: str = "") -> dict[str, Any]:
+    descriptor: dict[str, Any] = {"mediaType": media_type, "digest": digest, "size": size}
+    return {**descriptor, "annotations": {ROLE: role}} if role else descriptor
+
+
+def _json(content: bytes, what: str) -> dict[str, Any]:
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"the base image's {what} can't be read", why=str(error)) from error
+    if not isinstance(document, dict):
+        raise BundleError(f"the base image's {what} is no JSON object")
+    return document
+
+
+def _bytes(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _digest(content: bytes) -> str:
+    return f"sha256:{sha256(content).hexdigest()}"

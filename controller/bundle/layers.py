@@ -1,0 +1,124 @@
+"""Image layers that depend on their content alone: the same files give the same bytes on any day and under any umask.
+
+Entries are sorted, dated 1970 and owned by root; directories have no entries of their own. A layer's identity across
+machines is `diff_id`, the digest of the plain tar; the compressed bytes can differ between builds of zlib.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tarfile
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal
+from uuid import uuid4
+
+from controller.bundle import closure
+from controller.bundle.build import Bundle
+from controller.bundle.closure import File
+
+MEDIA_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
+LIBRARIES = "opt/moorage/lib"
+MODEL = "opt/model"
+# To be raised with every change to how layers are packed.
+FORMAT = 1
+# 9 makes 43 MB of dependencies 0.6 % smaller than 6 and takes five times as long.
+_LEVEL = 6
+
+Role = Literal["model", "server", "dependencies"]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer, ready to push: `digest` and `size` (bytes) are of the compressed `content`, `diff_id` of the plain tar."""
+
+    role: Role
+    diff_id: str
+    digest: str
+    size: int
+    content: bytes = field(repr=False)
+
+
+def model_layer(bundle: Bundle) -> Layer:
+    """Pack a bundle's two files, and nothing else."""
+    return _pack("model", [(f"{MODEL}/{name}", content) for name, content in bundle.files().items()])
+
+
+def server_layers(cache: Path) -> tuple[Layer, Layer]:
+    """Return the dependencies and the server, in this order.
+
+    The dependencies take seconds to pack, so they are kept in the directory `cache`, named by their inputs and content.
+    Raise BundleError if the installed packages are incomplete or changed.
+    """
+    files = closure.dependencies()
+    inputs = _digest(files)
+    dependencies = _kept(cache, inputs)
+    if dependencies is None:
+        dependencies = _pack("dependencies", _entries(files))
+        _keep(cache, inputs, dependencies)
+    return dependencies, _pack("server", _entries(closure.server()))
+
+
+def server_digest() -> str:
+    """Return the SHA-256 (hex) of what `server_layers` packs, without packing it."""
+    return _digest([*closure.dependencies(), *closure.server()])
+
+
+def _digest(files: Iterable[File]) -> str:
+    inputs = [FORMAT, *sorted((file.path, file.sha256) for file in files)]
+    return sha256(json.dumps(inputs).encode()).hexdigest()
+
+
+def _entries(files: Iterable[File]) -> list[tuple[str, bytes]]:
+    return [(f"{LIBRARIES}/{file.path}", file.read()) for file in files]
+
+
+def _pack(role: Role, entries: Iterable[tuple[str, bytes]]) -> Layer:
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, content in sorted(entries):
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(content), 0o644
+            archive.addfile(member, io.BytesIO(content))
+    return _layer(role, tar.getvalue(), _compressed(tar.getvalue()))
+
+
+def _compressed(tar: bytes) -> bytes:
+    packed = io.BytesIO()
+    with gzip.GzipFile(filename="", fileobj=packed, mode="wb", compresslevel=_LEVEL, mtime=0) as file:
+        file.write(tar)
+    return packed.getvalue()
+
+
+def _layer(role: Role, tar: bytes, packed: bytes) -> Layer:
+    return Layer(role, f"sha256:{sha256(tar).hexdigest()}", f"sha256:{sha256(packed).hexdigest()}", len(packed), packed)
+
+
+def _kept(cache: Path, inputs: str) -> Layer | None:
+    """Read a kept layer; one that isn't what its name says counts as none."""
+    for path in cache.glob(_name(inputs, "*")):
+        try:
+            packed = path.read_bytes()
+            layer = _layer("dependencies", gzip.decompress(packed), packed)
+        except (OSError, EOFError, zlib.error):
+            continue
+        if path.name == _name(inputs, layer.diff_id):
+            return layer
+    return None
+
+
+def _keep(cache: Path, inputs: str, layer: Layer) -> None:
+    """Keep a layer. Another process may do so at the same time, and either file will do."""
+    cache.mkdir(parents=True, exist_ok=True)
+    unfinished = cache / f".{uuid4().hex}"
+    unfinished.write_bytes(layer.content)
+    unfinished.replace(cache / _name(inputs, layer.diff_id))
+
+
+def _name(inputs: str, diff_id: str) -> str:
+    return f"dependencies-{inputs[:32]}-{diff_id.removeprefix('sha256:')}.tar.gz"

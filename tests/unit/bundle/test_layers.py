@@ -1,0 +1,187 @@
+"""Layers are the same bytes everywhere, and the server runs from them alone."""
+
+from __future__ import annotations
+
+import ast
+import gzip
+import io
+import subprocess
+import sys
+import tarfile
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from controller.bundle import Bundle, closure
+from controller.bundle.closure import File
+from controller.bundle.layers import Layer, _keep, _kept, model_layer, server_digest, server_layers
+from controller.errors import BundleError
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where packed dependencies are kept; not there yet."""
+    return tmp_path_factory.mktemp("layers") / "cache"
+
+
+@pytest.fixture(scope="session")
+def layers(cache: Path) -> tuple[Layer, Layer]:
+    """The dependencies and the server, packed once."""
+    return server_layers(cache)
+
+
+def members(layer: Layer) -> dict[str, tarfile.TarInfo]:
+    with tarfile.open(fileobj=io.BytesIO(layer.content), mode="r:gz") as tar:
+        return {member.name: member for member in tar}
+
+
+def test_the_model_layer_holds_the_bundle_and_nothing_else(bundle: Bundle) -> None:
+    """Exactly two plain files, with the bundle's bytes, at the place where the server looks."""
+    layer = model_layer(bundle)
+    with tarfile.open(fileobj=io.BytesIO(layer.content), mode="r:gz") as tar:
+        found = {member.name: file.read() for member in tar if (file := tar.extractfile(member))}
+        assert len(found) == len(tar.getmembers())
+    assert found == {f"opt/model/{name}": content for name, content in bundle.files().items()}
+    assert set(found) == {"opt/model/model.ubj", "opt/model/manifest.json"}
+
+
+def test_digests_and_size_are_of_the_bytes(bundle: Bundle) -> None:
+    """`digest` and `size` describe the compressed bytes, `diff_id` the plain tar."""
+    layer = model_layer(bundle)
+    assert layer.digest == f"sha256:{sha256(layer.content).hexdigest()}"
+    assert layer.size == len(layer.content)
+    assert layer.diff_id == f"sha256:{sha256(gzip.decompress(layer.content)).hexdigest()}"
+
+
+def test_entries_say_nothing_of_the_machine(layers: tuple[Layer, Layer]) -> None:
+    """Sorted, dated 1970, owned by root, readable by all, without names; and so is the gzip header."""
+    for layer in layers:
+        found = members(layer)
+        assert list(found) == sorted(found)
+        kinds = {(m.mtime, m.uid, m.gid, m.uname, m.gname, m.mode, m.type) for m in found.values()}
+        assert kinds == {(0, 0, 0, "", "", 0o644, tarfile.REGTYPE)}
+        assert layer.content[:10] == b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
+
+
+def test_another_day_umask_place_and_language_give_the_same_bytes(layers: tuple[Layer, Layer], tmp_path: Path) -> None:
+    """A process with another umask, time zone, locale, hash seed and directory packs the same server layer."""
+    program = (
+        "import os; os.umask(0o077)\n"
+        "from controller.bundle import closure, layers\n"
+        "print(layers._pack('server', layers._entries(closure.server())).digest, layers.server_digest())"
+    )
+    environment = {
+        "PYTHONPATH": str(ROOT),
+        "TZ": "Asia/Kathmandu",
+        "LC_ALL": "C",
+        "PYTHONHASHSEED": "7",
+        "HOME": str(tmp_path),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [layers[1].digest, server_digest()]
+
+
+def test_dependencies_are_kept_and_taken_again(layers: tuple[Layer, Layer], cache: Path) -> None:
+    """The second time nothing is packed: the kept file stays, and gives the same layer."""
+    (kept,) = cache.iterdir()
+    before = kept.stat()
+    assert server_layers(cache) == layers
+    assert (kept.stat().st_mtime_ns, kept.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
+
+
+def test_a_damaged_or_foreign_kept_layer_counts_as_none(bundle: Bundle, tmp_path: Path) -> None:
+    """A kept file must hold what its name says; empty, cut, altered or swapped, it is not taken."""
+    _keep(tmp_path, "inputs", layer := model_layer(bundle))
+    (path,) = tmp_path.iterdir()
+    assert (found := _kept(tmp_path, "inputs")) is not None
+    assert found.content == layer.content
+    assert _kept(tmp_path, "others") is None
+    whole = path.read_bytes()
+    for damaged in (
+        b"",
+        whole[:-1],
+        whole[:-8] + bytes(8),
+        whole[:20] + b"\xff" * 20 + whole[40:],
+        gzip.compress(b"x"),
+    ):
+        path.write_bytes(damaged)
+        assert _kept(tmp_path, "inputs") is None
+
+
+def test_no_scientific_stack_gets_into_the_image(layers: tuple[Layer, Layer]) -> None:
+    """numpy, scipy and the xgboost package stay out, and so does what an installer or a compiler leaves behind."""
+    names = [name.removeprefix("opt/moorage/lib/") for layer in layers for name in members(layer)]
+    tops = {name.partition("/")[0] for name in names}
+    assert not tops & {"numpy", "scipy", "pip", "controller", "boto3"}
+    assert [name for name in names if name.startswith("xgboost/")] == ["xgboost/lib/libxgboost.so"]
+    assert not [name for name in names if name.endswith((".pyc", ".pyx", "/RECORD", "/INSTALLER"))]
+    assert "aiohttp-" in "".join(tops), "metadata and licences stay"
+
+
+def test_the_dependencies_run_without_anything_else(layers: tuple[Layer, Layer], tmp_path: Path) -> None:
+    """A bare interpreter with only the two layers imports every root and the server, and loads libxgboost."""
+    for layer in layers:
+        with tarfile.open(fileobj=io.BytesIO(layer.content), mode="r:gz") as tar:
+            for member in tar:
+                path = tmp_path / member.name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                file = tar.extractfile(member)
+                path.write_bytes(file.read() if file else b"")
+    libraries = tmp_path / "opt/moorage/lib"
+    program = (
+        "import sys, ctypes, aiohttp.web, orjson, prometheus_client, structlog, uvloop, inference_server.manifest\n"
+        f"ctypes.CDLL({str(libraries / 'xgboost/lib/libxgboost.so')!r})\n"
+    )
+    subprocess.run(
+        [sys.executable, "-S", "-P", "-c", program],
+        env={"PYTHONPATH": str(libraries)},
+        cwd=tmp_path,
+        check=True,
+        timeout=60,
+    )
+
+
+def test_whatever_the_server_imports_is_in_the_closure() -> None:
+    """Each third-party module that the server's sources name is in a layer, so none is missed when one is added."""
+    imported = set()
+    for file in closure.server():
+        if file.path.endswith(".py"):
+            for node in ast.walk(ast.parse(file.source.read_text())):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+                imported |= {name.partition(".")[0] for name in names}
+    packed = {file.path.partition("/")[0].removesuffix(".py") for file in closure.dependencies()}
+    assert imported - set(sys.stdlib_module_names) - {closure.SERVER} <= packed
+
+
+def test_the_servers_digest_follows_its_sources() -> None:
+    """Every source of the server's package counts, by path and content."""
+    paths = {file.path for file in closure.server()}
+    assert "inference_server/manifest.py" in paths
+    assert not [path for path in paths if "__pycache__" in path]
+    assert len(server_digest()) == 64
+
+
+def test_a_changed_or_missing_file_is_refused(tmp_path: Path) -> None:
+    """What was edited after its installation is not what was pinned, and does not get into an image."""
+    source = tmp_path / "module.py"
+    source.write_text("x = 1\n")
+    file = File("module.py", sha256(b"x = 1\n").hexdigest(), source)
+    assert file.read() == b"x = 1\n"
+    source.write_text("x = 2\n")
+    with pytest.raises(BundleError, match="an installed file was changed"):
+        file.read()
+    source.unlink()
+    with pytest.raises(BundleError, match="an installed file is gone"):
+        file.read()
+
+
+def test_recorded_digests_are_those_of_the_files() -> None:
+    """The digests that identify the closure are the contents' own, for every file."""
+    for file in closure.dependencies():
+        assert sha256(file.source.read_bytes()).hexdigest() == file.sha256
