@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from controller.core.naming import physical_name
 from controller.core.ownership import tags
 from controller.core.values import Blob, Key, Value, digest
+from controller.spec.hyperparameters import as_strings
 from controller.spec.models import Environment, ModelService
 
 SHARED = "/"
@@ -93,8 +94,4 @@ class Wanted:
     def hyperparameters(self) -> dict[str, str]:
         """The hyperparameters as the training container gets them: all strings."""
         given = self.service.spec.training.hyperparameters if self.service else {}
-        return {name: _spelled(value) for name, value in sorted(given.items())}
-
-
-def _spelled(value: Value) -> str:
-    return str(int(value)) if isinstance(value, bool) else str(value)
+        return dict(sorted(as_strings(given).items()))

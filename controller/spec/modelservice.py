@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import model_validator
+
+from controller.spec.findings import Finding, demand
 from controller.spec.service import Api, Image, Policy, Service
 from controller.spec.strict import Block, Metadata, Name
-from controller.spec.training import Data, Model, Training
+from controller.spec.training import Data, Model, Training, measured
 
 
 class ModelServiceSpec(Block):
@@ -28,6 +31,23 @@ class ModelServiceSpec(Block):
     """How the world reaches the model; left out: only inside the VPC."""
     policy: Policy = Policy()
     """How far the controller may go."""
+
+    @model_validator(mode="after")
+    def _gates(self) -> ModelServiceSpec:
+        objective = str(self.training.hyperparameters.get("objective", "reg:squarederror"))
+        known = measured(objective)
+        demand(
+            Finding(
+                f"{gate.metric} is not measured for objective {objective}",
+                f"measured are {', '.join(known)}"
+                if known
+                else "gates need a reg:, count:, binary: or multi: objective",
+                ("model", "gates", index, "metric"),
+            )
+            for index, gate in enumerate(self.model.gates)
+            if gate.metric not in known
+        )
+        return self
 
 
 class ModelService(Block):

@@ -166,10 +166,26 @@ class Training(Block):
             )
 
 
+# Prefix of the objective → what is measured of its models. XGBoost's default objective is reg:squarederror.
+MEASURED = {
+    "binary:logistic": ("logloss", "error", "auc"),
+    "binary:logitraw": ("auc",),
+    "binary:hinge": ("error",),
+    "multi:": ("mlogloss", "merror"),
+    "reg:": ("rmse", "mae"),
+    "count:": ("rmse", "mae"),
+}
+
+
+def measured(objective: str) -> tuple[str, ...]:
+    """Names of the metrics that are measured for an objective; empty if none is."""
+    return next((metrics for prefix, metrics in MEASURED.items() if objective.startswith(prefix)), ())
+
+
 class Gate(Block):
     """A condition that a new version must meet before it may serve. Exactly one of `max`, `min`, `regression`."""
 
-    metric: Literal["rmse", "mae", "r2"]
+    metric: Literal["rmse", "mae", "logloss", "error", "auc", "mlogloss", "merror"]
     """What is measured."""
     dataset: Literal["train", "validation", "test"] = "test"
     """Which rows it is measured on."""

@@ -197,6 +197,14 @@ ADDED = {
             "   |                   ^"
         ),
     ),
+    "a gate on what is not measured": (
+        "  model: {gates: [{metric: auc, min: 0.8}]}\n",
+        (
+            "a.yaml:9:28: error: auc is not measured for objective reg:squarederror\n"
+            " 9 |   model: {gates: [{metric: auc, min: 0.8}]}\n"
+            "   |                            ^^^  measured are rmse, mae"
+        ),
+    ),
     "a route twice": (
         "  api: {routes: [{method: GET, path: /}, {method: GET, path: /}]}\n",
         (
