@@ -63,10 +63,14 @@ class Upstreams:
 
     def start(self, answer: Upstream) -> int:
         """Serve every path with `answer`; returns the port."""
+        app = web.Application(client_max_size=64 << 20)
+        app.router.add_route("*", "/{tail:.*}", answer)
+        return self.serve(app)
+
+    def serve(self, app: web.Application) -> int:
+        """Serve an application; returns the port."""
 
         async def begin() -> int:
-            app = web.Application(client_max_size=64 << 20)
-            app.router.add_route("*", "/{tail:.*}", answer)
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
             await runner.setup()
             await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -149,7 +153,7 @@ class Edge:
         routes: tuple[str, ...] = ("$default",),
         stage: Mapping[str, Any] | None = None,
         **integration: Any,
-    ):
+    ) -> tuple[str, str, str]:
         """Make a whole API in front of loopback ports; returns its id, its URL and the Cloud Map service's id."""
         service = self.service()
         for number, port in enumerate(ports):

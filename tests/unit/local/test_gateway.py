@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 
+import boto3
 import pytest
 from aiohttp import web
+from botocore.config import Config
+from moto.ec2.models import ec2_backends
+from moto.servicediscovery.models import servicediscovery_backends
 
-from tests.unit.local.conftest import send, until
+from controller.local.door import Door
+from controller.local.strict import apigatewayv2, servicediscovery
+from controller.local.world import World
+from tests.unit.local.conftest import Edge, send, until
 
 
 async def echo(request: web.Request) -> web.Response:
@@ -252,16 +258,38 @@ def test_a_link_carries_nothing_before_it_is_available(edge, upstreams) -> None:
     until(lambda: send(url).status == 200)
 
 
-def test_requests_do_not_wait_for_api_calls(edge, upstreams) -> None:
-    """While an API call is held up, requests are answered: the data plane takes no lock."""
-    _, url, _ = edge.expose(upstreams.start(named("ok")))
-    edge.aws.admin("faults", "POST", [{"call": "apigatewayv2.GetApis", "kind": "slow", "seconds": 5}])
-    host, _, port = edge.aws.endpoint.removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port))) as held:
-        scope = "AKIAIOSFODNN7EXAMPLE/20260101/us-east-1/apigateway/aws4_request"
-        held.sendall(
-            f"GET /v2/apis HTTP/1.1\r\nHost: x\r\nAuthorization: AWS4-HMAC-SHA256 Credential={scope}, Signature=x\r\n\r\n".encode()
-        )
+@pytest.fixture
+def world(tmp_path):
+    """An embedded AWS inside this process, so that a test can hold its lock."""
+    world = World(tmp_path)
+    for part in (apigatewayv2, servicediscovery):
+        part.install(world)
+    world.reset()
+    yield world
+    world.reset()
+    world.stop()
+
+
+def test_requests_take_no_lock(world, upstreams) -> None:
+    """While somebody holds the world's lock, a request is answered; and an instance that was put straight into moto is found."""
+    endpoint = f"http://127.0.0.1:{upstreams.serve(Door(world).application())}"
+    world.endpoint = endpoint
+    session = boto3.Session("AKIAIOSFODNN7EXAMPLE", "example", region_name=world.region)
+    api, cloud_map = (
+        session.client(name, endpoint_url=endpoint, config=Config(proxies={}))
+        for name in ("apigatewayv2", "servicediscovery")
+    )
+    subnet = ec2_backends[world.account][world.region].describe_subnets()[0]
+    cloud_map.create_private_dns_namespace(Name="inside", Vpc=subnet.vpc_id)
+    namespace = cloud_map.list_namespaces()["Namespaces"][0]["Id"]
+    link = api.create_vpc_link(Name="edge", SubnetIds=[subnet.id])["VpcLinkId"]
+    until(lambda: api.get_vpc_link(VpcLinkId=link)["VpcLinkStatus"] == "AVAILABLE")
+    edge = Edge(None, api, cloud_map, namespace, link)
+    _, url, service = edge.expose()
+    port = upstreams.start(named("ok"))
+    attributes = {"AWS_INSTANCE_IPV4": "127.0.0.1", "AWS_INSTANCE_PORT": str(port)}
+    with world.lock:
+        servicediscovery_backends[world.account][world.region].register_instance(service, "task", "request", attributes)
         assert send(url).body == b"ok"
 
 
