@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,16 +17,20 @@ def page(
     *,
     size: str = "MaxResults",
     token: str = "NextToken",  # noqa: S107  (AWS's word for where a page ends)
+    refusal: str = "ValidationException",
 ) -> dict[str, Any]:
-    """Return the page that `params` asks for under `key`, and the token of the next one when there is one."""
-    start = _decoded(params[token]) if token in params else 0
-    end = start + int(params.get(size, default))
+    """Return the page that `params` asks for under `key`, and the token of the next one when there is one.
+
+    Sizes are numbers or, in API Gateway, texts. Raises Refused with the code `refusal` when size or token is none.
+    """
+    try:
+        start = _decoded(params[token]) if params.get(token) else 0
+        end = start + int(params.get(size) or default)
+    except ValueError as wrong:
+        raise Refused(refusal, f"Invalid {token} or {size}.") from wrong
     more = {token: base64.b64encode(f"offset:{end}".encode()).decode()} if end < len(items) else {}
     return {key: list(items[start:end]), **more}
 
 
 def _decoded(token: str) -> int:
-    try:
-        return int(base64.b64decode(token, validate=True).decode().removeprefix("offset:"))
-    except (ValueError, binascii.Error) as wrong:
-        raise Refused("ValidationException", "Invalid NextToken.") from wrong
+    return int(base64.b64decode(token, validate=True).decode().removeprefix("offset:"))

@@ -7,7 +7,7 @@ from typing import Any
 from controller.local.call import Answer, Call, Refused
 from controller.local.gateway import cors
 from controller.local.gateway.plane import PREFIX
-from controller.local.strict.apigatewayv2.records import ApiRecord, Records, given, new_id, page
+from controller.local.strict.apigatewayv2.records import ApiRecord, Records, given, listed, new_id
 
 _FIELDS = (
     "ApiKeySelectionExpression",
@@ -25,7 +25,7 @@ def install(records: Records) -> None:
     handlers = _Apis(records)
     records.handle("CreateApi", handlers.create)
     records.handle("GetApi", lambda call: records.api(call).fields)
-    records.handle("GetApis", lambda call: page(call, [record.fields for record in records.in_region(call.region)]))
+    records.handle("GetApis", lambda call: listed(call, [record.fields for record in records.in_region(call.region)]))
     records.handle("UpdateApi", handlers.update)
     records.handle("DeleteApi", handlers.delete)
     records.handle("DeleteCorsConfiguration", handlers.delete_cors)

@@ -15,8 +15,8 @@ from controller.local.strict.apigatewayv2.records import (
     check_quota,
     cloud_map_target,
     given,
+    listed,
     new_id,
-    page,
 )
 
 _FIELDS = (
@@ -39,7 +39,7 @@ def install(records: Records) -> None:
     handlers = _Integrations(records)
     records.handle("CreateIntegration", handlers.create)
     records.handle("GetIntegration", handlers.get)
-    records.handle("GetIntegrations", lambda call: page(call, list(records.api(call).integrations.values())))
+    records.handle("GetIntegrations", lambda call: listed(call, list(records.api(call).integrations.values())))
     records.handle("UpdateIntegration", handlers.update)
     records.handle("DeleteIntegration", handlers.delete)
 

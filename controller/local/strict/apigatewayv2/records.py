@@ -14,6 +14,7 @@ from controller.local.gateway import Gateway
 from controller.local.gateway.routes import parse
 from controller.local.gateway.tables import Api, Deployment, Integration, Route, Stage
 from controller.local.gateway.throttle import Limit
+from controller.local.strict.paging import page
 from controller.local.world import World
 
 Item = dict[str, Any]
@@ -123,17 +124,9 @@ class Records:
         self.gateway.publish(Api(record.fields["ApiId"], record.region, stages))
 
 
-def page(call: Call, items: list[Item]) -> dict[str, Any]:
-    """Answer a list call: one page, and where the next begins."""
-    try:
-        size = int(call.params.get("MaxResults") or _PAGE)
-        start = int(call.params.get("NextToken") or 0)
-    except ValueError:
-        raise Refused("BadRequestException", "Invalid value for maxResults or nextToken") from None
-    answer: dict[str, Any] = {"Items": items[start : start + size]}
-    if start + size < len(items):
-        answer["NextToken"] = str(start + size)
-    return answer
+def listed(call: Call, items: list[Item]) -> dict[str, Any]:
+    """Answer a list call with one page."""
+    return page(items, call.params, "Items", _PAGE, refusal="BadRequestException")
 
 
 def given(call: Call, *names: str) -> Item:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from controller.local.call import Answer, Call, Refused
 from controller.local.gateway.routes import RouteKeyError, parse
-from controller.local.strict.apigatewayv2.records import ApiRecord, Item, Records, check_quota, given, new_id, page
+from controller.local.strict.apigatewayv2.records import ApiRecord, Item, Records, check_quota, given, listed, new_id
 
 _FIELDS = ("ApiKeyRequired", "AuthorizationScopes", "AuthorizationType", "OperationName", "RouteKey", "Target")
 
@@ -14,7 +14,7 @@ def install(records: Records) -> None:
     handlers = _Routes(records)
     records.handle("CreateRoute", handlers.create)
     records.handle("GetRoute", lambda call: _find(records.api(call), call))
-    records.handle("GetRoutes", lambda call: page(call, list(records.api(call).routes.values())))
+    records.handle("GetRoutes", lambda call: listed(call, list(records.api(call).routes.values())))
     records.handle("UpdateRoute", handlers.update)
     records.handle("DeleteRoute", handlers.delete)
 

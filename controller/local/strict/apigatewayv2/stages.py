@@ -8,7 +8,7 @@ from typing import Any
 
 from controller.local.call import Answer, Call, Refused
 from controller.local.gateway.routes import DEFAULT
-from controller.local.strict.apigatewayv2.records import ApiRecord, Item, Records, check_quota, given, page
+from controller.local.strict.apigatewayv2.records import ApiRecord, Item, Records, check_quota, given, listed
 
 _FIELDS = (
     "AccessLogSettings",
@@ -29,12 +29,12 @@ def install(records: Records) -> None:
     handlers = _Stages(records)
     records.handle("CreateStage", handlers.create)
     records.handle("GetStage", lambda call: _find(records.api(call), call))
-    records.handle("GetStages", lambda call: page(call, list(records.api(call).stages.values())))
+    records.handle("GetStages", lambda call: listed(call, list(records.api(call).stages.values())))
     records.handle("UpdateStage", handlers.update)
     records.handle("DeleteStage", handlers.delete)
     records.handle("CreateDeployment", handlers.deploy)
     records.handle("GetDeployment", lambda call: _deployment(records.api(call), call))
-    records.handle("GetDeployments", lambda call: page(call, list(records.api(call).deployments.values())))
+    records.handle("GetDeployments", lambda call: listed(call, list(records.api(call).deployments.values())))
     records.handle("DeleteDeployment", handlers.delete_deployment)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from moto.ec2.models import ec2_backends
 
 from controller.local.call import Answer, Call, Refused
-from controller.local.strict.apigatewayv2.records import Item, LinkRecord, Records, check_quota, new_id, page
+from controller.local.strict.apigatewayv2.records import Item, LinkRecord, Records, check_quota, listed, new_id
 
 
 def install(records: Records) -> None:
@@ -21,7 +21,7 @@ def install(records: Records) -> None:
     handlers = _VpcLinks(records)
     records.handle("CreateVpcLink", handlers.create)
     records.handle("GetVpcLink", lambda call: handlers.find(call).fields)
-    records.handle("GetVpcLinks", lambda call: page(call, [link.fields for link in handlers.in_region(call.region)]))
+    records.handle("GetVpcLinks", lambda call: listed(call, [link.fields for link in handlers.in_region(call.region)]))
     records.handle("UpdateVpcLink", handlers.update)
     records.handle("DeleteVpcLink", handlers.delete)
 

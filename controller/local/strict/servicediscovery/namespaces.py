@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from moto.ec2.models import ec2_backends
 
 from controller.local.call import Answer, Call, Refused
-from controller.local.strict.servicediscovery.records import backend, exists_already, page, passes
+from controller.local.strict.servicediscovery.records import backend, exists_already, listed, passes
 
 if TYPE_CHECKING:
     from controller.local.world import World
@@ -105,7 +105,7 @@ def _list(call: Call) -> dict[str, Any]:
             }.__getitem__,
         )
     ]
-    return page(call, "Namespaces", [_describe(call, namespace) for namespace in found])
+    return listed(call, "Namespaces", [_describe(call, namespace) for namespace in found])
 
 
 def _delete(call: Call) -> Answer:

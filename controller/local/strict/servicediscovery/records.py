@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from moto.servicediscovery.models import servicediscovery_backends
 
 from controller.local.call import Answer, Call, Refused
-
-_PAGE = 100
+from controller.local.strict.paging import page
 
 
 def backend(call: Call) -> Any:
@@ -24,17 +23,9 @@ def exists_already(code: str, message: str, **members: str) -> Refused:
     return Refused(code, message, answer=Answer(400, {"content-type": "application/x-amz-json-1.1"}, body))
 
 
-def page(call: Call, name: str, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Answer a list call: one page of at most MaxResults (100 when not given), and where the next begins."""
-    try:
-        start = int(call.params.get("NextToken") or 0)
-    except ValueError:
-        raise Refused("InvalidInput", "The specified NextToken is invalid") from None
-    size = call.params.get("MaxResults") or _PAGE
-    answer: dict[str, Any] = {name: list(items[start : start + size])}
-    if start + size < len(items):
-        answer["NextToken"] = str(start + size)
-    return answer
+def listed(call: Call, name: str, items: list[dict[str, Any]]) -> dict[str, Any]:
+    """Answer a list call with one page: at most 100 when the call doesn't say (ListNamespaces, ListServices)."""
+    return page(items, call.params, name, 100, refusal="InvalidInput")
 
 
 def passes(call: Call, values: Callable[[str], str]) -> bool:

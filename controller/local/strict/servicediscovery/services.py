@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from controller.local.call import Answer, Call, Refused
-from controller.local.strict.servicediscovery.records import backend, exists_already, page, passes
+from controller.local.strict.servicediscovery.records import backend, exists_already, listed, passes
 
 if TYPE_CHECKING:
     from controller.local.world import Handler, World
@@ -99,7 +99,7 @@ def _list(call: Call) -> dict[str, Any]:
         for service in backend(call).services.values()
         if passes(call, {"NAMESPACE_ID": service.namespace_id, "RESOURCE_OWNER": "SELF"}.__getitem__)
     ]
-    return page(call, "Services", [describe(service) for service in found])
+    return listed(call, "Services", [describe(service) for service in found])
 
 
 def _delete(call: Call) -> Answer:
