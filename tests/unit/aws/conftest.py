@@ -97,12 +97,18 @@ class _Handler(BaseHTTPRequestHandler):
         """Stay quiet."""
 
 
+class _Server(ThreadingHTTPServer):
+    """Room for every thread of a test to connect at once: a refused connection would be a call more."""
+
+    request_queue_size = 256
+
+
 @pytest.fixture
 def script() -> Iterator[Script]:
     """A running server and its script."""
     script = Script()
     handler = type("Handler", (_Handler,), {"script": script})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = _Server(("127.0.0.1", 0), handler)
     script.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

@@ -1,0 +1,132 @@
+"""Model bundles: what the server needs of a trained model, verified and measured, kept in the artifact bucket."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from controller.aws import Aws
+from controller.bundle import build, read_artifact
+from controller.core.graph import Node, Observed, Target
+from controller.core.plan import Step
+from controller.core.policy import FieldPolicy
+from controller.core.status import Waiting
+from controller.core.values import Key, Ref, Value
+from controller.core.wanted import Wanted
+from controller.errors import BundleError, MissingError
+from controller.resources.base import Resource
+
+CHANNELS = ("train", "validation", "test")
+_MANIFEST, _MODEL = "manifest.json", "model.ubj"
+
+
+class Bundle(Resource):
+    """Two objects under one prefix: `model.ubj` and, written last, so that a bundle with a manifest is whole, `manifest.json`."""
+
+    kind = "model/bundle"
+    condition = "Trained"
+    superseded = "keep"
+    retain = "artifacts"
+    consequence = "measures the model on the training, validation and test rows"
+    # The prefix holds the fingerprint, so what is there is what was wanted.
+    policy = FieldPolicy(revisioned=True, ignore=frozenset({"*"}))
+    permissions = {
+        "s3.get_object": frozenset({"s3:GetObject"}),
+        "s3.put_object": frozenset({"s3:PutObject"}),
+        "s3.delete_object": frozenset({"s3:DeleteObject"}),
+    }
+
+    def expand(self, want: Wanted) -> Iterable[Node]:
+        """One bundle for the spec's fingerprint."""
+        if want.service is None:
+            return
+        job = want.own("sagemaker/training-job")
+        identity = {
+            "bucket": Ref(want.shared("s3/bucket"), "name"),
+            "prefix": f"bundles/{want.owner.name}/{want.fingerprint}/",
+        }
+        desired = {
+            "name": want.owner.name,
+            "artifact": Ref(job, "artifact"),
+            "channels": {name: Ref(want.own("s3/object", name), "url") for name in CHANNELS},
+            "features": list(want.inputs.features),
+            "target": want.service.spec.data.target,
+            "lineage": {
+                "training_job": Ref(job, "arn"),
+                "data_digest": want.inputs.data_digest,
+                "fingerprint": want.fingerprint,
+                "commit": want.inputs.commit,
+                "artifact": Ref(job, "artifact"),
+            },
+        }
+        yield Node(want.own(self.kind), identity, desired)
+
+    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+        """Each bundle by its manifest. A bundle that is known never changes, but it may have been deleted: it is asked for."""
+        found = {}
+        for target in targets:
+            try:
+                manifest = json.loads(_get(aws, target.identity["bucket"], target.identity["prefix"] + _MANIFEST))
+            except MissingError:
+                continue
+            found[target.key] = Observed({}, _outputs(target.identity, manifest))
+        return found
+
+    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+        """Read artifact and rows, measure the model, and write the bundle, its manifest last."""
+        del seen
+        want, place = step.node.desired, step.node.identity
+        with aws.read("s3", "get_object", **_address(want["artifact"]))["Body"] as artifact:
+            model = read_artifact(artifact)
+        channels = {name: _get(aws, **_address(url)) for name, url in want["channels"].items()}
+        lineage = {name: value for name, value in want["lineage"].items() if value}
+        bundle = build(
+            model,
+            name=want["name"],
+            features=want["features"],
+            target=want["target"],
+            channels=channels,
+            lineage=lineage,
+        )
+        files = bundle.files()
+        for name in (_MODEL, _MANIFEST):
+            aws.write(
+                "s3",
+                "put_object",
+                Bucket=place["bucket"],
+                Key=place["prefix"] + name,
+                Body=files[name],
+                ChecksumAlgorithm="SHA256",
+            )
+        return Observed({}, _outputs(place, json.loads(files[_MANIFEST])))
+
+    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+        """Delete the two objects, the manifest first: a bundle without it doesn't count."""
+        for name in (_MANIFEST, _MODEL):
+            try:
+                aws.write("s3", "delete_object", Bucket=target.identity["bucket"], Key=target.identity["prefix"] + name)
+            except MissingError:
+                continue
+        return None
+
+
+def _outputs(identity: Mapping[str, Value], manifest: Mapping[str, Any]) -> dict[str, Value]:
+    return {
+        "url": f"s3://{identity['bucket']}/{identity['prefix']}",
+        "model_sha256": manifest["model"]["sha256"],
+        "metrics": manifest["metrics"],
+    }
+
+
+def _address(url: str) -> dict[str, str]:
+    bucket, _, key = url.removeprefix("s3://").partition("/")
+    if not bucket or not key:
+        raise BundleError(f"{url} is no object in S3")
+    return {"Bucket": bucket, "Key": key}
+
+
+def _get(aws: Aws, Bucket: str, Key: str) -> bytes:  # noqa: N803 - S3's own names, so that an address can be passed on
+    with aws.read("s3", "get_object", Bucket=Bucket, Key=Key)["Body"] as body:
+        content: bytes = body.read()
+    return content
