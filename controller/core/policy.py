@@ -50,6 +50,11 @@ def any_matches(patterns: frozenset[str], path: Path) -> bool:
     return any(matches(pattern, path) for pattern in patterns)
 
 
+def wholly(path: str, depth: int = 8) -> frozenset[str]:
+    """Patterns for a field and all that is in it, to be `owned`: what a document gained below them is drift."""
+    return frozenset(".".join([path, *["*"] * steps]) for steps in range(depth))
+
+
 def as_text(value: Value) -> Value:
     """Numbers as AWS spells them here: `256` and "256" are the same, `True` stays what it is."""
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value

@@ -1,0 +1,100 @@
+"""The network that tasks and VPC link live in. Only looked at: a VPC is nothing that a model may change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from controller.aws import Aws
+from controller.core.graph import Node, Observed, Target
+from controller.core.values import Key
+from controller.core.wanted import Wanted
+from controller.errors import FailedError
+from controller.resources.base import Resource
+
+# Availability zones in which a VPC link can't have a subnet.
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-vpc-links.html
+_WITHOUT_VPC_LINKS = frozenset(
+    {
+        "ape1-az1",
+        "apne1-az3",
+        "apne2-az4",
+        "cac1-az3",
+        "cac1-az4",
+        "euw3-az2",
+        "use1-az3",
+        "usw1-az2",
+    }
+)
+
+
+class Network(Resource):
+    """The subnets that the Environment names, or all of the region's default VPC."""
+
+    kind = "ec2/network"
+    read_only = True
+    permissions = {
+        "ec2.describe_vpcs": frozenset({"ec2:DescribeVpcs"}),
+        "ec2.describe_subnets": frozenset({"ec2:DescribeSubnets"}),
+    }
+
+    def expand(self, want: Wanted) -> Iterable[Node]:
+        """One network for the environment."""
+        if want.service is None:
+            yield Node(want.shared(self.kind), {"subnets": list(want.environment.spec.network.subnets)})
+
+    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+        """Give vpc_id, subnet_ids, link_subnet_ids (those a VPC link can use) and whether it is the default VPC.
+
+        Raises FailedError when there is no default VPC, when a subnet is missing, or when they are of several VPCs.
+        """
+        return {target.key: _network(aws, target) for target in targets}
+
+
+def _network(aws: Aws, target: Target) -> Observed:
+    named = target.identity["subnets"]
+    subnets = _named(aws, target.key, named) if named else _of_default_vpc(aws, target.key)
+    linkable = [subnet for subnet in subnets if subnet.get("AvailabilityZoneId") not in _WITHOUT_VPC_LINKS]
+    outputs = {
+        "vpc_id": subnets[0]["VpcId"],
+        "subnet_ids": sorted(subnet["SubnetId"] for subnet in subnets),
+        "link_subnet_ids": sorted(subnet["SubnetId"] for subnet in linkable),
+        "default": not named,
+    }
+    return Observed({}, {"id": outputs["vpc_id"], **outputs})
+
+
+def _named(aws: Aws, key: Key, ids: list[str]) -> list[dict[str, Any]]:
+    # A filter, not SubnetIds: with one id missing that call fails as a whole and doesn't name the others.
+    subnets = list(aws.pages("ec2", "describe_subnets", "Subnets", Filters=[{"Name": "subnet-id", "Values": ids}]))
+    missing = sorted(set(ids) - {subnet["SubnetId"] for subnet in subnets})
+    if missing:
+        raise FailedError(
+            f"there is no {', '.join(missing)} in {aws.region}", where=str(key), hint="correct spec.network.subnets"
+        )
+    vpcs = sorted({subnet["VpcId"] for subnet in subnets})
+    if len(vpcs) > 1:
+        raise FailedError(
+            "the subnets belong to several VPCs",
+            where=str(key),
+            why=", ".join(vpcs),
+            hint="spec.network.subnets must be of one VPC",
+        )
+    return subnets
+
+
+def _of_default_vpc(aws: Aws, key: Key) -> list[dict[str, Any]]:
+    vpcs = list(aws.pages("ec2", "describe_vpcs", "Vpcs", Filters=[{"Name": "is-default", "Values": ["true"]}]))
+    ids = [vpc["VpcId"] for vpc in vpcs]
+    subnets = (
+        list(aws.pages("ec2", "describe_subnets", "Subnets", Filters=[{"Name": "vpc-id", "Values": ids}]))
+        if ids
+        else []
+    )
+    if not subnets:
+        raise FailedError(
+            f"{aws.region} has no default VPC with subnets",
+            where=str(key),
+            hint="name spec.network.subnets, or run `aws ec2 create-default-vpc`",
+        )
+    return subnets

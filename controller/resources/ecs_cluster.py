@@ -1,0 +1,87 @@
+"""The ECS cluster that an environment's models run in. On Fargate it is a name and nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from controller.aws import Aws
+from controller.core.graph import Node, Observed, Target
+from controller.core.ownership import dropped_tags, tag_list, tags_of
+from controller.core.plan import Step
+from controller.core.status import Failed, Ready, Verdict, Waiting
+from controller.core.values import Key
+from controller.core.wanted import Wanted
+from controller.errors import ConflictError, MissingError
+from controller.resources.base import Resource
+
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeClusters.html
+_AT_ONCE = 100
+
+
+class Cluster(Resource):
+    """One cluster for each environment."""
+
+    kind = "ecs/cluster"
+    permissions = {
+        "ecs.describe_clusters": frozenset({"ecs:DescribeClusters"}),
+        "ecs.create_cluster": frozenset({"ecs:CreateCluster", "ecs:TagResource", "iam:CreateServiceLinkedRole"}),
+        "ecs.tag_resource": frozenset({"ecs:TagResource"}),
+        "ecs.untag_resource": frozenset({"ecs:UntagResource"}),
+        "ecs.delete_cluster": frozenset({"ecs:DeleteCluster"}),
+    }
+
+    def expand(self, want: Wanted) -> Iterable[Node]:
+        """The cluster that the Environment names."""
+        if want.service is None:
+            yield Node(want.shared(self.kind), {"name": want.environment.spec.cluster}, {"tags": want.tags()})
+
+    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+        """All clusters, a hundred names a call. One that was deleted is INACTIVE for a while, which is absent."""
+        live: dict[str, Mapping[str, Any]] = {}
+        names = [target.identity["name"] for target in targets]
+        for start in range(0, len(names), _AT_ONCE):
+            some = names[start : start + _AT_ONCE]
+            answer = aws.read("ecs", "describe_clusters", clusters=some, include=["TAGS"])
+            live |= {found["clusterName"]: found for found in answer["clusters"] if found["status"] != "INACTIVE"}
+        return {
+            target.key: Observed(
+                {"tags": tags_of(found.get("tags", ()), "key", "value")},
+                {"name": found["clusterName"], "arn": found["clusterArn"], "status": found["status"]},
+            )
+            for target in targets
+            if (found := live.get(target.identity["name"])) is not None
+        }
+
+    def ready(self, node: Node, seen: Observed) -> Verdict:
+        """ACTIVE is ready."""
+        status = seen.outputs["status"]
+        if status == "ACTIVE":
+            return Ready()
+        if status == "FAILED":
+            return Failed(
+                "ClusterFailed", f"the cluster {node.identity['name']} failed; delete it so that it is made anew"
+            )
+        return Waiting("Provisioning", f"the cluster {node.identity['name']} is {status}")
+
+    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+        """Create the cluster, or set its tags. Creating one that exists gives that one, so it can be repeated."""
+        name, tags = step.node.identity["name"], step.node.desired["tags"]
+        if seen is None:
+            aws.write("ecs", "create_cluster", clusterName=name, tags=tag_list(tags, "key", "value"))
+        else:
+            arn = seen.outputs["arn"]
+            aws.write("ecs", "tag_resource", resourceArn=arn, tags=tag_list(tags, "key", "value"))
+            if gone := dropped_tags(step.changes):
+                aws.write("ecs", "untag_resource", resourceArn=arn, tagKeys=gone)
+        return self.observe(aws, [Target(step.node.key, step.node.identity)])[step.node.key]
+
+    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+        """Delete the cluster once no service and no task is left in it."""
+        try:
+            aws.write("ecs", "delete_cluster", cluster=target.identity["name"])
+        except MissingError:
+            return None
+        except ConflictError as error:
+            return Waiting("InUse", str(error), after=10)
+        return None

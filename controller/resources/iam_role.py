@@ -1,0 +1,222 @@
+"""IAM roles of a model: for its training, for its tasks, and for ECS to start them. Each may do what it must, and no more.
+
+A role's inline policies and attachments are ours alone: what somebody adds by hand is taken away again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from controller.aws import Aws
+from controller.aws.images import XGBOOST_ACCOUNTS
+from controller.core.graph import Node, Observed, Target
+from controller.core.ownership import dropped_tags, tag_list, tags_of
+from controller.core.plan import Step
+from controller.core.policy import FieldPolicy, as_document, wholly
+from controller.core.status import Waiting
+from controller.core.values import Format, Key, Ref, Value
+from controller.core.wanted import Wanted
+from controller.errors import ConflictError, MissingError
+from controller.resources.base import Resource
+
+_INLINE = "moorage"
+_PULL = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+
+
+class Role(Resource):
+    """A role that one service may assume, for this account only."""
+
+    kind = "iam/role"
+    policy = FieldPolicy(
+        normalise={"trust": as_document, "policies.*": as_document},
+        sets=frozenset({"attached"}),
+        owned=wholly("trust") | wholly("policies") | {"attached"},
+    )
+    permissions = {
+        "iam.get_role": frozenset({"iam:GetRole"}),
+        "iam.list_role_policies": frozenset({"iam:ListRolePolicies"}),
+        "iam.get_role_policy": frozenset({"iam:GetRolePolicy"}),
+        "iam.list_attached_role_policies": frozenset({"iam:ListAttachedRolePolicies"}),
+        "iam.create_role": frozenset({"iam:CreateRole", "iam:TagRole"}),
+        "iam.update_assume_role_policy": frozenset({"iam:UpdateAssumeRolePolicy"}),
+        "iam.put_role_policy": frozenset({"iam:PutRolePolicy"}),
+        "iam.delete_role_policy": frozenset({"iam:DeleteRolePolicy"}),
+        "iam.detach_role_policy": frozenset({"iam:DetachRolePolicy"}),
+        "iam.tag_role": frozenset({"iam:TagRole"}),
+        "iam.untag_role": frozenset({"iam:UntagRole"}),
+        "iam.delete_role": frozenset({"iam:DeleteRole"}),
+    }
+
+    def expand(self, want: Wanted) -> Iterable[Node]:
+        """Training (unless the spec names a role), task and execution role of a model."""
+        if want.service is None:
+            return
+        if want.service.spec.training.role_arn is None:
+            yield self._node(want, "training", _trust(want, "sagemaker"), list(_training(want)))
+        yield self._node(want, "task", _trust(want, "ecs-tasks"), [])
+        yield self._node(want, "execution", _trust(want, "ecs-tasks"), list(_execution(want)))
+
+    def _node(self, want: Wanted, part: str, trust: Value, statements: list[Value]) -> Node:
+        policy = {"Version": "2012-10-17", "Statement": statements}
+        desired = {
+            "trust": trust,
+            "policies": {_INLINE: policy} if statements else {},
+            "attached": [],
+            "tags": want.tags(),
+        }
+        return Node(want.own(self.kind, part), {"name": want.physical_name(part=part, limit=64)}, desired)
+
+    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+        """Each role with all that it may do."""
+        found = {}
+        for target in targets:
+            try:
+                found[target.key] = _seen(aws, target.identity["name"])
+            except MissingError:
+                continue
+        return found
+
+    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+        """Create the role or correct it, then its policies."""
+        name, want = step.node.identity["name"], step.node.desired
+        if seen is None:
+            aws.write(
+                "iam",
+                "create_role",
+                RoleName=name,
+                AssumeRolePolicyDocument=json.dumps(want["trust"]),
+                Description=f"Moorage: {step.node.key}",
+                Tags=tag_list(want["tags"]),
+            )
+            seen = Observed({**want, "policies": {}})  # what CreateRole leaves to be done
+        self._correct(aws, name, step, seen)
+        for policy, document in want["policies"].items():
+            if as_document(seen.fields["policies"].get(policy)) != as_document(document):
+                aws.write(
+                    "iam", "put_role_policy", RoleName=name, PolicyName=policy, PolicyDocument=json.dumps(document)
+                )
+        _strip(aws, name, seen, keep=want["policies"])
+        return self.observe(aws, [Target(step.node.key, step.node.identity)])[step.node.key]
+
+    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+        """Delete the role with its policies."""
+        name = target.identity["name"]
+        try:
+            _strip(aws, name, _seen(aws, name), keep={})
+            aws.write("iam", "delete_role", RoleName=name)
+        except MissingError:
+            return None
+        except ConflictError as error:
+            return Waiting("InUse", str(error))
+        return None
+
+    def _correct(self, aws: Aws, name: str, step: Step, seen: Observed) -> None:
+        want = step.node.desired
+        if as_document(seen.fields["trust"]) != as_document(want["trust"]):
+            document = json.dumps(want["trust"])
+            aws.write("iam", "update_assume_role_policy", RoleName=name, PolicyDocument=document)
+        if seen.fields["tags"] != want["tags"]:
+            aws.write("iam", "tag_role", RoleName=name, Tags=tag_list(want["tags"]))
+            if gone := dropped_tags(step.changes):
+                aws.write("iam", "untag_role", RoleName=name, TagKeys=gone)
+
+
+def _seen(aws: Aws, name: str) -> Observed:
+    role = aws.read("iam", "get_role", RoleName=name)["Role"]
+    policies = {
+        policy: aws.read("iam", "get_role_policy", RoleName=name, PolicyName=policy)["PolicyDocument"]
+        for policy in aws.pages("iam", "list_role_policies", "PolicyNames", RoleName=name)
+    }
+    listed = aws.pages("iam", "list_attached_role_policies", "AttachedPolicies", RoleName=name)
+    fields = {
+        "trust": role["AssumeRolePolicyDocument"],
+        "policies": policies,
+        "attached": [policy["PolicyArn"] for policy in listed],
+        "tags": tags_of(role.get("Tags", ())),
+    }
+    return Observed(fields, {"name": name, "arn": role["Arn"]})
+
+
+def _strip(aws: Aws, name: str, seen: Observed, *, keep: Mapping[str, Value]) -> None:
+    """Take away every policy that isn't to be kept."""
+    for policy in seen.fields["policies"]:
+        if policy not in keep:
+            aws.write("iam", "delete_role_policy", RoleName=name, PolicyName=policy)
+    for arn in seen.fields["attached"]:
+        aws.write("iam", "detach_role_policy", RoleName=name, PolicyArn=arn)
+
+
+def _trust(want: Wanted, service: str) -> dict[str, Any]:
+    """Who may assume it: the service, and only on behalf of this account.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html
+    """
+    condition = {"StringEquals": {"aws:SourceAccount": want.place.account}}
+    principal = {"Service": f"{service}.amazonaws.com"}
+    return _document([{"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole", "Condition": condition}])
+
+
+def _document(statements: list[Value]) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def _training(want: Wanted) -> Iterator[Value]:
+    """What CreateTrainingJob asks of an execution role, narrowed to this model's data and jobs.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html#sagemaker-roles-createtrainingjob-perms
+    """
+    bucket = Ref(want.shared("s3/bucket"), "arn")
+    data = f"datasets/{want.owner.name}/*"
+    # Job names end in eight characters of hash; `*` would let in models whose names begin as this one's does.
+    jobs = f"training/moorage-{want.owner.name}-????????/*"
+    yield _allow("ReadData", ["s3:GetObject"], Format(f"{{}}/{data}", (bucket,)))
+    listing = {"StringLike": {"s3:prefix": data}}
+    yield _allow("ListData", ["s3:ListBucket"], bucket, listing)
+    yield _allow("WriteModel", ["s3:AbortMultipartUpload", "s3:PutObject"], Format(f"{{}}/{jobs}", (bucket,)))
+    logs = _arn(want, "logs", "log-group:/aws/sagemaker/TrainingJobs:*")
+    actions = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+    yield _allow("Log", actions, logs)
+    # PutMetricData knows no resources; the namespace is what can be narrowed.
+    metrics = {"StringEquals": {"cloudwatch:namespace": "/aws/sagemaker/TrainingJobs"}}
+    yield _allow("Measure", ["cloudwatch:PutMetricData"], "*", metrics)
+    yield _login()
+    registry = XGBOOST_ACCOUNTS.get(want.place.region, want.place.account)
+    yield _allow(
+        "Pull", _PULL, f"arn:{want.place.partition}:ecr:{want.place.region}:{registry}:repository/sagemaker-xgboost"
+    )
+
+
+def _execution(want: Wanted) -> Iterator[Value]:
+    """What ECS needs to start a task: its image, its log group, its secrets.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html
+    """
+    yield _login()
+    yield _allow("Pull", _PULL, Ref(want.own("ecr/repository"), "arn"))
+    group = Format("{}:*", (Ref(want.own("logs/log-group"), "arn"),))
+    yield _allow("Log", ["logs:CreateLogStream", "logs:PutLogEvents"], group)
+    secrets = sorted(secret.value_from for secret in want.service.spec.service.secrets) if want.service else []
+    for sid, action, service in (
+        ("Secrets", "secretsmanager:GetSecretValue", "secretsmanager"),
+        ("Parameters", "ssm:GetParameters", "ssm"),
+    ):
+        # A secret's address may end in a JSON key, a stage and a version, which are not part of its ARN.
+        arns = sorted({":".join(arn.split(":")[:7]) for arn in secrets if arn.split(":")[2] == service})
+        if arns:
+            yield _allow(sid, [action], arns)
+
+
+def _login() -> Value:
+    # GetAuthorizationToken knows no resources. https://docs.aws.amazon.com/AmazonECR/latest/userguide/security-iam.html
+    return _allow("Login", ["ecr:GetAuthorizationToken"], "*")
+
+
+def _allow(sid: str, actions: list[str], resource: Value, condition: Value = None) -> dict[str, Any]:
+    statement = {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resource}
+    return {**statement, "Condition": condition} if condition is not None else statement
+
+
+def _arn(want: Wanted, service: str, rest: str) -> str:
+    return f"arn:{want.place.partition}:{service}:{want.place.region}:{want.place.account}:{rest}"

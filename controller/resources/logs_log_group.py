@@ -1,0 +1,93 @@
+"""The log group that a model's tasks write to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from controller.aws import Aws
+from controller.core.graph import Node, Observed, Target
+from controller.core.ownership import dropped_tags
+from controller.core.plan import Step
+from controller.core.status import Waiting
+from controller.core.values import Key
+from controller.core.wanted import Wanted
+from controller.errors import ConflictError, MissingError
+from controller.resources.base import Resource
+
+RETENTION_DAYS = 30
+
+
+class LogGroup(Resource):
+    """One log group for each ModelService, named `/moorage/ENVIRONMENT/NAME`. It forgets after thirty days."""
+
+    kind = "logs/log-group"
+    condition = "Deployed"
+    retain = "logs"
+    permissions = {
+        "logs.describe_log_groups": frozenset({"logs:DescribeLogGroups"}),
+        "logs.list_tags_for_resource": frozenset({"logs:ListTagsForResource"}),
+        "logs.create_log_group": frozenset({"logs:CreateLogGroup", "logs:TagResource"}),
+        "logs.put_retention_policy": frozenset({"logs:PutRetentionPolicy"}),
+        "logs.tag_resource": frozenset({"logs:TagResource"}),
+        "logs.untag_resource": frozenset({"logs:UntagResource"}),
+        "logs.delete_log_group": frozenset({"logs:DeleteLogGroup"}),
+    }
+
+    def expand(self, want: Wanted) -> Iterable[Node]:
+        """One group for the model."""
+        if want.service is not None:
+            name = f"/moorage/{want.owner.environment}/{want.owner.name}"
+            yield Node(want.own(self.kind), {"name": name}, {"retention": RETENTION_DAYS, "tags": want.tags()})
+
+    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+        """List what begins as all the names do, and match; the tags take a call each."""
+        prefix = os.path.commonpath([target.identity["name"] for target in targets])
+        listed = aws.pages("logs", "describe_log_groups", "logGroups", logGroupNamePrefix=prefix)
+        groups = {group["logGroupName"]: group for group in listed}
+        return {
+            target.key: _seen(aws, groups[target.identity["name"]])
+            for target in targets
+            if target.identity["name"] in groups
+        }
+
+    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+        """Create the group, or set its tags; then its retention."""
+        name, want = step.node.identity["name"], step.node.desired
+        if seen is None:
+            try:
+                aws.write("logs", "create_log_group", logGroupName=name, tags=want["tags"])
+            except ConflictError as error:
+                return self._made_meanwhile(aws, step, error)
+        elif seen.fields["tags"] != want["tags"]:
+            aws.write("logs", "tag_resource", resourceArn=seen.outputs["arn"], tags=want["tags"])
+            if gone := dropped_tags(step.changes):
+                aws.write("logs", "untag_resource", resourceArn=seen.outputs["arn"], tagKeys=gone)
+        if seen is None or seen.fields["retention"] != want["retention"]:
+            aws.write("logs", "put_retention_policy", logGroupName=name, retentionInDays=want["retention"])
+        return self.observe(aws, [Target(step.node.key, step.node.identity)])[step.node.key]
+
+    def _made_meanwhile(self, aws: Aws, step: Step, error: ConflictError) -> Observed:
+        """A group that came into being between look and call: the next pass compares it, and finds out whose it is."""
+        found = self.observe(aws, [Target(step.node.key, step.node.identity)]).get(step.node.key)
+        if found is None:
+            raise error
+        return found
+
+    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+        """Delete the group and all that was logged."""
+        try:
+            aws.write("logs", "delete_log_group", logGroupName=target.identity["name"])
+        except MissingError:
+            return None
+        return None
+
+
+def _seen(aws: Aws, group: dict[str, Any]) -> Observed:
+    # The ARN with `:*` at its end stands for the streams; tags and policies want the group's own.
+    arn = group.get("logGroupArn") or group["arn"].removesuffix(":*")
+    tags = aws.read("logs", "list_tags_for_resource", resourceArn=arn).get("tags", {})
+    return Observed(
+        {"retention": group.get("retentionInDays"), "tags": tags}, {"name": group["logGroupName"], "arn": arn}
+    )

@@ -1,0 +1,197 @@
+"""The environment's artifact bucket: datasets in, trained models and bundles out.
+
+A bucket that the Environment names is only used: it isn't configured, tagged or deleted. What is in a bucket is not
+this file's business.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from controller.aws import Aws
+from controller.core.graph import Node, Observed, Target
+from controller.core.naming import physical_name
+from controller.core.ownership import ENVIRONMENT, dropped_tags, tag_list, tags_of
+from controller.core.plan import Step
+from controller.core.policy import FieldPolicy, as_document, wholly
+from controller.core.status import Waiting
+from controller.core.values import Key, Value
+from controller.core.wanted import Wanted
+from controller.errors import ConflictError, DeniedError, FailedError, ForeignError, MissingError
+from controller.resources.base import Resource
+
+_PRIVATE = {
+    "BlockPublicAcls": True,
+    "IgnorePublicAcls": True,
+    "BlockPublicPolicy": True,
+    "RestrictPublicBuckets": True,
+}
+# Where CreateBucket takes no LocationConstraint.
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucketConfiguration.html
+_FIRST_REGION = "us-east-1"
+
+
+class Bucket(Resource):
+    """A private bucket: versions kept, encrypted, no public access, TLS only."""
+
+    kind = "s3/bucket"
+    policy = FieldPolicy(normalise={"policy": as_document}, owned=wholly("policy"))
+    permissions = {
+        "s3.head_bucket": frozenset({"s3:ListBucket"}),
+        "s3.get_bucket_tagging": frozenset({"s3:GetBucketTagging"}),
+        "s3.get_bucket_versioning": frozenset({"s3:GetBucketVersioning"}),
+        "s3.get_bucket_encryption": frozenset({"s3:GetEncryptionConfiguration"}),
+        "s3.get_public_access_block": frozenset({"s3:GetBucketPublicAccessBlock"}),
+        "s3.get_bucket_policy": frozenset({"s3:GetBucketPolicy"}),
+        "s3.create_bucket": frozenset({"s3:CreateBucket", "s3:TagResource"}),
+        "s3.put_bucket_tagging": frozenset({"s3:PutBucketTagging"}),
+        "s3.put_bucket_versioning": frozenset({"s3:PutBucketVersioning"}),
+        "s3.put_bucket_encryption": frozenset({"s3:PutEncryptionConfiguration"}),
+        "s3.put_public_access_block": frozenset({"s3:PutBucketPublicAccessBlock"}),
+        "s3.put_bucket_policy": frozenset({"s3:PutBucketPolicy"}),
+        "s3.delete_bucket": frozenset({"s3:DeleteBucket"}),
+    }
+
+    def expand(self, want: Wanted) -> Iterable[Node]:
+        """One bucket for the environment, made or named."""
+        if want.service is not None:
+            return
+        named = want.environment.spec.bucket
+        if named is not None:
+            yield Node(want.shared(self.kind), {"name": named})
+            return
+        name = physical_name(f"moorage-{want.place.account}-{want.place.region}", want.owner, limit=63)
+        desired = {
+            # First, so that a bucket whose making was cut short is known as ours.
+            "tags": want.tags(),
+            "public_access": _PRIVATE,
+            "encryption": "AES256",
+            "versioning": "Enabled",
+            "policy": _tls_only(f"arn:{want.place.partition}:s3:::{name}"),
+        }
+        yield Node(want.shared(self.kind), {"name": name}, desired)
+
+    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+        """Each bucket with its settings. Raises ForeignError for a name that another account has."""
+        found = {}
+        for target in targets:
+            name = target.identity["name"]
+            try:
+                aws.read("s3", "head_bucket", **_at(aws, name))
+            except MissingError:
+                continue
+            except DeniedError as error:
+                raise ForeignError(
+                    f"the bucket {name} can't be used",
+                    where=str(target.key),
+                    why="it belongs to another account, or s3:ListBucket is not allowed",
+                    hint="name a bucket of yours in spec.bucket, or see `moorage policy`",
+                ) from error
+            found[target.key] = Observed(
+                _settings(aws, name), {"name": name, "arn": f"arn:{aws.partition}:s3:::{name}"}
+            )
+        return found
+
+    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+        """Create the bucket, then put every setting that isn't as wanted. Raises FailedError for a named one that is missing."""
+        name, want = step.node.identity["name"], step.node.desired
+        if not want:
+            raise FailedError(
+                f"there is no bucket {name}",
+                where=str(step.node.key),
+                hint="create it, or leave spec.bucket out so that one is made",
+            )
+        if seen is None:
+            self._create(aws, name, want["tags"])
+        live = seen.fields if seen is not None else {}
+        # PutBucketTagging replaces all tags; those of others are sent along.
+        gone = dropped_tags(step.changes)
+        others = {tag: value for tag, value in live.get("tags", {}).items() if tag not in gone}
+        for field, value in {**want, "tags": {**others, **want["tags"]}}.items():
+            if _differs(field, live.get(field), value):
+                operation, parameters = _PUT[field](value)
+                aws.write("s3", operation, **_at(aws, name), **parameters)
+        return self.observe(aws, [Target(step.node.key, step.node.identity)])[step.node.key]
+
+    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+        """Delete the bucket if it is ours and empty. What is left in one is there to be kept, and so is the bucket."""
+        name = target.identity["name"]
+        try:
+            if _tags(aws, name).get(ENVIRONMENT) == target.key.environment:
+                aws.write("s3", "delete_bucket", **_at(aws, name))
+        except (MissingError, ConflictError):
+            return None
+        return None
+
+    def _create(self, aws: Aws, name: str, tags: dict[str, str]) -> None:
+        configuration: dict[str, Any] = {"Tags": tag_list(tags)}
+        if aws.region != _FIRST_REGION:
+            configuration["LocationConstraint"] = aws.region
+        aws.write("s3", "create_bucket", Bucket=name, CreateBucketConfiguration=configuration)
+
+
+def _at(aws: Aws, name: str) -> dict[str, str]:
+    """Bucket names are global: the owner is named so that nobody else's bucket of this name is read or written."""
+    return {"Bucket": name, "ExpectedBucketOwner": aws.account}
+
+
+def _settings(aws: Aws, name: str) -> dict[str, Value]:
+    def setting(operation: str) -> dict[str, Any]:
+        try:
+            return aws.read("s3", operation, **_at(aws, name))
+        except MissingError:
+            return {}
+
+    rules = setting("get_bucket_encryption").get("ServerSideEncryptionConfiguration", {}).get("Rules", ())
+    algorithms = [rule.get("ApplyServerSideEncryptionByDefault", {}).get("SSEAlgorithm") for rule in rules]
+    policy = setting("get_bucket_policy").get("Policy")
+    return {
+        "versioning": setting("get_bucket_versioning").get("Status"),
+        "encryption": next(iter(algorithms), None),
+        "public_access": setting("get_public_access_block").get("PublicAccessBlockConfiguration"),
+        "policy": None if policy is None else json.loads(policy),
+        "tags": _tags(aws, name),
+    }
+
+
+def _tags(aws: Aws, name: str) -> dict[str, str]:
+    try:
+        return tags_of(aws.read("s3", "get_bucket_tagging", **_at(aws, name))["TagSet"])
+    except MissingError as error:
+        if error.code == "NoSuchBucket":
+            raise
+        return {}
+
+
+def _differs(field: str, live: Value, want: Value) -> bool:
+    if field == "policy":
+        return bool(as_document(live) != as_document(want))
+    return bool(live != want)
+
+
+# Field → the call that sets it.
+_PUT: dict[str, Callable[[Any], tuple[str, dict[str, Any]]]] = {
+    "tags": lambda tags: ("put_bucket_tagging", {"Tagging": {"TagSet": tag_list(tags)}}),
+    "public_access": lambda block: ("put_public_access_block", {"PublicAccessBlockConfiguration": block}),
+    "encryption": lambda algorithm: ("put_bucket_encryption", {"ServerSideEncryptionConfiguration": _rule(algorithm)}),
+    "versioning": lambda status: ("put_bucket_versioning", {"VersioningConfiguration": {"Status": status}}),
+    "policy": lambda document: ("put_bucket_policy", {"Policy": json.dumps(document)}),
+}
+
+
+def _rule(algorithm: str) -> dict[str, Any]:
+    return {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": algorithm}}]}
+
+
+def _tls_only(arn: str) -> dict[str, Any]:
+    statement = {
+        "Sid": "TlsOnly",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [arn, f"{arn}/*"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    return {"Version": "2012-10-17", "Statement": [statement]}

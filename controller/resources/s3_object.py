@@ -1,0 +1,88 @@
+"""Dataset objects in the artifact bucket. Addressed by content: other rows are another object, equal rows the same one.
+
+An object carries no owner of its own: it belongs to the bucket it is in, and its key names the model.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+
+from controller.aws import Aws
+from controller.core.graph import Node, Observed, Target
+from controller.core.plan import Step
+from controller.core.status import Waiting
+from controller.core.values import Blob, Key, Ref
+from controller.core.wanted import Wanted
+from controller.errors import MissingError
+from controller.resources.base import Resource
+
+
+class Object(Resource):
+    """One channel's rows, alone under its prefix, since a training job reads all that begins with it."""
+
+    kind = "s3/object"
+    condition = "Trained"
+    # Earlier data is the lineage of earlier models.
+    superseded = "keep"
+    retain = "artifacts"
+    permissions = {
+        "s3.head_object": frozenset({"s3:GetObject", "s3:ListBucket"}),
+        "s3.put_object": frozenset({"s3:PutObject"}),
+        "s3.delete_object": frozenset({"s3:DeleteObject"}),
+    }
+
+    def expand(self, want: Wanted) -> Iterable[Node]:
+        """One object for each channel."""
+        if want.service is None:
+            return
+        for channel, content in sorted(want.inputs.channels.items()):
+            key = f"datasets/{want.owner.name}/{content.sha256}/{channel}.csv"
+            identity = {"bucket": Ref(want.shared("s3/bucket"), "name"), "key": key}
+            yield Node(want.own(self.kind, channel), identity, {"content": content, "content_type": "text/csv"})
+
+    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+        """Each object's digest, as S3 checked it when the object was put."""
+        found = {}
+        for target in targets:
+            bucket, key = target.identity["bucket"], target.identity["key"]
+            try:
+                head = aws.read(
+                    "s3", "head_object", Bucket=bucket, Key=key, ChecksumMode="ENABLED", ExpectedBucketOwner=aws.account
+                )
+            except MissingError:
+                continue
+            digest = base64.b64decode(head.get("ChecksumSHA256", "")).hex()
+            fields = {"content": digest or None, "content_type": head.get("ContentType")}
+            found[target.key] = Observed(fields, {"url": f"s3://{bucket}/{key}", "bucket": bucket, "key": key})
+        return found
+
+    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+        """Put the content; S3 refuses it if it doesn't arrive as it was sent."""
+        del seen
+        content: Blob = step.node.desired["content"]
+        aws.write(
+            "s3",
+            "put_object",
+            Bucket=step.node.identity["bucket"],
+            Key=step.node.identity["key"],
+            Body=content.load(),
+            ContentType=step.node.desired["content_type"],
+            ChecksumSHA256=base64.b64encode(bytes.fromhex(content.sha256)).decode(),
+            ExpectedBucketOwner=aws.account,
+        )
+        return self.observe(aws, [Target(step.node.key, step.node.identity)])[step.node.key]
+
+    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+        """Delete the object; in a versioned bucket its versions stay until the bucket's own rules remove them."""
+        try:
+            aws.write(
+                "s3",
+                "delete_object",
+                Bucket=target.identity["bucket"],
+                Key=target.identity["key"],
+                ExpectedBucketOwner=aws.account,
+            )
+        except MissingError:
+            return None
+        return None

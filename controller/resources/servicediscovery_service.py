@@ -1,0 +1,110 @@
+"""The Cloud Map service that a model's tasks are registered in. The API's integration names it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from controller.aws import Aws
+from controller.core.graph import Node, Observed, Target
+from controller.core.ownership import dropped_tags, tag_list, tags_of
+from controller.core.plan import Step
+from controller.core.policy import FieldPolicy
+from controller.core.status import Waiting
+from controller.core.values import Key, Ref, digest
+from controller.core.wanted import Wanted
+from controller.errors import ConflictError, MissingError
+from controller.resources.base import Resource
+
+# An HTTP API takes the port from SRV records and doesn't support A records alone.
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-private.html
+_RECORDS = [{"Type": "SRV", "TTL": 10}]
+
+
+class DiscoveryService(Resource):
+    """One service for each ModelService. ECS registers tasks in it and says which are healthy."""
+
+    kind = "servicediscovery/service"
+    condition = "Deployed"
+    policy = FieldPolicy(keyed={"records": "Type"}, owned=frozenset({"records"}))
+    permissions = {
+        "servicediscovery.list_services": frozenset({"servicediscovery:ListServices"}),
+        "servicediscovery.list_tags_for_resource": frozenset({"servicediscovery:ListTagsForResource"}),
+        "servicediscovery.create_service": frozenset(
+            {"servicediscovery:CreateService", "servicediscovery:TagResource"}
+        ),
+        "servicediscovery.update_service": frozenset(
+            {"servicediscovery:UpdateService", "route53:ChangeResourceRecordSets"}
+        ),
+        "servicediscovery.tag_resource": frozenset({"servicediscovery:TagResource"}),
+        "servicediscovery.untag_resource": frozenset({"servicediscovery:UntagResource"}),
+        "servicediscovery.delete_service": frozenset({"servicediscovery:DeleteService"}),
+    }
+
+    def expand(self, want: Wanted) -> Iterable[Node]:
+        """One service for the model, in the environment's namespace."""
+        if want.service is not None:
+            identity = {"namespace": Ref(want.shared("servicediscovery/namespace"), "id"), "name": want.owner.name}
+            yield Node(want.own(self.kind), identity, {"records": _RECORDS, "tags": want.tags()})
+
+    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+        """List each namespace's services once, and match by name."""
+        live: dict[tuple[str, str], Mapping[str, Any]] = {}
+        for namespace in sorted({target.identity["namespace"] for target in targets}):
+            inside = [{"Name": "NAMESPACE_ID", "Values": [namespace], "Condition": "EQ"}]
+            for service in aws.pages("servicediscovery", "list_services", "Services", Filters=inside):
+                live[namespace, service["Name"]] = service
+        return {
+            target.key: _seen(aws, service)
+            for target in targets
+            if (service := live.get((target.identity["namespace"], target.identity["name"]))) is not None
+        }
+
+    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+        """Create the service, or set its records and tags."""
+        want = step.node.desired
+        if seen is None:
+            self._create(aws, step)
+        else:
+            arn = seen.outputs["arn"]
+            if seen.fields["records"] != want["records"]:
+                change = {"DnsConfig": {"DnsRecords": want["records"]}}
+                aws.write("servicediscovery", "update_service", Id=seen.outputs["id"], Service=change)
+            if seen.fields["tags"] != want["tags"]:
+                aws.write("servicediscovery", "tag_resource", ResourceARN=arn, Tags=tag_list(want["tags"]))
+                if gone := dropped_tags(step.changes):
+                    aws.write("servicediscovery", "untag_resource", ResourceARN=arn, TagKeys=gone)
+        return self.observe(aws, [Target(step.node.key, step.node.identity)])[step.node.key]
+
+    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+        """Delete the service once no task is registered in it."""
+        found = self.observe(aws, [target]).get(target.key)
+        if found is None:
+            return None
+        try:
+            aws.write("servicediscovery", "delete_service", Id=found.outputs["id"])
+        except MissingError:
+            return None
+        except ConflictError as error:
+            return Waiting("InUse", str(error), after=5)
+        return None
+
+    def _create(self, aws: Aws, step: Step) -> None:
+        identity, want = step.node.identity, step.node.desired
+        aws.write(
+            "servicediscovery",
+            "create_service",
+            Name=identity["name"],
+            NamespaceId=identity["namespace"],
+            CreatorRequestId=digest(identity),
+            DnsConfig={"RoutingPolicy": "MULTIVALUE", "DnsRecords": want["records"]},
+            # ECS reports the health of tasks here; the threshold is fixed at 1.
+            HealthCheckCustomConfig={"FailureThreshold": 1},
+            Tags=tag_list(want["tags"]),
+        )
+
+
+def _seen(aws: Aws, service: Mapping[str, Any]) -> Observed:
+    tags = aws.read("servicediscovery", "list_tags_for_resource", ResourceARN=service["Arn"])["Tags"]
+    fields = {"records": service.get("DnsConfig", {}).get("DnsRecords", []), "tags": tags_of(tags)}
+    return Observed(fields, {"id": service["Id"], "arn": service["Arn"]})

@@ -1,0 +1,170 @@
+"""A bench for one resource type: expanded from a spec, driven by the real executor, against the embedded AWS."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controller.aws import Aws, Budgets, connect
+from controller.core.diff import Change, diff
+from controller.core.graph import Node, Observed, Target
+from controller.core.plan import Action, Step, record_of
+from controller.core.status import Ready, Waiting
+from controller.core.values import Key, Ref
+from controller.core.wanted import Inputs, Place, Wanted
+from controller.executor import Executor
+from controller.resources.base import Resource, Workshop
+from controller.spec.models import Environment, ModelService
+from controller.store.memory import MemoryStore
+
+ENVIRONMENT = {"apiVersion": "moorage/v1alpha1", "kind": "Environment", "metadata": {"name": "bench"}}
+SERVICE = {
+    "apiVersion": "moorage/v1alpha1",
+    "kind": "ModelService",
+    "metadata": {"name": "housing-model", "labels": {"team": "pricing"}},
+    "spec": {
+        "data": {"source": "../data/housing.csv", "target": "value"},
+        "training": {
+            "algorithm": {"name": "xgboost", "version": "3.2-0"},
+            "hyperparameters": {"objective": "reg:squarederror", "num_round": 3},
+        },
+    },
+}
+
+
+def wanted(
+    *, service: bool, spec: Mapping[str, Any] | None = None, inputs: Inputs | None = None, **metadata: Any
+) -> Wanted:
+    """The Environment's own want, or the ModelService's; `spec` and `metadata` replace parts of it."""
+    base = SERVICE if service else ENVIRONMENT
+    document = {**base, "metadata": {**base["metadata"], **metadata}, "spec": {**base.get("spec", {}), **(spec or {})}}
+    environment = Environment.model_validate(ENVIRONMENT if service else document)
+    model = ModelService.model_validate(document) if service else None
+    return Wanted(environment, model, Place("123456789012", "us-east-1"), inputs or Inputs())
+
+
+@dataclass
+class Bench:
+    """One type, one store, one account. `outputs` answers the Refs of its nodes."""
+
+    aws: Aws
+    resource: Resource
+    outputs: dict[Key, dict[str, Any]] = field(default_factory=dict)
+    store: MemoryStore = field(default_factory=MemoryStore)
+
+    @property
+    def executor(self) -> Executor:
+        return Executor({self.resource.kind: self.resource}, self.aws, self.store)
+
+    def nodes(self, want: Wanted) -> list[Node]:
+        return [node.resolved(self._output) for node in self.resource.expand(want)]
+
+    def node(self, want: Wanted) -> Node:
+        (node,) = self.nodes(want)
+        return node
+
+    def _output(self, ref: Ref) -> Any:
+        return self.outputs[ref.key][ref.output]
+
+    def see(self, node: Node) -> Observed | None:
+        record = record_of(self.store.records(node.key.environment), node)
+        known = record.outputs if record else {}
+        return self.resource.observe(self.aws, [Target(node.key, node.identity, known)]).get(node.key)
+
+    def changes(self, node: Node) -> tuple[Change, ...]:
+        """What the plan would say; an absent object is one change."""
+        record, seen = record_of(self.store.records(node.key.environment), node), self.see(node)
+        if seen is None:
+            return (Change("", None, None),)
+        return diff(record.managed if record else None, seen.fields, node.desired, self.resource.policy)
+
+    def make(self, node: Node, action: Action = Action.CREATE) -> Observed:
+        """Create or update, as the executor does; its calls must be among those that the type says it makes."""
+        owner = Key(node.key.environment, "ModelService", "housing-model")
+        done = self.executor.perform(Step(action, node, owner))
+        self._declared()
+        return done
+
+    def remove(self, node: Node) -> Waiting | None:
+        target = Target(node.key, node.identity, (self.see(node) or Observed()).outputs)
+        waiting = self.resource.delete(self.aws, target)
+        self._declared()
+        return waiting
+
+    def writes(self, action: Callable[[], Any]) -> int:
+        before = self.aws.calls.write
+        action()
+        return self.aws.calls.write - before
+
+    def settle(self, node: Node) -> Observed:
+        """Look again until it is ready, as passes do."""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            seen = self.see(node)
+            if seen is not None and isinstance(self.resource.ready(node, seen), Ready):
+                return seen
+            time.sleep(0.02)
+        pytest.fail(f"{node.key} did not become ready")
+
+    def clear(self, node: Node) -> None:
+        """Delete until AWS has confirmed it, as passes do; then once more."""
+        deadline = time.monotonic() + 20
+        while self.remove(node) is not None:
+            assert time.monotonic() < deadline, f"{node.key} was not deleted"
+            time.sleep(0.02)
+        assert self.see(node) is None
+        assert self.remove(node) is None
+
+    def life(self, node: Node, changed: Node) -> Observed:
+        """Create, no-op, update, delete twice; gives what was seen after the update."""
+        assert self.see(node) is None
+        assert self.make(node) == self.see(node)
+        assert self.changes(node) == ()
+        assert self.writes(lambda: self.make(node)) == 0
+        assert self.changes(changed) != ()
+        seen = self.make(changed, Action.UPDATE)
+        assert self.changes(changed) == ()
+        assert self.remove(changed) is None
+        assert self.see(changed) is None
+        assert self.remove(changed) is None
+        return seen
+
+    def _declared(self) -> None:
+        made = {name for name in self.aws.calls.by_name() if not name.startswith("sts.")}
+        assert made <= set(self.resource.permissions), "a call that `permissions` doesn't name"
+
+
+@pytest.fixture
+def bench(embedded_aws: Any, tmp_path: Path) -> Iterator[Callable[[type[Resource]], Bench]]:
+    """`bench(Cluster)`: a bench for that type."""
+
+    def make(kind: type[Resource], **outputs: Any) -> Bench:
+        budgets = Budgets(clock=count(step=100).__next__)  # a clock on which no bucket is ever empty
+        aws = connect(region="us-east-1", endpoint=embedded_aws.endpoint, budgets=budgets)
+        return Bench(aws, kind(Workshop(tmp_path)), **outputs)
+
+    return make
+
+
+@pytest.fixture
+def environment() -> Callable[..., Wanted]:
+    """`environment(spec={…}, labels={…})`."""
+    return lambda **changes: wanted(service=False, **changes)
+
+
+@pytest.fixture
+def service() -> Callable[..., Wanted]:
+    """`service(spec={…}, labels={…})`."""
+    return lambda **changes: wanted(service=True, **changes)
+
+
+@pytest.fixture
+def with_tags() -> Callable[..., Node]:
+    """The node with other tags: `with_tags(node, team="x")`."""
+    return lambda node, **tags: replace(node, desired={**node.desired, "tags": {**node.desired["tags"], **tags}})

@@ -1,0 +1,273 @@
+"""Cluster, log group, network, security groups, Cloud Map and VPC link: what an environment stands on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from controller.aws import connect
+from controller.core.graph import Observed, Target
+from controller.core.plan import Action, Step
+from controller.core.status import Failed, Ready, Waiting
+from controller.core.values import Key
+from controller.core.wanted import Wanted
+from controller.errors import FailedError, ForeignError
+from controller.resources.apigatewayv2_vpc_link import VpcLink
+from controller.resources.ec2_network import Network
+from controller.resources.ec2_security_group import SecurityGroup
+from controller.resources.ecs_cluster import Cluster
+from controller.resources.logs_log_group import LogGroup
+from controller.resources.servicediscovery_namespace import Namespace
+from controller.resources.servicediscovery_service import DiscoveryService
+from controller.spec.models import Environment
+
+NETWORK = Key("bench", "ec2/network", "/")
+LINK_GROUP = Key("bench", "ec2/security-group", "/vpc-link")
+NAMESPACE = Key("bench", "servicediscovery/namespace", "/")
+
+
+@pytest.fixture
+def network(bench, environment):
+    """The default VPC's outputs, by the network's key."""
+    net = bench(Network)
+    return {NETWORK: dict(net.see(net.node(environment())).outputs)}
+
+
+def test_cluster(bench, environment, with_tags):
+    """Created with its tags, changed in place, deleted twice; named as the Environment says."""
+    clusters = bench(Cluster)
+    node = clusters.node(environment())
+    seen = clusters.life(node, with_tags(node, team="b"))
+    assert seen.outputs["name"] == "models"
+    assert isinstance(clusters.resource.ready(node, seen), Ready)
+
+
+def test_a_dropped_tag_goes_and_a_foreign_one_stays(bench, environment, with_tags, embedded_aws):
+    """Tags merge: what others put is left alone, what we put and no longer want is taken away."""
+    clusters = bench(Cluster)
+    node = clusters.node(environment())
+    clusters.make(with_tags(node, mine="1"))
+    arn = clusters.see(node).outputs["arn"]
+    embedded_aws.client("ecs").tag_resource(resourceArn=arn, tags=[{"key": "theirs", "value": "2"}])
+    assert [change.path for change in clusters.changes(node)] == ["tags.mine"]
+    seen = clusters.make(node, Action.UPDATE)
+    assert "mine" not in seen.fields["tags"]
+    assert seen.fields["tags"]["theirs"] == "2"
+    assert clusters.changes(node) == ()
+    clusters.remove(node)
+
+
+def test_a_foreign_cluster_is_refused(bench, environment, embedded_aws):
+    """One of the same name that carries no tag of ours: nothing is written."""
+    embedded_aws.client("ecs").create_cluster(clusterName="models")
+    clusters = bench(Cluster)
+    node = clusters.node(environment())
+    with pytest.raises(ForeignError):
+        clusters.make(node)
+    assert clusters.aws.calls.write == 0
+    embedded_aws.client("ecs").delete_cluster(cluster="models")
+
+
+def test_a_cluster_of_another_environment_is_refused(bench, environment, with_tags):
+    """Our tags, another environment's name in them."""
+    clusters = bench(Cluster)
+    node = clusters.node(environment())
+    clusters.make(with_tags(node, **{"moorage:environment": "other"}))
+    with pytest.raises(ForeignError, match="environment other"):
+        clusters.make(node)
+    clusters.remove(node)
+
+
+def test_log_group(bench, service, with_tags):
+    """Created with retention and tags; both are put right when changed by hand; deleted twice."""
+    groups = bench(LogGroup)
+    node = groups.node(service())
+    seen = groups.life(node, replace(with_tags(node, team="b"), desired={**node.desired, "retention": 7}))
+    assert seen.outputs["name"] == "/moorage/bench/housing-model"
+    assert not seen.outputs["arn"].endswith("*")
+    assert seen.fields["retention"] == 7
+
+
+def test_log_groups_are_listed_together(bench, service):
+    """Two models, one listing; a group whose name only begins alike is another group."""
+    groups = bench(LogGroup)
+    nodes = [groups.node(service(name=name)) for name in ("one", "one-more")]
+    groups.make(nodes[1])
+    assert groups.see(nodes[0]) is None
+    groups.make(nodes[0])
+    before = groups.aws.calls.by_name()["logs.describe_log_groups"]
+    found = groups.resource.observe(groups.aws, [Target(node.key, node.identity) for node in nodes])
+    assert set(found) == {node.key for node in nodes}
+    assert groups.aws.calls.by_name()["logs.describe_log_groups"] == before + 1
+    for node in nodes:
+        groups.remove(node)
+
+
+def test_the_default_network(bench, environment, embedded_aws):
+    """All subnets of the default VPC; those in a zone without VPC links are left out for the link alone."""
+    net = bench(Network)
+    outputs = net.see(net.node(environment())).outputs
+    subnets = embedded_aws.client("ec2").describe_subnets()["Subnets"]
+    assert outputs["default"] is True
+    assert outputs["subnet_ids"] == sorted(subnet["SubnetId"] for subnet in subnets)
+    linkable = [subnet["SubnetId"] for subnet in subnets if subnet["AvailabilityZoneId"] != "use1-az3"]
+    assert outputs["link_subnet_ids"] == sorted(linkable)
+    assert len(linkable) < len(subnets)
+
+
+def test_named_subnets(bench, environment, embedded_aws):
+    """Only the named ones; a missing one and ones of two VPCs are said so."""
+    ec2 = embedded_aws.client("ec2")
+    default = ec2.describe_subnets()["Subnets"][0]
+    other = ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
+    far = ec2.create_subnet(VpcId=other, CidrBlock="10.1.0.0/24")["Subnet"]["SubnetId"]
+    net = bench(Network)
+
+    def see(*subnets):
+        return net.see(net.node(environment(spec={"network": {"subnets": list(subnets)}})))
+
+    outputs = see(default["SubnetId"]).outputs
+    assert (outputs["vpc_id"], outputs["subnet_ids"]) == (default["VpcId"], [default["SubnetId"]])
+    assert outputs["default"] is False
+    with pytest.raises(FailedError, match="subnet-0000"):
+        see(default["SubnetId"], "subnet-0000")
+    with pytest.raises(FailedError, match="several VPCs"):
+        see(default["SubnetId"], far)
+
+
+def test_a_region_without_a_default_vpc_says_what_to_do(bench, environment, embedded_aws):
+    """The error names the field that helps."""
+    ec2 = embedded_aws.session.client("ec2", region_name="eu-central-1", endpoint_url=embedded_aws.endpoint)
+    for subnet in ec2.describe_subnets()["Subnets"]:
+        ec2.delete_subnet(SubnetId=subnet["SubnetId"])
+    net = bench(Network)
+    node = net.node(environment())
+    aws = connect(region="eu-central-1", endpoint=embedded_aws.endpoint)
+    with pytest.raises(FailedError, match=r"spec\.network\.subnets"):
+        net.resource.observe(aws, [Target(node.key, node.identity)])
+
+
+def test_security_groups(bench, environment, service, network, with_tags):
+    """The link's group admits nobody; the tasks' group admits the link on 8080; in use, the link's group waits."""
+    groups = bench(SecurityGroup, outputs=network)
+    link = groups.node(environment())
+    groups.outputs[LINK_GROUP] = dict(groups.make(link).outputs)
+    tasks = groups.node(service())
+    seen = groups.make(tasks)
+    rule = {"protocol": "tcp", "from": 8080, "to": 8080, "source": groups.outputs[LINK_GROUP]["id"]}
+    assert seen.fields["ingress"] == [rule]
+    assert isinstance(groups.remove(link), Waiting)
+    groups.remove(tasks)
+    groups.life(tasks, with_tags(tasks, team="b"))
+    assert groups.remove(link) is None
+    assert groups.remove(link) is None
+
+
+def test_a_rule_opened_by_hand_is_closed(bench, environment, service, network, embedded_aws):
+    """Ingress is ours alone, whatever the kind of source; a closed rule of ours is opened again."""
+    groups = bench(SecurityGroup, outputs=network)
+    link, ec2 = groups.node(environment()), embedded_aws.client("ec2")
+    groups.outputs[LINK_GROUP] = dict(groups.make(link).outputs)
+    tasks = groups.node(service())
+    group = groups.make(tasks).outputs["id"]
+    ours = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]["IpPermissions"]
+    by_hand = [
+        {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]},
+        {"IpProtocol": "-1", "Ipv6Ranges": [{"CidrIpv6": "::/0"}]},
+    ]
+    ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=by_hand)
+    ec2.revoke_security_group_ingress(GroupId=group, IpPermissions=ours)
+    assert [change.path for change in groups.changes(tasks)] == ["ingress"]
+    groups.make(tasks, Action.UPDATE)
+    assert groups.changes(tasks) == ()
+    left = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]["IpPermissions"]
+    assert [permission["FromPort"] for permission in left] == [8080]
+    groups.remove(tasks)
+    groups.remove(link)
+
+
+def test_named_security_groups_take_the_place_of_the_tasks_own(bench, service, network):
+    """An Environment that names groups gets none made."""
+    want = service()
+    spec = {"network": {"securityGroups": ["sg-0123abcd"]}}
+    document = want.environment.model_dump(by_alias=True, mode="json") | {"spec": spec}
+    named = Wanted(Environment.model_validate(document), want.service, want.place)
+    assert bench(SecurityGroup, outputs=network).nodes(named) == []
+
+
+def test_namespace_and_service(bench, environment, service, network, with_tags):
+    """Made in the background, waited for; a namespace with a service in it is not deleted."""
+    namespaces = bench(Namespace, outputs=network)
+    node = namespaces.node(environment())
+    namespaces.make(node)
+    outputs = dict(namespaces.settle(node).outputs)
+    assert outputs["name"].endswith(".internal")
+    services = bench(DiscoveryService, outputs={NAMESPACE: outputs})
+    own = services.node(service())
+    services.make(own)
+    assert isinstance(namespaces.remove(node), Waiting)
+    services.remove(own)
+    changed = replace(with_tags(own, team="b"), desired={**own.desired, "records": [{"Type": "SRV", "TTL": 60}]})
+    seen = services.life(own, changed)
+    assert seen.fields["records"] == [{"Type": "SRV", "TTL": 60}]
+    assert namespaces.changes(node) == ()
+    namespaces.make(with_tags(node, team="b"), Action.UPDATE)
+    assert namespaces.see(node).fields["tags"]["team"] == "b"
+    namespaces.clear(node)
+
+
+def test_a_lost_answer_makes_no_second_namespace(bench, environment, network):
+    """The request carries an id that follows from what is wanted, so sending it again is the same request."""
+    namespaces = bench(Namespace, outputs=network)
+    node = namespaces.node(environment())
+    namespaces.make(node)
+    namespaces.settle(node)
+    namespaces.resource.apply(namespaces.aws, Step(Action.CREATE, node, node.key), None)
+    listed = list(namespaces.aws.pages("servicediscovery", "list_namespaces", "Namespaces"))
+    assert [found["Name"] for found in listed] == [node.identity["name"]]
+    namespaces.clear(node)
+
+
+def test_vpc_link(bench, environment, network, with_tags):
+    """Made, waited for, tagged in place; deleted and waited for, twice."""
+    group = bench(SecurityGroup, outputs=network)
+    link_group = group.node(environment())
+    outputs = {**network, LINK_GROUP: dict(group.make(link_group).outputs)}
+    links = bench(VpcLink, outputs=outputs)
+    node = links.node(environment())
+    assert links.see(node) is None
+    links.make(node)
+    seen = links.settle(node)
+    assert seen.fields["subnets"] == network[NETWORK]["link_subnet_ids"]
+    assert links.changes(node) == ()
+    assert links.writes(lambda: links.make(node)) == 0
+    changed = with_tags(node, team="b")
+    assert [change.path for change in links.changes(changed)] == ["tags.team"]
+    links.make(changed, Action.UPDATE)
+    assert links.changes(changed) == ()
+    links.clear(changed)
+    group.remove(link_group)
+
+
+def test_other_subnets_make_another_link(bench, environment, network):
+    """Subnets can't be changed, so they are part of the name; the default VPC's aren't."""
+    links = bench(VpcLink, outputs={**network, LINK_GROUP: {"id": "sg-1"}})
+    names = {
+        links.node(environment(spec={"network": {"subnets": subnets}})).identity["name"]
+        for subnets in ([], ["subnet-a1"], ["subnet-a1", "subnet-b2"])
+    }
+    assert len(names) == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict"), [("PENDING", Waiting), ("AVAILABLE", Ready), ("INACTIVE", Ready), ("FAILED", Failed)]
+)
+def test_a_links_status_decides(bench, environment, network, status, verdict):
+    """A failed link says how to get rid of it; an idle one can be built upon."""
+    links = bench(VpcLink, outputs={**network, LINK_GROUP: {"id": "sg-1"}})
+    seen = Observed({}, {"status": status, "message": "", "id": "abc"})
+    found = links.resource.ready(links.node(environment()), seen)
+    assert isinstance(found, verdict)
+    if status == "FAILED":
+        assert "delete-vpc-link --vpc-link-id abc" in found.message
