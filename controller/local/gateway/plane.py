@@ -157,7 +157,7 @@ class Gateway:
         if not self._throttle.allows((incoming.api.id, stage.name, route.key.text), limit):
             raise RefusedRequest(429, "Too Many Requests")
         if not route.is_open:
-            raise RefusedRequest(401, "Unauthorized")
+            raise RefusedRequest(403, "Forbidden")
 
     async def _send(self, incoming: _Incoming, integration: Integration, outgoing: Outgoing, body: bytes) -> Reply:
         """Send over the VPC link.

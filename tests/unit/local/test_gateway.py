@@ -81,6 +81,17 @@ def test_unknown_routes_and_apis_are_not_found(edge, upstreams) -> None:
     assert send(f"{url}/predict", "POST").status == 200
 
 
+def test_a_route_that_needs_a_signature_is_forbidden(edge, upstreams) -> None:
+    """Nobody can be authorised here, so a route with AWS_IAM lets nobody in; one without a target is a 500."""
+    api, url, _ = edge.expose(upstreams.start(echo), routes=("GET /a",))
+    route = edge.api.get_routes(ApiId=api)["Items"][0]["RouteId"]
+    edge.api.update_route(ApiId=api, RouteId=route, AuthorizationType="AWS_IAM")
+    reply = send(f"{url}/a")
+    assert (reply.status, reply.json()) == (403, {"message": "Forbidden"})
+    edge.api.create_route(ApiId=api, RouteKey="GET /b")
+    assert send(f"{url}/b").status == 500
+
+
 def test_a_named_stage_is_forwarded_unless_the_path_is_overwritten(edge, upstreams) -> None:
     """A private integration sees `/prod/predict`; with `overwrite:path` it sees `/predict`."""
     api, url, _ = edge.expose(upstreams.start(echo), stage={"StageName": "prod"})
