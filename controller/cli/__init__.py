@@ -1,14 +1,53 @@
-"""The commands: parse, compose, print, exit code. No logic of the domain lives here."""
+"""The commands: parse, compose, print, exit code. No logic of the domain lives here.
+
+A command is imported when it is called, so `moorage --version` stays quick. Each returns its exit code; what it raises
+becomes a message and an exit code in `failure`. stdout is data, stderr is progress.
+"""
 
 from __future__ import annotations
 
-from cyclopts import App
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
 
 from controller import __version__
+from controller.cli import failure
+from controller.errors import UsageError
 
 app = App(name="moorage", version=__version__, help="Keeps machine-learning models on ECS moored to what Git declares.")
+app.command("controller.cli.validate:validate", help="Check specs, without asking AWS.")
+app.command("controller.cli.plan:plan", help="Show what reconcile would do, field by field.")
+app.command("controller.cli.plan:diff", help="Exit 1 if what runs differs from what is declared.")
+app.command("controller.cli.reconcile:reconcile", help="Drive AWS to what the specs declare.")
+app.command("controller.cli.get:get", help="Show models and how they stand.")
+app.command("controller.cli.get:describe", help="Show one model with its resources, conditions and events.")
+app.command("controller.cli.get:events", help="Show what happened.")
+app.command("controller.cli.predict:predict", help="Ask a model through its API.")
+app.command("controller.cli.bundle:bundle", help="Make a bundle of a model trained elsewhere.")
+app.command("controller.cli.schema:schema", help="Print the JSON Schema of a kind.")
+app.command("controller.cli.explain:explain", help="Explain a field of a spec.")
+app.command("controller.cli.local:app", name="local", help="Start, stop and find the embedded AWS.")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code."""
+    return failure.guard(lambda: _call(arguments))
+
+
+def _call(arguments: Sequence[str]) -> int:
+    try:
+        code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        raise UsageError(" ".join(str(error).split()), hint="moorage --help") from error
+    return code if isinstance(code, int) else 0
 
 
 def main() -> None:
     """Run the `moorage` command."""
-    app()
+    sys.exit(run(sys.argv[1:]))
+
+
+def reconcile() -> None:
+    """Run the `reconcile` command: `moorage reconcile`, for short."""
+    sys.exit(run(["reconcile", *sys.argv[1:]]))

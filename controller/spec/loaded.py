@@ -43,6 +43,11 @@ class Specs:
     environments: dict[str, Loaded[Environment]]
     services: dict[str, Loaded[ModelService]]
 
+    @property
+    def documents(self) -> tuple[Loaded[Environment] | Loaded[ModelService], ...]:
+        """All of it, Environments first."""
+        return (*self.environments.values(), *self.services.values())
+
     def environment(self, name: str) -> Environment:
         """Return the Environment of that name; `default` needs no document."""
         loaded = self.environments.get(name)

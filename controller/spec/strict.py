@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, Strict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict
 from pydantic.alias_generators import to_camel
+
+from controller.spec.findings import refuse
 
 API_VERSION: Final = "moorage/v1alpha1"
 
@@ -16,8 +18,18 @@ Items = Annotated[tuple[T, ...], Strict(strict=False)]
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", min_length=1, max_length=40)]
 RoleArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+$", max_length=2048)]
+
+
+def _not_reserved(key: str) -> str:
+    if key.lower().startswith(("aws:", "moorage:")):
+        raise refuse(f"label '{key}' begins with a reserved prefix", "choose another key")
+    return key
+
+
 # What every AWS service takes in a tag.
-LabelKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9 +=._:/@-]+$", min_length=1, max_length=128)]
+LabelKey = Annotated[
+    str, AfterValidator(_not_reserved), Field(pattern=r"^[A-Za-z0-9 +=._:/@-]+$", min_length=1, max_length=128)
+]
 LabelValue = Annotated[str, Field(pattern=r"^[A-Za-z0-9 +=._:/@-]*$", max_length=256)]
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
 

@@ -1,0 +1,36 @@
+"""`moorage bundle`: makes a bundle, which the server can serve, of a model that was trained elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.text import Text
+
+from controller import bundle as bundles
+from controller.cli import output
+from controller.cli.options import Place
+
+
+def bundle(
+    model: Annotated[Path, Parameter(help="Model file (UBJSON or JSON), or the model.tar.gz around it.")],
+    /,
+    *,
+    features: Annotated[str, Parameter(help="Names of the features, in the model's order, separated by commas.")],
+    directory: Annotated[Path, Parameter(name=("--directory", "-o"), help="Where the bundle is written.")],
+    name: Annotated[str, Parameter(help="What the model is called; by default like its file.")] = "",
+    target: Annotated[str, Parameter(help="What it predicts.")] = "prediction",
+    place: Place = Place(),
+) -> int:
+    """Write model.ubj and manifest.json, with canary rows that the server checks when it starts."""
+    del place
+    made = bundles.build(
+        bundles.read_model(model),
+        name=name or model.name.split(".")[0],
+        features=[feature.strip() for feature in features.split(",")],
+        target=target,
+    )
+    made.write(directory)
+    output.progress(Text(f"wrote {directory}: {made.manifest.objective}, {len(made.manifest.canaries)} canary rows"))
+    return 0

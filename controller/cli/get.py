@@ -1,0 +1,115 @@
+"""`moorage get`, `describe` and `events`: what is known, from the store. Nothing is asked of AWS."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.text import Text
+
+from controller.cli import output, render_events, render_status
+from controller.cli.options import Files, Name, Output, Place
+from controller.cli.session import open_store
+from controller.core.status import Event, Status
+from controller.errors import NotFoundError, SpecError
+from controller.spec import judge
+from controller.spec.load import load
+from controller.spec.models import Environment, ModelService
+from controller.store.base import Store
+
+Environments = Annotated[str, Parameter(help="Name of the Environment.")]
+
+
+def get(
+    name: Name = "",
+    /,
+    *,
+    environment: Environments = "default",
+    files: Files = Files(),
+    place: Place = Place(),
+    form: Output = "table",
+) -> int:
+    """Show all specs of an environment, or one of them."""
+    store = open_store(place)
+    found = [find(store, environment, name)] if name else list(store.statuses(environment))
+    if not found:
+        output.progress(Text(f"nothing is known of environment {environment} yet"))
+    declared = _declared(files)
+    objects = [
+        render_status.as_object(status, declared.get((status.owner.kind, status.owner.name))) for status in found
+    ]
+    output.emit(
+        form,
+        table=lambda wide: render_status.table(found, wide=wide),
+        data=lambda: objects[0] if name else {"items": objects},
+        names=[render_status.name(status) for status in found],
+    )
+    return 0
+
+
+def describe(
+    name: Name,
+    /,
+    *,
+    environment: Environments = "default",
+    files: Files = Files(),
+    place: Place = Place(),
+    form: Output = "table",
+) -> int:
+    """Show one spec with its conditions, resources and latest events."""
+    store = open_store(place)
+    status = find(store, environment, name)
+    latest = list(store.events(status.owner, limit=20))
+    known = _declared(files).get((status.owner.kind, status.owner.name))
+    output.emit(
+        form,
+        table=lambda _: render_status.describe(status, latest),
+        data=lambda: (
+            render_status.as_object(status, known) | {"events": [render_events.data(event) for event in latest]}
+        ),
+        names=[render_status.name(status)],
+    )
+    return 0
+
+
+def events(
+    name: Name = "",
+    /,
+    *,
+    environment: Environments = "default",
+    limit: Annotated[int, Parameter(help="How many, at most.")] = 100,
+    place: Place = Place(),
+    form: Output = "table",
+) -> int:
+    """Show what happened, oldest first: to all specs, or to one."""
+    store = open_store(place)
+    owner = find(store, environment, name).owner if name else None
+    found: Sequence[Event] = list(store.events(owner, limit=limit))
+    output.emit(
+        form,
+        table=lambda _: render_events.lines(found),
+        data=lambda: [render_events.data(event) for event in found],
+        names=[render_events.about(event) for event in found],
+    )
+    return 0
+
+
+def find(store: Store, environment: str, name: str) -> Status:
+    """The status of the ModelService of that name, or else of the Environment. Raises NotFoundError."""
+    known = list(store.statuses(environment))
+    for kind in ("ModelService", "Environment"):
+        for status in known:
+            if (status.owner.kind, status.owner.name) == (kind, name):
+                return status
+    hint = judge.did_you_mean(name, [status.owner.name for status in known]) or "moorage get shows what is known"
+    raise NotFoundError(f"there is no {name} in environment {environment}", hint=hint)
+
+
+def _declared(files: Files) -> dict[tuple[str, str], Environment | ModelService]:
+    """What the files declare, if they can be read at all: the store alone answers otherwise."""
+    try:
+        specs = load(files.file)
+    except SpecError:
+        return {}
+    return {(document.model.kind, document.model.name): document.model for document in specs.documents}

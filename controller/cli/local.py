@@ -1,0 +1,55 @@
+"""`moorage local`: the embedded AWS of this machine."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+from rich.text import Text
+
+from controller.cli import output
+from controller.cli.options import Output, Place
+from controller.cli.render import Cell, columns
+from controller.local import control
+
+app = App(name="local", help="Start, stop and find the embedded AWS.")
+
+
+@app.command
+def up(
+    *,
+    port: Annotated[int, Parameter(help="Port to listen on; 0 takes a free one.")] = 0,
+    place: Place = Place(),
+    form: Output = "table",
+) -> int:
+    """Start the embedded AWS, unless it runs already."""
+    return _show(control.up(place.home, port=port), form)
+
+
+@app.command
+def down(*, place: Place = Place(), form: Output = "table") -> int:
+    """Stop the embedded AWS and everything that runs in it."""
+    return _show(control.down(place.home), form)
+
+
+@app.command
+def status(*, place: Place = Place(), form: Output = "table") -> int:
+    """Say whether the embedded AWS runs, and where."""
+    return _show(control.status(place.home), form)
+
+
+def _show(found: control.Status, form: Output) -> int:
+    output.emit(form, table=lambda _: _table(found), data=lambda: _data(found), names=[found.endpoint] * found.running)
+    return 0
+
+
+def _table(found: control.Status) -> Text:
+    if not found.running:
+        return Text("not running")
+    head: tuple[Cell, ...] = ("ENDPOINT", "PID", "STARTED", "LOG")
+    return columns([head, (found.endpoint, str(found.pid), found.started, str(found.log))])
+
+
+def _data(found: control.Status) -> dict[str, Any]:
+    where = {"endpoint": found.endpoint, "pid": found.pid, "started": found.started} if found.running else {}
+    return {"running": found.running, **where, "log": str(found.log)}

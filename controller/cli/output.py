@@ -1,0 +1,50 @@
+"""Printing: data on stdout, as text or as JSON or YAML; progress on stderr. What is printed is made in `render_*`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from controller.cli.options import Format
+
+
+def emit(form: Format, *, table: Callable[[bool], Text], data: Callable[[], Any], names: Sequence[str] = ()) -> None:
+    """Print in the form that was asked for. `table` gets whether it may be wide; `names` is what `-o name` prints."""
+    if form in ("table", "wide"):
+        show(table(form == "wide"))
+    elif form == "name":
+        sys.stdout.writelines(f"{name}\n" for name in names)
+    else:
+        sys.stdout.write(as_json(data()) if form == "json" else as_yaml(data()))
+
+
+def show(text: Text) -> None:
+    """Print text on stdout, coloured where that is a terminal."""
+    console().print(text, soft_wrap=True)
+
+
+def progress(text: Text) -> None:
+    """Print a line on stderr."""
+    console(stderr=True).print(text, soft_wrap=True)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Make a console that colours nothing by itself; NO_COLOR and pipes are honoured by rich."""
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+
+def as_json(data: Any) -> str:
+    """Write JSON for people and programs."""
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+
+
+def as_yaml(data: Any) -> str:
+    """Write YAML that YAML 1.1 and 1.2 read alike."""
+    import yaml
+
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120)

@@ -1,0 +1,62 @@
+"""`moorage plan` and `moorage diff`: what reconcile would do, without doing it. Both only read."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from controller.cli import failure, output, render_plan
+from controller.cli.options import Files, Output, Place
+from controller.cli.session import sessions
+from controller.core.plan import Plan
+
+
+def plan(
+    *,
+    files: Files = Files(),
+    place: Place = Place(),
+    form: Output = "table",
+    prune: Annotated[bool, Parameter(help="Include the deletion of what no file declares any more.")] = False,
+    detailed_exitcode: Annotated[
+        bool, Parameter(negative="", help="Exit 0 for no changes, 1 for an error, 2 for changes.")
+    ] = False,
+) -> int:
+    """Show what reconcile would do: field by field, what follows later, what trains."""
+
+    def show() -> int:
+        found = survey(files, place, prune=prune)
+        output.emit(
+            form, table=lambda _: render_plan.text(found), data=lambda: render_plan.data(found), names=_names(found)
+        )
+        return 2 if detailed_exitcode and (found.steps or found.refusals) else 0
+
+    return failure.guard(show, lambda _: 1) if detailed_exitcode else show()
+
+
+def diff(*, files: Files = Files(), place: Place = Place(), form: Output = "table") -> int:
+    """Exit 0 if what runs is as declared, 1 if it differs, above 1 on errors; show the difference."""
+
+    def show() -> int:
+        found = survey(files, place)
+        output.emit(
+            form, table=lambda _: render_plan.text(found), data=lambda: render_plan.data(found), names=_names(found)
+        )
+        return 1 if found.steps or found.refusals else 0
+
+    return failure.guard(show, lambda code: max(code, 2))
+
+
+def survey(files: Files, place: Place, *, prune: bool = False) -> Plan:
+    """Plan every environment, and put the plans together. Raises what reading AWS raises."""
+    plans = []
+    for session in sessions(files, place):
+        found = session.reconciler.survey(session.wants, gone=session.gone() if prune else ())
+        for error in found.unreadable.values():
+            raise error
+        plans.append(found.plan)
+    return Plan(tuple(s for p in plans for s in p.steps), tuple(r for p in plans for r in p.refusals))
+
+
+def _names(found: Plan) -> list[str]:
+    return [str(step.node.key) for step in found.steps]

@@ -1,0 +1,90 @@
+"""`moorage predict`: asks a model through its API, as any client would."""
+
+from __future__ import annotations
+
+import json
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from shlex import quote
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from cyclopts import Parameter
+from rich.text import Text
+
+from controller.cli import output
+from controller.cli.get import Environments, find
+from controller.cli.options import Name, Place
+from controller.cli.session import open_store
+from controller.errors import FailedError, NotFoundError, UsageError
+
+_PATIENCE = 30.0  # seconds: what API Gateway gives an integration
+
+
+def predict(
+    name: Name,
+    features: Annotated[
+        tuple[str, ...], Parameter(help="Features of one row, like `median_income=8.3`; empty means missing.")
+    ] = (),
+    /,
+    *,
+    data: Annotated[Path | None, Parameter(help="File with a whole request body, JSON; `-` is stdin.")] = None,
+    environment: Environments = "default",
+    place: Place = Place(),
+) -> int:
+    """Ask a model for a prediction; print its answer, and on stderr the curl line that asks the same."""
+    status = find(open_store(place), environment, name)
+    endpoint = str(status.facts.get("endpoint") or "")
+    if urlsplit(endpoint).scheme not in ("http", "https"):
+        raise NotFoundError(f"{name} has no endpoint", hint="add 'api' to its spec, and reconcile")
+    url, body = f"{endpoint.rstrip('/')}/predict", _body(features, data)
+    output.progress(Text(curl(url, body), "dim"))
+    sys.stdout.write(output.as_json(json.loads(ask(url, body))))
+    return 0
+
+
+def curl(url: str, body: bytes) -> str:
+    """Write the command line that makes the same request."""
+    return f"curl -sS {quote(url)} -H 'content-type: application/json' -d {quote(body.decode())}"
+
+
+def ask(url: str, body: bytes) -> bytes:
+    """Send a JSON request. Raises UsageError when the model refuses the input, FailedError when there is no answer."""
+    request = urllib.request.Request(url, body, {"content-type": "application/json"})  # noqa: S310  (the caller checks)
+    try:
+        with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:  # noqa: S310
+            content: bytes = answer.read()
+            return content
+    except urllib.error.HTTPError as error:
+        why = error.read(2000).decode(errors="replace").strip()
+        kind = UsageError if error.code in (400, 413, 415, 422) else FailedError
+        raise kind(f"the API answered {error.code}", where=url, why=why) from error
+    except OSError as error:
+        raise FailedError("the API doesn't answer", where=url, why=str(getattr(error, "reason", error))) from error
+
+
+def _body(features: tuple[str, ...], data: Path | None) -> bytes:
+    if data is not None:
+        try:
+            content = sys.stdin.buffer.read() if str(data) == "-" else data.read_bytes()
+            json.loads(content)
+        except OSError as error:
+            raise UsageError("the data can't be read", where=str(data), why=error.strerror or "") from error
+        except ValueError as error:
+            raise UsageError("the data is no JSON", where=str(data), why=str(error)) from error
+        return content
+    if not features:
+        raise UsageError("give the features of a row", hint="moorage predict NAME median_income=8.3 …, or --data FILE")
+    return json.dumps({"instances": [dict(map(_feature, features))]}).encode()
+
+
+def _feature(text: str) -> tuple[str, float | None]:
+    name, equals, value = text.partition("=")
+    try:
+        if name and equals:
+            return name, float(value) if value else None
+    except ValueError:
+        pass
+    raise UsageError(f"'{text}' is not a feature", hint="write NAME=NUMBER")

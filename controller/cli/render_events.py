@@ -1,0 +1,43 @@
+"""Events, as lines and as JSON. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.text import Text
+
+from controller.cli.render import Cell, columns, word
+from controller.core.status import Event
+
+
+def lines(events: Sequence[Event]) -> Text:
+    """One line for each event, oldest first."""
+    head: tuple[Cell, ...] = ("TIME", "TYPE", "REASON", "OBJECT", "MESSAGE")
+    return columns([head, *((e.time, word(e.type), e.reason, about(e), e.message) for e in events)])
+
+
+def line(event: Event) -> Text:
+    """One event as progress: `housing-model  ecs/service  Created  …`."""
+    about_it = Text.assemble((event.owner.name, "bold"), f"  {event.key.kind if event.key else event.owner.kind}  ")
+    style = "red" if event.type == "Warning" else "green"
+    return about_it.append(event.reason, style).append(f"  {event.message}" if event.message else "")
+
+
+def data(event: Event) -> dict[str, Any]:
+    """Give an event as JSON."""
+    return {
+        "time": event.time,
+        "type": event.type,
+        "reason": event.reason,
+        "message": event.message,
+        "environment": event.owner.environment,
+        "kind": event.owner.kind,
+        "name": event.owner.name,
+        "resource": str(event.key) if event.key else None,
+    }
+
+
+def about(event: Event) -> str:
+    """What an event is about: the resource, where it was one, or else the spec."""
+    return str(event.key) if event.key else f"{event.owner.kind} {event.owner.name}"

@@ -1,0 +1,50 @@
+"""`moorage validate`: everything that is wrong with specs and their data, in one run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.text import Text
+
+from controller.cli import output
+from controller.cli.options import Files, Output, Place
+from controller.cli.render import Cell, columns
+from controller.dataset import Dataset
+from controller.runtime.prepare import read_data
+from controller.spec.load import load
+from controller.spec.loaded import Loaded
+from controller.spec.models import Environment, ModelService
+
+
+def validate(*, files: Files = Files(), place: Place = Place(), form: Output = "table") -> int:
+    """Check specs and the data they name. Nothing is asked of AWS."""
+    del place
+    specs = load(files.file)
+    data = read_data(specs)
+    documents = specs.documents
+    output.emit(
+        form,
+        table=lambda _: _table(documents, data),
+        data=lambda: [_data(document) for document in documents],
+        names=[f"{document.model.kind.lower()}/{document.model.name}" for document in documents],
+    )
+    return 0
+
+
+def _table(documents: Sequence[Loaded[Environment] | Loaded[ModelService]], data: dict[str, Dataset]) -> Text:
+    head: tuple[Cell, ...] = ("KIND", "NAME", "FILE", "DATA")
+    rows = [(d.model.kind, d.model.name, d.document.source.file, _rows(d, data)) for d in documents]
+    return columns([head, *rows])
+
+
+def _rows(document: Loaded[Environment] | Loaded[ModelService], data: dict[str, Dataset]) -> str:
+    if document.model.kind != "ModelService":
+        return ""
+    found = data[document.model.name]
+    parts = ", ".join(f"{channel.rows:,} {name}" for name, channel in found.channels.items())
+    return f"{len(found.features)} features; rows: {parts}"
+
+
+def _data(document: Loaded[Environment] | Loaded[ModelService]) -> dict[str, Any]:
+    return document.model.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -1,0 +1,334 @@
+"""The commands as a shell sees them: exit codes, stdout for data, stderr for the rest."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import yaml
+
+from controller.cli import failure, run
+from controller.cli.predict import curl
+from controller.cli.reconcile import _prunable
+from controller.cli.session import Session, now
+from controller.core.status import Condition, Event, Status
+from controller.core.values import Key
+from controller.core.wanted import Place, Wanted
+from controller.errors import MoorageError, SpecError, StoppedError
+from controller.reconcile import Reconciler
+from controller.spec.load import load
+from controller.spec.loaded import Specs
+from controller.spec.models import Environment
+from controller.store.memory import MemoryStore
+from controller.store.sqlite import SqliteStore
+
+ROOT = Path(__file__).resolve().parents[3]
+SPECS = str(ROOT / "specs")
+MODEL = Key("default", "ModelService", "housing-model")
+
+
+def moorage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MOORAGE", "AWS"))}
+    return subprocess.run(
+        [sys.executable, "-c", "from controller.cli import main; main()", *arguments],
+        cwd=ROOT,
+        env={**kept, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_wrong_spec_ends_2_without_a_traceback(tmp_path: Path) -> None:
+    """The errors come on stderr as compilers write them, and nothing on stdout."""
+    (tmp_path / "a.yaml").write_text("kind: Modelservice\n")
+    done = moorage("validate", "-f", str(tmp_path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"{tmp_path}/a.yaml:1:7: error: unknown kind 'Modelservice'\n"
+        " 1 | kind: Modelservice\n"
+        "   |       ^^^^^^^^^^^^  did you mean 'ModelService'?\n"
+    )
+    assert "Traceback" in moorage("validate", "-f", str(tmp_path), MOORAGE_DEBUG="1").stderr
+
+
+def test_the_version_needs_none_of_the_commands() -> None:
+    """Commands are imported when they are called: the version knows neither botocore nor pydantic nor YAML."""
+    code = (
+        "import sys; from controller.cli import run; run(['--version']);"
+        "print(sorted({m.split('.')[0] for m in sys.modules} & {'boto3', 'botocore', 'pydantic', 'yaml', 'aiohttp', 'moto'}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[1] == "[]"
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    """`moorage schema | head -1` ends quietly."""
+    done = subprocess.run(
+        [
+            "bash",
+            "-c",
+            f"set -o pipefail; {sys.executable} -c 'from controller.cli import main; main()' schema | head -c 1",
+        ],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "{", "")
+
+
+class MishapError(MoorageError):
+    """An error with a code of its own."""
+
+    exit_code: ClassVar[int] = 8
+
+
+def _raise(error: BaseException) -> Any:
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (
+            MishapError("held", where="default", why="by another", hint="wait"),
+            8,
+            "error: default: held: by another (wait)\n",
+        ),
+        (KeyboardInterrupt(), 130, "error: interrupted; what was started goes on, and the next run resumes\n"),
+        (
+            ZeroDivisionError("oh"),
+            1,
+            "error: unexpected ZeroDivisionError: oh (this is a defect; MOORAGE_DEBUG=1 shows where)\n",
+        ),
+        (MishapError("key AKIAIOSFODNN7EXAMPLE is wrong"), 8, "error: key [redacted] is wrong\n"),
+    ],
+)
+def test_what_is_raised_becomes_a_message_and_a_code(
+    error: BaseException, code: int, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every error of the tree has its own exit code, an interrupt 130, a defect 1; none shows a traceback or a secret."""
+    assert failure.guard(lambda: _raise(error)) == code
+    assert capsys.readouterr() == ("", told)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["nonsense"], 2),
+        (["validate", "--nope"], 2),
+        (["validate", "-f", "does/not/exist"], 2),
+        (["validate", "-o", "xml", "-f", SPECS], 2),
+        (["explain", "modelservice.spec.nope"], 6),
+        (["reconcile", "-f", SPECS], 2),
+        (["reconcile", "--once", "--timeout", "30", "-f", SPECS, "--events", "/does/not/exist"], 2),
+        (["validate", "-f", SPECS], 0),
+        (["--version"], 0),
+        (["--help"], 0),
+        (["plan", "--help"], 0),
+    ],
+)
+def test_exit_codes_of_usage(arguments: list[str], code: int) -> None:
+    """What can't be understood ends 2, what isn't there 6."""
+    assert run(arguments) == code
+
+
+def test_diff_and_plan_keep_their_own_codes(tmp_path: Path) -> None:
+    """`diff` keeps 1 for a difference; `plan --detailed-exitcode` says 1 for every error."""
+    (tmp_path / "a.yaml").write_text("kind: X\n")
+    assert run(["plan", "-f", str(tmp_path), "--home", str(tmp_path)]) == 2
+    assert run(["plan", "-f", str(tmp_path), "--home", str(tmp_path), "--detailed-exitcode"]) == 1
+    assert run(["diff", "-f", str(tmp_path), "--home", str(tmp_path)]) == 2
+    assert failure.guard(lambda: _raise(ZeroDivisionError()), lambda code: max(code, 2)) == 2
+
+
+def test_validate_lists_what_it_read(capsys: pytest.CaptureFixture[str]) -> None:
+    """The table names documents, files and rows; JSON is the specs themselves, and can be loaded again."""
+    assert run(["validate", "-f", SPECS]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["KIND", "NAME", "FILE", "DATA"]
+    assert "8 features; rows: 14,824 train, 1,682 validation, 4,134 test" in lines[2]
+    assert run(["validate", "-f", SPECS, "-o", "name"]) == 0
+    assert capsys.readouterr().out == "environment/default\nmodelservice/housing-model\n"
+    assert run(["validate", "-f", SPECS, "-o", "json"]) == 0
+    service = json.loads(capsys.readouterr().out)[1]
+    assert service == load([Path(SPECS)]).services["housing-model"].model.model_dump(
+        mode="json", by_alias=True, exclude_none=True
+    )
+
+
+def test_data_that_cannot_be_used_is_told_at_the_spec(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A missing file is an error of the field that names it: exit 2, with the place in the spec."""
+    text = (ROOT / "specs/housing-model.yaml").read_text().replace("../data/california_housing.csv", "nowhere.csv")
+    (tmp_path / "a.yaml").write_text(text)
+    assert run(["validate", "-f", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith(
+        f"{tmp_path}/a.yaml:7:13: error: {tmp_path}/nowhere.csv: the file can't be read"
+    )
+
+
+def test_explain_points_to_the_nearest_field(capsys: pytest.CaptureFixture[str]) -> None:
+    """A mistyped path gets a hint, whichever step is wrong; without a path the kinds are listed."""
+    assert run(["explain"]) == 0
+    assert capsys.readouterr().out.startswith("environment ")
+    for path, hint in {
+        "modelservice.spec.servise.cpu": "did you mean 'service'?",
+        "modelservise": "did you mean 'modelservice'?",
+        "modelservice.spec.zzzz": "moorage explain modelservice.spec",
+        "zzzz": "moorage explain",
+    }.items():
+        assert run(["explain", path]) == 6
+        assert f"({hint})" in capsys.readouterr().err
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A state directory that knows one model."""
+    store = SqliteStore(tmp_path / "state.sqlite")
+    ready = Condition("Ready", "True", "Reconciled", "", "2026-11-23T08:00:00Z", 1)
+    store.save(Status(MODEL, 1, "", (ready,), {"model": {"version": 2}}))
+    store.emit(Event("2026-11-23T08:00:00Z", MODEL, "Normal", "Created", "cpu"))
+    store.close()
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", ["get", "describe", "events"])
+def test_what_is_known_is_shown(command: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`get`, `describe` and `events` answer from the store in every form, JSON and YAML alike."""
+    known = ["--home", str(home), *(["-f", SPECS] if command != "events" else [])]
+    shown = {}
+    for form in ("table", "wide", "name", "json", "yaml"):
+        assert run([command, "housing-model", "-o", form, *known]) == 0
+        shown[form] = capsys.readouterr().out
+    assert "housing-model" in shown["table"]
+    assert json.loads(shown["json"]) == yaml.safe_load(shown["yaml"])
+    if command == "get":
+        assert shown["name"] == "modelservice/housing-model\n"
+        assert json.loads(shown["json"])["status"]["model"] == {"version": 2}
+        assert json.loads(shown["json"])["spec"]["service"]["cpu"] == 256
+
+
+def test_get_without_a_name_lists_all(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A list has `items`; specs that can't be read leave only the status."""
+    assert run(["get", "-o", "json", "--home", str(home), "-f", "nowhere"]) == 0
+    items = json.loads(capsys.readouterr().out)["items"]
+    assert [item["metadata"]["name"] for item in items] == ["housing-model"]
+    assert "spec" not in items[0]
+
+
+def test_what_is_not_known_ends_6(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong name gets the nearest one; without an embedded AWS, `--local` has nothing to tell."""
+    assert run(["get", "housing-modle", "--home", str(home)]) == 6
+    assert "did you mean 'housing-model'?" in capsys.readouterr().err
+    assert run(["get", "--local", "--home", str(home)]) == 6
+    assert run(["predict", "housing-model", "a=1", "--home", str(home)]) == 6
+
+
+class Model(BaseHTTPRequestHandler):
+    """Answers like the server: the body back, or 422."""
+
+    def do_POST(self) -> None:
+        """Answer one request."""
+        body = self.rfile.read(int(self.headers["content-length"]))
+        code = 422 if b"wrong" in body else 200
+        answer = json.dumps({"path": self.path, "got": json.loads(body)}).encode()
+        self.send_response(code)
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def endpoint() -> Iterator[str]:
+    """An API on loopback."""
+    with HTTPServer(("127.0.0.1", 0), Model) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/api"
+        server.shutdown()
+        thread.join()
+
+
+def test_predict_asks_through_the_api(
+    home: Path, endpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The row is sent to /predict below the endpoint, the answer comes on stdout, the same request as curl on stderr."""
+    store = SqliteStore(home / "state.sqlite")
+    store.save(Status(MODEL, 1, "", (), {"endpoint": f"{endpoint}/"}))
+    store.close()
+    assert run(["predict", "housing-model", "a=1.5", "b=", "--home", str(home)]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"path": "/api/predict", "got": {"instances": [{"a": 1.5, "b": None}]}}
+    assert err.strip() == curl(f"{endpoint}/predict", b'{"instances": [{"a": 1.5, "b": null}]}')
+    (tmp_path / "body.json").write_text('{"instances": [[1]]}')
+    assert run(["predict", "housing-model", "--data", str(tmp_path / "body.json"), "--home", str(home)]) == 0
+    assert json.loads(capsys.readouterr().out)["got"] == {"instances": [[1]]}
+    for wrong in (
+        ["wrong=1"],
+        ["a"],
+        ["=1"],
+        ["a=x"],
+        [],
+        ["--data", "/does/not/exist"],
+        ["--data", str(home / "state.sqlite")],
+    ):
+        assert run(["predict", "housing-model", *wrong, "--home", str(home)]) == 2
+
+
+def test_an_api_that_is_gone_ends_4(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No answer is a failure of the service, not of the request."""
+    store = SqliteStore(home / "state.sqlite")
+    store.save(Status(MODEL, 1, "", (), {"endpoint": "http://127.0.0.1:1"}))
+    store.close()
+    assert run(["predict", "housing-model", "a=1", "--home", str(home)]) == 4
+    assert "the API doesn't answer" in capsys.readouterr().err
+
+
+def session(*known: str) -> Session:
+    """An environment whose files declare nothing, while the store knows some models."""
+    store = MemoryStore()
+    for name in known:
+        store.save(Status(Key("default", "ModelService", name), 1, ""))
+    store.save(Status(Key("default", "Environment", "default"), 1, ""))
+    reconciler: Any = Reconciler({}, None, store, now)  # type: ignore[arg-type]
+    return Session(Specs({}, {}), [Wanted(Environment.default(), None, Place("1", "us-east-1"))], reconciler)
+
+
+def test_pruning_knows_its_limit() -> None:
+    """One model may always go; more only within the share that is allowed; an Environment never by this."""
+    assert [owner.name for owner in _prunable(session("a"), 0.0)] == ["a"]
+    assert len(_prunable(session("a", "b"), 1.0)) == 2
+    with pytest.raises(StoppedError, match="2 of 2 ModelServices would be deleted, more than --max-prune 20% allows"):
+        _prunable(session("a", "b"), 0.2)
+
+
+def test_a_spec_error_is_no_defect() -> None:
+    """The tree's own classes decide the code: a SpecError is 2 wherever it is raised."""
+    assert failure.guard(lambda: _raise(SpecError(()))) == 2
+
+
+def test_the_time_is_rfc_3339() -> None:
+    """As events and conditions carry it."""
+    assert now().endswith("Z")
+    assert len(now()) == len("2026-11-23T08:00:00.000Z")
