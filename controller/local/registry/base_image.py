@@ -1,7 +1,8 @@
 """The synthetic base image a fresh embedded ECR holds, where an ECR pull-through cache of the public registry puts it.
 
-It has the shape of `python:3.11-slim` and no content to speak of: tasks run on this machine's own Python. Every byte
-is fixed here, so its digest is the same everywhere.
+It has the shape of `python:3.N-slim` and no content to speak of: tasks run on this machine's own Python. There is one
+for each Python that Moorage runs on. Every byte is fixed here, so a digest is the same on all machines of an
+architecture.
 """
 
 from __future__ import annotations
@@ -17,20 +18,28 @@ from hashlib import sha256
 from controller.local.registry.manifest import OCI_MANIFEST
 
 REPOSITORY = "ecr-public/docker/library/python"
-TAG = "3.11-slim"
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 _FILE = "etc/moorage-base-image"
-_TEXT = b"A stand-in for docker.io/library/python:3.11-slim. The embedded AWS runs tasks on the host's Python.\n"
+_TEXT = b"A stand-in for docker.io/library/python. The embedded AWS runs tasks on the host's Python.\n"
 
 
-def build(put: Callable[[bytes], str]) -> tuple[str, dict[str, int]]:
-    """Store layer and config through `put` (content → digest); return the manifest and the size of each blob."""
+def tag(python: str) -> str:
+    """Return the tag of the image of a Python, `3.11` or later."""
+    return f"{python}-slim"
+
+
+def build(put: Callable[[bytes], str], python: str, architecture: str) -> tuple[str, dict[str, int]]:
+    """Store layer and config through `put` (content → digest); return the manifest and the size of each blob.
+
+    `architecture` is as OCI spells it: amd64, arm64.
+    """
     archive = _tar()
     layer = _gzip(archive)
     config = _json(
         {
-            "architecture": "amd64",
+            "architecture": architecture,
             "os": "linux",
-            "config": {"Env": ["PATH=/usr/local/bin:/usr/bin:/bin", "PYTHON_VERSION=3.11"], "Cmd": ["python3"]},
+            "config": {"Env": ["PATH=/usr/local/bin:/usr/bin:/bin", f"PYTHON_VERSION={python}"], "Cmd": ["python3"]},
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{sha256(archive).hexdigest()}"]},
             "history": [{"created": "1970-01-01T00:00:00Z", "created_by": "moorage embedded AWS"}],
             "created": "1970-01-01T00:00:00Z",

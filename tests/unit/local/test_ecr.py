@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from controller.local.registry import base_image
+
 OCI = "application/vnd.oci.image.manifest.v1+json"
 MIB = 1024 * 1024
 BASE = "ecr-public/docker/library/python"
 # The seeded image is the same on every machine; a new digest means that its bytes changed.
-BASE_DIGEST = "sha256:427d22991e7607abe9d90a5ade66782ebdf5fc47e3f5000cf2e9c7e1f5a7649e"
+BASE_DIGEST = "sha256:21156e56f51b8aaa2b4e567a3db41f23facdd7839590d166bae3a35a81fefd5d"
 
 
 def digest_of(content: bytes) -> str:
@@ -199,15 +201,27 @@ def test_a_repository_goes_only_empty_or_by_force(ecr, repository) -> None:
 
 
 def test_the_base_image_is_there_from_birth(ecr) -> None:
-    """A fresh registry holds the base image: fixed digest, and every blob that its manifest names can be had."""
-    [image] = ecr.batch_get_image(repositoryName=BASE, imageIds=[{"imageTag": "3.11-slim"}])["images"]
-    assert image["imageId"]["imageDigest"] == BASE_DIGEST == digest_of(image["imageManifest"].encode())
-    document = json.loads(image["imageManifest"])
-    for blob in (document["config"], *document["layers"]):
-        url = ecr.get_download_url_for_layer(repositoryName=BASE, layerDigest=blob["digest"])["downloadUrl"]
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url) as answer:
-            content = answer.read()
-        assert (digest_of(content), len(content)) == (blob["digest"], blob["size"])
+    """A fresh registry holds a base image for each Python; its digest and every blob that it names are true."""
+    for python in base_image.PYTHONS:
+        [image] = ecr.batch_get_image(repositoryName=BASE, imageIds=[{"imageTag": f"{python}-slim"}])["images"]
+        assert image["imageId"]["imageDigest"] == digest_of(image["imageManifest"].encode())
+        document = json.loads(image["imageManifest"])
+        for blob in (document["config"], *document["layers"]):
+            url = ecr.get_download_url_for_layer(repositoryName=BASE, layerDigest=blob["digest"])["downloadUrl"]
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url) as answer:
+                content = answer.read()
+            assert (digest_of(content), len(content)) == (blob["digest"], blob["size"])
+
+
+def test_the_base_image_is_the_same_everywhere() -> None:
+    """Under every Python and zlib the image has the same bytes; another Python's or architecture's is another image."""
+    built = {
+        (python, architecture): base_image.build(digest_of, python, architecture)[0]
+        for python in base_image.PYTHONS
+        for architecture in ("amd64", "arm64")
+    }
+    assert digest_of(built["3.11", "amd64"].encode()) == BASE_DIGEST
+    assert len(set(built.values())) == len(built)
 
 
 def test_a_scan_on_push_finds_nothing(ecr, repository) -> None:
