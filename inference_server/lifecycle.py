@@ -1,27 +1,27 @@
 """From the first socket to the exit code: listen, serve, drain on SIGTERM, end.
 
 What a signal starts: `/readyz` turns false and every answer closes its connection, while new connections are still
-taken for the drain delay, since load balancers and name servers need a while to look elsewhere. Then the listener goes,
-but nobody who is already in its queue; requests under way finish; the process ends with 0.
+taken for the drain delay, since load balancers and name servers need a while to look elsewhere. Then the listener goes;
+requests under way finish; the process ends with 0.
 """
 
 from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 from contextlib import suppress
 from time import monotonic
 
 from structlog.typing import FilteringBoundLogger
 
+from inference_server import listening
 from inference_server.model import Model
 from inference_server.options import Options
 from inference_server.routes import table
 from inference_server.service import Service
 from inference_server.transport import Transport
 
-_BACKLOG = 1024
+_HANDSHAKE = 0.1  # seconds for those who have begun to connect: a round trip
 _LAST_WORDS = 1.0  # seconds in which a connection that is open, and idle, may still begin a request
 
 
@@ -37,17 +37,18 @@ async def serve(model: Model, options: Options, log: FilteringBoundLogger) -> No
         loop.add_signal_handler(number, on_signal)
     service = Service(model, options)
     transport = Transport(service, table(service), options, log)
-    listener = _bind(options.host, options.port)
-    acceptor = await loop.create_server(transport.protocol, sock=listener.dup(), backlog=_BACKLOG)
-    log.info("started", address=_address(listener), **_identity(model))
+    listener = listening.bind(options.host, options.port)
+    acceptor = await loop.create_server(transport.protocol, sock=listener, backlog=listening.BACKLOG)
+    log.info("started", address=listening.address(listener), **_identity(model))
 
     await stop.wait()
     service.drain()
     log.info("draining", seconds=options.drain_delay)
     with suppress(TimeoutError):
         await asyncio.wait_for(hurry.wait(), options.drain_delay)
+    listening.turn_away(listener)
+    await asyncio.sleep(_HANDSHAKE)
     acceptor.close()
-    await _take_in_the_queue(listener, transport)
     await _until_gone(transport, min(_LAST_WORDS, options.stop_timeout))
     transport.server.pre_shutdown()
     await transport.server.shutdown(options.stop_timeout)
@@ -55,38 +56,10 @@ async def serve(model: Model, options: Options, log: FilteringBoundLogger) -> No
     log.info("stopped")
 
 
-def _bind(host: str, port: int) -> socket.socket:
-    """Listen on an address. Raise OSError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host, port))
-    listener.listen(_BACKLOG)
-    listener.setblocking(False)
-    return listener
-
-
-async def _take_in_the_queue(listener: socket.socket, transport: Transport) -> None:
-    """Accept whom the kernel has already let in: closing the socket at once would reset their connections."""
-    loop = asyncio.get_running_loop()
-    try:
-        while True:
-            connection, _ = listener.accept()
-            connection.setblocking(False)
-            await loop.connect_accepted_socket(transport.protocol, connection)
-    except BlockingIOError:
-        listener.close()
-
-
 async def _until_gone(transport: Transport, seconds: float) -> None:
     deadline = monotonic() + seconds
     while transport.server.connections and monotonic() < deadline:  # noqa: ASYNC110 - aiohttp tells nobody
         await asyncio.sleep(0.02)
-
-
-def _address(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _identity(model: Model) -> dict[str, object]:

@@ -1,0 +1,70 @@
+"""A task's place in the network: a loopback address of its own, and an elastic network interface in moto's EC2.
+
+Linux answers on all of 127.0.0.0/8, so every task has the address on which its ports are free. The address is what
+DescribeTasks and Cloud Map show. The interface is there so that what uses a subnet or a security group can be seen.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from moto.ec2 import ec2_backends
+from moto.ec2.exceptions import InvalidNetworkInterfaceIdError
+
+from controller.local.tasks.model import Task
+
+
+class Addresses:
+    """Loopback addresses in use. Others on this machine may run an embedded AWS too, so each is tried before."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+        # A start of one's own makes it unlikely to meet a neighbour; below 127.16 is left alone.
+        self._next = random.SystemRandom().randrange(16 << 16, 255 << 16)
+
+    def take(self, ports: Sequence[int]) -> str:
+        """Return an address that nobody has, and on which none of `ports` is in use."""
+        while True:
+            self._next = self._next + 1 if self._next < (255 << 16) else 16 << 16
+            address = f"127.{self._next >> 16}.{self._next >> 8 & 255}.{self._next & 255}"
+            if self._next & 255 not in {0, 255} and address not in self._taken and _free(address, ports):
+                self._taken.add(address)
+                return address
+
+    def give_back(self, address: str) -> None:
+        """Let another task have the address, later: the next ones are tried first."""
+        self._taken.discard(address)
+
+
+def attach(task: Task, network_configuration: Mapping[str, Any]) -> Any:
+    """Make the task's network interface, in its first subnet and its security groups."""
+    placement = network_configuration["awsvpcConfiguration"]
+    return ec2_backends[task.account][task.region].create_network_interface(
+        subnet=placement["subnets"][0],
+        private_ip_address=task.address,
+        group_ids=list(placement["securityGroups"]),
+        description=task.task_arn.replace("task/", "attachment/"),
+    )
+
+
+def detach(task: Task) -> None:
+    """Delete the task's network interface; it may be gone."""
+    with suppress(InvalidNetworkInterfaceIdError):
+        ec2_backends[task.account][task.region].delete_network_interface(task.interface.id)
+
+
+def _free(address: str, ports: Sequence[int]) -> bool:
+    for port in ports:
+        with socket.socket() as probe:
+            try:
+                probe.bind((address, port))
+            except PermissionError:
+                # A port below 1024 can't be tried, nor taken by the task: it will say so itself.
+                continue
+            except OSError:
+                return False
+    return True
