@@ -4,7 +4,7 @@ It runs apart from the controller because a model is somebody else's input to a 
 XGBoost take time and memory that the controller shouldn't pay. So it imports nothing of the controller, sees no
 environment, and speaks through one directory:
 
-    request.json   in    {"format": "ubj" | "json", "features": [name, …], "channels": [name, …]}
+    request.json   in    {"format": "ubj" | "json", "features": [name, …], "channels": [name, …], "seconds": limit}
     model          in    the model's bytes
     NAME.csv       in    for each channel: label first, no header
     model.ubj      out   the model to serve
@@ -83,10 +83,10 @@ def metrics(booster: xgboost.Booster, objective: str, rows: Matrix) -> dict[str,
     if not names:
         return {}
     booster.set_param([("disable_default_eval_metric", "1"), *(("eval_metric", name) for name in names)])
-    # The answer is a round, then name and value of each metric, parted by tabs; the objective's own may come first.
+    # The answer is a round and then NAME:VALUE for each metric, the objective's own among them, parted by tabs.
     scores = booster.eval_set([(matrix(booster, rows[:, 1:], rows[:, 0]), "x")]).split("\t")[1:]
-    values = {name: float(score.rpartition(":")[2]) for name, score in zip(names, scores[-len(names) :], strict=True)}
-    return {name: value for name, value in values.items() if np.isfinite(value)}
+    values = {name.removeprefix("x-"): float(value) for name, _, value in (score.rpartition(":") for score in scores)}
+    return {name: values[name] for name in names if np.isfinite(values[name])}
 
 
 def canary_rows(booster: xgboost.Booster, width: int, rows: Matrix | None) -> Matrix:
@@ -97,7 +97,8 @@ def canary_rows(booster: xgboost.Booster, width: int, rows: Matrix | None) -> Ma
     """
     at = thresholds(booster, width)
     below = np.nextafter(at.astype(np.float32), -FINITE).astype(np.float64)
-    chosen = [np.full(width, np.nan), at, below]
+    # Zero is a category, where a feature has those.
+    chosen = [np.full(width, np.nan), np.nan_to_num(at), np.nan_to_num(below)]
     if rows is not None:
         inputs = rows[:, 1:]
         order = np.argsort(predict(booster, inputs)[:, 0], kind="stable")
@@ -110,7 +111,7 @@ def canary_rows(booster: xgboost.Booster, width: int, rows: Matrix | None) -> Ma
 
 
 def thresholds(booster: xgboost.Booster, width: int) -> Matrix:
-    """Return for each feature the first threshold that its trees split at, 0 where they have none."""
+    """Return for each feature the first threshold that its trees split at, NaN where they have none."""
     found: dict[int, float] = {}
     index = {name: i for i, name in enumerate(booster.feature_names or [f"f{i}" for i in range(width)])}
     rounds = min(THRESHOLD_TREES, booster.num_boosted_rounds())
@@ -122,7 +123,7 @@ def thresholds(booster: xgboost.Booster, width: int) -> Matrix:
         # A categorical split has a list of categories instead.
         if feature is not None and isinstance(threshold, int | float):
             found.setdefault(feature, threshold)
-    return np.array([found.get(feature, 0.0) for feature in range(width)])
+    return np.array([found.get(feature, np.nan) for feature in range(width)])
 
 
 def predict(booster: xgboost.Booster, rows: Matrix) -> NDArray[np.float32]:
@@ -158,8 +159,8 @@ def read_channel(content: str) -> Matrix:
 
 def main(directory: Path) -> int:
     """Do what request.json asks and leave the outcome in the directory. Return the exit code, 1 for an unfit model."""
-    _limit()
     request = json.loads((directory / "request.json").read_text())
+    _limit(request["seconds"])
     content = (directory / "model").read_bytes()
     try:
         booster, whole = load(content)
@@ -176,12 +177,12 @@ def main(directory: Path) -> int:
     return 0
 
 
-def _limit() -> None:
-    """Leave no core file, and take no more memory than a large model needs."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _, most = resource.getrlimit(resource.RLIMIT_AS)
-    memory = MEMORY if most == resource.RLIM_INFINITY else min(MEMORY, most)
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+def _limit(seconds: int) -> None:
+    """Leave no core file, take no more memory than a large model needs, and end even if nobody waits any more."""
+    for what, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_CPU, seconds)):
+        _, hard = resource.getrlimit(what)
+        allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(what, (allowed, allowed))
 
 
 def _check_names(booster: xgboost.Booster, names: Sequence[str]) -> None:

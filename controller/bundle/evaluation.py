@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -39,7 +40,12 @@ def evaluate(
 
     `timeout` is in seconds. Raise BundleError if the model doesn't fit the names or rows, can't be read, or takes too long.
     """
-    request = {"format": model.format, "features": list(features), "channels": list(channels)}
+    request = {
+        "format": model.format,
+        "features": list(features),
+        "channels": list(channels),
+        "seconds": math.ceil(timeout),
+    }
     with TemporaryDirectory(prefix="moorage-evaluate-") as name:
         directory = Path(name)
         (directory / "request.json").write_text(json.dumps(request), encoding="utf-8")

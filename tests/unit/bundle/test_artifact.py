@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import tarfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from controller.bundle.artifact import Limits, read_artifact, read_model
 from controller.errors import BundleError
@@ -64,21 +67,23 @@ def test_tar_formats_of_other_programs_are_read() -> None:
 @pytest.mark.parametrize(
     ("members", "reason"),
     [
-        ([], "is empty"),
+        ([], "it is empty"),
         ([member("/xgboost-model")], "named '/xgboost-model'"),
         ([member("../xgboost-model")], "named '../xgboost-model'"),
         ([member("sub/xgboost-model")], "named 'sub/xgboost-model'"),
         ([member("model.pkl")], "named 'model.pkl'"),
         ([member(type=tarfile.SYMTYPE, linkname="/etc/passwd", size=0)], "not a plain file"),
         ([member(type=tarfile.LNKTYPE, linkname="/etc/passwd", size=0)], "not a plain file"),
-        ([member(type=tarfile.DIRTYPE, size=0)], "not a plain file"),
+        ([member(type=tarfile.DIRTYPE, size=0)], "named 'xgboost-model/'"),
         ([member(type=tarfile.FIFOTYPE, size=0)], "not a plain file"),
         ([member(type=tarfile.CHRTYPE, size=0)], "not a plain file"),
         ([member(type=tarfile.BLKTYPE, size=0)], "not a plain file"),
-        ([member(pax_headers={"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.size": "9" * 11})], ""),
+        ([member(pax_headers={"GNU.sparse.major": "1", "GNU.sparse.minor": "0"})], "sets 'GNU.sparse.major'"),
+        ([member(pax_headers={"size": "1"})], "sets 'size'"),
+        ([member("é")], "sets 'path'"),
+        ([member("x" * 5000)], "sets 'path'"),
         ([member(), member()], "more than one member"),
         ([member(), member("../../etc/cron.d/x")], "more than one member"),
-        ([member("x" * 5000)], "…"),
     ],
 )
 def test_anything_but_one_plain_file_is_refused(members: list[tarfile.TarInfo], reason: str) -> None:
@@ -99,13 +104,24 @@ def test_a_bomb_is_stopped_when_it_starts_to_expand() -> None:
 
 def test_a_size_that_is_only_claimed_is_refused_by_the_claim() -> None:
     """No memory is taken for a member that says it is larger than allowed."""
-    assert "at most 1,000 are read" in refusal(gzip.compress(member(size=2**40).tobuf()), Limits(size=1000))
+    assert "at most 1,000 are read" in refusal(gzip.compress(member(size=2**30).tobuf()), Limits(size=1000))
+    assert "a number that is none" in refusal(gzip.compress(member(size=2**60).tobuf(tarfile.GNU_FORMAT)))
 
 
-def test_headers_count_towards_the_limit() -> None:
-    """What precedes the member is bounded too: a pax header of many megabytes is not a way round."""
-    filler = "".join(f"{n:x}" for n in range(1_000_000))
-    assert "expands to more than" in refusal(archive(member(pax_headers={"comment": filler})), Limits(size=1000))
+def note(content: bytes) -> bytes:
+    """Pack a pax header by hand."""
+    info = member("note", type=tarfile.XHDTYPE, size=len(content))
+    return info.tobuf(tarfile.USTAR_FORMAT) + content + bytes(-len(content) % 512)
+
+
+def test_headers_before_the_member_are_bounded() -> None:
+    """Neither a long pax header nor a long chain of them is a way round the limits."""
+    plain = gzip.decompress(archive(member()))
+    assert read_artifact(io.BytesIO(gzip.compress(note(b"13 a=bcdefgh\n") * 3 + plain))).content == MODEL
+    assert "too many pax headers" in refusal(gzip.compress(note(b"13 a=bcdefgh\n") * 5000 + plain))
+    assert "pax header is too long" in refusal(gzip.compress(note(b"9" * 100_000) + plain))
+    for damaged in (b"x", b"0 a=b\n", b"99 a=b\n", b"-1 a=b\n", b"9999999 a=b\n"):
+        assert "pax header is damaged" in refusal(gzip.compress(note(damaged) + plain))
 
 
 def test_a_cut_or_damaged_archive_is_refused() -> None:
@@ -125,11 +141,32 @@ def test_what_follows_the_archive_is_refused() -> None:
     assert "goes on after its end" in refusal(gzip.compress(plain + b"more"))
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 1535), st.sampled_from(b"\0\x80\xffxgLKS0159 ")), max_size=6),
+    st.booleans(),
+)
+def test_whatever_is_altered_either_the_model_or_a_bundle_error_comes_out(
+    changes: list[tuple[int, int]], resum: bool
+) -> None:
+    """No alteration of the headers, even with a right checksum, leads to another error, or to no end."""
+    content = bytearray(note(b"13 a=bcdefgh\n") + gzip.decompress(archive(member())))
+    for place, value in changes:
+        content[place] = value
+    if resum:
+        for start in (0, 1024):
+            block = content[start : start + 512]
+            content[start + 148 : start + 156] = b"%06o\0 " % (sum(block[:148]) + 256 + sum(block[156:]))
+    with contextlib.suppress(BundleError):
+        assert read_artifact(io.BytesIO(gzip.compress(content, 1))).content[:1] == b"{"
+
+
 def test_what_is_no_archive_is_refused() -> None:
     """A model that isn't packed, and a tar that isn't compressed, are told apart from an artifact."""
     assert "damaged or no tar.gz" in refusal(MODEL)
     assert "damaged or no tar.gz" in refusal(gzip.decompress(archive(member())))
-    assert "damaged or no tar.gz" in refusal(gzip.compress(MODEL))
+    assert "ends too early" in refusal(gzip.compress(MODEL))
+    assert "a number that is none" in refusal(gzip.compress(MODEL * 100))
+    assert "checksum is wrong" in refusal(gzip.compress(b"y" + gzip.decompress(archive(member()))[1:]))
 
 
 def test_a_file_may_be_the_model_or_its_artifact(tmp_path: Path) -> None:

@@ -92,12 +92,24 @@ def test_canaries_cover_missing_values_edges_and_the_range_of_predictions(lab: A
 
 
 def test_a_threshold_belongs_to_its_feature(lab: Any) -> None:
-    """A stump on the second feature gives that one its threshold, and 0 to the others."""
+    """A stump on the second feature gives that one its threshold, and the others none."""
     rows = lab.rows(0)
     rows[:, 0] = rows[:, 2] > 0.25
     found = evaluate.thresholds(lab.train(rows, rounds=1, max_depth=1), 3)
-    assert found[0] == found[2] == 0
+    assert np.isnan(found[[0, 2]]).all()
     assert found[1] == pytest.approx(0.25, abs=0.1)
+
+
+def test_categories_stay_categories(lab: Any) -> None:
+    """A categorical feature has no threshold, and its canaries hold codes and nothing between them."""
+    rows = lab.rows(0)
+    rows[:, 1] = np.arange(len(rows)) % 4
+    rows[:, 0] = rows[:, 1] == 2
+    matrix = xgboost.DMatrix(rows[:, 1:], rows[:, 0], feature_types=["c", "q", "q"], enable_categorical=True)
+    booster = xgboost.train({"max_depth": 2, "nthread": 1}, matrix, 3)
+    found = measure(booster, NAMES, {"train": rows})
+    assert {canary["row"][0] for canary in found["canaries"]} <= {None, 0, 1, 2, 3}
+    assert found["metrics"]["train"]["rmse"] < 0.5
 
 
 def test_a_model_without_rows_or_trees_has_canaries_all_the_same(lab: Any) -> None:
