@@ -14,7 +14,9 @@
     ├── TooManyRowsError     422  more rows than one request may have
     ├── HeaderTooLargeError  431  the request line or a header is above the limit
     ├── InternalError        500  our fault
-    └── UnavailableError     503  not now; Retry-After says when
+    ├── UnavailableError     503  not now: the server is about to stop
+    ├── OverloadedError      503  not now: too many wait already; Retry-After says when
+    └── SlowAnswerError      504  the answer took too long
 
 Nothing here knows HTTP beyond the numbers. Messages name fields and positions, never more of a row than one value.
 """
@@ -125,7 +127,22 @@ class InternalError(RequestError):
 
 
 class UnavailableError(RequestError):
-    """Not now: starting, draining or too busy."""
+    """Not now: the server is about to stop."""
 
     status = 503
     code = "unavailable"
+
+
+class OverloadedError(RequestError):
+    """Not now: too many requests wait already."""
+
+    status = 503
+    code = "overloaded"
+    retry_after: ClassVar[int] = 1  # seconds
+
+
+class SlowAnswerError(RequestError):
+    """The answer took longer than a request may."""
+
+    status = 504
+    code = "answer_timeout"

@@ -8,10 +8,12 @@ from functools import partial
 
 import orjson
 
-from inference_server.errors import MethodError, RequestError
-from inference_server.messages import Call, Question, Reply
-from inference_server.protocols import seed
+from inference_server.errors import RequestError
+from inference_server.messages import Call, Reply
+from inference_server.protocols import open_inference, sagemaker, seed
+from inference_server.protocols.open_inference import OpenInference
 from inference_server.protocols.predict import Predict
+from inference_server.protocols.sagemaker import Invocations
 from inference_server.protocols.seed import Seed
 from inference_server.service import Service
 
@@ -19,8 +21,7 @@ from inference_server.service import Service
 def refuse(error: RequestError, request_id: str) -> Reply:
     """Phrase an error in the one shape that all routes but a foreign contract's use."""
     body = {"code": error.code, "message": error.message, "field": error.field or None, "request_id": request_id}
-    headers = {"Allow": error.allowed} if isinstance(error, MethodError) else {}
-    return Reply(orjson.dumps({"error": body}), status=error.status, headers=headers)
+    return Reply(orjson.dumps({"error": body}), status=error.status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +38,38 @@ Routes = Mapping[str, Mapping[str, Route]]  # path → method → route
 
 def table(service: Service) -> Routes:
     """Give the routes of a service."""
-
-    def asks(name: str, read: Callable[[Call], Question], **options: Callable[[RequestError, str], Reply]) -> Route:
-        return Route(name, partial(service.infer, read), **options)
-
-    async def healthy(_: Call) -> Reply:
-        return seed.HEALTHY
-
+    predict = Predict(service.model).read
     return {
-        "/predict": {"POST": asks("predict", Predict(service.model).read)},
-        "/": {"POST": asks("seed", Seed(service.model).read, refuse=seed.refuse)},
-        "/healthcheck": {"GET": Route("healthcheck", healthy)},
-        "/livez": {"GET": Route("livez", service.alive)},
-        "/readyz": {"GET": Route("readyz", service.ready)},
+        "/predict": {"POST": Route("predict", partial(service.infer, predict))},
+        "/explain": {"POST": Route("explain", partial(service.explain, predict))},
+        "/invocations": {"POST": Route("invocations", partial(service.infer, Invocations(service.model).read))},
+        "/ping": {"GET": Route("ping", partial(service.ready, sagemaker.PONG))},
+        "/": {"POST": Route("seed", partial(service.infer, Seed(service.model).read), seed.refuse)},
+        "/healthcheck": {"GET": Route("healthcheck", partial(service.alive, seed.HEALTHY))},
+        "/livez": {"GET": Route("livez", partial(service.alive, Reply(b'{"status":"alive"}')))},
+        "/readyz": {"GET": Route("readyz", partial(service.ready, Reply(b'{"status":"ready"}')))},
         "/model": {"GET": Route("model", service.describe)},
         "/metrics": {"GET": Route("metrics", service.measure)},
+        **_open_inference(service),
     }
+
+
+def _open_inference(service: Service) -> Routes:
+    """Give the `/v2` routes: the one model's name and version are plain parts of their paths."""
+    model = OpenInference(service.model)
+
+    def page(name: str, answer: Callable[[Call], Awaitable[Reply]]) -> Mapping[str, Route]:
+        return {"GET": Route(name, answer, open_inference.refuse)}
+
+    ready = page("v2 ready", partial(service.ready, open_inference.READY))
+    routes = {
+        "/v2": page("v2", partial(service.alive, open_inference.SERVER)),
+        "/v2/health/live": page("v2 live", partial(service.alive, open_inference.LIVE)),
+        "/v2/health/ready": ready,
+    }
+    base = f"/v2/models/{model.name}"
+    for path in (base, f"{base}/versions/{model.version}") if model.version else (base,):
+        routes[path] = page("v2 model", partial(service.alive, model.described()))
+        routes[f"{path}/ready"] = ready
+        routes[f"{path}/infer"] = {"POST": Route("v2 infer", partial(service.infer, model.read), open_inference.refuse)}
+    return routes

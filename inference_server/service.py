@@ -13,14 +13,15 @@ from typing import Any, Final
 import orjson
 
 from inference_server.batching import Batcher
-from inference_server.errors import TooManyRowsError, UnavailableError
+from inference_server.errors import OverloadedError, SlowAnswerError, TooManyRowsError, UnavailableError
 from inference_server.manifest import Feature
 from inference_server.messages import Call, Question, Reply
 from inference_server.metrics import MEDIA_TYPE, Metrics
 from inference_server.model import Model
 from inference_server.options import Options
+from inference_server.protocols.explain import explain
 
-# Bodies above this are parsed and predicted in a thread of their own, so that health checks stay quick.
+# Bodies above this are parsed and predicted in a thread of their own, so that small ones and health checks stay quick.
 _LARGE: Final = 64 * 1024
 
 
@@ -30,7 +31,7 @@ class Service:
     def __init__(self, model: Model, options: Options) -> None:
         self.model, self.metrics = model, Metrics(model.manifest)
         self.draining = False
-        self._max_rows = options.max_rows
+        self._options, self._pending = options, 0
         self._loop = asyncio.get_running_loop()
         self._batcher = Batcher(model.engine, self._loop, self.metrics.predicted)
         self._large = ThreadPoolExecutor(1, "large")
@@ -48,20 +49,32 @@ class Service:
 
     async def infer(self, read: Callable[[Call], Question], call: Call) -> Reply:
         """Read rows with a protocol's `read`, predict them, and answer in the protocol's words."""
-        if len(call.body) > _LARGE:
-            return await self._loop.run_in_executor(self._large, self._infer_alone, read, call)
-        question = self._accepted(read(call))
-        return question.answer(await self._batcher.predict(question.rows))
+        self._admit()
+        try:
+            if len(call.body) > _LARGE:
+                return await self._aside(self._infer_alone, read, call)
+            question = self._accepted(read(call))
+            return question.answer(await self._batcher.predict(question.rows))
+        finally:
+            self._pending -= 1
 
-    async def alive(self, _: Call) -> Reply:
+    async def explain(self, read: Callable[[Call], Question], call: Call) -> Reply:
+        """Read rows with a protocol's `read` and explain their predictions."""
+        self._admit()
+        try:
+            return await self._aside(lambda: explain(self.model, self._accepted(read(call)).rows))
+        finally:
+            self._pending -= 1
+
+    async def alive(self, reply: Reply, _: Call) -> Reply:
         """Answer as long as the event loop turns."""
-        return Reply(b'{"status":"alive"}')
+        return reply
 
-    async def ready(self, _: Call) -> Reply:
+    async def ready(self, reply: Reply, _: Call) -> Reply:
         """Answer while traffic may come. Raise UnavailableError while draining."""
         if self.draining:
             raise UnavailableError("the server is about to stop; send traffic elsewhere")
-        return Reply(b'{"status":"ready"}')
+        return reply
 
     async def describe(self, _: Call) -> Reply:
         """Say what is served."""
@@ -71,6 +84,20 @@ class Service:
         """Give the metrics."""
         return Reply(self.metrics.render(), MEDIA_TYPE)
 
+    def _admit(self) -> None:
+        """Count one more who waits. Raise OverloadedError, at once, rather than let all wait ever longer."""
+        if self._pending >= self._options.max_pending:
+            raise OverloadedError(f"{self._pending} requests wait already; try again soon, or elsewhere")
+        self._pending += 1
+
+    async def _aside(self, work: Callable[..., Reply], *arguments: Any) -> Reply:
+        """Work in the thread for what is large. Raise SlowAnswerError when the request's time is over."""
+        try:
+            async with asyncio.timeout(self._options.request_timeout):
+                return await self._loop.run_in_executor(self._large, work, *arguments)
+        except TimeoutError:
+            raise SlowAnswerError(f"no answer within {self._options.request_timeout:g} s; send fewer rows") from None
+
     def _infer_alone(self, read: Callable[[Call], Question], call: Call) -> Reply:
         question = self._accepted(read(call))
         values = self.model.engine.predict(question.rows.data, question.rows.count)
@@ -78,8 +105,8 @@ class Service:
         return question.answer(values)
 
     def _accepted(self, question: Question) -> Question:
-        if question.rows.count > self._max_rows:
-            raise TooManyRowsError(f"has {question.rows.count} rows; one request may have {self._max_rows}")
+        if question.rows.count > self._options.max_rows:
+            raise TooManyRowsError(f"has {question.rows.count} rows; one request may have {self._options.max_rows}")
         return question
 
 

@@ -82,7 +82,10 @@ class Signature:
         if set(map(len, instances)) != {self.width}:
             for index, instance in enumerate(instances):
                 self.check_width(len(instance), f"{where}[{index}]")
-        values = list(chain.from_iterable(instances))
+        return self.flat(list(chain.from_iterable(instances)), where)
+
+    def flat(self, values: Sequence[Any], where: str) -> Rows:
+        """Pack the values of whole rows, None for missing. Raise InvalidError for one that is no number."""
         kinds = set(map(type, values))
         if kinds <= _NUMBERS_OR_NULL:
             if not kinds <= _NUMBERS:

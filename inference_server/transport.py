@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from dataclasses import replace
 from time import perf_counter
 from typing import Final
 
@@ -25,6 +26,7 @@ from inference_server.errors import (
     MalformedError,
     MethodError,
     NotFoundError,
+    OverloadedError,
     RequestError,
     SlowBodyError,
     TooLargeError,
@@ -78,11 +80,11 @@ class Transport:
             route = self._find(request)
             reply = await route.handle(Call(await self._body(request), request.headers))
         except RequestError as error:
-            reply = (route.refuse if route else refuse)(error, request_id(request))
+            reply = _refused(route, error, request_id(request))
         except Exception:
             self.log.exception("request failed", route=route.name if route else None, request_id=request_id(request))
             failure = InternalError("the server failed; its log says why")
-            reply = (route.refuse if route else refuse)(failure, request_id(request))
+            reply = _refused(route, failure, request_id(request))
         finally:
             metrics.in_flight.dec()
         metrics.answered(route.name if route else "none", reply.status, perf_counter() - start)
@@ -147,6 +149,16 @@ class _Connection(web.RequestHandler):
         response = web.Response(body=reply.body, status=reply.status, headers=headers)
         response.force_close()
         return response
+
+
+def _refused(route: Route | None, error: RequestError, name: str) -> Reply:
+    """Phrase a refusal in the route's words, with the headers that belong to its status."""
+    reply = (route.refuse if route else refuse)(error, name)
+    if isinstance(error, MethodError):
+        return replace(reply, headers={"Allow": error.allowed})
+    if isinstance(error, OverloadedError):
+        return replace(reply, headers={"Retry-After": str(error.retry_after)})
+    return reply
 
 
 def request_id(request: web.BaseRequest) -> str:

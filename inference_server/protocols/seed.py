@@ -69,7 +69,7 @@ def refuse(error: RequestError, _request_id: str) -> Reply:
     """Phrase any refusal in the seed's shape."""
     if isinstance(error, SeedError) and error.media_type == TEXT:
         return Reply(error.message.encode(), TEXT, 400)
-    status = error.status if error.status in {413, 503} else 400
+    status = error.status if error.status >= 500 or error.status in {408, 413} else 400
     return Reply(json.dumps({"Error": error.message}).encode(), JSON, status)
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from .servers import Stand
+
 ROW = [8.3, 41.0, 880.0, 129.0, 322.0, 126.0, 37.88, -122.23]
 
 
@@ -139,13 +141,19 @@ def test_expect_continue(housing: Any, serve: Any) -> None:
         assert connection.recv(1000).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-def test_our_own_failure_is_500_and_logged(trained: Any, serve: Any) -> None:
+class Broken(Stand):
+    """An engine that fails."""
+
+    def predict(self, data: bytes, rows: int) -> list[float]:
+        raise RuntimeError("planted")
+
+
+def test_our_own_failure_is_500_and_logged(housing: Any, serve: Any) -> None:
     """An unforeseen exception is answered in the one shape; its trace is in the log under the same id, not in the answer."""
-    server = serve(trained(), keepalive=73.0)
-    server.service.model.engine.predict = None  # type: ignore[method-assign]  # a defect, planted
+    server = serve(housing, engine=Broken)
     answer = server.ask("POST", "/predict", {"instances": [ROW]})
     assert (answer.status, answer.error["code"]) == (500, "internal")
-    assert "NoneType" not in answer.body.decode()
+    assert "planted" not in answer.body.decode()
     assert server.logged[-1]["request_id"] == answer.error["request_id"]
     assert server.logged[-1]["exc_info"]
 

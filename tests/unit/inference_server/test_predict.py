@@ -8,25 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-NAMES = (
-    "median_income",
-    "housing_median_age",
-    "total_rooms",
-    "total_bedrooms",
-    "population",
-    "households",
-    "latitude",
-    "longitude",
-)
+from .bundles import NAMES, lists, same_bits
+
 ROW = [8.3, 41.0, 880.0, 129.0, 322.0, 126.0, 37.88, -122.23]
-
-
-def same_bits(found: Any, expected: Any) -> bool:
-    return np.asarray(found, dtype=np.float32).tobytes() == np.asarray(expected, dtype=np.float32).tobytes()
-
-
-def lists(rows: np.ndarray) -> list[list[float | None]]:
-    return [[None if np.isnan(value) else float(value) for value in row] for row in rows]
 
 
 def test_instances_as_lists(housing: Any, serve: Any) -> None:

@@ -1,0 +1,115 @@
+"""`POST /invocations` and `GET /ping`: the contract of a SageMaker inference container.
+
+In: CSV, libsvm, JSON, JSON lines. Out: what Accept asks for, CSV unless it does; one line, or one object, per row, with
+the shapes of SageMaker's own XGBoost container. Its libsvm columns count from 0; what a row leaves out is missing.
+Source: "Common data formats for inference" in the SageMaker developer guide, and the container's repository.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+
+from inference_server.errors import InvalidError, MalformedError, NotAcceptableError
+from inference_server.messages import CSV, JSON, JSON_LINES, TEXT, Call, Question, Reply
+from inference_server.model import Model
+from inference_server.protocols.predict import Predict, grouped
+from inference_server.signature import Rows, Signature
+
+_LIBSVM: Final = frozenset({"text/libsvm", "text/x-libsvm"})
+PONG: Final = Reply(b"", TEXT)
+
+
+class Invocations:
+    """Reads `/invocations` calls for one model."""
+
+    def __init__(self, model: Model) -> None:
+        self._signature = model.signature
+        self._outputs = model.engine.outputs
+        self._rows = Predict(model).rows
+
+    def read(self, call: Call) -> Question:
+        """Read the body. Raise a RequestError that names what is wrong."""
+        media_type = accepted(call.accept)
+        write = _WRITERS[media_type]
+        rows = _libsvm(self._signature, call.body) if call.media_type in _LIBSVM else self._rows(_csv_by_default(call))
+        return Question(rows, lambda values: Reply(write(grouped(values, self._outputs)), media_type))
+
+
+def accepted(accept: str) -> str:
+    """Choose the answer's media type by an Accept header, in the client's order of preference; CSV if it has none."""
+    ranges = [_preference(part) for part in accept.split(",")] if accept.strip() else [(1.0, "*/*")]
+    for quality, wanted in sorted(ranges, key=lambda each: -each[0]):
+        if quality > 0:
+            for media_type in _WRITERS:
+                if wanted in {media_type, "*/*", media_type.partition("/")[0] + "/*"}:
+                    return media_type
+    raise NotAcceptableError(f"there is no answer in that form; there are: {', '.join(_WRITERS)}")
+
+
+def _preference(part: str) -> tuple[float, str]:
+    media_type, *parameters = (word.strip() for word in part.split(";"))
+    for parameter in parameters:
+        if parameter.startswith("q="):
+            try:
+                return float(parameter[2:]), media_type
+            except ValueError:
+                return 0.0, media_type
+    return 1.0, media_type
+
+
+def _csv_by_default(call: Call) -> Call:
+    return call if call.media_type else Call(call.body, {**call.headers, "Content-Type": CSV})
+
+
+def _as_csv(rows: Sequence[Any]) -> bytes:
+    return "".join(f"{','.join(map(repr, row)) if isinstance(row, list) else repr(row)}\n" for row in rows).encode()
+
+
+def _as_json(rows: Sequence[Any]) -> bytes:
+    return orjson.dumps({"predictions": [{"score": row} for row in rows]})
+
+
+def _as_json_lines(rows: Sequence[Any]) -> bytes:
+    return b"".join(orjson.dumps({"score": row}, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+
+
+# In order of preference where the client leaves it open.
+_WRITERS: Final[Mapping[str, Callable[[Sequence[Any]], bytes]]] = {
+    CSV: _as_csv,
+    JSON: _as_json,
+    **dict.fromkeys(sorted(JSON_LINES), _as_json_lines),
+}
+
+
+def _libsvm(signature: Signature, body: bytes) -> Rows:
+    """Read rows of `[label] column:value …`."""
+    try:
+        lines = body.decode().strip().splitlines()
+    except UnicodeDecodeError as error:
+        raise MalformedError(f"the body is not UTF-8 text (byte {error.start})") from None
+    if not lines:
+        raise InvalidError("there is no row", "line")
+    values: list[float] = []
+    for number, line in enumerate(lines, 1):
+        values += _sparse(signature.width, line.split(), f"line {number}")
+    return signature.pack(values, "row")
+
+
+def _sparse(width: int, words: Sequence[str], where: str) -> list[float]:
+    row = [math.nan] * width
+    if not words:
+        raise InvalidError("is empty; a row without any value still has its label", where)
+    for word in words[":" not in words[0] :]:
+        column, _, value = word.partition(":")
+        try:
+            index, number = int(column), float(value)
+        except ValueError:
+            raise InvalidError(f"has {word[:40]!r} where column:value must stand", where) from None
+        if not 0 <= index < width:
+            raise InvalidError(f"has column {index}; the model's are 0 to {width - 1}", where)
+        row[index] = number
+    return row

@@ -1,0 +1,96 @@
+"""Limits on waiting: a bounded number of requests, a bounded time, and large requests out of the way of small ones."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from .servers import Running, Stand
+
+ROW = [8.3, 41.0, 880.0, 129.0, 322.0, 126.0, 37.88, -122.23]
+SMALL = {"instances": [ROW]}
+LARGE = {"instances": [ROW] * 2000}
+
+
+class Gate(Stand):
+    """An engine whose large predictions wait until the test opens the gate."""
+
+    def __init__(self, engine: Any) -> None:
+        super().__init__(engine)
+        self.reached, self.open = threading.Event(), threading.Event()
+
+    def predict(self, data: bytes, rows: int) -> list[float]:
+        if rows > 1000:
+            self.reached.set()
+            assert self.open.wait(20)
+        return self._real.predict(data, rows)
+
+
+@pytest.fixture
+def gated(housing: Any) -> Iterator[Any]:
+    """Start servers whose gate is opened at the latest when the test ends."""
+    servers: list[Running] = []
+
+    def start(**options: Any) -> Running:
+        servers.append(Running(housing, engine=Gate, **options))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.service.model.engine.open.set()
+        server.stop()
+
+
+class Asking(threading.Thread):
+    """One request under way."""
+
+    def __init__(self, server: Running, body: Any) -> None:
+        super().__init__()
+        self.server, self.body, self.answer = server, body, None
+        self.start()
+
+    def run(self) -> None:
+        self.answer = self.server.ask("POST", "/predict", self.body)
+
+
+def test_beyond_the_bound_it_is_503_at_once(gated: Any) -> None:
+    """With as many waiting as may, the next hears 503 and when to come back; pages still answer; later all is well."""
+    server = gated(max_pending=1)
+    gate = server.service.model.engine
+    large = Asking(server, LARGE)
+    assert gate.reached.wait(10)
+    for path in ("/predict", "/invocations", "/explain"):
+        answer = server.ask("POST", path, SMALL)
+        assert (answer.status, answer.error["code"], answer.headers["retry-after"]) == (503, "overloaded", "1")
+    answer = server.ask("POST", "/", {"pred_x_csv": "1,2,3,4,5,6,7,8"})
+    assert (answer.status, set(answer.json)) == (503, {"Error"})
+    assert server.ask("GET", "/livez").status == server.ask("GET", "/readyz").status == 200
+    gate.open.set()
+    large.join(10)
+    assert large.answer
+    assert len(large.answer.json["predictions"]) == 2000
+    assert server.ask("POST", "/predict", SMALL).status == 200
+
+
+def test_small_requests_pass_large_ones(gated: Any) -> None:
+    """While a large request is worked on, small ones and pages are answered."""
+    server = gated()
+    large = Asking(server, LARGE)
+    assert server.service.model.engine.reached.wait(10)
+    assert server.ask("POST", "/predict", SMALL).status == 200
+    assert large.answer is None
+    server.service.model.engine.open.set()
+    large.join(10)
+    assert large.answer
+    assert large.answer.status == 200
+
+
+def test_an_answer_that_takes_too_long_is_504(gated: Any) -> None:
+    """After its time a request hears 504, its place is free again, and the server goes on."""
+    server = gated(request_timeout=0.05, max_pending=1)
+    answer = server.ask("POST", "/predict", LARGE)
+    assert (answer.status, answer.error["code"]) == (504, "answer_timeout")
+    assert server.ask("POST", "/predict", SMALL).status == 200
