@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from controller.core.diff import diff
-from controller.core.graph import Graph, Node, Observed, output_of
+from controller.core.graph import Graph, Node, Observed, Target, output_of
 from controller.core.plan import Action, Plan, Step, record_of
 from controller.core.record import Record
 from controller.core.status import Failed, Held, Ready, Verdict, Waiting
@@ -36,7 +36,11 @@ class Leave:
 
 @dataclass
 class Execution:
-    """One plan being carried out. After `run`, `verdicts` has one for each node, and `done` the steps that worked."""
+    """One plan being carried out.
+
+    After `run`, `verdicts` has one for each node, `done` the steps that worked, and `fresh` the read-only nodes that
+    were looked at once more.
+    """
 
     executor: Executor
     graph: Graph
@@ -49,6 +53,7 @@ class Execution:
     verdicts: dict[Key, Verdict] = field(default_factory=dict)
     deleting: list[Verdict] = field(default_factory=list)
     done: list[Step] = field(default_factory=list)
+    fresh: set[Key] = field(default_factory=set)
 
     def run(self) -> None:
         """Carry out what can be done now; `later` steps are for a later pass."""
@@ -70,6 +75,8 @@ class Execution:
         kind = self.executor.registry[node.key.kind]
         resolved = node.resolved(self._lookup)
         blocker = self._blocker(node)
+        if kind.read_only:
+            self._look(resolved)
         if step is not None:
             stop = blocker or self._stays(step) or self._perform(step, resolved)
             if stop is not None:
@@ -81,6 +88,17 @@ class Execution:
             owner = self.graph.owners[node.key]
             self.executor.remember(resolved, owner, seen, retain=self._outlives(node.key, owner))
         return kind.ready(resolved, seen)
+
+    def _look(self, resolved: Node) -> None:
+        """Look again at a read-only node when what it depends on came into being or changed in this pass."""
+        performed = {step.node.key for step in self.done}
+        if not is_known(resolved.identity) or resolved.edges.isdisjoint(performed | self.fresh):
+            return
+        found = self.executor.registry[resolved.key.kind].observe(
+            self.executor.aws, [Target(resolved.key, resolved.identity)]
+        )
+        self.seen |= found
+        self.fresh |= found.keys()
 
     def _stays(self, step: Step) -> Verdict | None:
         """Why a step is not done though it could be: the spec's policy."""

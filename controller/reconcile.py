@@ -145,7 +145,8 @@ class Reconciler:
         """An event for each condition that changed its status."""
         for condition in status.conditions:
             earlier = before.condition(condition.type) if before else None
-            if earlier is not None and earlier.status == condition.status:
+            quiet = condition.type in ("Progressing", "Degraded", "Stalled") and condition.status == "False"
+            if (earlier.status == condition.status) if earlier else quiet:
                 continue
             worse = condition.type in ("Degraded", "Stalled") and condition.status == "True"
             message = f"{condition.type} is {condition.status}" + (

@@ -84,8 +84,10 @@ class ModelPackage(Resource):
 
     def ready(self, node: Node, seen: Observed) -> Verdict:
         """Approved is ready; rejected and undecided hold the candidate back while what serves goes on."""
-        del node
-        approval, message, version = seen.outputs["approval"], seen.outputs["message"], seen.outputs["version"]
+        approval, version = seen.outputs["approval"], seen.outputs["version"]
+        message = (
+            node.desired["message"] if seen.outputs["passed"] is (approval == "Approved") else seen.outputs["message"]
+        )
         if seen.outputs["status"] == "Failed":
             return Failed("RegistrationFailed", f"version {version} could not be registered")
         if seen.outputs["status"] != "Completed":
@@ -99,15 +101,12 @@ class ModelPackage(Resource):
     def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
         """Register the version, or bring its approval in line with what the gates say now."""
         want = step.node.desired
-        approval = {
-            "ModelApprovalStatus": _approval(want),
-            "ApprovalDescription": want["message"],
-            "CustomerMetadataProperties": _metadata(want),
-        }
+        decision = {"ModelApprovalStatus": _approval(want), "CustomerMetadataProperties": _metadata(want)}
         if seen is None:
-            aws.write("sagemaker", "create_model_package", **_request(step.node), **approval)
+            aws.write("sagemaker", "create_model_package", **_request(step.node), **decision)
         else:
-            aws.write("sagemaker", "update_model_package", ModelPackageArn=seen.outputs["arn"], **approval)
+            arn, message = seen.outputs["arn"], want["message"]
+            aws.write("sagemaker", "update_model_package", ModelPackageArn=arn, ApprovalDescription=message, **decision)
         return self.observe(aws, [Target(step.node.key, step.node.identity)])[step.node.key]
 
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
