@@ -113,14 +113,16 @@ def make_plan(situation: Situation) -> Plan:
     if unsettled:
         then = _Walk(situation, unsettled)
         then.run()
-        steps += [
-            replace(step, later=True) for key, step in then.steps.items() if not _same_step(step, now.steps.get(key))
-        ]
+        steps += [step for key in then.steps if (step := _later(then.steps[key], now.steps.get(key)))]
     return Plan((*steps, *_deletions(situation, now.identities)), tuple(now.refusals))
 
 
-def _same_step(step: Step, other: Step | None) -> bool:
-    return other is not None and step.changes == other.changes
+def _later(step: Step, now: Step | None) -> Step | None:
+    """What a step will change beyond what is changed now; None when that is nothing."""
+    if now is None:
+        return replace(step, later=True)
+    more = tuple(change for change in step.changes if change not in now.changes)
+    return replace(step, later=True, changes=more) if more else None
 
 
 def _unsettled(situation: Situation, steps: Mapping[Key, Step]) -> frozenset[Key]:
@@ -182,16 +184,13 @@ class _Walk:
 
     def _make(self, node: Node, owner: Key) -> Step:
         kind = self.situation.types[node.key.kind]
-        earlier = any(record.key == node.key for record in self.situation.records)
-        action = (
-            Action.CREATE
-            if not earlier
-            else Action.REPLACE
-            if kind.superseded == "delete" and not kind.policy.revisioned
-            else Action.REVISE
-        )
-        changes = tuple(Change(name, ABSENT, value) for name, value in sorted(node.desired.items()))
-        return Step(action, node, owner, changes, kind.consequence)
+        earlier = [record for record in self.situation.records if record.key == node.key]
+        if not earlier:
+            changes = tuple(Change(name, ABSENT, value) for name, value in sorted(node.desired.items()))
+            return Step(Action.CREATE, node, owner, changes, kind.consequence)
+        # Told as what tells the new from the newest of its siblings, in every field: nothing of a sibling is live.
+        changes = diff(None, earlier[-1].fields, node.desired, replace(kind.policy, ignore=frozenset()))
+        return Step(Action.REVISE if kind.policy.revisioned else Action.REPLACE, node, owner, changes, kind.consequence)
 
     def _mend(self, node: Node, owner: Key, observed: Observed, adopting: Action | None) -> Step | None:
         kind = self.situation.types[node.key.kind]

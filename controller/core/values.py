@@ -112,7 +112,7 @@ def is_known(value: Value) -> bool:
 def plain(value: Value) -> Value:
     """The value as JSON: blobs as their digests, specials as their words."""
     if isinstance(value, Blob):
-        return {"sha256": value.sha256, "size": value.size}
+        return value.sha256
     if isinstance(value, Special):
         return value.value
     if isinstance(value, Mapping):
