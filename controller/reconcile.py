@@ -18,7 +18,7 @@ from controller.aws import Aws
 from controller.core.graph import Graph, Node, Observed, Target, output_of
 from controller.core.plan import Plan, Situation, Step, make_plan
 from controller.core.record import Record
-from controller.core.status import Event, Ready, ResourceState, Status, Verdict, judge
+from controller.core.status import Event, Ready, ResourceState, Status, Verdict, Waiting, judge
 from controller.core.values import UNKNOWN, Key, Value, digest, is_known, resolve
 from controller.core.wanted import Wanted
 from controller.errors import CredentialsError, MoorageError
@@ -133,6 +133,8 @@ class Reconciler:
         for key in mine:
             aspects.setdefault(self.registry[key.kind].condition, []).append(work.verdicts[key])
             facts |= self.registry[key.kind].facts(work.seen[key]) if key in work.seen else {}
+        if any(step.later for step in work.plan.of(want.owner).steps):
+            aspects.setdefault("", []).append(Waiting("Later", "what follows from the candidate is still to come", 1))
         conditions = judge(aspects, before, self.now(), generation)
         states = tuple(_state(key, work) for key in sorted(mine))
         status = Status(want.owner, generation, spec_digest, conditions, facts, states)

@@ -190,7 +190,8 @@ class _Walk:
             return Step(Action.CREATE, node, owner, changes, kind.consequence)
         # Told as what tells the new from the newest of its siblings, in every field: nothing of a sibling is live.
         changes = diff(None, earlier[-1].fields, node.desired, replace(kind.policy, ignore=frozenset()))
-        return Step(Action.REVISE if kind.policy.revisioned else Action.REPLACE, node, owner, changes, kind.consequence)
+        sibling = kind.policy.revisioned or kind.superseded == "keep"
+        return Step(Action.REVISE if sibling else Action.REPLACE, node, owner, changes, kind.consequence)
 
     def _mend(self, node: Node, owner: Key, observed: Observed, adopting: Action | None) -> Step | None:
         kind = self.situation.types[node.key.kind]
