@@ -64,12 +64,11 @@ class Bucket(Resource):
             return
         name = physical_name(f"moorage-{want.place.account}-{want.place.region}", want.owner, limit=63)
         desired = {
-            # First, so that a bucket whose making was cut short is known as ours.
-            "tags": want.tags(),
-            "public_access": _PRIVATE,
-            "encryption": "AES256",
             "versioning": "Enabled",
+            "encryption": "AES256",
+            "public_access": _PRIVATE,
             "policy": _tls_only(f"arn:{want.place.partition}:s3:::{name}"),
+            "tags": want.tags(),
         }
         yield Node(want.shared(self.kind), {"name": name}, desired)
 
@@ -105,7 +104,7 @@ class Bucket(Resource):
             )
         if seen is None:
             self._create(aws, name, want["tags"])
-        live = seen.fields if seen is not None else {}
+        live = seen.fields if seen is not None else {"tags": want["tags"]}
         # PutBucketTagging replaces all tags; those of others are sent along.
         gone = dropped_tags(step.changes)
         others = {tag: value for tag, value in live.get("tags", {}).items() if tag not in gone}
@@ -126,6 +125,7 @@ class Bucket(Resource):
         return None
 
     def _create(self, aws: Aws, name: str, tags: dict[str, str]) -> None:
+        """Create it with its tags, so that one whose making was cut short is known as ours."""
         configuration: dict[str, Any] = {"Tags": tag_list(tags)}
         if aws.region != _FIRST_REGION:
             configuration["LocationConstraint"] = aws.region

@@ -250,6 +250,22 @@ def test_vpc_link(bench, environment, network, with_tags):
     group.remove(link_group)
 
 
+def test_a_twin_of_a_link_is_removed(bench, environment, network):
+    """An earlier call came through although its answer was lost, and the listing lagged: the younger link goes."""
+    group = bench(SecurityGroup, outputs=network)
+    link_group = group.node(environment())
+    outputs = {**network, LINK_GROUP: dict(group.make(link_group).outputs)}
+    links = bench(VpcLink, outputs=outputs)
+    node = links.node(environment())
+    links.make(node)
+    first = links.settle(node).outputs["id"]
+    links.resource.apply(links.aws, Step(Action.CREATE, node, node.key), None)
+    listed = list(links.aws.pages("apigatewayv2", "get_vpc_links", "Items"))
+    assert [link["VpcLinkId"] for link in listed if link["VpcLinkStatus"] != "DELETING"] == [first]
+    links.clear(node)
+    group.remove(link_group)
+
+
 def test_other_subnets_make_another_link(bench, environment, network):
     """Subnets can't be changed, so they are part of the name; the default VPC's aren't."""
     links = bench(VpcLink, outputs={**network, LINK_GROUP: {"id": "sg-1"}})

@@ -8,11 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from controller.aws import Hook
 from controller.core.plan import Action, Step
 from controller.core.values import Blob, Key
 from controller.core.wanted import Inputs
-from controller.errors import AnswerLostError, ConflictError, FailedError, ForeignError
+from controller.errors import ConflictError, FailedError, ForeignError
 from controller.resources.s3_bucket import Bucket
 from controller.resources.s3_object import Object
 
@@ -125,32 +124,6 @@ def test_a_named_bucket_is_only_used(bench, environment, embedded_aws):
     assert buckets.aws.calls.write == 0
     s3.head_bucket(Bucket="our-own-bucket")
     s3.delete_bucket(Bucket="our-own-bucket")
-
-
-class _Cut(Hook):
-    """Loses the answer of one operation, once."""
-
-    def __init__(self, operation: str) -> None:
-        self.operation = operation
-
-    def after(self, call, answer):
-        del answer
-        if call.operation == self.operation:
-            self.operation = ""
-            raise AnswerLostError("cut", where=call.name)
-
-
-@pytest.mark.parametrize("operation", ["create_bucket", "put_public_access_block", "put_bucket_policy"])
-def test_a_crash_anywhere_is_made_good_by_the_next_pass(bench, environment, operation):
-    """After any call whose answer was lost, looking again and doing what is missing ends as planned."""
-    buckets = bench(Bucket)
-    node = buckets.node(environment())
-    buckets.aws._hooks = (_Cut(operation),)
-    with pytest.raises(AnswerLostError):
-        buckets.make(node)
-    buckets.make(node)
-    assert buckets.changes(node) == ()
-    buckets.remove(node)
 
 
 @pytest.fixture
