@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -29,6 +29,21 @@ class Bundle:
 
     model: bytes = field(repr=False)
     manifest: Manifest
+
+    @classmethod
+    def reopen(cls, files: Mapping[str, bytes], *, version: int) -> Bundle:
+        """Read a bundle's two files back, and give it the version it is registered under.
+
+        Raise BundleError if the manifest can't be trusted or describes another model.
+        """
+        try:
+            manifest = replace(manifests.loads(files[manifests.MANIFEST_FILE]), version=version)
+        except ManifestError as error:
+            raise BundleError("the bundle's manifest can't be trusted", why=str(error)) from error
+        model = files[manifests.MODEL_FILE]
+        if manifest.model != manifests.ModelFile(sha256(model).hexdigest(), len(model)):
+            raise BundleError("the bundle's model isn't the one that its manifest describes", hint="build it again")
+        return cls(model, manifest)
 
     def files(self) -> dict[str, bytes]:
         """Return the bundle's two files, by name."""

@@ -60,6 +60,11 @@ def config_of(base_manifest: bytes) -> str:
     return digest
 
 
+def is_index(manifest: bytes) -> bool:
+    """Tell whether it lists the images of several platforms instead of being one."""
+    return "manifests" in _json(manifest, "manifest")
+
+
 def platform_of(index: bytes, architecture: str) -> str:
     """Return the digest of the manifest for Linux on `architecture` (amd64, arm64) in an image index."""
     document = _json(index, "index")

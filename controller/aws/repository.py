@@ -1,0 +1,122 @@
+"""One ECR repository as a place of blobs and manifests: look, fetch, push in parts. What an image is made of, others know.
+
+The order of a push is ECR's: every blob that is not there yet, then the manifest.
+https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push.html
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from controller.aws.body import Body
+from controller.aws.calls import Call
+from controller.aws.door import Aws
+from controller.aws.fetch import fetch
+from controller.errors import ConflictError, FailedError, MissingError
+
+MANIFEST_TYPES = (
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+_MOST = 100  # digests in one BatchCheckLayerAvailability
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository of the account's registry, or of the registry of another `account`."""
+
+    aws: Aws
+    name: str
+    account: str = ""
+
+    def manifest(self, *, tag: str = "", digest: str = "") -> bytes:
+        """The manifest, or index, of an image. A pull-through cache gets it from upstream first.
+
+        Raises MissingError, and FailedError if the bytes don't have the digest that was asked for.
+        """
+        wanted = {"imageDigest": digest} if digest else {"imageTag": tag}
+        types = list(MANIFEST_TYPES)
+        answer = self.aws.read("ecr", "batch_get_image", **self._where(), imageIds=[wanted], acceptedMediaTypes=types)
+        if not answer["images"]:
+            why = "; ".join(failure.get("failureReason", "") for failure in answer["failures"])
+            raise MissingError("no such image", where=f"{self.name}, {digest or tag}", why=why)
+        text = str(answer["images"][0]["imageManifest"]).encode()
+        if digest and _digest(text) != digest:
+            raise FailedError(
+                "the registry gave another manifest than the one asked for", where=f"{self.name}@{digest}"
+            )
+        return text
+
+    def missing(self, digests: Sequence[str]) -> set[str]:
+        """Those of the blobs that are not there."""
+        lacking = set(digests)
+        for start in range(0, len(digests), _MOST):
+            some = list(digests[start : start + _MOST])
+            answer = self.aws.read("ecr", "batch_check_layer_availability", **self._where(), layerDigests=some)
+            lacking -= {layer["layerDigest"] for layer in answer["layers"] if _there(layer)}
+        return lacking
+
+    def fetch(self, digest: str) -> Body:
+        """Open a blob. Its bytes still have to be checked against the digest."""
+        where = self._where()
+        answer = self.aws.read("ecr", "get_download_url_for_layer", **where, layerDigest=digest)
+        return fetch(answer["downloadUrl"], Call("read", "ecr", "get_download_url_for_layer", where))
+
+    def push(self, digest: str, pieces: Iterable[bytes]) -> None:
+        """Upload a blob, in parts of the size that ECR asks for. One that is there by now is fine: ECR checks the digest."""
+        opened = self.aws.write("ecr", "initiate_layer_upload", **self._where())
+        upload = {**self._where(), "uploadId": opened["uploadId"]}
+        first = 0
+        for part in _parts(pieces, opened["partSize"]):
+            last = first + len(part) - 1
+            where = {"partFirstByte": first, "partLastByte": last}
+            self.aws.write("ecr", "upload_layer_part", **upload, **where, layerPartBlob=part)
+            first = last + 1
+        try:
+            self.aws.write("ecr", "complete_layer_upload", **upload, layerDigests=[digest])
+        except ConflictError:  # LayerAlreadyExistsException
+            return
+
+    def put(self, manifest: bytes, media_type: str, tag: str) -> None:
+        """Add the image, once all of its blobs are there, and read it back. Raises FailedError if it isn't what was sent."""
+        digest = _digest(manifest)
+        image = {"imageManifest": manifest.decode(), "imageManifestMediaType": media_type, "imageDigest": digest}
+        # A conflict: it is there, or the tag is another image's. Reading it back tells.
+        with contextlib.suppress(ConflictError):
+            self.aws.write("ecr", "put_image", **self._where(), **image, imageTag=tag)
+        if self.manifest(tag=tag) != manifest:
+            raise FailedError(
+                "the registry holds another image under this tag",
+                where=f"{self.name}:{tag}",
+                why="tags here are immutable, and somebody else has pushed this one",
+                hint="delete that image",
+            )
+
+    def _where(self) -> dict[str, Any]:
+        return {"repositoryName": self.name, **({"registryId": self.account} if self.account else {})}
+
+
+def _there(layer: dict[str, Any]) -> bool:
+    return bool(layer.get("layerAvailability") == "AVAILABLE")
+
+
+def _digest(content: bytes) -> str:
+    return f"sha256:{sha256(content).hexdigest()}"
+
+
+def _parts(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """The same bytes, cut anew: all parts but the last have exactly `size`."""
+    kept = bytearray()
+    for piece in pieces:
+        kept += piece
+        while len(kept) >= size:
+            yield bytes(kept[:size])
+            del kept[:size]
+    if kept:
+        yield bytes(kept)
