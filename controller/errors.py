@@ -12,7 +12,8 @@
     ├── DataError             the training data can't be used
     ├── BundleError           the artifact or bundle can't be trusted
     ├── FailedError           a resource failed and stays failed until the spec changes
-    │   └── ForeignError      it exists and belongs to somebody else
+    │   ├── ForeignError      it exists and belongs to somebody else
+    │   └── RolledBackError   AWS has tried it and gone back
     └── AwsError              what AWS answered, one class per way out
         ├── ThrottledError        slow down, then go on
         ├── UnavailableError      5xx or no connection, and the call was not carried out or was a read
@@ -184,6 +185,10 @@ class ForeignError(FailedError):
     """The resource exists and belongs to somebody else."""
 
     remedy = Remedy.HUMAN
+
+
+class RolledBackError(FailedError):
+    """AWS has deployed exactly this before, saw it fail and went back to what served."""
 
 
 class AwsError(MoorageError):

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeVar
 
 from controller.aws import Aws
 from controller.core.graph import Node, Observed, Target
@@ -21,6 +21,8 @@ from controller.core.policy import FieldPolicy
 from controller.core.status import Ready, Verdict, Waiting
 from controller.core.values import Key, Value
 from controller.core.wanted import Wanted
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -90,10 +92,16 @@ class Resource:
 Registry = Mapping[str, Resource]
 
 
+def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """Pieces of at most `size`: what AWS takes in one call."""
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
 def discover(workshop: Workshop) -> Registry:
     """Every resource type of this package, by kind, in alphabetical order."""
     package = importlib.import_module("controller.resources")
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"controller.resources.{module.name}")
-    found = {cls.kind: cls(workshop) for cls in Resource.__subclasses__()}
+    ours = [cls for cls in Resource.__subclasses__() if cls.__module__.startswith(f"{package.__name__}.")]
+    found = {cls.kind: cls(workshop) for cls in ours}
     return dict(sorted(found.items()))

@@ -1,0 +1,128 @@
+"""An HTTP API. Names aren't unique in API Gateway, so ours is the oldest that has our name and our ownership tags."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from controller.aws import Aws
+from controller.core.graph import Node, Observed, Target
+from controller.core.ownership import ENVIRONMENT, OWNER, dropped_tags
+from controller.core.plan import Step
+from controller.core.policy import FieldPolicy
+from controller.core.status import Waiting
+from controller.core.values import Key, Value
+from controller.core.wanted import Wanted
+from controller.errors import MissingError
+from controller.resources.base import Resource
+from controller.spec.models import Cors
+
+
+class HttpApi(Resource):
+    """One for each ModelService that has an `api`."""
+
+    kind = "apigatewayv2/api"
+    condition = "Exposed"
+    policy = FieldPolicy(
+        # No CORS in the spec means no CORS, and a create that was sent twice leaves a twin that must go.
+        owned=frozenset({"CorsConfiguration", "duplicates"}),
+        sets=frozenset({f"CorsConfiguration.{name}" for name in ("AllowOrigins", "AllowMethods", "AllowHeaders")}),
+        defaults={"CorsConfiguration.AllowCredentials": False, "CorsConfiguration.MaxAge": 0},
+    )
+    # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonapigatewaymanagementv2.html
+    permissions = {
+        "apigatewayv2.get_apis": frozenset({"apigateway:GET"}),
+        "apigatewayv2.create_api": frozenset({"apigateway:POST", "apigateway:TagResource"}),
+        "apigatewayv2.update_api": frozenset({"apigateway:PATCH"}),
+        "apigatewayv2.delete_cors_configuration": frozenset({"apigateway:DELETE"}),
+        "apigatewayv2.tag_resource": frozenset({"apigateway:POST", "apigateway:TagResource"}),
+        "apigatewayv2.untag_resource": frozenset({"apigateway:DELETE", "apigateway:UntagResource"}),
+        "apigatewayv2.delete_api": frozenset({"apigateway:DELETE"}),
+    }
+    retain = "service"
+
+    def expand(self, want: Wanted) -> Iterable[Node]:
+        """One, open to what the spec's CORS section allows."""
+        if want.service is None or want.service.spec.api is None:
+            return
+        tags = want.tags()
+        identity = {"name": want.physical_name(limit=128), "tags": {name: tags[name] for name in (ENVIRONMENT, OWNER)}}
+        desired = {"CorsConfiguration": _cors(want.service.spec.api.cors), "duplicates": [], "tags": tags}
+        yield Node(want.own(self.kind), identity, desired)
+
+    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+        """All of the region's APIs, and ours among them."""
+        by_name: dict[str, list[Mapping[str, Any]]] = {}
+        for api in aws.pages("apigatewayv2", "get_apis", "Items"):
+            by_name.setdefault(api["Name"], []).append(api)
+        candidates = {target.key: _ours(by_name.get(target.identity["name"], ()), target) for target in targets}
+        return {key: _observed(found[0], found[1:]) for key, found in candidates.items() if found}
+
+    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+        """Make it, or set CORS and tags and remove the twins."""
+        desired = step.node.desired
+        if seen is None:
+            settings = {"CorsConfiguration": desired["CorsConfiguration"]} if desired["CorsConfiguration"] else {}
+            name = step.node.identity["name"]
+            tags = desired["tags"]
+            made = aws.write("apigatewayv2", "create_api", Name=name, ProtocolType="HTTP", Tags=tags, **settings)
+            return _observed(made, ())
+        api_id = seen.outputs["id"]
+        if desired["CorsConfiguration"]:
+            aws.write("apigatewayv2", "update_api", ApiId=api_id, CorsConfiguration=desired["CorsConfiguration"])
+        elif seen.fields["CorsConfiguration"]:
+            aws.write("apigatewayv2", "delete_cors_configuration", ApiId=api_id)
+        _retag(aws, step, seen)
+        for twin in seen.fields["duplicates"]:
+            _delete(aws, twin)
+        return Observed(desired, seen.outputs)
+
+    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+        """Remove it with its routes, integrations and stages, and the twins with theirs."""
+        seen = self.observe(aws, [target]).get(target.key)
+        if seen is not None:
+            for api_id in (*seen.fields["duplicates"], seen.outputs["id"]):
+                _delete(aws, api_id)
+        return None
+
+
+def _cors(cors: Cors | None) -> dict[str, Value]:
+    if cors is None:
+        return {}
+    return {
+        "AllowOrigins": list(cors.allow_origins),
+        "AllowMethods": list(cors.allow_methods),
+        "AllowHeaders": [name.lower() for name in cors.allow_headers],
+    }
+
+
+def _ours(named: Iterable[Mapping[str, Any]], target: Target) -> list[Mapping[str, Any]]:
+    """Those with our tags, oldest first; before them the one known to be ours, even if its tags were taken away."""
+    wanted = target.identity["tags"].items()
+    known = target.known.get("id")
+    found = [api for api in named if api["ApiId"] == known or wanted <= api.get("Tags", {}).items()]
+    return sorted(found, key=lambda api: (api["ApiId"] != known, api["CreatedDate"], api["ApiId"]))
+
+
+def _observed(live: Mapping[str, Any], twins: Sequence[Mapping[str, Any]]) -> Observed:
+    fields = {
+        "CorsConfiguration": live.get("CorsConfiguration") or {},
+        "duplicates": [twin["ApiId"] for twin in twins],
+        "tags": live.get("Tags", {}),
+    }
+    return Observed(fields, {"id": live["ApiId"], "endpoint": live["ApiEndpoint"]})
+
+
+def _retag(aws: Aws, step: Step, seen: Observed) -> None:
+    arn = f"arn:{aws.partition}:apigateway:{aws.region}::/apis/{seen.outputs['id']}"
+    wanted, dropped = step.node.desired["tags"], dropped_tags(step.changes)
+    if not wanted.items() <= seen.fields["tags"].items():
+        aws.write("apigatewayv2", "tag_resource", ResourceArn=arn, Tags=wanted)
+    if dropped:
+        aws.write("apigatewayv2", "untag_resource", ResourceArn=arn, TagKeys=dropped)
+
+
+def _delete(aws: Aws, api_id: str) -> None:
+    with contextlib.suppress(MissingError):
+        aws.write("apigatewayv2", "delete_api", ApiId=api_id)

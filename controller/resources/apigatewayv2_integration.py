@@ -1,0 +1,124 @@
+"""The integration of an HTTP API: through the environment's VPC link to the tasks that Cloud Map knows."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from controller.aws import Aws
+from controller.core.graph import Node, Observed, Target
+from controller.core.plan import Step
+from controller.core.policy import FieldPolicy
+from controller.core.status import Waiting
+from controller.core.values import Key, Ref
+from controller.core.wanted import Wanted
+from controller.errors import ConflictError, MissingError
+from controller.resources.base import Resource
+
+# Integrations have no name and no tags; of those in an API of ours, the ones that say this are ours.
+_OURS = "Made by Moorage"
+
+
+class Integration(Resource):
+    """One for each HTTP API; every route leads to it."""
+
+    kind = "apigatewayv2/integration"
+    condition = "Exposed"
+    policy = FieldPolicy(owned=frozenset({"RequestParameters", "duplicates"}))
+    permissions = {
+        "apigatewayv2.get_integrations": frozenset({"apigateway:GET"}),
+        "apigatewayv2.create_integration": frozenset({"apigateway:POST"}),
+        "apigatewayv2.update_integration": frozenset({"apigateway:PATCH"}),
+        "apigatewayv2.delete_integration": frozenset({"apigateway:DELETE"}),
+    }
+    retain = "service"
+
+    def expand(self, want: Wanted) -> Iterable[Node]:
+        """One, private."""
+        if want.service is None or want.service.spec.api is None:
+            return
+        # A private integration sends the stage's prefix along, and the server doesn't know it:
+        # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-private.html
+        prefixed = want.service.spec.api.stage != "$default"
+        desired = {
+            "IntegrationType": "HTTP_PROXY",
+            "IntegrationMethod": "ANY",
+            "IntegrationUri": Ref(want.own("servicediscovery/service"), "arn"),
+            "ConnectionType": "VPC_LINK",
+            "ConnectionId": Ref(want.shared("apigatewayv2/vpc-link"), "id"),
+            "PayloadFormatVersion": "1.0",
+            "TimeoutInMillis": 30000,
+            "RequestParameters": {"overwrite:path": "$request.path"} if prefixed else {},
+            "Description": _OURS,
+            "duplicates": [],
+        }
+        yield Node(want.own(self.kind), {"api": Ref(want.own("apigatewayv2/api"), "id")}, desired)
+
+    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+        """One listing for each API."""
+        found = {target.key: _ours(aws, target) for target in targets}
+        return {key: _observed(mine[0], mine[1:]) for key, mine in found.items() if mine}
+
+    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+        """Make it or set all of it, and remove the twins that a lost answer left."""
+        api, desired = step.node.identity["api"], step.node.desired
+        settings = {field: value for field, value in desired.items() if field != "duplicates"}
+        if seen is None:
+            return _observed(aws.write("apigatewayv2", "create_integration", ApiId=api, **settings), ())
+        # A mapping is removed by giving it nothing:
+        # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-parameter-mapping.html
+        settings["RequestParameters"] = (
+            dict.fromkeys(seen.fields["RequestParameters"], "") | desired["RequestParameters"]
+        )
+        own = seen.outputs["id"]
+        aws.write("apigatewayv2", "update_integration", ApiId=api, IntegrationId=own, **settings)
+        for twin in seen.fields["duplicates"]:
+            try:
+                _delete(aws, api, twin)
+            except ConflictError:  # a route still leads there: it is corrected next, and the twin goes in a later pass
+                continue
+        return Observed(desired, seen.outputs)
+
+    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+        """Remove it and its twins; its routes are gone by then."""
+        for mine in _ours(aws, target):
+            _delete(aws, target.identity["api"], mine["IntegrationId"])
+        return None
+
+
+def _ours(aws: Aws, target: Target) -> list[Mapping[str, Any]]:
+    """Ours in one API, the one that is known first."""
+    try:
+        listed = list(aws.pages("apigatewayv2", "get_integrations", "Items", ApiId=target.identity["api"]))
+    except MissingError:  # no such API
+        return []
+    known = target.known.get("id")
+    mine = [item for item in listed if item["IntegrationId"] == known or item.get("Description") == _OURS]
+    return sorted(mine, key=lambda item: (item["IntegrationId"] != known, item["IntegrationId"]))
+
+
+def _observed(live: Mapping[str, Any], twins: Sequence[Mapping[str, Any]]) -> Observed:
+    fields = {
+        **{field: live.get(field) for field in _FIELDS},
+        "RequestParameters": live.get("RequestParameters", {}),
+        "duplicates": [twin["IntegrationId"] for twin in twins],
+    }
+    return Observed(fields, {"id": live["IntegrationId"]})
+
+
+_FIELDS = (
+    "IntegrationType",
+    "IntegrationMethod",
+    "IntegrationUri",
+    "ConnectionType",
+    "ConnectionId",
+    "PayloadFormatVersion",
+    "TimeoutInMillis",
+    "Description",
+)
+
+
+def _delete(aws: Aws, api: str, integration: str) -> None:
+    with contextlib.suppress(MissingError):
+        aws.write("apigatewayv2", "delete_integration", ApiId=api, IntegrationId=integration)

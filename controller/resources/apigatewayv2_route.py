@@ -1,0 +1,80 @@
+"""The routes of an HTTP API: which methods and paths are let in."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from controller.aws import Aws
+from controller.core.graph import Node, Observed, Target
+from controller.core.plan import Step
+from controller.core.policy import FieldPolicy
+from controller.core.status import Waiting
+from controller.core.values import Format, Key, Ref
+from controller.core.wanted import Wanted
+from controller.errors import MissingError
+from controller.resources.base import Resource
+
+
+class Route(Resource):
+    """One for each route of the spec, found by its key, which is unique in its API."""
+
+    kind = "apigatewayv2/route"
+    condition = "Exposed"
+    policy = FieldPolicy(defaults={"AuthorizationType": "NONE"})
+    permissions = {
+        "apigatewayv2.get_routes": frozenset({"apigateway:GET"}),
+        "apigatewayv2.create_route": frozenset({"apigateway:POST"}),
+        "apigatewayv2.update_route": frozenset({"apigateway:PATCH"}),
+        "apigatewayv2.delete_route": frozenset({"apigateway:DELETE"}),
+    }
+    retain = "service"
+
+    def expand(self, want: Wanted) -> Iterable[Node]:
+        """One for each, all to the one integration."""
+        if want.service is None or want.service.spec.api is None:
+            return
+        target = Format("integrations/{}", (Ref(want.own("apigatewayv2/integration"), "id"),))
+        for route in want.service.spec.api.routes:
+            route_key = f"{route.method} {route.path}"
+            identity = {"api": Ref(want.own("apigatewayv2/api"), "id"), "routeKey": route_key}
+            yield Node(want.own(self.kind, route_key), identity, {"Target": target, "AuthorizationType": "NONE"})
+
+    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+        """One listing for each API, whatever the number of its routes."""
+        routes = {api: _routes(aws, api) for api in sorted({target.identity["api"] for target in targets})}
+        return {
+            target.key: _observed(live)
+            for target in targets
+            if (live := routes[target.identity["api"]].get(target.identity["routeKey"])) is not None
+        }
+
+    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+        """Make it, or lead it to where it belongs."""
+        api, route_key = step.node.identity["api"], step.node.identity["routeKey"]
+        if seen is None:
+            made = aws.write("apigatewayv2", "create_route", ApiId=api, RouteKey=route_key, **step.node.desired)
+            return _observed(made)
+        route_id = seen.outputs["id"]
+        return _observed(aws.write("apigatewayv2", "update_route", ApiId=api, RouteId=route_id, **step.node.desired))
+
+    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+        """Remove it."""
+        live = _routes(aws, target.identity["api"]).get(target.identity["routeKey"])
+        if live is not None:
+            with contextlib.suppress(MissingError):
+                aws.write("apigatewayv2", "delete_route", ApiId=target.identity["api"], RouteId=live["RouteId"])
+        return None
+
+
+def _routes(aws: Aws, api: str) -> dict[str, Mapping[str, Any]]:
+    try:
+        return {live["RouteKey"]: live for live in aws.pages("apigatewayv2", "get_routes", "Items", ApiId=api)}
+    except MissingError:  # no such API
+        return {}
+
+
+def _observed(live: Mapping[str, Any]) -> Observed:
+    fields = {"Target": live.get("Target"), "AuthorizationType": live.get("AuthorizationType")}
+    return Observed(fields, {"id": live["RouteId"]})

@@ -1,0 +1,179 @@
+"""The image that serves one version of a model: a base image, the server's layers, and a layer with the model.
+
+It is put together here, without Docker, and pushed blob by blob. Its tag follows from what it is made of, so an image
+that exists is never made again, and one that was superseded is at hand for a rollback.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from controller.aws import Aws
+from controller.aws.images import registry
+from controller.aws.repository import Repository
+from controller.bundle import closure, image, layers
+from controller.bundle.build import Bundle
+from controller.core.graph import Node, Observed, Target
+from controller.core.plan import Step
+from controller.core.policy import FieldPolicy
+from controller.core.status import Waiting
+from controller.core.values import Key, Ref, Value, digest
+from controller.core.wanted import Wanted
+from controller.errors import BundleError, MissingError
+from controller.resources.base import Resource
+
+# As an ECR pull-through cache of the public registry names it.
+BASE = "ecr-public/docker/library/python:3.11-slim"
+_ECR = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.[^/]+/(?P<rest>.+)")
+_FILES = ("model.ubj", "manifest.json")
+
+
+class ModelImage(Resource):
+    """One for each selected version of each ModelService."""
+
+    kind = "ecr/image"
+    superseded = "keep"
+    policy = FieldPolicy(
+        revisioned=True,
+        volatile=frozenset({"uri", "digest", "tag"}),
+        # Where the bundle is doesn't tell what is in it; `model` does.
+        ignore=frozenset({"bundle"}),
+    )
+    permissions = {
+        "ecr.describe_images": frozenset({"ecr:DescribeImages"}),
+        "ecr.batch_get_image": frozenset({"ecr:BatchGetImage", "ecr:BatchImportUpstreamImage"}),
+        "ecr.get_download_url_for_layer": frozenset({"ecr:GetDownloadUrlForLayer"}),
+        "ecr.batch_check_layer_availability": frozenset({"ecr:BatchCheckLayerAvailability"}),
+        "ecr.initiate_layer_upload": frozenset({"ecr:InitiateLayerUpload"}),
+        "ecr.upload_layer_part": frozenset({"ecr:UploadLayerPart"}),
+        "ecr.complete_layer_upload": frozenset({"ecr:CompleteLayerUpload"}),
+        "ecr.put_image": frozenset({"ecr:PutImage"}),
+        "ecr.batch_delete_image": frozenset({"ecr:BatchDeleteImage"}),
+        "s3.get_object": frozenset({"s3:GetObject"}),
+    }
+    retain = "service"
+
+    def expand(self, want: Wanted) -> Iterable[Node]:
+        """One, of the selected version."""
+        if want.service is None:
+            return
+        selection, spec = want.own("model/selection"), want.service.spec.image
+        parts = {
+            "version": Ref(selection, "version"),
+            "model": Ref(selection, "model_sha256"),
+            "server": want.inputs.server_digest,
+            "base": spec.base or BASE,
+            "architecture": spec.architecture,
+        }
+        identity = {"repository": Ref(want.own("ecr/repository"), "name"), **parts}
+        yield Node(want.own(self.kind), identity, {**parts, "bundle": Ref(selection, "bundle")})
+
+    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+        """By tag: what has it was made of exactly these parts. One call each, since one that is missing fails them all."""
+        found = ((target, _find(aws, target.identity)) for target in targets)
+        return {target.key: _observed(aws, target.identity, digest_) for target, digest_ in found if digest_}
+
+    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+        """Put it together and push what the registry lacks. Raises BundleError for a bundle or a base that won't do."""
+        if seen is not None:
+            return seen
+        identity, bundle = step.node.identity, _bundle(aws, step.node)
+        source, base_manifest = _base(aws, identity["base"], identity["architecture"])
+        base_config = source.fetch(image.config_of(base_manifest)).read()
+        ours = [*layers.server_layers(self.workshop.cache), layers.model_layer(bundle)]
+        made = image.assemble(
+            base_manifest, base_config, ours, runtime=closure.runtime(), server_version=identity["server"][:12]
+        )
+        _push(Repository(aws, identity["repository"]), source, made, tag_of(identity))
+        return _observed(aws, identity, made.digest)
+
+    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+        """Remove it; layers that no image uses any more, ECR removes by itself."""
+        name, tag = target.identity["repository"], tag_of(target.identity)
+        with contextlib.suppress(MissingError):
+            aws.write("ecr", "batch_delete_image", repositoryName=name, imageIds=[{"imageTag": tag}])
+        return None
+
+    def facts(self, seen: Observed) -> Mapping[str, Value]:
+        """What is pulled."""
+        return {"image": seen.outputs["uri"]}
+
+
+def tag_of(identity: Mapping[str, Value]) -> str:
+    """The tag of the image that is made of these parts, readable by its version: `v3-0f1e2d3c4b5a`."""
+    return f"v{identity['version']}-{digest(identity)[:12]}"
+
+
+def _find(aws: Aws, identity: Mapping[str, Value]) -> str:
+    wanted = [{"imageTag": tag_of(identity)}]
+    try:
+        found = aws.read("ecr", "describe_images", repositoryName=identity["repository"], imageIds=wanted)
+    except MissingError:
+        return ""
+    return str(found["imageDetails"][0]["imageDigest"])
+
+
+def _observed(aws: Aws, identity: Mapping[str, Value], digest_: str) -> Observed:
+    fields = {name: value for name, value in identity.items() if name != "repository"}
+    uri = f"{registry(aws.account, aws.region)}/{identity['repository']}@{digest_}"
+    return Observed(fields, {"uri": uri, "digest": digest_, "tag": tag_of(identity)})
+
+
+def _base(aws: Aws, base: str, architecture: str) -> tuple[Repository, bytes]:
+    """Where the base image is, and its manifest for the architecture."""
+    account, rest = "", base
+    if "." in base.partition("/")[0]:
+        place = _ECR.fullmatch(base)
+        if place is None or place["region"] != aws.region:
+            raise BundleError(
+                "the base image is in a registry that can't be read from here",
+                where=base,
+                hint=f"copy it into ECR in {aws.region}, or reach it by a pull-through cache",
+            )
+        account, rest = place["account"], place["rest"]
+    name, _, pinned = rest.partition("@")
+    name, _, tag = name.partition(":")
+    source = Repository(aws, name, "" if account == aws.account else account)
+    manifest = source.manifest(tag=tag, digest=pinned)
+    if image.is_index(manifest):
+        manifest = source.manifest(digest=image.platform_of(manifest, architecture))
+    return source, manifest
+
+
+def _bundle(aws: Aws, node: Node) -> Bundle:
+    """The bundle that the version was registered with. Raises BundleError if it isn't the model that was selected."""
+    place = urlsplit(node.desired["bundle"])
+    prefix = place.path.strip("/")
+    files = {name: _object(aws, place.netloc, f"{prefix}/{name}") for name in _FILES}
+    bundle = Bundle.reopen(files, version=int(node.identity["version"]))
+    if bundle.manifest.model.sha256 != node.identity["model"]:
+        raise BundleError(
+            "the bundle holds another model than the version that was selected",
+            where=node.desired["bundle"],
+            why=f"it has {bundle.manifest.model.sha256[:12]}…, the version {node.identity['model'][:12]}…",
+            hint="train again, or pin another version",
+        )
+    return bundle
+
+
+def _object(aws: Aws, bucket: str, key: str) -> bytes:
+    with aws.read("s3", "get_object", Bucket=bucket, Key=key)["Body"] as body:
+        content: bytes = body.read()
+        return content
+
+
+def _push(target: Repository, source: Repository, made: image.Image, tag: str) -> None:
+    blobs: dict[str, Any] = {layer.digest: [layer.content] for layer in made.layers} | {
+        made.config_digest: [made.config]
+    }
+    for blob in sorted(target.missing([*made.base_layers, *blobs])):
+        if blob in blobs:
+            target.push(blob, blobs[blob])
+        else:
+            with source.fetch(blob) as body:
+                target.push(blob, body.chunks())
+    target.put(made.manifest, image.MANIFEST_TYPE, tag)

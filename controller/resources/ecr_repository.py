@@ -1,0 +1,112 @@
+"""An ECR repository: where the images of one model are. Its tags can't be moved, and what is pushed is scanned."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from controller.aws import Aws
+from controller.core.graph import Node, Observed, Target
+from controller.core.ownership import dropped_tags, tag_list, tags_of
+from controller.core.plan import Step
+from controller.core.policy import FieldPolicy
+from controller.core.status import Waiting
+from controller.core.values import Key
+from controller.core.wanted import Wanted
+from controller.errors import MissingError
+from controller.resources.base import Resource, batches
+
+
+class ImageRepository(Resource):
+    """One repository for each ModelService."""
+
+    kind = "ecr/repository"
+    policy = FieldPolicy(
+        immutable=frozenset({"encryptionConfiguration.*"}),
+        defaults={"encryptionConfiguration.encryptionType": "AES256"},
+    )
+    permissions = {
+        "ecr.describe_repositories": frozenset({"ecr:DescribeRepositories"}),
+        "ecr.list_tags_for_resource": frozenset({"ecr:ListTagsForResource"}),
+        "ecr.create_repository": frozenset({"ecr:CreateRepository", "ecr:TagResource"}),
+        "ecr.put_image_tag_mutability": frozenset({"ecr:PutImageTagMutability"}),
+        "ecr.put_image_scanning_configuration": frozenset({"ecr:PutImageScanningConfiguration"}),
+        "ecr.tag_resource": frozenset({"ecr:TagResource"}),
+        "ecr.untag_resource": frozenset({"ecr:UntagResource"}),
+        "ecr.delete_repository": frozenset({"ecr:DeleteRepository"}),
+    }
+    retain = "registry"
+
+    def expand(self, want: Wanted) -> Iterable[Node]:
+        """One, with immutable tags."""
+        if want.service is None:
+            return
+        desired = {
+            "imageTagMutability": "IMMUTABLE",
+            "imageScanningConfiguration": {"scanOnPush": True},
+            "encryptionConfiguration": {"encryptionType": "AES256"},
+            "tags": want.tags(),
+        }
+        # 256 is ECR's limit: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html
+        yield Node(want.own(self.kind), {"name": want.physical_name(limit=256)}, desired)
+
+    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+        """Look them up by name."""
+        found = {live["repositoryName"]: live for live in _find(aws, [target.identity["name"] for target in targets])}
+        return {
+            target.key: _observed(live, _tags(aws, live["repositoryArn"]))
+            for target in targets
+            if (live := found.get(target.identity["name"])) is not None
+        }
+
+    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+        """Make it, or set what differs: each setting has a call of its own."""
+        name, desired = step.node.identity["name"], step.node.desired
+        if seen is None:
+            settings = {field: value for field, value in desired.items() if field != "tags"}
+            made = aws.write(
+                "ecr", "create_repository", repositoryName=name, tags=tag_list(desired["tags"]), **settings
+            )
+            return _observed(made["repository"], desired["tags"])
+        for field, operation in _SETTINGS.items():
+            if seen.fields[field] != desired[field]:
+                aws.write("ecr", operation, repositoryName=name, **{field: desired[field]})
+        arn, dropped = seen.outputs["arn"], dropped_tags(step.changes)
+        if not desired["tags"].items() <= seen.fields["tags"].items():
+            aws.write("ecr", "tag_resource", resourceArn=arn, tags=tag_list(desired["tags"]))
+        if dropped:
+            aws.write("ecr", "untag_resource", resourceArn=arn, tagKeys=dropped)
+        return Observed(desired, seen.outputs)
+
+    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+        """Remove it with every image in it."""
+        with contextlib.suppress(MissingError):
+            aws.write("ecr", "delete_repository", repositoryName=target.identity["name"], force=True)
+        return None
+
+
+_SETTINGS = {
+    "imageTagMutability": "put_image_tag_mutability",
+    "imageScanningConfiguration": "put_image_scanning_configuration",
+}
+
+
+def _find(aws: Aws, names: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+    """By name, as long as all are there: one that is missing fails the whole call, and then everything is listed."""
+    for batch in batches(names, 100):
+        try:
+            yield from aws.read("ecr", "describe_repositories", repositoryNames=list(batch))["repositories"]
+        except MissingError:
+            if len(batch) > 1:
+                yield from aws.pages("ecr", "describe_repositories", "repositories")
+
+
+def _tags(aws: Aws, arn: str) -> dict[str, str]:
+    return tags_of(aws.read("ecr", "list_tags_for_resource", resourceArn=arn)["tags"])
+
+
+def _observed(live: Mapping[str, Any], tags: Mapping[str, str]) -> Observed:
+    fields = {name: live.get(name) for name in (*_SETTINGS, "encryptionConfiguration")}
+    outputs = {"name": live["repositoryName"], "uri": live["repositoryUri"], "arn": live["repositoryArn"]}
+    return Observed({**fields, "tags": dict(tags)}, outputs)

@@ -1,0 +1,303 @@
+"""An ECS service on Fargate: so many tasks of one task definition, rolled out under a circuit breaker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from controller.aws import Aws
+from controller.core.graph import Node, Observed, Target
+from controller.core.ownership import dropped_tags, tag_list, tags_of
+from controller.core.plan import Step
+from controller.core.policy import FieldPolicy
+from controller.core.status import Failed, Ready, Verdict, Waiting
+from controller.core.values import Key, Ref, Value, digest
+from controller.core.wanted import Wanted
+from controller.errors import MissingError, RolledBackError
+from controller.resources.base import Resource, batches
+
+_NETWORK = "networkConfiguration.awsvpcConfiguration"
+# ListServiceDeployments shows the last 90 days; an older failure is no reason to hold a deployment back.
+_UNDONE = ["ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS", "ROLLBACK_SUCCESSFUL", "ROLLBACK_FAILED"]
+_POLL = 2.0  # seconds between looks at a rollout
+
+
+class EcsService(Resource):
+    """One service for each ModelService."""
+
+    kind = "ecs/service"
+    condition = "Deployed"
+    policy = FieldPolicy(
+        immutable=frozenset({"launchType"}),
+        sets=frozenset({f"{_NETWORK}.subnets", f"{_NETWORK}.securityGroups"}),
+        owned=frozenset({f"{_NETWORK}.subnets", f"{_NETWORK}.securityGroups"}),
+        defaults={f"{_NETWORK}.assignPublicIp": "DISABLED", "propagateTags": "NONE", "enableExecuteCommand": False},
+    )
+    permissions = {
+        "ecs.describe_services": frozenset({"ecs:DescribeServices"}),
+        "ecs.list_tasks": frozenset({"ecs:ListTasks"}),
+        "ecs.describe_tasks": frozenset({"ecs:DescribeTasks"}),
+        "ecs.list_service_deployments": frozenset({"ecs:ListServiceDeployments"}),
+        "ecs.describe_service_revisions": frozenset({"ecs:DescribeServiceRevisions"}),
+        # The first service of an account also makes ECS's own role.
+        "ecs.create_service": frozenset({"ecs:CreateService", "ecs:TagResource", "iam:CreateServiceLinkedRole"}),
+        "ecs.update_service": frozenset({"ecs:UpdateService"}),
+        "ecs.tag_resource": frozenset({"ecs:TagResource"}),
+        "ecs.untag_resource": frozenset({"ecs:UntagResource"}),
+        "ecs.delete_service": frozenset({"ecs:DeleteService"}),
+    }
+    retain = "service"
+
+    def expand(self, want: Wanted) -> Iterable[Node]:
+        """One, in the environment's cluster and subnets, registered in Cloud Map."""
+        if want.service is None:
+            return
+        desired = {
+            "taskDefinition": Ref(want.own("ecs/task-definition"), "arn"),
+            "desiredCount": want.service.spec.service.desired_count,
+            "launchType": "FARGATE",
+            "platformVersion": "1.4.0",
+            "deploymentConfiguration": {
+                "minimumHealthyPercent": 100,
+                "maximumPercent": 200,
+                # By default one healthy moment forgives all failures, so tasks that flap would never trip it.
+                "deploymentCircuitBreaker": {"enable": True, "rollback": True, "resetOnHealthyTask": False},
+            },
+            "networkConfiguration": {"awsvpcConfiguration": _network(want)},
+            # SRV records: an HTTP API needs the port, which the container gives.
+            "serviceRegistries": [
+                {
+                    "registryArn": Ref(want.own("servicediscovery/service"), "arn"),
+                    "containerName": "server",
+                    "containerPort": 8080,
+                }
+            ],
+            "enableECSManagedTags": True,
+            "enableExecuteCommand": False,
+            "propagateTags": "SERVICE",
+            "tags": want.tags(),
+        }
+        identity = {"cluster": Ref(want.shared("ecs/cluster"), "name"), "name": want.service_name}
+        yield Node(want.own(self.kind), identity, desired)
+
+    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+        """Services ten at a time; the tasks only of those that say they are done, a hundred at a time."""
+        seen: dict[Key, Observed] = {}
+        for cluster in sorted({target.identity["cluster"] for target in targets}):
+            keys = {target.identity["name"]: target.key for target in targets if target.identity["cluster"] == cluster}
+            live = [service for service in _services(aws, cluster, list(keys)) if service["status"] == "ACTIVE"]
+            tasks = _tasks(aws, cluster) if any(map(_to_be_checked, live)) else {}
+            for service in live:
+                own = tasks.get(f"service:{service['serviceName']}", []) if _to_be_checked(service) else []
+                seen[keys[service["serviceName"]]] = _observed(service, own)
+        return seen
+
+    def ready(self, node: Node, seen: Observed) -> Verdict:
+        """Whether what was intended runs. A stable service that runs something else is not ready."""
+        intended, wanted = node.desired["taskDefinition"], node.desired["desiredCount"]
+        primary = seen.outputs["deployment"]
+        if primary["taskDefinition"] != intended:
+            return _other_than(intended, seen)
+        if primary["state"] == "FAILED":
+            return Failed("RolloutFailed", f"{primary['reason']} {seen.outputs['event']}".strip())
+        if primary["state"] != "COMPLETED" or primary["running"] != wanted or primary["pending"]:
+            return Waiting("RollingOut", _progress(primary, wanted, seen.outputs["event"]), _POLL)
+        if wanted == 0:
+            return Ready("ScaledToZero", "no task runs, as declared")
+        good = [task for task in seen.outputs["tasks"] if _as_intended(task, intended)]
+        if len(good) != wanted:
+            message = f"{len(good)} of {wanted} tasks of {_short(intended)} are healthy and run the pinned image"
+            return Waiting("Unhealthy", message, _POLL)
+        return Ready()
+
+    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+        """Create it, or update it in one call. Raises RolledBackError for what AWS has already undone.
+
+        An update names only what differs: some fields start a deployment, and none of them may for nothing.
+        """
+        if seen is None:
+            return _observed(_create(aws, step.node), [])
+        desired = step.node.desired
+        differing = {change.path.partition(".")[0] for change in step.changes} - {"tags"}
+        _retag(aws, step, seen)
+        if not differing:
+            return Observed({**seen.fields, "tags": desired["tags"]}, seen.outputs)
+        cluster, name = step.node.identity["cluster"], step.node.identity["name"]
+        if "taskDefinition" in differing:
+            _refuse_undone(aws, cluster, name, desired["taskDefinition"])
+        fields = {field: desired[field] for field in differing}
+        live = aws.write("ecs", "update_service", cluster=cluster, service=name, **fields)["service"]
+        return _observed({**live, "tags": tag_list(desired["tags"], "key", "value")}, [])
+
+    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+        """Stop its tasks and remove it. It drains for as long as its tasks take to stop."""
+        cluster, name = target.identity["cluster"], target.identity["name"]
+        live = next(_services(aws, cluster, [name]), None)
+        if live is not None and live["status"] == "ACTIVE":
+            try:
+                live = aws.write("ecs", "delete_service", cluster=cluster, service=name, force=True)["service"]
+            except MissingError:
+                return None
+        if live is None or live["status"] == "INACTIVE":
+            return None
+        return Waiting("Draining", f"{name}: {live['runningCount']} tasks are still stopping", _POLL)
+
+
+def _network(want: Wanted) -> dict[str, Value]:
+    network = want.environment.spec.network
+    # The default VPC's subnets are public: without an address of its own a task couldn't pull its image.
+    public = network.assign_public_ip or (not network.subnets and "assign_public_ip" not in network.model_fields_set)
+    return {
+        "subnets": Ref(want.shared("ec2/network"), "subnet_ids"),
+        "securityGroups": list(network.security_groups) or [Ref(want.own("ec2/security-group"), "id")],
+        "assignPublicIp": "ENABLED" if public else "DISABLED",
+    }
+
+
+def _services(aws: Aws, cluster: str, names: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+    for batch in batches(names, 10):
+        try:
+            answer = aws.read("ecs", "describe_services", cluster=cluster, services=list(batch), include=["TAGS"])
+        except MissingError:  # no such cluster
+            return
+        yield from answer["services"]
+
+
+def _primary(service: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = next(d for d in service["deployments"] if d["status"] == "PRIMARY")
+    return found
+
+
+def _to_be_checked(service: Mapping[str, Any]) -> bool:
+    """Only a finished rollout is worth looking at task by task."""
+    return _primary(service).get("rolloutState") == "COMPLETED" and service["desiredCount"] > 0
+
+
+def _tasks(aws: Aws, cluster: str) -> dict[str, list[Mapping[str, Any]]]:
+    """The running tasks of a whole cluster, by group (`service:NAME`): two calls for up to a hundred tasks."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    arns = list(aws.pages("ecs", "list_tasks", "taskArns", cluster=cluster, desiredStatus="RUNNING"))
+    for batch in batches(arns, 100):
+        for task in aws.read("ecs", "describe_tasks", cluster=cluster, tasks=list(batch))["tasks"]:
+            groups.setdefault(task.get("group", ""), []).append(task)
+    return groups
+
+
+def _observed(service: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]) -> Observed:
+    primary = _primary(service)
+    fields = {name: service.get(name) for name in _FIELDS}
+    # What is deployed, whatever the service says it should be: a rollback changes the one before the other.
+    fields |= {"taskDefinition": primary["taskDefinition"], "tags": tags_of(service.get("tags", ()), "key", "value")}
+    settled = primary.get("rolloutState") == "COMPLETED"
+    outputs = {
+        "arn": service["serviceArn"],
+        "name": service["serviceName"],
+        "deployment": _deployment(primary),
+        "failed": [_deployment(d) for d in service["deployments"] if d.get("rolloutState") == "FAILED"],
+        "tasks": sorted(map(_task, tasks), key=lambda task: str(task["id"])),
+        "event": "" if settled else next((event["message"] for event in service.get("events", ())), ""),
+    }
+    return Observed(fields, outputs)
+
+
+_FIELDS = (
+    "desiredCount",
+    "launchType",
+    "platformVersion",
+    "deploymentConfiguration",
+    "networkConfiguration",
+    "serviceRegistries",
+    "enableECSManagedTags",
+    "enableExecuteCommand",
+    "propagateTags",
+)
+
+
+def _deployment(live: Mapping[str, Any]) -> dict[str, Value]:
+    return {
+        "id": live["id"],
+        "taskDefinition": live["taskDefinition"],
+        "state": live.get("rolloutState", "IN_PROGRESS"),
+        "reason": live.get("rolloutStateReason", ""),
+        "running": live["runningCount"],
+        "pending": live["pendingCount"],
+        "failed": live.get("failedTasks", 0),
+    }
+
+
+def _task(live: Mapping[str, Any]) -> dict[str, Value]:
+    containers = live.get("containers", [])
+    return {
+        "id": live["taskArn"].rpartition("/")[2],
+        "taskDefinition": live["taskDefinitionArn"],
+        "health": live.get("healthStatus", "UNKNOWN"),
+        "images": {c["name"]: [c.get("image", ""), c.get("imageDigest", "")] for c in containers},
+    }
+
+
+def _as_intended(task: Mapping[str, Any], definition: str) -> bool:
+    """The definition pins the image by digest, so what was pulled must have that digest."""
+    pinned = all(pulled and image.endswith(f"@{pulled}") for image, pulled in task["images"].values())
+    return bool(task["taskDefinition"] == definition and task["health"] == "HEALTHY" and pinned)
+
+
+def _create(aws: Aws, node: Node) -> Mapping[str, Any]:
+    cluster, name = node.identity["cluster"], node.identity["name"]
+    settings = {field: value for field, value in node.desired.items() if field != "tags"}
+    tags = tag_list(node.desired["tags"], "key", "value")
+    # A deleted service is shown for a while. Its creation time makes the token of its successor another one, or AWS
+    # would take the new request for the old one's repetition.
+    before = [str(live["createdAt"]) for live in _services(aws, cluster, [name])]
+    token = digest(cluster, name, node.desired, before)[:36]
+    answer = aws.write(
+        "ecs", "create_service", cluster=cluster, serviceName=name, clientToken=token, tags=tags, **settings
+    )
+    return {**answer["service"], "tags": tags}
+
+
+def _retag(aws: Aws, step: Step, seen: Observed) -> None:
+    wanted, arn, dropped = step.node.desired["tags"], seen.outputs["arn"], dropped_tags(step.changes)
+    if not wanted.items() <= seen.fields["tags"].items():
+        aws.write("ecs", "tag_resource", resourceArn=arn, tags=tag_list(wanted, "key", "value"))
+    if dropped:
+        aws.write("ecs", "untag_resource", resourceArn=arn, tagKeys=dropped)
+
+
+def _refuse_undone(aws: Aws, cluster: str, name: str, intended: str) -> None:
+    """Raise RolledBackError when AWS has rolled a deployment of this very task definition back."""
+    undone = aws.pages(
+        "ecs", "list_service_deployments", "serviceDeployments", cluster=cluster, service=name, status=_UNDONE
+    )
+    reasons = {brief["targetServiceRevisionArn"]: brief.get("statusReason", "") for brief in undone}
+    for batch in batches(sorted(reasons), 20):
+        answer = aws.read("ecs", "describe_service_revisions", serviceRevisionArns=list(batch))
+        for revision in answer["serviceRevisions"]:
+            if revision["taskDefinition"] == intended:
+                raise RolledBackError(
+                    f"AWS rolled {_short(intended)} back",
+                    where=f"ecs/service {name}",
+                    why=reasons[revision["serviceRevisionArn"]],
+                    hint="the version before serves on; change the spec to try again",
+                )
+
+
+def _other_than(intended: str, seen: Observed) -> Verdict:
+    """Something else is deployed: not yet what was intended, or no longer."""
+    undone = [failed for failed in seen.outputs["failed"] if failed["taskDefinition"] == intended]
+    if undone:
+        return Failed("RolledBack", undone[0]["reason"])
+    return Waiting("Deploying", f"{_revision(seen.outputs['deployment'])} still serves, not {_short(intended)}", _POLL)
+
+
+def _short(arn: str) -> str:
+    return arn.rpartition("/")[2]
+
+
+def _revision(deployment: Mapping[str, Any]) -> str:
+    return _short(deployment["taskDefinition"])
+
+
+def _progress(primary: Mapping[str, Any], wanted: int, event: str) -> str:
+    failed = f", {primary['failed']} failed" if primary["failed"] else ""
+    counts = f"{primary['running']} of {wanted} tasks run {_revision(primary)}, {primary['pending']} pending{failed}"
+    return f"{counts}; {event}" if event else counts

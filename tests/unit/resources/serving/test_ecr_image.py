@@ -1,0 +1,133 @@
+"""The image of a model version: put together and pushed into the embedded ECR, which verifies every blob."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from hashlib import sha256
+from typing import Any
+
+import pytest
+
+from controller.aws.repository import Repository
+from controller.bundle.build import Bundle
+from controller.core.values import digest
+from controller.errors import BundleError, FailedError
+from inference_server.manifest import Feature, Manifest, ModelFile, Target
+
+KIND = "ecr/image"
+MODEL = b"a model, as far as an image is concerned"
+SHA = sha256(MODEL).hexdigest()
+BUNDLE = Bundle(
+    MODEL, Manifest("m", ModelFile(SHA, len(MODEL)), (Feature("a"),), Target("y"), "reg:squarederror", "3.2.0")
+)
+
+
+@pytest.fixture(scope="module")
+def place(embedded_aws: Any) -> str:
+    """A bucket with a bundle in it, and where that is."""
+    s3 = embedded_aws.client("s3")
+    s3.create_bucket(Bucket="artifacts")
+    for name, content in BUNDLE.files().items():
+        s3.put_object(Bucket="artifacts", Key=f"models/m/{name}", Body=content)
+    return "s3://artifacts/models/m/"
+
+
+@pytest.fixture
+def ready(bench: Any, want: Any, place: str) -> Any:
+    """A repository, and the node of an image in it: `ready(name, version=1)`."""
+
+    def make(name: str, version: int = 1, sha: str = SHA, **spec: Any) -> Any:
+        wanted = want(name, **spec)
+        repository = bench.make(bench.node("ecr/repository", wanted)).outputs["name"]
+        given = {
+            ("ecr/repository", "name"): repository,
+            ("model/selection", "version"): version,
+            ("model/selection", "model_sha256"): sha,
+            ("model/selection", "bundle"): place,
+        }
+        return bench.node(KIND, wanted, given)
+
+    return make
+
+
+def test_an_image_is_pushed_once_and_holds_the_model(bench: Any, ready: Any, embedded_aws: Any) -> None:
+    """The registry's image has the base below ours and the model's two files; a second time nothing is written."""
+    node = ready("pushed", 7)
+    seen = bench.settle(node)
+    repository = Repository(bench.aws, node.identity["repository"])
+    manifest = repository.manifest(digest=seen.outputs["digest"])
+    roles = {layer["annotations"]["dev.moorage.layer"]: layer["digest"] for layer in json.loads(manifest)["layers"]}
+    assert list(roles) == ["base", "dependencies", "server", "model"]
+    with repository.fetch(roles["model"]) as body, tarfile.open(fileobj=io.BytesIO(body.read())) as archive:
+        files = {member.name: archive.extractfile(member).read() for member in archive}  # type: ignore[union-attr]
+    assert files["opt/model/model.ubj"] == MODEL
+    assert json.loads(files["opt/model/manifest.json"])["version"] == 7
+    assert seen.outputs["uri"].endswith(f"{node.identity['repository']}@{seen.outputs['digest']}")
+    assert seen.outputs["tag"].startswith("v7-")
+    bench.gone(node)
+
+
+def test_the_next_version_pushes_only_what_is_new(bench: Any, ready: Any) -> None:
+    """Base, dependencies and server are there already; the model layer, the config and the manifest are sent."""
+    bench.settle(ready("grown", 1))
+    before = bench.aws.calls.by_name()
+    bench.settle(ready("grown", 2))
+    after = bench.aws.calls.by_name()
+    assert after["ecr.complete_layer_upload"] - before["ecr.complete_layer_upload"] == 2
+    assert bench.see(ready("grown", 1), ready("grown", 2)).keys() == {ready("grown", 1).key}
+
+
+def test_the_tag_follows_from_the_parts(bench: Any, ready: Any) -> None:
+    """Equal identities have equal tags; another version, another tag; the older image stays."""
+    one, two = ready("tagged", 1), ready("tagged", 2)
+    tags = [bench.make(node).outputs["tag"] for node in (one, two)]
+    assert tags == [f"v1-{digest(one.identity)[:12]}", f"v2-{digest(two.identity)[:12]}"]
+    assert bench.see(one)[one.key].outputs["tag"] == tags[0]
+
+
+def test_a_bundle_with_another_model_is_refused(bench: Any, ready: Any) -> None:
+    """What was selected is the model, not the place: other bytes there are no image."""
+    node = ready("swapped", sha="0" * 64)
+    with pytest.raises(BundleError, match="another model than the version"):
+        bench.make(node)
+    assert bench.see(node) == {}
+
+
+def test_somebody_elses_image_under_the_tag_is_not_taken_for_ours(bench: Any, ready: Any) -> None:
+    """Tags can't be moved, so a push that finds its tag taken by other content fails instead of serving that."""
+    node = ready("squatted")
+    made = bench.make(node)
+    repository = Repository(bench.aws, node.identity["repository"])
+    other = json.loads(repository.manifest(digest=made.outputs["digest"])) | {"annotations": {"by": "somebody"}}
+    with pytest.raises(FailedError, match="another image under this tag"):
+        repository.put(json.dumps(other).encode(), other["mediaType"], made.outputs["tag"])
+
+
+def test_a_base_elsewhere_is_refused_with_a_way_out(bench: Any, ready: Any) -> None:
+    """A registry that isn't this region's ECR can't be read; the error says what to do."""
+    node = ready("elsewhere", image={"base": f"docker.io/library/python@sha256:{'a' * 64}"})
+    with pytest.raises(BundleError, match="pull-through cache"):
+        bench.make(node)
+
+
+def test_a_base_is_found_by_its_full_name_and_digest(bench: Any, ready: Any) -> None:
+    """A pinned base is taken from the registry that its name says, by its digest."""
+    source = Repository(bench.aws, "ecr-public/docker/library/python")
+    pin = sha256(source.manifest(tag="3.11-slim")).hexdigest()
+    host = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+    node = ready("pinned", image={"base": f"{host}/ecr-public/docker/library/python@sha256:{pin}"})
+    bench.settle(node)
+
+
+def test_large_blobs_go_in_parts(bench: Any, want: Any) -> None:
+    """A blob larger than ECR's part size arrives whole."""
+    name = bench.make(bench.node("ecr/repository", want("parts"))).outputs["name"]
+    repository, content = Repository(bench.aws, name), bytes(25 << 20)
+    blob = f"sha256:{sha256(content).hexdigest()}"
+    repository.push(blob, (content[start : start + (3 << 20)] for start in range(0, len(content), 3 << 20)))
+    assert repository.missing([blob]) == set()
+    assert bench.aws.calls.by_name()["ecr.upload_layer_part"] > 1
+    with repository.fetch(blob) as body:
+        assert sha256(body.read()).hexdigest() == blob.removeprefix("sha256:")

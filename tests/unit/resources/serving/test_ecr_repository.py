@@ -1,0 +1,72 @@
+"""The repository of a model's images, against the embedded ECR."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from controller.errors import ForeignError
+
+KIND = "ecr/repository"
+
+
+def test_a_repository_is_made_kept_and_removed(bench: Any, want: Any, embedded_aws: Any) -> None:
+    """It is made with immutable tags and scans; done twice nothing is written; deleted twice it is gone."""
+    node = bench.node(KIND, want())
+    seen = bench.settle(node)
+    (live,) = embedded_aws.client("ecr").describe_repositories(repositoryNames=[seen.outputs["name"]])["repositories"]
+    assert live["imageTagMutability"] == "IMMUTABLE"
+    assert live["imageScanningConfiguration"] == {"scanOnPush": True}
+    assert seen.outputs["uri"].endswith(seen.outputs["name"])
+    bench.gone(node)
+
+
+def test_drift_is_put_back(bench: Any, want: Any, embedded_aws: Any) -> None:
+    """What somebody changed by hand differs by field, and is as before after an update; their own tags stay."""
+    node = bench.node(KIND, want("drifting"))
+    seen, ecr = bench.settle(node), embedded_aws.client("ecr")
+    name, arn = seen.outputs["name"], seen.outputs["arn"]
+    ecr.put_image_tag_mutability(repositoryName=name, imageTagMutability="MUTABLE")
+    ecr.put_image_scanning_configuration(repositoryName=name, imageScanningConfiguration={"scanOnPush": False})
+    ecr.tag_resource(resourceArn=arn, tags=[{"Key": "team", "Value": "other"}, {"Key": "theirs", "Value": "1"}])
+    assert [change.path for change in bench.changes(node)] == [
+        "imageScanningConfiguration.scanOnPush",
+        "imageTagMutability",
+        "tags.team",
+    ]
+    bench.settle(node)
+    tags = {tag["Key"]: tag["Value"] for tag in ecr.list_tags_for_resource(resourceArn=arn)["tags"]}
+    assert (tags["team"], tags["theirs"]) == ("pricing", "1")
+    bench.gone(node)
+
+
+def test_a_label_that_was_dropped_is_untagged(bench: Any, want: Any) -> None:
+    """A tag that was put once and is no longer wanted goes."""
+    wanted = want("labelled")
+    node = bench.node(KIND, wanted)
+    bench.settle(node)
+    without = {key: value for key, value in node.desired["tags"].items() if key != "team"}
+    bare = type(node)(node.key, node.identity, {**node.desired, "tags": without}, node.reads)
+    assert [change.path for change in bench.changes(bare)] == ["tags.team"]
+    bench.settle(bare)
+    assert "team" not in bench.see(bare)[bare.key].fields["tags"]
+    bench.gone(bare)
+
+
+def test_many_are_found_though_one_is_missing(bench: Any, want: Any) -> None:
+    """One missing name fails ECR's whole call, and hides no other repository."""
+    first, missing, second = (bench.node(KIND, want(name)) for name in ("one", "none", "two"))
+    bench.settle(first)
+    bench.settle(second)
+    assert bench.see(first, missing, second).keys() == {first.key, second.key}
+    bench.gone(first)
+    bench.gone(second)
+
+
+def test_a_foreign_repository_is_refused(bench: Any, want: Any, embedded_aws: Any) -> None:
+    """One of our name that carries no tag of ours is not touched."""
+    node = bench.node(KIND, want("foreign"))
+    embedded_aws.client("ecr").create_repository(repositoryName=node.identity["name"])
+    with pytest.raises(ForeignError, match="nobody that Moorage knows"):
+        bench.make(node)
