@@ -10,9 +10,9 @@ from rich.text import Text
 
 from controller.cli import output, render_events, render_status
 from controller.cli.options import Files, Name, Output, Place
-from controller.cli.session import open_store
 from controller.core.status import Event, Status
 from controller.errors import NotFoundError, SpecError
+from controller.runtime.compose import open_store
 from controller.spec import judge
 from controller.spec.load import load
 from controller.spec.models import Environment, ModelService
@@ -31,7 +31,7 @@ def get(
     form: Output = "table",
 ) -> int:
     """Show all specs of an environment, or one of them."""
-    store = open_store(place)
+    store = open_store(place.home, local=place.local)
     found = [find(store, environment, name)] if name else list(store.statuses(environment))
     if not found:
         output.progress(Text(f"nothing is known of environment {environment} yet"))
@@ -58,7 +58,7 @@ def describe(
     form: Output = "table",
 ) -> int:
     """Show one spec with its conditions, resources and latest events."""
-    store = open_store(place)
+    store = open_store(place.home, local=place.local)
     status = find(store, environment, name)
     latest = list(store.events(status.owner, limit=20))
     known = _declared(files).get((status.owner.kind, status.owner.name))
@@ -83,7 +83,7 @@ def events(
     form: Output = "table",
 ) -> int:
     """Show what happened, oldest first: to all specs, or to one."""
-    store = open_store(place)
+    store = open_store(place.home, local=place.local)
     owner = find(store, environment, name).owner if name else None
     found: Sequence[Event] = list(store.events(owner, limit=limit))
     output.emit(

@@ -24,6 +24,11 @@ class Files:
         Parameter(name=("--file", "-f"), negative="", help="File or directory of specs; may be repeated."),
     ] = (Path("specs"),)
 
+    @property
+    def directory(self) -> Path:
+        """Where the first of them is."""
+        return self.file[0] if self.file[0].is_dir() else self.file[0].parent
+
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
@@ -32,4 +37,3 @@ class Place:
 
     local: Annotated[bool, Parameter(env_var="MOORAGE_LOCAL", negative="", help="Use the embedded AWS.")] = False
     home: Annotated[Path, Parameter(env_var="MOORAGE_HOME", help="Directory for state.")] = Path(".moorage")
-    profile: Annotated[str | None, Parameter(help="AWS profile.")] = None

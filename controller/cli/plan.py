@@ -8,8 +8,10 @@ from cyclopts import Parameter
 
 from controller.cli import failure, output, render_plan
 from controller.cli.options import Files, Output, Place
-from controller.cli.session import sessions
 from controller.core.plan import Plan
+from controller.runtime import prepare
+from controller.runtime.compose import open_sites
+from controller.spec.load import load
 
 
 def plan(
@@ -49,12 +51,17 @@ def diff(*, files: Files = Files(), place: Place = Place(), form: Output = "tabl
 
 def survey(files: Files, place: Place, *, prune: bool = False) -> Plan:
     """Plan every environment, and put the plans together. Raises what reading AWS raises."""
+    specs = load(files.file)
+    data = prepare.read_data(specs)
     plans = []
-    for session in sessions(files, place):
-        found = session.reconciler.survey(session.wants, gone=session.gone() if prune else ())
-        for error in found.unreadable.values():
-            raise error
-        plans.append(found.plan)
+    with open_sites(
+        specs, data, home=place.home, local=place.local, commit=prepare.commit_of(files.directory)
+    ) as sites:
+        for site in sites:
+            found = site.reconciler.survey(site.wants, gone=site.gone() if prune else ())
+            for error in found.unreadable.values():
+                raise error
+            plans.append(found.plan)
     return Plan(tuple(s for p in plans for s in p.steps), tuple(r for p in plans for r in p.refusals))
 
 

@@ -17,8 +17,8 @@ from rich.text import Text
 from controller.cli import output
 from controller.cli.get import Environments, find
 from controller.cli.options import Name, Place
-from controller.cli.session import open_store
 from controller.errors import FailedError, NotFoundError, UsageError
+from controller.runtime.compose import open_store
 
 _PATIENCE = 30.0  # seconds: what API Gateway gives an integration
 
@@ -35,7 +35,7 @@ def predict(
     place: Place = Place(),
 ) -> int:
     """Ask a model for a prediction; print its answer, and on stderr the curl line that asks the same."""
-    status = find(open_store(place), environment, name)
+    status = find(open_store(place.home, local=place.local), environment, name)
     endpoint = str(status.facts.get("endpoint") or "")
     if urlsplit(endpoint).scheme not in ("http", "https"):
         raise NotFoundError(f"{name} has no endpoint", hint="add 'api' to its spec, and reconcile")

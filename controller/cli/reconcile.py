@@ -6,7 +6,7 @@ import contextlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,14 +16,15 @@ from cyclopts import Parameter
 from controller.cli import output, plan, render_events, render_status
 from controller.cli.options import Files, Output, Place
 from controller.cli.progress import Progress
-from controller.cli.session import Session, now, sessions
 from controller.core.status import Event
 from controller.core.values import Key
 from controller.errors import StoppedError, UsageError
+from controller.runtime import prepare
+from controller.runtime.compose import Site, lease, open_sites
 from controller.runtime.once import Clock, Run, exit_code, run_once
 from controller.spec.findings import FindingsError
+from controller.spec.load import load
 from controller.spec.units import parse_duration, parse_percent
-from controller.store.lease import FileLease
 
 # The embedded AWS finishes in seconds what takes AWS minutes.
 _LOCAL_PACE = 0.1
@@ -57,17 +58,21 @@ def reconcile(
         return plan.plan(files=files, place=place, form=form, prune=how.prune)
     if not once:
         raise UsageError("say how long to run", why="the continuous loop isn't offered yet", hint="reconcile --once")
+    specs = load(files.file)
+    data = prepare.read_data(specs)
+    commit = prepare.commit_of(files.directory)
     progress, calls, total = Progress(output.console(stderr=True), time.monotonic), Counter[str](), Run()
-    with _journal(events) as write, progress:
+    with _journal(events) as write, progress, lease(place.home):
 
         def tell(event: Event) -> None:
             progress.event(event)
             write(render_events.data(event))
 
-        for session in sessions(files, place, tell):
-            run = _run(session, how, place, progress)
-            total = Run((*total.statuses, *run.statuses), dict(Counter(total.steps) + Counter(run.steps)))
-            calls.update(session.reconciler.aws.calls.totals())
+        with open_sites(specs, data, home=place.home, local=place.local, commit=commit, tell=tell) as sites:
+            for site in sites:
+                run = _run(site, how, progress, pace=_LOCAL_PACE if place.local else 1.0)
+                total = Run((*total.statuses, *run.statuses), dict(Counter(total.steps) + Counter(run.steps)))
+                calls.update(site.aws.calls.totals())
         write(total.summary(calls))
     output.emit(
         form,
@@ -81,27 +86,27 @@ def reconcile(
     return exit_code(total.statuses)
 
 
-def _run(session: Session, how: How, place: Place, progress: Progress) -> Run:
-    """Reconcile one environment under its lease."""
-    gone = _prunable(session, _option("--max-prune", parse_percent, how.max_prune)) if how.prune else ()
-    with FileLease(place.home / f"{session.environment}.lease", now=now):
-        return run_once(
-            lambda: session.reconciler.reconcile(session.wants, gone=gone),
-            Clock(time.monotonic, time.sleep),
-            timeout=_option("--timeout", parse_duration, how.timeout),
-            wait=how.wait,
-            pace=_LOCAL_PACE if place.local else 1.0,
-            watch=lambda done: progress.passed(done.statuses),
-        )
+def _run(site: Site, how: How, progress: Progress, *, pace: float) -> Run:
+    """Reconcile one environment."""
+    gone = _prunable(site, _option("--max-prune", parse_percent, how.max_prune)) if how.prune else ()
+    return run_once(
+        lambda: site.reconciler.reconcile(site.wants, gone=gone),
+        Clock(time.monotonic, time.sleep),
+        timeout=_option("--timeout", parse_duration, how.timeout),
+        wait=how.wait,
+        pace=pace,
+        watch=lambda done: progress.passed(done.statuses),
+    )
 
 
-def _prunable(session: Session, most: float) -> tuple[Key, ...]:
+def _prunable(site: Site, most: float) -> Sequence[Key]:
     """What may be deleted since no file declares it. Raises StoppedError when that is more than a run may; one always may."""
-    gone, known = session.gone(), len(session.gone()) + len(session.wants) - 1
+    gone = site.gone()
+    known = len(gone) + len(site.wants) - 1
     if len(gone) > 1 and len(gone) > most * known:
         raise StoppedError(
             f"{len(gone)} of {known} ModelServices would be deleted, more than --max-prune {most:.0%} allows",
-            where=f"environment {session.environment}",
+            where=f"environment {site.environment}",
             why=", ".join(owner.name for owner in gone),
             hint="check the files, or allow more",
         )

@@ -5,6 +5,7 @@ Everything above takes a `Site`: one environment, opened. The embedded AWS diffe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from controller.core.status import Event
 from controller.core.values import Key
 from controller.core.wanted import Place, Wanted
 from controller.dataset import Dataset
+from controller.errors import NotFoundError
 from controller.local import control
 from controller.reconcile import Reconciler
 from controller.resources.base import Workshop, discover
@@ -53,9 +55,22 @@ class Site:
         return [owner for owner in known if owner not in declared and owner.kind == "ModelService"]
 
 
-def open_store(home: Path) -> SqliteStore:
-    """The store of a state directory. Raises StoreError."""
-    return SqliteStore(home / "state.db")
+def open_store(home: Path, *, local: bool) -> SqliteStore:
+    """The store of a state directory. What was made in an embedded AWS ends with it, so each one has a store of its own.
+
+    Raises NotFoundError when no embedded AWS runs, and StoreError.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    if not local:
+        return SqliteStore(home / "state.db")
+    status = control.status(home)
+    if not status.running:
+        raise NotFoundError("no embedded AWS is running", hint="moorage local up, or reconcile --once --local")
+    name = f"local-{re.sub('[^0-9]', '', status.started)}-{status.pid}.db"
+    for left in home.glob("local-*.db*"):
+        if not left.name.startswith(name):
+            left.unlink(missing_ok=True)
+    return SqliteStore(home / name)
 
 
 @contextmanager
@@ -74,7 +89,7 @@ def open_sites(
     """
     endpoint = control.up(home).endpoint if local else None
     registry = discover(Workshop(home / "cache"))
-    store = open_store(home)
+    store = open_store(home, local=local)
     try:
         sites = []
         for name in environments(specs):
@@ -90,8 +105,10 @@ def open_sites(
 def open_door(environment: Environment, endpoint: str | None = None) -> Aws:
     """The door to an Environment's account and region. Raises CredentialsError when the account is another one."""
     spec = environment.spec
+    # The embedded AWS is one account for all specs, so that production's can be tried as they are.
+    account = None if endpoint else spec.account
     role = AssumeRole(spec.assume_role, tags={"moorage:environment": environment.name}) if spec.assume_role else None
-    return connect(region=spec.region, assume_role=role, expected_account=spec.account, endpoint=endpoint)
+    return connect(region=spec.region, assume_role=role, expected_account=account, endpoint=endpoint)
 
 
 def lease(home: Path) -> FileLease:

@@ -28,7 +28,7 @@ def _not_reserved(key: str) -> str:
 
 # What every AWS service takes in a tag.
 LabelKey = Annotated[
-    str, AfterValidator(_not_reserved), Field(pattern=r"^[A-Za-z0-9 +=._:/@-]+$", min_length=1, max_length=128)
+    str, Field(pattern=r"^[A-Za-z0-9 +=._:/@-]+$", min_length=1, max_length=128), AfterValidator(_not_reserved)
 ]
 LabelValue = Annotated[str, Field(pattern=r"^[A-Za-z0-9 +=._:/@-]*$", max_length=256)]
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]

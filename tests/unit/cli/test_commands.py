@@ -18,14 +18,13 @@ import yaml
 from controller.cli import failure, run
 from controller.cli.predict import curl
 from controller.cli.reconcile import _prunable
-from controller.cli.session import Session, now
 from controller.core.status import Condition, Event, Status
 from controller.core.values import Key
 from controller.core.wanted import Place, Wanted
 from controller.errors import MoorageError, SpecError, StoppedError
 from controller.reconcile import Reconciler
+from controller.runtime.compose import Site, utc_now
 from controller.spec.load import load
-from controller.spec.loaded import Specs
 from controller.spec.models import Environment
 from controller.store.memory import MemoryStore
 from controller.store.sqlite import SqliteStore
@@ -202,7 +201,7 @@ def test_explain_points_to_the_nearest_field(capsys: pytest.CaptureFixture[str])
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A state directory that knows one model."""
-    store = SqliteStore(tmp_path / "state.sqlite")
+    store = SqliteStore(tmp_path / "state.db")
     ready = Condition("Ready", "True", "Reconciled", "", "2026-11-23T08:00:00Z", 1)
     store.save(Status(MODEL, 1, "", (ready,), {"model": {"version": 2}}))
     store.emit(Event("2026-11-23T08:00:00Z", MODEL, "Normal", "Created", "cpu"))
@@ -274,7 +273,7 @@ def test_predict_asks_through_the_api(
     home: Path, endpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The row is sent to /predict below the endpoint, the answer comes on stdout, the same request as curl on stderr."""
-    store = SqliteStore(home / "state.sqlite")
+    store = SqliteStore(home / "state.db")
     store.save(Status(MODEL, 1, "", (), {"endpoint": f"{endpoint}/"}))
     store.close()
     assert run(["predict", "housing-model", "a=1.5", "b=", "--home", str(home)]) == 0
@@ -291,44 +290,38 @@ def test_predict_asks_through_the_api(
         ["a=x"],
         [],
         ["--data", "/does/not/exist"],
-        ["--data", str(home / "state.sqlite")],
+        ["--data", str(home / "state.db")],
     ):
         assert run(["predict", "housing-model", *wrong, "--home", str(home)]) == 2
 
 
 def test_an_api_that_is_gone_ends_4(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No answer is a failure of the service, not of the request."""
-    store = SqliteStore(home / "state.sqlite")
+    store = SqliteStore(home / "state.db")
     store.save(Status(MODEL, 1, "", (), {"endpoint": "http://127.0.0.1:1"}))
     store.close()
     assert run(["predict", "housing-model", "a=1", "--home", str(home)]) == 4
     assert "the API doesn't answer" in capsys.readouterr().err
 
 
-def session(*known: str) -> Session:
+def site(*known: str) -> Site:
     """An environment whose files declare nothing, while the store knows some models."""
     store = MemoryStore()
     for name in known:
         store.save(Status(Key("default", "ModelService", name), 1, ""))
     store.save(Status(Key("default", "Environment", "default"), 1, ""))
-    reconciler: Any = Reconciler({}, None, store, now)  # type: ignore[arg-type]
-    return Session(Specs({}, {}), [Wanted(Environment.default(), None, Place("1", "us-east-1"))], reconciler)
+    reconciler: Any = Reconciler({}, None, store, utc_now)  # type: ignore[arg-type]
+    return Site("default", reconciler, [Wanted(Environment.default(), None, Place("1", "us-east-1"))])
 
 
 def test_pruning_knows_its_limit() -> None:
     """One model may always go; more only within the share that is allowed; an Environment never by this."""
-    assert [owner.name for owner in _prunable(session("a"), 0.0)] == ["a"]
-    assert len(_prunable(session("a", "b"), 1.0)) == 2
+    assert [owner.name for owner in _prunable(site("a"), 0.0)] == ["a"]
+    assert len(_prunable(site("a", "b"), 1.0)) == 2
     with pytest.raises(StoppedError, match="2 of 2 ModelServices would be deleted, more than --max-prune 20% allows"):
-        _prunable(session("a", "b"), 0.2)
+        _prunable(site("a", "b"), 0.2)
 
 
 def test_a_spec_error_is_no_defect() -> None:
     """The tree's own classes decide the code: a SpecError is 2 wherever it is raised."""
     assert failure.guard(lambda: _raise(SpecError(()))) == 2
-
-
-def test_the_time_is_rfc_3339() -> None:
-    """As events and conditions carry it."""
-    assert now().endswith("Z")
-    assert len(now()) == len("2026-11-23T08:00:00.000Z")
