@@ -17,6 +17,14 @@ import sys
 import warnings
 from pathlib import Path
 
+# moto reads its settings from the environment, when it is imported.
+_MOTO = {
+    "MOTO_ACCOUNT_ID": "123456789012",  # whatever the access key says
+    "MOTO_DISABLE_GLOBAL_CORS": "true",  # no web page may talk to it
+    "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
+    "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",
+}
+
 
 def main(argv: list[str]) -> int:
     """Run until SIGTERM or SIGINT. Returns 1 when another one holds the home."""
@@ -33,6 +41,7 @@ def main(argv: list[str]) -> int:
             print(f"an embedded AWS already runs in {home}", file=sys.stderr)  # noqa: T201
             return 1
         os.chdir(home)
+        os.environ |= _MOTO
         logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         # moto warns of every error code that a service's model doesn't list, and AWS has many of those.
         warnings.filterwarnings("ignore", module="moto")

@@ -1,4 +1,7 @@
-"""CloudWatch Logs as readers need it: FilterLogEvents by stream prefix and by ARN, merged in order of time."""
+"""CloudWatch Logs as readers need it: FilterLogEvents by stream prefix and by ARN, merged in order of time.
+
+Also retention, which has a list of allowed lengths.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,19 @@ from typing import Any
 
 from moto.logs.models import logs_backends
 
-from controller.local.call import Answer, Call
+from controller.local.call import Answer, Call, Refused
 from controller.local.world import World
+
+# https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
+_RETENTIONS = frozenset(
+    {1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
+)
 
 
 def install(world: World) -> None:
     """Register the operations."""
     world.handle("logs", "FilterLogEvents", filter_log_events)
+    world.handle("logs", "PutRetentionPolicy", put_retention_policy)
 
 
 def filter_log_events(call: Call) -> Answer | dict[str, Any]:
@@ -33,4 +42,14 @@ def filter_log_events(call: Call) -> Answer | dict[str, Any]:
         if not params["logStreamNames"]:
             return {"events": [], "searchedLogStreams": []}
     call.body = json.dumps(params | {"interleaved": True}).encode()
+    return call.forward()
+
+
+def put_retention_policy(call: Call) -> Answer:
+    """Keep events for one of the allowed numbers of days."""
+    days = call.params["retentionInDays"]
+    if days not in _RETENTIONS:
+        raise Refused(
+            "InvalidParameterException", f"Invalid retention value {days}. Valid values are: {sorted(_RETENTIONS)}"
+        )
     return call.forward()
