@@ -32,8 +32,8 @@ class Children:
         *,
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
-        stdout: int | IO[bytes] = subprocess.DEVNULL,
-        stderr: int | IO[bytes] = subprocess.DEVNULL,
+        stdout: int | IO[bytes] | None = subprocess.DEVNULL,
+        stderr: int | IO[bytes] | None = subprocess.DEVNULL,
     ) -> subprocess.Popen[bytes]:
         """Start `command`; with `env` it sees these variables only. Raises OSError when it can't be started."""
         guarded = [sys.executable, "-I", "-S", str(_GUARD), str(os.getpid()), *command]

@@ -21,12 +21,15 @@ from aiohttp import web
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from controller.local.call import Answer, Call, Refused, identify
-from controller.local.faults import Faults, refusal
+from controller.local.faults import Fault, Faults, refusal
 from controller.local.world import World
 
 _log = logging.getLogger(__name__)
 _BODY_LIMIT = 1 << 30
 _POLL = 0.05
+_HOSTS = frozenset({"127.0.0.1", "localhost"})
+# Virtual-hosted buckets, host prefixes (`data-127.0.0.1`) and API names.
+_LOCAL_NAMES = (".127.0.0.1", "-127.0.0.1", ".localhost")
 
 
 class Door:
@@ -41,7 +44,7 @@ class Door:
 
     def application(self) -> web.Application:
         """Return the aiohttp application with every route."""
-        app = web.Application(client_max_size=_BODY_LIMIT)
+        app = web.Application(client_max_size=_BODY_LIMIT, middlewares=[_loopback_only])
         app.add_routes(self.world.routes)
         app.cleanup_ctx.extend(self.world.contexts)
         for method, path, handler in (
@@ -70,15 +73,21 @@ class Door:
         fault = self.faults.hit(call.name)
         if fault and fault.kind == "slow":
             await asyncio.sleep(fault.seconds)
-        answer = (refusal(fault, call) if fault else None) or await self._answer(call)
+        answer = await self._answer(call, fault)
         if fault and fault.kind == "lost" and request.transport is not None:
             request.transport.abort()
         return web.Response(status=answer.status, headers=_headers(answer), body=answer.body)
 
-    async def _answer(self, call: Call) -> Answer:
-        if call.name == "sqs.ReceiveMessage":
-            return await self._long_poll(call)
-        return await self._in_thread(call)
+    async def _answer(self, call: Call, fault: Fault | None) -> Answer:
+        instead = self._instead(call, fault) if fault else None
+        if instead is not None:
+            return instead
+        answer = await (self._long_poll(call) if call.name == "sqs.ReceiveMessage" else self._in_thread(call))
+        self.faults.remember(call, answer)
+        return answer
+
+    def _instead(self, call: Call, fault: Fault) -> Answer | None:
+        return self.faults.last(call) if fault.kind == "stale" else refusal(fault, call)
 
     async def _in_thread(self, call: Call) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._serve, call)
@@ -165,6 +174,22 @@ def _headers(answer: Answer) -> dict[str, str]:
     return {
         name: value for name, value in answer.headers.items() if name not in {"connection", "transfer-encoding", "date"}
     }
+
+
+@web.middleware
+async def _loopback_only(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Keep web pages out: a name that was rebound to 127.0.0.1, and a page elsewhere that posts to us.
+
+    API Gateway's data plane is for browsers too, and answers them by its own CORS rules.
+    """
+    host = request.host.rpartition(":")[0] or request.host
+    if host not in _HOSTS and not host.endswith(_LOCAL_NAMES):
+        raise web.HTTPForbidden(text=f"the embedded AWS answers on loopback names only, not {host}\n")
+    if "Origin" in request.headers and not request.path.startswith("/_aws/"):
+        raise web.HTTPForbidden(text="the embedded AWS doesn't answer web pages\n")
+    return await handler(request)
 
 
 class _Moto(DomainDispatcherApplication):  # type: ignore[misc]  # moto has no types

@@ -11,11 +11,13 @@ scheduled; from there on the next `times` matching calls are hit. Kinds:
     error      HTTP `status` (default 500) in the service's own form; nothing is done
     lost       done, but the connection closes without an answer
     slow       answered after `seconds`
+    stale      a read answers what it answered to the same request the last time; without a last time, the truth
 """
 
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
@@ -23,7 +25,8 @@ from typing import Any
 
 from controller.local.call import Answer, Call
 
-KINDS = ("throttle", "error", "lost", "slow")
+KINDS = ("throttle", "error", "lost", "slow", "stale")
+_REMEMBERED = 1_000
 
 # Botocore's own list of throttling codes, by the service that uses each; others say ThrottlingException.
 _THROTTLES = {
@@ -35,6 +38,9 @@ _THROTTLES = {
     "cloudwatch": ("Throttling", 400),
     "apigatewayv2": ("TooManyRequestsException", 429),
 }
+
+
+_READS = ("Describe", "Get", "List", "Head", "BatchGet", "BatchDescribe")
 
 
 @dataclass
@@ -72,6 +78,7 @@ class Faults:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
+        self._answers: OrderedDict[tuple[str, str, bytes], Answer] = OrderedDict()
 
     def schedule(self, entries: list[Mapping[str, Any]]) -> None:
         """Add faults; raises TypeError or ValueError, and adds none, when an entry is wrong."""
@@ -80,9 +87,10 @@ class Faults:
             self._faults += faults
 
     def clear(self) -> None:
-        """Drop all."""
+        """Drop all, and forget what was answered."""
         with self._lock:
             self._faults = []
+            self._answers.clear()
 
     def pending(self) -> list[dict[str, Any]]:
         """Return those that can still hit."""
@@ -94,6 +102,25 @@ class Faults:
         with self._lock:
             hits = [fault for fault in self._faults if fault.hits(name)]
         return hits[0] if hits else None
+
+    def remember(self, call: Call, answer: Answer) -> None:
+        """Keep a read's answer for a later `stale`."""
+        if not call.operation.startswith(_READS):
+            return
+        with self._lock:
+            self._answers[_request(call)] = answer
+            self._answers.move_to_end(_request(call))
+            if len(self._answers) > _REMEMBERED:
+                self._answers.popitem(last=False)
+
+    def last(self, call: Call) -> Answer | None:
+        """Return what this very request was answered the last time."""
+        with self._lock:
+            return self._answers.get(_request(call))
+
+
+def _request(call: Call) -> tuple[str, str, bytes]:
+    return call.name, call.target, call.body
 
 
 def refusal(fault: Fault, call: Call) -> Answer | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+import urllib.error
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -44,6 +46,33 @@ def test_a_lost_answer_has_its_effect(embedded_aws) -> None:
     embedded_aws.admin("faults", "POST", [{"call": "ecs.*", "kind": "error", "status": 503}])
     assert refused(ecs.create_cluster, clusterName="refused") == ("InternalFailure", 503)
     assert [arn.rpartition("/")[2] for arn in ecs.list_clusters()["clusterArns"]] == ["lost"]
+
+
+def test_a_stale_read_repeats_the_last_answer(embedded_aws) -> None:
+    """`stale` answers a read as it was answered before the change, once."""
+    ecs = embedded_aws.client("ecs")
+    before = ecs.list_clusters()["clusterArns"]
+    ecs.create_cluster(clusterName="unseen")
+    embedded_aws.admin("faults", "POST", [{"call": "ecs.List*", "kind": "stale"}])
+    assert ecs.list_clusters()["clusterArns"] == before
+    assert len(ecs.list_clusters()["clusterArns"]) == len(before) + 1
+
+
+def test_a_slow_answer_is_the_right_one(embedded_aws) -> None:
+    """`slow` holds back the answer, not other calls."""
+    embedded_aws.admin("faults", "POST", [{"call": "sts.GetCallerIdentity", "kind": "slow", "seconds": 0.2}])
+    assert embedded_aws.client("sts").get_caller_identity()["Account"] == "123456789012"
+    assert embedded_aws.admin("faults") == []
+
+
+@pytest.mark.parametrize("header", [{"Host": "evil.example"}, {"Origin": "https://evil.example"}])
+def test_web_pages_are_kept_out(embedded_aws, header) -> None:
+    """Neither a rebound name nor a page of another origin reaches anything, least of all the reset."""
+    embedded_aws.client("ecs").create_cluster(clusterName="precious")
+    request = urllib.request.Request(f"{embedded_aws.endpoint}/_moorage/reset", b"", header, method="POST")
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request)
+    assert embedded_aws.client("ecs").describe_clusters(clusters=["precious"])["clusters"]
 
 
 def test_a_wrong_fault_is_refused(embedded_aws) -> None:
