@@ -29,7 +29,7 @@ _BODY_LIMIT = 1 << 30
 _POLL = 0.05
 _HOSTS = frozenset({"127.0.0.1", "localhost"})
 # Virtual-hosted buckets, host prefixes (`data-127.0.0.1`) and API names.
-_LOCAL_NAMES = (".127.0.0.1", "-127.0.0.1", ".localhost")
+_LOCAL_NAMES = (".127.0.0.1", "-127.0.0.1", ".localhost", "-localhost")
 
 
 class Door:
