@@ -8,7 +8,7 @@
 scheduled; from there on the next `times` matching calls are hit. Kinds:
 
     throttle   refused with the service's own throttling error; nothing is done
-    error      HTTP `status` (default 500) in the service's own form; nothing is done
+    error      refused with `code`, `message` and HTTP `status` (an InternalFailure, 500); nothing is done
     lost       done, but the connection closes without an answer
     slow       answered after `seconds`
     stale      a read answers what it answered to the same request the last time; without a last time, the truth
@@ -52,6 +52,8 @@ class Fault:
     nth: int = 1
     times: int = 1
     seconds: float = 1.0
+    code: str = "InternalFailure"
+    message: str = "An internal error was injected"
     status: int = 500
     seen: int = 0
 
@@ -129,5 +131,5 @@ def refusal(fault: Fault, call: Call) -> Answer | None:
         code, status = _THROTTLES.get(call.service, ("ThrottlingException", 400))
         return call.error(code, "Rate exceeded", status)
     if fault.kind == "error":
-        return call.error("InternalFailure", "An internal error was injected", fault.status)
+        return call.error(fault.code, fault.message, fault.status)
     return None

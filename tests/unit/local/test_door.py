@@ -45,6 +45,9 @@ def test_a_lost_answer_has_its_effect(embedded_aws) -> None:
         ecs.create_cluster(clusterName="lost")
     embedded_aws.admin("faults", "POST", [{"call": "ecs.*", "kind": "error", "status": 503}])
     assert refused(ecs.create_cluster, clusterName="refused") == ("InternalFailure", 503)
+    denied = {"kind": "error", "code": "AccessDeniedException", "message": "no", "status": 400}
+    embedded_aws.admin("faults", "POST", [{"call": "ecs.CreateCluster"} | denied])
+    assert refused(ecs.create_cluster, clusterName="denied") == ("AccessDeniedException", 400)
     assert [arn.rpartition("/")[2] for arn in ecs.list_clusters()["clusterArns"]] == ["lost"]
 
 

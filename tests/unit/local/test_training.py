@@ -6,9 +6,12 @@ import io
 import json
 import tarfile
 import time
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
+
+from controller.local import control
 
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:3.2-0"
 TRUST = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
@@ -24,6 +27,11 @@ def rows(count: int) -> str:
 
 @pytest.fixture(scope="module")
 def aws(embedded_aws):
+    seed(embedded_aws)
+    return embedded_aws
+
+
+def seed(embedded_aws) -> None:
     embedded_aws.client("s3").create_bucket(Bucket="models")
     for channel, count in (("train", 400), ("validation", 100)):
         embedded_aws.client("s3").put_object(Bucket="models", Key=f"data/{channel}/part-0.csv", Body=rows(count))
@@ -34,7 +42,6 @@ def aws(embedded_aws):
         embedded_aws.client("iam").create_role(
             RoleName=name, AssumeRolePolicyDocument=json.dumps({"Statement": [statement]})
         )
-    return embedded_aws
 
 
 @pytest.fixture(scope="module")
@@ -217,6 +224,26 @@ def test_the_runtime_limit_stops_a_job(sagemaker) -> None:
     job = ended(sagemaker, "too-long")
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
     assert job["BillableTimeInSeconds"] <= job["TrainingTimeInSeconds"]
+
+
+def test_down_ends_a_training_process(aws, tmp_path) -> None:
+    """`down` in the middle of a training leaves no process and no container directory behind."""
+    found = control.up(tmp_path)
+    try:
+        own = type(aws)(found.endpoint, tmp_path, aws.session)
+        seed(own)
+        own.client("sagemaker").create_training_job(**request("cut-off", {"num_round": "1000000"}))
+        until(own.client("sagemaker"), "cut-off", lambda _: offspring(found.pid))
+        children = offspring(found.pid)
+    finally:
+        control.down(tmp_path)
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
+    assert list((tmp_path / "training").iterdir()) == []
+
+
+def offspring(pid: int) -> list[str]:
+    """The child processes of a process, as the kernel lists them under each thread that started one."""
+    return [child for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]
 
 
 def test_lists_filter_before_they_page(sagemaker) -> None:
