@@ -15,8 +15,8 @@ from typing import Protocol
 
 from moto.ecs.models import ecs_backends
 
-from controller.local.tasks import announce, discovery, network
-from controller.local.tasks.model import UP, Container, Deployment, Revision, Service, Task, new_number
+from controller.local.tasks import announce, deployments, discovery, network
+from controller.local.tasks.model import UP, Container, Revision, Service, Task
 from controller.local.tasks.rollout import (
     Action,
     Complete,
@@ -38,7 +38,8 @@ _REMEMBERED = timedelta(hours=1)
 # ECS waits longer and longer between starts of a task that keeps failing, up to 27 minutes (Amazon ECS developer guide,
 # "Service throttle logic"); here from half a second to a minute.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
-_TRIPPED = "ECS deployment circuit breaker: tasks failed to start."
+# After so many failures in a row ECS tells that the service can't start tasks consistently.
+_IMPAIRED = 3
 
 
 class Runner(Protocol):
@@ -72,44 +73,14 @@ class Fleet:
 
     # --- deployments -------------------------------------------------------------------------------------------
 
-    def deploy(self, service: Service, revision: Revision) -> Deployment:
+    def deploy(self, service: Service, revision: Revision) -> None:
         """Make `revision` the primary deployment; what was rolling out before stops doing so."""
-        now = self.world.now()
-        source = None
-        for earlier in service.deployments:
-            if earlier.status == "PRIMARY":
-                source, earlier.status = earlier.revision, "ACTIVE"
-            if earlier.outcome in {"IN_PROGRESS", "ROLLBACK_IN_PROGRESS"}:
-                _close(earlier, "STOPPED", "A newer service deployment started.", now)
-        number = new_number()
-        deployment = Deployment(
-            id=f"ecs-svc/{number}",
-            arn=service.child_arn("service-deployment", number),
-            revision=revision,
-            created=now,
-            updated=now,
-            source=source,
-            desired=service.desired,
-        )
-        deployment.reason = f"ECS deployment {deployment.id} in progress."
-        service.deployments.insert(0, deployment)
-        service.history.insert(0, deployment)
-        service.steady = service.stuck = False
+        deployment = deployments.begin(service, revision, self.world.now())
         announce.deployment(self.world, service, deployment, "SERVICE_DEPLOYMENT_IN_PROGRESS")
-        return deployment
-
-    def scale(self, service: Service, desired: int) -> None:
-        """Change how many tasks are wanted; no new deployment."""
-        service.desired = service.primary.desired = desired
-        service.steady = service.stuck = False
 
     def drain(self, service: Service) -> None:
         """Delete the service: all tasks stop, and it is INACTIVE when the last is STOPPING (API, DeleteService)."""
-        service.status = "DRAINING"
-        self.scale(service, 0)
-        for deployment in service.deployments:
-            if deployment.outcome in {"IN_PROGRESS", "ROLLBACK_IN_PROGRESS"}:
-                _close(deployment, "STOPPED", "The service was deleted.", self.world.now())
+        deployments.end(service, self.world.now())
         for task in list(service.tasks.values()):
             self.stop(task, "ServiceSchedulerInitiated", f"Scaling activity initiated by ({task.deployment})")
         self.settle(service)
@@ -180,40 +151,15 @@ class Fleet:
                 announce.stuck(self.world, service)
 
     def _complete(self, service: Service) -> None:
-        primary, now = service.primary, self.world.now()
-        primary.state, primary.completed, primary.updated = State.COMPLETED, True, now
-        primary.reason = f"ECS deployment {primary.id} completed."
-        if primary.outcome == "IN_PROGRESS":
-            _close(primary, "SUCCESSFUL", None, now)
-        for deployment in service.history:
-            if deployment.outcome == "ROLLBACK_IN_PROGRESS":
-                _close(deployment, "ROLLBACK_SUCCESSFUL", deployment.outcome_reason, now)
-        service.deployments = [primary]
-        announce.deployment(self.world, service, primary, "SERVICE_DEPLOYMENT_COMPLETED")
+        deployments.complete(service, self.world.now())
+        announce.deployment(self.world, service, service.primary, "SERVICE_DEPLOYMENT_COMPLETED")
 
     def _fail(self, service: Service, fallback: str | None) -> None:
-        """Trip the breaker: roll back to `fallback`, whose running tasks were kept, or stay failed."""
-        failed, now = service.primary, self.world.now()
-        failed.state, failed.reason, failed.updated = State.FAILED, _TRIPPED, now
+        failed = service.primary
+        deployments.fail(service, fallback, self.world.now())
         announce.deployment(self.world, service, failed, "SERVICE_DEPLOYMENT_FAILED")
-        for deployment in service.history:
-            if deployment.outcome == "ROLLBACK_IN_PROGRESS":
-                _close(deployment, "ROLLBACK_FAILED", _TRIPPED, now)
-        if fallback is None:
-            breaker = breaker_of(service.configuration)
-            if failed.outcome == "IN_PROGRESS":
-                _close(failed, "ROLLBACK_FAILED" if breaker and breaker.rollback else "STOPPED", _TRIPPED, now)
-            return
-        target = next(deployment for deployment in service.deployments if deployment.id == fallback)
-        failed.status, failed.desired = "ACTIVE", 0
-        failed.outcome, failed.outcome_reason = "ROLLBACK_IN_PROGRESS", _TRIPPED
-        failed.rollback = {"reason": _TRIPPED, "startedAt": now, "serviceRevisionArn": target.revision.arn}
-        target.status, target.state, target.desired = "PRIMARY", State.IN_PROGRESS, service.desired
-        target.failed = target.consecutive = 0
-        target.reason = f"ECS deployment circuit breaker: rolling back to deploymentId {target.id}."
-        target.updated = now
-        service.deployments.sort(key=lambda deployment: deployment.status != "PRIMARY")
-        announce.deployment(self.world, service, target, "SERVICE_DEPLOYMENT_IN_PROGRESS")
+        if service.primary is not failed:
+            announce.deployment(self.world, service, service.primary, "SERVICE_DEPLOYMENT_IN_PROGRESS")
 
     def _note_steady_state(self, service: Service) -> None:
         healthy = sum(_health(task) is Health.HEALTHY for task in service.tasks.values())
@@ -291,12 +237,11 @@ class Fleet:
         if service is None or task.blamed or service.status != "ACTIVE" or task.deployment != service.primary.id:
             return
         task.blamed = True
-        primary = service.primary
-        primary.consecutive += 1
-        if primary.state is State.IN_PROGRESS:
-            primary.failed += 1
-        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (primary.consecutive - 1))
-        primary.hold_until = time.monotonic() + pause
+        deployments.count_failure(service.primary)
+        if service.primary.consecutive == _IMPAIRED:
+            announce.impaired(self.world, service)
+        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (service.primary.consecutive - 1))
+        service.primary.hold_until = time.monotonic() + pause
         self.world.work(f"pause {service.name}", lambda stop: self._after(stop, pause, service))
 
     def _after(self, stop: threading.Event, seconds: float, service: Service) -> None:
@@ -353,14 +298,8 @@ class Fleet:
 
     def _vindicate(self, task: Task) -> None:
         """A healthy task ends the pauses, and the count of failures too unless resetOnHealthyTask is off."""
-        service = task.service
-        if service is None or _health(task) is not Health.HEALTHY:
-            return
-        for deployment in service.deployments:
-            if deployment.id == task.deployment:
-                breaker = breaker_of(service.configuration)
-                deployment.consecutive = 0
-                deployment.failed = deployment.failed if breaker and not breaker.reset_on_healthy else 0
+        if task.service and _health(task) is Health.HEALTHY:
+            deployments.forgive(task.service, task.deployment)
 
     def report_stopping(self, task: Task) -> None:
         """Say that the containers are being told to end."""
@@ -399,11 +338,6 @@ class Fleet:
             if task.status != "STOPPED" or task.times["stoppedAt"] > limit:
                 return
             del self.tasks[arn]
-
-
-def _close(deployment: Deployment, outcome: str, reason: str | None, now: object) -> None:
-    deployment.outcome, deployment.outcome_reason = outcome, reason
-    deployment.finished = deployment.updated = now  # type: ignore[assignment]
 
 
 def _containers(definition: object) -> list[Container]:

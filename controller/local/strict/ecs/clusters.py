@@ -45,7 +45,7 @@ def _describe(call: Call, fleet: Fleet) -> Mapping[str, Any]:
 
 def _list(call: Call) -> Mapping[str, Any]:
     clusters = ecs_backends[call.account][call.region].clusters.values()
-    return find.page(call, "clusterArns", [c.arn for c in clusters if c.status == "ACTIVE"], limit=100)
+    return find.page(call, "clusterArns", [c.arn for c in clusters if c.status == "ACTIVE"])
 
 
 def _delete(call: Call, fleet: Fleet) -> Mapping[str, Any]:

@@ -34,7 +34,7 @@ def _list(call: Call, fleet: Fleet) -> Mapping[str, Any]:
         for deployment in service.history
         if not statuses or deployment.outcome in statuses
     ]
-    return {"serviceDeployments": shown[: call.params.get("maxResults") or 100]}
+    return find.page(call, "serviceDeployments", shown)
 
 
 def _describe(call: Call, fleet: Fleet) -> Mapping[str, Any]:

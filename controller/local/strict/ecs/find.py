@@ -8,6 +8,7 @@ from typing import Any
 from moto.ecs.models import ecs_backends
 
 from controller.local.call import Call, Refused
+from controller.local.strict import paging
 from controller.local.tasks.fleet import Fleet
 from controller.local.tasks.model import Service
 
@@ -58,15 +59,10 @@ def definition(call: Call, reference: str) -> Any:
     return found
 
 
-def page(call: Call, name: str, items: Sequence[str], *, limit: int) -> dict[str, Any]:
-    """Return one page of a listing, `limit` at most, and where the next begins."""
-    size = min(call.params.get("maxResults") or limit, limit)
-    token = call.params.get("nextToken") or "0"
-    if not token.isdigit():
-        raise invalid("Invalid token")
-    first = int(token)
-    shown: dict[str, Any] = {name: list(items[first : first + size])}
-    return shown | ({"nextToken": str(first + size)} if first + size < len(items) else {})
+def page(call: Call, key: str, items: Sequence[Any]) -> dict[str, Any]:
+    """Return the page the call asks for; ECS lists a hundred at a time."""
+    names = {"size": "maxResults", "token": "nextToken"}
+    return paging.page(items, call.params, key, 100, refusal="InvalidParameterException", **names)
 
 
 def missing(arn: str) -> dict[str, str]:

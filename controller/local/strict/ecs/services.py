@@ -14,6 +14,7 @@ from moto.servicediscovery.models import servicediscovery_backends
 from controller.local.call import Call, Refused
 from controller.local.strict.ecs import find, placement
 from controller.local.strict.ecs.find import client_error, invalid
+from controller.local.tasks.deployments import scale
 from controller.local.tasks.describe import service_of
 from controller.local.tasks.fleet import Fleet
 from controller.local.tasks.model import Revision, Service, new_number
@@ -102,7 +103,7 @@ class Services:
         service.configuration = configuration
         service.settings |= {name: params[name] for name in _KEPT if name in params}
         if desired != service.desired:
-            self._fleet.scale(service, desired)
+            scale(service, desired)
         changed = (revised.task_definition, revised.settings) != (current.task_definition, current.settings)
         if changed or params.get("forceNewDeployment"):
             self._fleet.deploy(service, revised)
@@ -147,7 +148,7 @@ class Services:
         cluster = find.cluster_name(call)
         place = (call.region, cluster)
         services = [s for s in self._fleet.services.values() if (s.region, s.cluster) == place and s.status == "ACTIVE"]
-        return find.page(call, "serviceArns", [service.arn for service in services], limit=100)
+        return find.page(call, "serviceArns", [service.arn for service in services])
 
     def _revision(self, call: Call, service: Service, task_definition: str, current: Mapping[str, Any]) -> Revision:
         """Return what the service would be made of: what it is, and what the call changes."""

@@ -55,7 +55,7 @@ class Tasks:
             if all(getattr(task, name) == value for name, value in wanted.items())
             and params.get("family") in {None, task.definition.family}
         ]
-        return find.page(call, "taskArns", arns, limit=100)
+        return find.page(call, "taskArns", arns)
 
     def describe(self, call: Call) -> Mapping[str, Any]:
         """Describe up to a hundred, by id or ARN."""
