@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from controller.aws import Aws, Budgets, connect
+from controller.aws import Aws, Budgets, Calls, connect
 from controller.core.diff import Change, diff
 from controller.core.graph import Node, Observed, Target
 from controller.core.plan import Action, Step, record_of
@@ -140,13 +141,21 @@ class Bench:
         assert made <= set(self.resource.permissions), "a call that `permissions` doesn't name"
 
 
+@pytest.fixture(scope="session")
+def shared_door(running_aws: Any) -> Aws:
+    """One door for all tests: making botocore's clients is most of what a test costs."""
+    budgets = Budgets(clock=count(step=100).__next__)  # a clock on which no bucket is ever empty
+    return connect(region="us-east-1", endpoint=running_aws.endpoint, budgets=budgets)
+
+
 @pytest.fixture
-def bench(embedded_aws: Any, tmp_path: Path) -> Iterator[Callable[[type[Resource]], Bench]]:
-    """`bench(Cluster)`: a bench for that type."""
+def bench(embedded_aws: Any, shared_door: Aws, tmp_path: Path) -> Callable[..., Bench]:
+    """`bench(Cluster)`: a bench for that type, whose door has counted nothing yet."""
+    del embedded_aws
 
     def make(kind: type[Resource], **outputs: Any) -> Bench:
-        budgets = Budgets(clock=count(step=100).__next__)  # a clock on which no bucket is ever empty
-        aws = connect(region="us-east-1", endpoint=embedded_aws.endpoint, budgets=budgets)
+        aws = copy(shared_door)  # the clients are shared, counts and hooks are not
+        aws.calls, aws._hooks = Calls(), ()
         return Bench(aws, kind(Workshop(tmp_path)), **outputs)
 
     return make
