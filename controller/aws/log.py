@@ -16,7 +16,7 @@ import structlog
 REDACTED = "[redacted]"
 
 _SECRET_KEY = re.compile(
-    r"secret|passw(or)?d|passphrase|token|authorization|credential|cookie|api[-_]?key|private[-_]?key|signature",
+    r"secret|passw(or)?d|passphrase|token|authorization|credential|cookie|api[-_]?key|private[-_]?key",
     re.IGNORECASE,
 )
 # What looks secret by its name and isn't: references, paging and idempotency.

@@ -18,6 +18,8 @@ from controller.resources.base import Resource
 
 PORT = 8080
 LINK = "vpc-link"
+# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html#Filtering_Resources_CLI
+_FILTER = 200
 
 # Field of an IpPermission → the field in it that says who is let in.
 _SOURCES = {
@@ -56,13 +58,13 @@ class SecurityGroup(Resource):
             yield Node(want.own(self.kind), identity, {"ingress": [rule], "tags": want.tags()})
 
     def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """All groups in one listing, by name and VPC."""
-        filters = [
-            {"Name": "group-name", "Values": sorted({target.identity["name"] for target in targets})},
-            {"Name": "vpc-id", "Values": sorted({target.identity["vpc"] for target in targets})},
-        ]
-        listed = aws.pages("ec2", "describe_security_groups", "SecurityGroups", Filters=filters)
-        groups = {(group["GroupName"], group["VpcId"]): group for group in listed}
+        """All groups by name, as many at once as a filter takes; then by VPC."""
+        names = sorted({target.identity["name"] for target in targets})
+        groups = {}
+        for start in range(0, len(names), _FILTER):
+            some = [{"Name": "group-name", "Values": names[start : start + _FILTER]}]
+            for group in aws.pages("ec2", "describe_security_groups", "SecurityGroups", Filters=some):
+                groups[group["GroupName"], group["VpcId"]] = group
         return {
             target.key: _seen(group)
             for target in targets

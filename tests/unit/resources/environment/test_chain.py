@@ -164,6 +164,19 @@ def test_security_groups(bench, environment, service, network, with_tags):
     assert groups.remove(link) is None
 
 
+def test_security_groups_are_listed_two_hundred_at_a_time(bench, service, network):
+    """EC2 takes no more values in a filter; the last of many is found as well as the first."""
+    groups = bench(SecurityGroup, outputs={**network, LINK_GROUP: {"id": "sg-0123"}})
+    nodes = [groups.node(service(name=f"model-{number}")) for number in range(201)]
+    last = replace(nodes[-1], desired={**nodes[-1].desired, "ingress": []})
+    groups.make(last)
+    before = groups.aws.calls.read
+    found = groups.resource.observe(groups.aws, [Target(node.key, node.identity) for node in nodes])
+    assert set(found) == {last.key}
+    assert groups.aws.calls.read - before == 2
+    groups.remove(last)
+
+
 def test_a_rule_opened_by_hand_is_closed(bench, environment, service, network, embedded_aws):
     """Ingress is ours alone, whatever the kind of source; a closed rule of ours is opened again."""
     groups = bench(SecurityGroup, outputs=network)
