@@ -21,7 +21,7 @@ from controller.local.gateway.throttle import Throttle
 
 PREFIX = "/_aws/execute-api"
 
-# RFC 9110, 7.6.1: meant for one connection only. Host and Content-Length are written anew by the client.
+# RFC 9110, 7.6.1: meant for one connection only.
 _HOP_BY_HOP = frozenset(
     {
         "connection",
@@ -144,9 +144,10 @@ class Gateway:
         )
         reply = await self._send(incoming, integration, outgoing, body)
         changes = integration.response_parameters.get(str(reply.status), {})
-        answered = Values(
-            response_headers=_end_to_end(reply.headers), context=values.context, stage_variables=values.stage_variables
-        )
+        returned = _end_to_end(reply.headers)
+        if incoming.request.method == "HEAD" and "Content-Length" in reply.headers:
+            returned["Content-Length"] = reply.headers["Content-Length"]
+        answered = Values(response_headers=returned, context=values.context, stage_variables=values.stage_variables)
         status, headers = parameters.apply_response(changes, reply.status, answered)
         headers["apigw-requestid"] = incoming.id
         return Reply(status, headers, reply.body)

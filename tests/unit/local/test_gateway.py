@@ -70,6 +70,8 @@ def test_answers_pass_unchanged(edge, upstreams) -> None:
     reply = send(f"{url}/x")
     assert (reply.status, reply.body) == (302, b"\x1f\x8bnot really gzip")
     assert (reply.headers["Location"], reply.headers["Content-Encoding"]) == ("/elsewhere", "gzip")
+    head = send(f"{url}/x", "HEAD")
+    assert (head.status, head.body, head.headers["Content-Length"]) == (302, b"", str(len(reply.body)))
 
 
 def test_unknown_routes_and_apis_are_not_found(edge, upstreams) -> None:
