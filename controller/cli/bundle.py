@@ -11,6 +11,7 @@ from rich.text import Text
 from controller import bundle as bundles
 from controller.cli import output
 from controller.cli.options import Place
+from controller.dataset import Split, load
 
 
 def bundle(
@@ -21,15 +22,23 @@ def bundle(
     directory: Annotated[Path, Parameter(name=("--directory", "-o"), help="Where the bundle is written.")],
     name: Annotated[str, Parameter(help="What the model is called; by default like its file.")] = "",
     target: Annotated[str, Parameter(help="What it predicts.")] = "prediction",
+    data: Annotated[
+        Path | None,
+        Parameter(help="CSV of the rows that it was trained on: adds metrics, ranges and real canary rows."),
+    ] = None,
     place: Place = Place(),
 ) -> int:
     """Write model.ubj and manifest.json, with canary rows that the server checks when it starts."""
     del place
+    names = [feature.strip() for feature in features.split(",")]
+    # All of the rows, in one channel: only who trained the model knows what was held out.
+    rows = load(data, target=target, features=names, split=Split(0, 0)).channels if data else {}
     made = bundles.build(
         bundles.read_model(model),
         name=name or model.name.split(".")[0],
-        features=[feature.strip() for feature in features.split(",")],
+        features=names,
         target=target,
+        channels={channel: part.content for channel, part in rows.items()},
     )
     made.write(directory)
     output.progress(Text(f"wrote {directory}: {made.manifest.objective}, {len(made.manifest.canaries)} canary rows"))
