@@ -49,6 +49,7 @@ def table(service: Service) -> Routes:
         "/livez": {"GET": Route("livez", partial(service.alive, Reply(b'{"status":"alive"}')))},
         "/readyz": {"GET": Route("readyz", partial(service.ready, Reply(b'{"status":"ready"}')))},
         "/model": {"GET": Route("model", service.describe)},
+        "/openapi.json": {"GET": Route("openapi", service.document)},
         "/metrics": {"GET": Route("metrics", service.measure)},
         **_open_inference(service),
     }

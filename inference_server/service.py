@@ -18,6 +18,7 @@ from inference_server.manifest import Feature
 from inference_server.messages import Call, Question, Reply
 from inference_server.metrics import MEDIA_TYPE, Metrics
 from inference_server.model import Model
+from inference_server.openapi import document
 from inference_server.options import Options
 from inference_server.protocols.explain import explain
 
@@ -36,6 +37,7 @@ class Service:
         self._batcher = Batcher(model.engine, self._loop, self.metrics.predicted)
         self._large = ThreadPoolExecutor(1, "large")
         self._description = Reply(orjson.dumps(_described(model)))
+        self._document: Reply | None = None
         self.metrics.ready.set(1)
 
     def drain(self) -> None:
@@ -79,6 +81,12 @@ class Service:
     async def describe(self, _: Call) -> Reply:
         """Say what is served."""
         return self._description
+
+    async def document(self, _: Call) -> Reply:
+        """Give the OpenAPI document, made when somebody first asks."""
+        if self._document is None:
+            self._document = Reply(orjson.dumps(document(self.model)))
+        return self._document
 
     async def measure(self, _: Call) -> Reply:
         """Give the metrics."""

@@ -21,8 +21,8 @@ from inference_server.errors import InvalidError, WidthError
 _NUMBERS: Final = frozenset({float, int})
 _NUMBERS_OR_NULL: Final = frozenset({float, int, type(None)})
 _KINDS: Final = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
-_LARGEST: Final = 3.4028235677973366e38  # from here on, a 32-bit float is infinite
-_CODES: Final = 2**24  # above it, 32-bit floats skip whole numbers
+TOO_LARGE: Final = 3.4028235677973366e38  # from here on, a 32-bit float is infinite
+LARGEST_CODE: Final = 2**24 - 1  # from 2**24 on, 32-bit floats skip whole numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +112,16 @@ class Signature:
             data = struct.pack(f"<{len(values)}f", *values)
         except (OverflowError, struct.error):
             raise self._wrong(values, where) from None
-        return self.accept(data, where)
+        if _infinite(data) and (math.inf in values or -math.inf in values):
+            raise self._wrong(values, where)
+        if self._categories:
+            self._check_codes(values, where)
+        return Rows(data, len(values) // self.width)
 
     def accept(self, data: bytes, where: str) -> Rows:
-        """Take packed rows as they are, after a look for infinities and for codes that are no codes."""
-        if b"\x80\x7f" in data or b"\x80\xff" in data:
-            values = struct.unpack(f"<{len(data) // 4}f", data)
-            if math.inf in values or -math.inf in values:
-                raise self._wrong(values, where)
-        if self._categories:
-            self._check_codes(struct.unpack(f"<{len(data) // 4}f", data), where)
+        """Take rows that are packed already, after the same checks."""
+        if _infinite(data) or self._categories:
+            return self.pack(struct.unpack(f"<{len(data) // 4}f", data), where)
         return Rows(data, len(data) // (4 * self.width))
 
     def place(self, index: int, where: str) -> str:
@@ -132,7 +132,7 @@ class Signature:
         for column in self._categories:
             for index in range(column, len(values), self.width):
                 value = values[index]
-                if not math.isnan(value) and not (0 <= value < _CODES and value.is_integer()):
+                if not math.isnan(value) and not (0 <= value <= LARGEST_CODE and value % 1 == 0):
                     raise InvalidError(
                         f"must be a category's code (0, 1, 2 …) or null, is {value:g}", self.place(index, where)
                     )
@@ -141,7 +141,7 @@ class Signature:
         for index, value in enumerate(values):
             if type(value) not in _NUMBERS_OR_NULL:
                 return InvalidError(f"must be a number or null, is {_shown(value)}", self.place(index, where))
-            if value is not None and abs(value) >= _LARGEST:
+            if value is not None and abs(value) >= TOO_LARGE:
                 return InvalidError(
                     f"must be a finite number that a 32-bit float can hold, is {_shown(value)}",
                     self.place(index, where),
@@ -155,6 +155,11 @@ def _getter(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], Sequence[An
         only = names[0]
         return lambda instance: (instance[only],)
     return itemgetter(*names)
+
+
+def _infinite(data: bytes) -> bool:
+    """Tell whether packed values may hold an infinity: its two last bytes are somewhere in them."""
+    return b"\x80\x7f" in data or b"\x80\xff" in data
 
 
 def _shown(value: object) -> str:

@@ -101,15 +101,21 @@ def _libsvm(signature: Signature, body: bytes) -> Rows:
 
 def _sparse(width: int, words: Sequence[str], where: str) -> list[float]:
     row = [math.nan] * width
+    if words and ":" not in words[0]:
+        _number(words[0], words[0], where)  # the label
+        words = words[1:]
     if not words:
-        raise InvalidError("is empty; a row without any value still has its label", where)
-    for word in words[":" not in words[0] :]:
+        raise InvalidError("has no column:value", where)
+    for word in words:
         column, _, value = word.partition(":")
-        try:
-            index, number = int(column), float(value)
-        except ValueError:
-            raise InvalidError(f"has {word[:40]!r} where column:value must stand", where) from None
-        if not 0 <= index < width:
-            raise InvalidError(f"has column {index}; the model's are 0 to {width - 1}", where)
-        row[index] = number
+        if not column.isdecimal() or int(column) >= width:
+            raise InvalidError(f"has column {column[:40]!r}; the model's are 0 to {width - 1}", where)
+        row[int(column)] = _number(value, word, where)
     return row
+
+
+def _number(text: str, word: str, where: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InvalidError(f"has {word[:40]!r} where column:value must stand", where) from None

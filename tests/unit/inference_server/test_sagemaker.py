@@ -48,11 +48,14 @@ def test_libsvm(housing: Any, serve: Any, label: str, media_type: str) -> None:
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ("0:1 8:2", "has column 8; the model's are 0 to 7"),
-        ("0:1 -1:2", "has column -1"),
+        ("0:1 8:2", "has column '8'; the model's are 0 to 7"),
+        ("0:1 -1:2", "has column '-1'"),
         ("1 0:one", "has '0:one' where column:value must stand"),
         ("1 2", "has '2' where"),
-        ("0:1\n\n0:1", "is empty"),
+        ("1", "has no column:value"),
+        ("1 :2", "has column ''"),
+        ("{}", "has '{}' where"),
+        ("0:1\n\n0:1", "line 2: has no column:value"),
         ("", "there is no row"),
         ("0:inf", "must be a finite number"),
     ],
@@ -61,7 +64,7 @@ def test_wrong_libsvm_is_refused(housing: Any, serve: Any, body: str, words: str
     """Nothing is guessed in libsvm either."""
     answer = serve(housing).ask("POST", "/invocations", body, content_type="text/libsvm")
     assert answer.status == 422
-    assert words in answer.error["message"]
+    assert words in f"{answer.error['field']}: {answer.error['message']}"
 
 
 def test_json_in_json_out(housing: Any, serve: Any) -> None:
