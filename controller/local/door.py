@@ -1,14 +1,13 @@
 """The front door: one aiohttp application that takes every AWS API call, strict handlers and moto behind it.
 
 Calls run in threads, one at a time under the world's lock. The program's own pages are under `/_moorage/`:
-`health`, `calls` (how often each operation was called), `faults` (see `faults.py`) and `reset`. Data planes are routes
+`health`, `calls` (how often each operation was called), `faults` and `rates` (see those modules) and `reset`. Data planes are routes
 of the strict modules. Nothing here knows a single service but SQS, whose long polls must not hold the lock.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import os
@@ -21,7 +20,8 @@ from aiohttp import web
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from controller.local.call import Answer, Call, Refused, identify
-from controller.local.faults import Fault, Faults, refusal
+from controller.local.faults import Fault, Faults, refusal, throttled
+from controller.local.rates import Rates
 from controller.local.world import World
 
 _log = logging.getLogger(__name__)
@@ -38,6 +38,7 @@ class Door:
     def __init__(self, world: World) -> None:
         self.world = world
         self.faults = Faults()
+        self.rates = Rates()
         self.calls: Counter[str] = Counter()
         self._moto = _Moto(create_backend_app)
         self._threads = ThreadPoolExecutor(16, thread_name_prefix="call")
@@ -51,6 +52,7 @@ class Door:
             ("GET", "/_moorage/health", self._health),
             ("*", "/_moorage/calls", self._calls),
             ("*", "/_moorage/faults", self._faults),
+            ("*", "/_moorage/rates", self._rates),
             ("POST", "/_moorage/reset", self._reset),
             ("*", "/{tail:.*}", self._aws),
         ):
@@ -79,6 +81,8 @@ class Door:
         return web.Response(status=answer.status, headers=_headers(answer), body=answer.body)
 
     async def _answer(self, call: Call, fault: Fault | None) -> Answer:
+        if not self.rates.allows(call):
+            return throttled(call)
         instead = self._instead(call, fault) if fault else None
         if instead is not None:
             return instead
@@ -157,9 +161,15 @@ class Door:
                 return web.json_response({"error": str(wrong)}, status=400)
         return web.json_response(self.faults.pending())
 
+    async def _rates(self, request: web.Request) -> web.Response:
+        if request.method == "PUT":
+            self.rates.enforce((await request.json())["enforced"] is True)
+        return web.json_response(self.rates.report())
+
     async def _reset(self, _: web.Request) -> web.Response:
         await asyncio.to_thread(self.world.reset)
         self.faults.clear()
+        self.rates.enforce(False)
         self.calls.clear()
         return web.json_response({})
 
@@ -224,6 +234,5 @@ async def serve(world: World, port: int, ready: Callable[[str], Awaitable[None]]
         await ready(world.endpoint)
         await stop.wait()
     finally:
-        with contextlib.suppress(Exception):
-            await asyncio.to_thread(world.stop)
+        await asyncio.to_thread(world.stop)
         await runner.cleanup()

@@ -125,11 +125,16 @@ def _request(call: Call) -> tuple[str, str, bytes]:
     return call.name, call.target, call.body
 
 
+def throttled(call: Call) -> Answer:
+    """Return the service's own way to say: slow down."""
+    code, status = _THROTTLES.get(call.service, ("ThrottlingException", 400))
+    return call.error(code, "Rate exceeded", status)
+
+
 def refusal(fault: Fault, call: Call) -> Answer | None:
     """Return the answer of a fault that keeps the call from being done; None for the other kinds."""
     if fault.kind == "throttle":
-        code, status = _THROTTLES.get(call.service, ("ThrottlingException", 400))
-        return call.error(code, "Rate exceeded", status)
+        return throttled(call)
     if fault.kind == "error":
         return call.error(fault.code, fault.message, fault.status)
     return None

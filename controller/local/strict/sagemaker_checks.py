@@ -100,7 +100,7 @@ def check_input(world: World, channels: list[dict[str, Any]], region: str, role:
             raise Refused(
                 "NotImplemented", "The embedded AWS reads S3DataSource with S3DataType S3Prefix only", status=501
             )
-        if not objects(world, source["S3Uri"]):
+        if not _keys(world, source["S3Uri"]):
             bucket = _split(source["S3Uri"])[0]
             # Source of the words: aws/amazon-sagemaker-examples#2489.
             raise Refused(
@@ -114,12 +114,22 @@ def check_input(world: World, channels: list[dict[str, Any]], region: str, role:
 def objects(world: World, uri: str) -> list[tuple[str, bytes]]:
     """Return the objects under an S3 prefix as (name below the prefix, content). Call it under the world's lock."""
     bucket, prefix = _split(uri)
+    return [(_below(key, prefix), _s3(world).buckets[bucket].keys[key].value) for key in _keys(world, uri)]
+
+
+def exists(world: World, uri: str) -> bool:
+    """Whether there is an object of exactly this URI. Call it under the world's lock."""
+    return _split(uri)[1] in _keys(world, uri)
+
+
+def _keys(world: World, uri: str) -> list[str]:
+    """List the keys under a prefix, without folder markers and deleted objects."""
+    bucket, prefix = _split(uri)
     found = _s3(world).buckets.get(bucket)
     if found is None:
         return []
     keys = sorted(key for key in found.keys if key.startswith(prefix) and not key.endswith("/"))
-    latest = [(key, found.keys[key]) for key in keys]
-    return [(_below(key, prefix), item.value) for key, item in latest if isinstance(item, FakeKey)]
+    return [key for key in keys if isinstance(found.keys[key], FakeKey)]
 
 
 def store(world: World, uri: str, content: bytes) -> None:

@@ -7,6 +7,7 @@ A job with several instances runs in one container that sees all the data.
 from __future__ import annotations
 
 import logging
+import shutil
 import threading
 import time
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from controller.local.training.job import TERMINAL, Job
 from controller.local.world import World
 
 _log = logging.getLogger(__name__)
+_DIRECTORY = "training"
 _GROUP = "/aws/sagemaker/TrainingJobs"
 # The only XGBoost installed here reads its own major version's data and writes its own format.
 _MAJOR = "3"
@@ -55,8 +57,9 @@ class TrainingJobs:
         self._jobs: dict[tuple[str, str], Job] = {}
 
     def clear(self) -> None:
-        """Forget all jobs."""
+        """Forget all jobs, and the directories of those that a kill -9 cut off."""
         self._jobs = {}
+        shutil.rmtree(self.world.home / _DIRECTORY, ignore_errors=True)
 
     def create(self, call: Call) -> Answer:
         """Take a job and start it. A name is used once in an account and region, whatever became of its job."""
@@ -153,7 +156,7 @@ class _Run:
 
     def run(self, stop: threading.Event) -> None:
         """Download, train, upload. A defect of the embedded AWS fails the job as AWS's own errors would."""
-        container = Container(self._world.home / "training", self._job.name)
+        container = Container(self._world.home / _DIRECTORY, self._job.name)
         try:
             self._work(container, stop)
         except Exception as error:  # noqa: BLE001

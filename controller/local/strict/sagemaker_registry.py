@@ -154,7 +154,7 @@ class Registry:
             raise Refused("ValidationException", "InferenceSpecification and SourceUri can't be given together.")
         for container in params.get("InferenceSpecification", {}).get("Containers", []):
             uri = container.get("ModelDataUrl")
-            if uri and not checks.objects(self.world, uri):
+            if uri and not checks.exists(self.world, uri):
                 raise Refused("ValidationException", f"Could not find model data at {uri}.")
 
     def _record(self, call: Call, group: Group, params: Mapping[str, Any]) -> dict[str, Any]:

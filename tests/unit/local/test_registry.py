@@ -120,7 +120,7 @@ def test_a_group_is_deleted_only_when_empty(sagemaker) -> None:
         {"Tags": [{"Key": "a", "Value": "b"}]},
         {"SourceUri": "s3://models/source"},
         {"ModelApprovalStatus": "Maybe"},
-        {"InferenceSpecification": {"Containers": [{"Image": IMAGE, "ModelDataUrl": "s3://models/missing.tar.gz"}]}},
+        {"InferenceSpecification": {"Containers": [{"Image": IMAGE, "ModelDataUrl": "s3://models/model.tar"}]}},
     ],
 )
 def test_a_wrong_version_is_refused(sagemaker, changes) -> None:
