@@ -80,11 +80,19 @@ def _body(features: tuple[str, ...], data: Path | None) -> bytes:
     return json.dumps({"instances": [dict(map(_feature, features))]}).encode()
 
 
+def _number(text: str) -> float:
+    """Read a number; a whole one stays whole, so that the request looks like what was typed."""
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
 def _feature(text: str) -> tuple[str, float | None]:
     name, equals, value = text.partition("=")
     try:
         if name and equals:
-            return name, float(value) if value else None
+            return name, _number(value) if value else None
     except ValueError:
         pass
     raise UsageError(f"'{text}' is not a feature", hint="write NAME=NUMBER")

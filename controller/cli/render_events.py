@@ -18,10 +18,9 @@ def lines(events: Sequence[Event]) -> Text:
 
 
 def line(event: Event) -> Text:
-    """One event as progress: `housing-model  ecs/service  Created  …`."""
-    about_it = Text.assemble((event.owner.name, "bold"), f"  {event.key.kind if event.key else event.owner.kind}  ")
+    """One event as progress: `ecs/service housing-model  Created  …`."""
     style = "red" if event.type == "Warning" else "green"
-    return about_it.append(event.reason, style).append(f"  {event.message}" if event.message else "")
+    return Text(f"{about(event)}  ").append(event.reason, style).append(f"  {event.message}" if event.message else "")
 
 
 def data(event: Event) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rich.text import Text
 
+from controller.core.diff import Change
+from controller.core.ownership import PREFIX as TAG_PREFIX
 from controller.core.plan import Action, Plan, Refusal, Step
 from controller.core.values import ABSENT, UNKNOWN, Blob, Key, Value, plain
 
@@ -20,7 +22,7 @@ _SIGNS = {
     Action.DELETE: ("-", "red"),
 }
 _MEANING = {
-    Action.REVISE: "a new revision beside the old one",
+    Action.REVISE: "a new one beside the old one",
     Action.REPLACE: "can't be changed in place: the new one is made first, then the old one goes",
     Action.ADOPT: "exists already and is taken over",
 }
@@ -100,10 +102,24 @@ def _step(step: Step) -> Iterator[Text]:
     meaning = "; ".join(part for part in (_MEANING.get(step.action, ""), step.why) if part)
     head = Text.assemble((f"  {sign} {step.action} ", style), str(step.node.key))
     yield head.append(f"   {meaning}", "dim") if meaning else head
-    width = max((len(change.path) for change in step.changes), default=0)
-    for change in step.changes:
+    changes = [change for change in map(_without_ownership, step.changes) if not _says_nothing(change)]
+    width = max((len(change.path) for change in changes), default=0)
+    for change in changes:
         shown = _value(change.new) if change.old is ABSENT else f"{_value(change.old)} → {_value(change.new)}"
         yield Text(f"      {change.path.ljust(width)}  {shown}")
+
+
+def _without_ownership(change: Change) -> Change:
+    """Leave out the tags that everything of a spec has."""
+    if change.path != "tags" or not isinstance(change.new, Mapping):
+        return change
+    tags = {name: value for name, value in change.new.items() if not name.startswith(TAG_PREFIX)}
+    return Change(change.path, change.old, tags)
+
+
+def _says_nothing(change: Change) -> bool:
+    """Whether an empty field of something new isn't worth a line."""
+    return change.old is ABSENT and change.new in (None, "", [], {})
 
 
 def _value(value: Value) -> str:

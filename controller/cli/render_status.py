@@ -45,10 +45,14 @@ def table(statuses: Sequence[Status], *, wide: bool = False) -> Text:
     return columns(rows)
 
 
-def resources(status: Status) -> Text:
-    """One line for each resource of a spec."""
-    head: tuple[Cell, ...] = ("RESOURCE", "STATE", "ID", "MESSAGE")
-    rows = [(str(state.key), word(state.state), state.id, state.message) for state in status.resources]
+def resources(statuses: Sequence[Status]) -> Text:
+    """One line for each resource of some specs."""
+    head: tuple[Cell, ...] = ("RESOURCE", "STATE", "MESSAGE", "ID")
+    rows = [
+        (str(state.key), word(state.state), state.message, state.id)
+        for status in statuses
+        for state in status.resources
+    ]
     return columns([head, *rows])
 
 
@@ -66,7 +70,7 @@ def describe(status: Status, events: Sequence[Event]) -> Text:
     parts = [
         columns(facts),
         columns([head, *conditions]),
-        resources(status),
+        resources([status]),
         lines(events) if events else Text("no events"),
     ]
     return Text("\n\n").join(parts)

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from controller.core.diff import Change
 from controller.core.values import ABSENT, Key, Value
 
-ENVIRONMENT = "moorage:environment"
-OWNER = "moorage:owner"
+PREFIX = "moorage:"
+ENVIRONMENT = f"{PREFIX}environment"
+OWNER = f"{PREFIX}owner"
 
 
 def tags(owner: Key, labels: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -21,7 +21,6 @@ _QUANTITIES: tuple[tuple[Any, str], ...] = (
     (units.Memory, "memory size"),
     (units.Volume, "volume size"),
     (units.Duration, "duration"),
-    (units.Percent, "percentage"),
 )
 _WORDS = {str: "text", int: "integer", float: "number", bool: "true or false"}
 

@@ -2,7 +2,7 @@
 
 A model that exists is valid: types, ranges, hyperparameters and the rules between fields are checked when it is made.
 Python spells fields in snake_case, YAML in camelCase; CPU is in Fargate units, memory in MiB, volumes in GiB,
-durations in seconds, `regression` a fraction. `model_dump(mode="json", by_alias=True)` can be loaded again.
+durations in seconds. `model_dump(mode="json", by_alias=True)` can be loaded again.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from controller.spec import hyperparameters as table
 from controller.spec.domains import Value
 from controller.spec.findings import Finding, demand, refuse
 from controller.spec.strict import Block, Items, RoleArn, duplicates
-from controller.spec.units import Duration, Percent, Volume
+from controller.spec.units import Duration, Volume
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 DAY = 86400
@@ -183,7 +183,7 @@ def measured(objective: str) -> tuple[str, ...]:
 
 
 class Gate(Block):
-    """A condition that a new version must meet before it may serve. Exactly one of `max`, `min`, `regression`."""
+    """A condition that a new version must meet before it may serve. Exactly one of `max` and `min`."""
 
     metric: Literal["rmse", "mae", "logloss", "error", "auc", "mlogloss", "merror"]
     """What is measured."""
@@ -193,13 +193,11 @@ class Gate(Block):
     """The metric may be at most this."""
     min: float | None = None
     """The metric must be at least this."""
-    regression: Percent | None = None
-    """How much worse than the serving version it may be, both scored on the same rows."""
 
     @model_validator(mode="after")
     def _one_bound(self) -> Gate:
-        if [self.max, self.min, self.regression].count(None) != 2:
-            raise refuse("a gate needs exactly one of 'max', 'min' and 'regression'")
+        if (self.max is None) == (self.min is None):
+            raise refuse("a gate needs exactly one of 'max' and 'min'")
         return self
 
 

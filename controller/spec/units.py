@@ -167,9 +167,3 @@ Duration = Annotated[
     PlainSerializer(lambda seconds: f"{seconds}s", when_used="json"),
     WithJsonSchema(_text(r"([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?", "10s", "5m", "2h")),
 ]
-Percent = Annotated[
-    float,
-    BeforeValidator(parse_percent),
-    PlainSerializer(lambda fraction: f"{_plain(Decimal(str(fraction)) * 100)}%", when_used="json"),
-    WithJsonSchema(_text(r"[0-9.]+ *%", "2%")),
-]

@@ -276,10 +276,10 @@ def test_predict_asks_through_the_api(
     store = SqliteStore(home / "state.db")
     store.save(Status(MODEL, 1, "", (), {"endpoint": f"{endpoint}/"}))
     store.close()
-    assert run(["predict", "housing-model", "a=1.5", "b=", "--home", str(home)]) == 0
+    assert run(["predict", "housing-model", "a=1.5", "b=", "c=41", "--home", str(home)]) == 0
     out, err = capsys.readouterr()
-    assert json.loads(out) == {"path": "/api/predict", "got": {"instances": [{"a": 1.5, "b": None}]}}
-    assert err.strip() == curl(f"{endpoint}/predict", b'{"instances": [{"a": 1.5, "b": null}]}')
+    assert json.loads(out) == {"path": "/api/predict", "got": {"instances": [{"a": 1.5, "b": None, "c": 41}]}}
+    assert err.strip() == curl(f"{endpoint}/predict", b'{"instances": [{"a": 1.5, "b": null, "c": 41}]}')
     (tmp_path / "body.json").write_text('{"instances": [[1]]}')
     assert run(["predict", "housing-model", "--data", str(tmp_path / "body.json"), "--home", str(home)]) == 0
     assert json.loads(capsys.readouterr().out)["got"] == {"instances": [[1]]}

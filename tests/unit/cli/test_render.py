@@ -37,6 +37,8 @@ PLAN = Plan(
             (
                 Change("body", ABSENT, Blob("ab" * 32, 1_234_567, lambda: b"")),
                 Change("key", ABSENT, "datasets/" + "x" * 120),
+                Change("policy", ABSENT, {}),
+                Change("tags", ABSENT, {"moorage:owner": "ModelService/housing-model", "team": "pricing"}),
             ),
         ),
         Step(
@@ -66,9 +68,10 @@ ModelService housing-model
   + create s3/object housing-model/train
       body  sha256:abababababab (1,234,567 bytes)
       key   "datasets/{"x" * 89}…
+      tags  {{"team": "pricing"}}
   + create sagemaker/training-job housing-model   trains a model
       role  (known after apply)
-  ~ revise ecs/task-definition housing-model   a new revision beside the old one
+  ~ revise ecs/task-definition housing-model   a new one beside the old one
       cpu                                      "256" → "512"
       containers.server.environment.LOG_LEVEL  "info"
   ~ update ecs/service housing-model
@@ -180,9 +183,9 @@ def test_describe_tells_everything() -> None:
         "Ready       True     Reconciled   2026-11-23T08:00:00Z\n"
         "Approved    False    GateFailed   2026-11-23T07:00:00Z   test rmse is 51000, above 50500\n"
         "\n"
-        "RESOURCE                    STATE     ID              MESSAGE\n"
-        "ecs/service housing-model   Ready     arn:aws:ecs:x\n"
-        "ecs/cluster                 Waiting                   ACTIVE soon\n"
+        "RESOURCE                    STATE     MESSAGE       ID\n"
+        "ecs/service housing-model   Ready                   arn:aws:ecs:x\n"
+        "ecs/cluster                 Waiting   ACTIVE soon\n"
         "\n"
         "TIME                   TYPE      REASON       OBJECT                       MESSAGE\n"
         "2026-11-23T08:00:00Z   Normal    Created      ecs/service housing-model    cpu, memory\n"
@@ -268,7 +271,7 @@ def test_progress_elsewhere_is_lines_and_a_heartbeat() -> None:
         progress.passed([waiting])
         progress.passed([waiting])
     assert out.getvalue() == (
-        "housing-model  ecs/service  Created  cpu, memory\nstill at work: housing-model: training\n"
+        "ecs/service housing-model  Created  cpu, memory\nstill at work: housing-model: training\n"
     )
 
 
@@ -294,5 +297,5 @@ def test_no_color_is_honoured(colour: dict[str, str], expected: bool) -> None:
     """With NO_COLOR in the environment not even a terminal gets colours."""
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, _environ={"TERM": "xterm", **colour})
-    console.print(render_status.resources(READY))
+    console.print(render_status.resources([READY]))
     assert ("\x1b[32m" in out.getvalue()) is expected

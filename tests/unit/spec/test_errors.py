@@ -192,7 +192,7 @@ ADDED = {
     "a gate without a bound": (
         "  model: {gates: [{metric: rmse}]}\n",
         (
-            "a.yaml:9:19: error: a gate needs exactly one of 'max', 'min' and 'regression'\n"
+            "a.yaml:9:19: error: a gate needs exactly one of 'max' and 'min'\n"
             " 9 |   model: {gates: [{metric: rmse}]}\n"
             "   |                   ^"
         ),
