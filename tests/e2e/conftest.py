@@ -116,11 +116,12 @@ class Containers:
             self.ecr.complete_layer_upload(**upload, layerDigests=[digest])
         return {"digest": digest, "size": len(content)}
 
-    def image(self, model: str, *, layers: Sequence[bytes] | None = None, **config: Any) -> str:
+    def image(self, model: str, *, layers: Sequence[bytes] | None = None, architecture: str = "amd64") -> str:
         """Push an image whose model layer's manifest reads `model`; return its reference, pinned by digest."""
         files = {"opt/model/manifest.json": model.encode(), "opt/model/model.ubj": b"UBJ"}
         settings = {"Entrypoint": ["python"], "Cmd": ["-c", SERVER], "Env": ["FROM_IMAGE=yes", "PATH=/nowhere"]}
-        described = self.blob(json.dumps({"os": "linux", "config": settings | config}).encode())
+        document = {"os": "linux", "architecture": architecture, "config": settings}
+        described = self.blob(json.dumps(document).encode())
         note = {"mediaType": OCI_LAYER, "annotations": {"dev.moorage.layer": "model"}}
         manifest = {
             "schemaVersion": 2,

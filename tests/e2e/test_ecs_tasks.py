@@ -110,7 +110,11 @@ def test_a_task_that_cannot_start_says_why(containers: Any) -> None:
     document = iam.get_role(RoleName="execution")["Role"]["AssumeRolePolicyDocument"]
     gone = iam.create_role(RoleName="gone", AssumeRolePolicyDocument=json.dumps(document))["Role"]["Arn"]
     options = {"awslogs-group": "/none", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "m"}
+    foreign = containers.image("foreign", architecture="s390x")
     definitions = {
+        "CannotPullContainerError: pull image manifest has been retried 1 time(s): image Manifest does not": (
+            containers.definition(foreign)
+        ),
         "CannotPullContainerError": containers.definition(missing),
         "CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to register layer": (
             containers.definition(odd)
@@ -169,6 +173,33 @@ def test_a_deleted_service_drains(containers: Any) -> None:
     assert containers.get(f"http://{containers.address(task)}:8080/")[0] == 0
     assert not processes(directory(containers, task))
     assert containers.create("drained", definition, 0)["status"] == "ACTIVE"
+
+
+def test_a_first_version_that_crashes_fails_and_can_be_mended(containers: Any) -> None:
+    """With nothing to go back to the deployment stays FAILED and starts no more; the next definition mends it."""
+    image = containers.image("newborn")
+    containers.create("newborn", containers.definition(image, {"CRASH": "yes"}))
+    containers.until(lambda: containers.service("newborn")["deployments"][0]["rolloutState"] == "FAILED")
+    [failed] = containers.service("newborn")["deployments"]
+    assert failed["rolloutStateReason"] == "ECS deployment circuit breaker: tasks failed to start."
+    assert failed["failedTasks"] == 3
+    assert containers.tasks("newborn") == []
+    mended = containers.definition(image)
+    containers.ecs.update_service(cluster="models", service="newborn", taskDefinition=mended)
+    assert containers.settled("newborn")["taskDefinition"] == mended
+
+
+def test_a_reset_forgets_and_ends_everything(containers_at: Any) -> None:
+    """After a reset no process, no task directory and no service is left, and all can begin again."""
+    containers = containers_at("reset")
+    containers.create("gone", containers.definition(containers.image("gone")), 2)
+    containers.settled("gone")
+    containers.aws.admin("reset", "POST")
+    assert not processes(containers.aws.home / "tasks")
+    assert not list((containers.aws.home / "tasks").iterdir())
+    again = type(containers)(containers.aws)
+    again.create("gone", again.definition(again.image("gone")))
+    again.settled("gone")
 
 
 @pytest.mark.parametrize("way", ["down", "kill -9"])

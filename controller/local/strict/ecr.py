@@ -33,6 +33,7 @@ def install(world: World) -> None:
         registry.complete_layer_upload,
         registry.put_image,
         registry.batch_get_image,
+        registry.batch_delete_image,
         registry.get_download_url_for_layer,
         registry.describe_images,
         registry.describe_image_scan_findings,
@@ -136,6 +137,26 @@ class Registry:
                 found["images"].append(_image(repository, image, wanted.get("imageTag")))
         return found
 
+    def batch_delete_image(self, call: Call) -> Mapping[str, Any]:
+        """Remove a tag, and with the last one the image; or, by digest, the image with all its tags."""
+        repository = _repository(call)
+        done: dict[str, list[Any]] = {"imageIds": [], "failures": []}
+        for wanted in call.params["imageIds"]:
+            image, code = _find(repository, wanted), "ImageNotFound"
+            if image and "imageTag" not in wanted and _indexed(repository, image):
+                image, code = None, "ImageReferencedByManifestList"
+            if image is None:
+                done["failures"].append({"imageId": wanted, "failureCode": code, "failureReason": code})
+                continue
+            tags = [wanted["imageTag"]] if "imageTag" in wanted else list(image.image_tags)
+            ids = [{"imageDigest": image.image_digest, "imageTag": tag} for tag in tags]
+            done["imageIds"] += ids or [{"imageDigest": image.image_digest}]
+            for tag in tags:
+                image.remove_tag(tag)
+            if not image.image_tags:
+                repository.images.remove(image)
+        return done
+
     def get_download_url_for_layer(self, call: Call) -> Mapping[str, Any]:
         """Return where a layer, or a config, can be had; AWS gives an S3 URL that is signed for an hour."""
         repository, digest = _repository(call), call.params["layerDigest"]
@@ -226,6 +247,11 @@ def _find(repository: Repository, wanted: Mapping[str, str]) -> Image | None:
         if digest in {None, image.image_digest} and (tag is None or tag in image.image_tags)
     )
     return next(matching, None) if digest or tag else None
+
+
+def _indexed(repository: Repository, image: Image) -> bool:
+    """Whether an index in the repository points to the image."""
+    return any(part.digest == image.image_digest for other in repository.images for part in other.manifest.images)
 
 
 def _require_parts(repository: Repository, manifest: Manifest) -> None:

@@ -28,6 +28,7 @@ from controller.local.tasks.rollout import (
     Start,
     State,
     Stop,
+    Stuck,
     breaker_of,
     decide,
 )
@@ -92,10 +93,14 @@ class Fleet:
         self._settling.add(service.arn)
         try:
             while service.status == "ACTIVE" and (actions := decide(self._view(service))):
+                if actions == [Stuck()]:
+                    if not service.stuck:
+                        announce.stuck(self.world, service)
+                    service.stuck = True
+                    break
+                service.stuck = False
                 for action in actions:
                     self._carry_out(service, action)
-                if service.stuck:
-                    break
         finally:
             self._settling.discard(service.arn)
         if service.status == "DRAINING" and not any(task.status in UP for task in service.tasks.values()):
@@ -106,7 +111,7 @@ class Fleet:
     def _view(self, service: Service) -> Rollout:
         primary, configuration = service.primary, service.configuration
         fallback = next((d.id for d in service.deployments if d.status == "ACTIVE" and d.completed), None)
-        old = (task for task in service.tasks.values() if task.deployment != primary.id)
+        leaving = (t for t in service.tasks.values() if t.deployment != primary.id and t.desired == "STOPPED")
         return Rollout(
             primary=primary.id,
             state=primary.state,
@@ -121,7 +126,7 @@ class Fleet:
             breaker=breaker_of(configuration),
             failures=primary.failed,
             fallback=fallback,
-            draining=any(task.status in UP for task in old),
+            draining=any(task.status in UP for task in leaving),
             held=time.monotonic() < primary.hold_until,
         )
 
@@ -146,9 +151,6 @@ class Fleet:
                 self._complete(service)
             case Fail(fallback):
                 self._fail(service, fallback)
-            case _:
-                service.stuck = True
-                announce.stuck(self.world, service)
 
     def _complete(self, service: Service) -> None:
         deployments.complete(service, self.world.now())

@@ -45,23 +45,25 @@ class PulledImage:
     config: Mapping[str, Any]
 
 
-def pull(world: World, reference: str, directory: Path) -> PulledImage:
+def pull(world: World, reference: str, architecture: str, directory: Path) -> PulledImage:
     """Fetch an image from the embedded ECR; the model layer's files go below `directory`.
 
-    Takes the world's lock for the look-up only. Raises PullError.
+    `architecture` is the task's, as OCI spells it. Takes the world's lock for the look-up only. Raises PullError.
     """
     with world.lock:
         digest, manifest = _resolve(reference)
     blobs = Blobs(world.home / DIRECTORY)
     if manifest.config is None:
         raise PullError(f"{reference}: the manifest is an index, and has no image for this platform")
-    config = _read(blobs, manifest.config)
+    config = json.loads(_read(blobs, manifest.config))
+    if config.get("architecture", architecture) != architecture:
+        raise PullError(f"image Manifest does not contain descriptor matching platform 'linux/{architecture}'")
     models = [layer for layer in manifest.layers if layer.annotations.get(MODEL_LAYER[0]) == MODEL_LAYER[1]]
     if len(models) > 1:
         raise PullError(f"{reference}: {len(models)} layers are annotated as the model layer")
     for layer in models:
         stream_model(blobs.path(layer.digest), layer, directory)
-    return PulledImage(digest, json.loads(config).get("config") or {})
+    return PulledImage(digest, config.get("config") or {})
 
 
 def stream_model(blob: Path, layer: Descriptor, directory: Path) -> None:

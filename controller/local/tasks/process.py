@@ -145,7 +145,10 @@ class _Life:
             self._launch(container, image)
 
     def _pull(self, container: Container) -> PulledImage:
-        image = pull(self._world, container.image, self.directory / container.name)
+        # X86_64 unless the task definition says otherwise (API reference, RuntimePlatform).
+        platform = self.task.definition.runtime_platform or {}
+        architecture = {"ARM64": "arm64"}.get(platform.get("cpuArchitecture", ""), "amd64")
+        image = pull(self._world, container.image, architecture, self.directory / container.name)
         container.digest = image.digest
         return image
 

@@ -190,6 +190,30 @@ def test_tags_move_only_where_they_may(ecr, repository) -> None:
     ecr.put_image(**moved | {"imageTag": "2"})
 
 
+def test_images_are_deleted_by_tag_or_digest(ecr, repository) -> None:
+    """The last tag takes the image with it, a digest takes all tags; an untagged image goes by digest alone."""
+    upload(ecr, repository, b"layer")
+    upload(ecr, repository, b"{}")
+    texts = [manifest(b"{}", b"layer", annotations={"n": str(n)}) for n in range(3)]
+    digests = [digest_of(text.encode()) for text in texts]
+    for text, tag in ((texts[0], "a"), (texts[0], "b"), (texts[1], "c"), (texts[1], "d")):
+        ecr.put_image(repositoryName=repository, imageManifest=text, imageTag=tag)
+    ecr.put_image(repositoryName=repository, imageManifest=texts[2])
+
+    def delete(**wanted: str) -> tuple[list[Any], list[str]]:
+        answer = ecr.batch_delete_image(repositoryName=repository, imageIds=[wanted])
+        return answer["imageIds"], [failure["failureCode"] for failure in answer["failures"]]
+
+    assert delete(imageTag="a") == ([{"imageDigest": digests[0], "imageTag": "a"}], [])
+    assert delete(imageTag="a") == ([], ["ImageNotFound"])
+    assert delete(imageTag="b") == ([{"imageDigest": digests[0], "imageTag": "b"}], [])
+    assert delete(imageDigest=digests[0]) == ([], ["ImageNotFound"])
+    both = [{"imageDigest": digests[1], "imageTag": tag} for tag in "cd"]
+    assert delete(imageDigest=digests[1]) == (both, [])
+    assert delete(imageDigest=digests[2]) == ([{"imageDigest": digests[2]}], [])
+    assert ecr.list_images(repositoryName=repository)["imageIds"] == []
+
+
 def test_a_repository_goes_only_empty_or_by_force(ecr, repository) -> None:
     """DeleteRepository refuses one that holds images; with force it and its layers are gone."""
     upload(ecr, repository, b"layer")

@@ -290,6 +290,21 @@ def test_updates_deploy_only_what_is_new(ecs: Any, role: str, wanted: dict[str, 
     assert {task["containers"][0]["imageDigest"] for task in tasks} == {f"sha256:{'a' * 64}"}
 
 
+def test_percentages_that_allow_nothing_are_told(ecs: Any, wanted: dict[str, Any]) -> None:
+    """At 100/100 one task can neither start nor stop: said once, and over as soon as the percentages allow it."""
+    tight = {"minimumHealthyPercent": 100, "maximumPercent": 100}
+    ecs.create_service(**wanted, serviceName="stuck", deploymentConfiguration=tight)
+    target = {"cluster": "models", "service": "stuck"}
+    ecs.update_service(**target, forceNewDeployment=True)
+    ecs.update_service(**target, desiredCount=1)
+    service = described(ecs, "stuck")
+    assert [d["rolloutState"] for d in service["deployments"]] == ["IN_PROGRESS", "COMPLETED"]
+    messages = [e["message"] for e in service["events"]]
+    assert len([m for m in messages if "because of the service deployment configuration" in m]) == 1
+    ecs.update_service(**target, deploymentConfiguration={"maximumPercent": 200})
+    assert [d["rolloutState"] for d in described(ecs, "stuck")["deployments"]] == ["COMPLETED"]
+
+
 def test_deleting(ecs: Any, wanted: dict[str, Any]) -> None:
     """Above zero only by force; then INACTIVE, still described, no longer listed, deaf to updates, and the name is free."""
     arn = ecs.create_service(**wanted, serviceName="deleted")["service"]["serviceArn"]

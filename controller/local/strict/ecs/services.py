@@ -107,7 +107,6 @@ class Services:
         changed = (revised.task_definition, revised.settings) != (current.task_definition, current.settings)
         if changed or params.get("forceNewDeployment"):
             self._fleet.deploy(service, revised)
-        service.stuck = False
         shown = service_of(service, tags=True)
         self._fleet.settle(service)
         return {"service": shown}
