@@ -79,7 +79,7 @@ def test_canaries_are_what_the_library_predicts(lab: Any, parameters: dict[str, 
 
 
 def test_canaries_cover_missing_values_edges_and_the_range_of_predictions(lab: Any) -> None:
-    """There are rows without any value and with holes, at a tree's very threshold, and of many different predictions."""
+    """Without any value, with holes, at and below thresholds, at the least and greatest values, over all predictions."""
     booster = lab.train(lab.rows(0))
     canaries = measure(booster, NAMES, {"test": lab.rows(3)})["canaries"]
     rows = [tuple(canary["row"]) for canary in canaries]
@@ -89,6 +89,8 @@ def test_canaries_cover_missing_values_edges_and_the_range_of_predictions(lab: A
     assert tuple(thresholds) in rows
     assert any(all(0 < at - x < 1e-5 for x, at in zip(row, thresholds, strict=True)) for row in rows if None not in row)
     assert len({canary["prediction"][0] for canary in canaries}) >= 6
+    inputs = lab.rows(3)[:, 1:]
+    assert {tuple(np.nanmin(inputs, axis=0)), tuple(np.nanmax(inputs, axis=0))} <= set(rows)
 
 
 def test_a_threshold_belongs_to_its_feature(lab: Any) -> None:

@@ -100,8 +100,9 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     """The error names the path and what the system said."""
     with pytest.raises(DataError, match=r"gone\.csv: the file can't be read: No such file or directory"):
         load(tmp_path / "gone.csv", target="y")
-    with pytest.raises(DataError, match="Is a directory"):
-        load(tmp_path, target="y")
+    for path in (tmp_path, Path("/dev/zero")):
+        with pytest.raises(DataError, match="this is not a plain file"):
+            load(path, target="y")
 
 
 def test_california_splits_for_good() -> None:
