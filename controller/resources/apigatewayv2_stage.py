@@ -18,9 +18,9 @@ from controller.errors import MissingError
 from controller.resources.base import Resource
 from controller.spec.models import Throttle
 
-# What an account may do by default, so limits that are the same as none. An update keeps the limits it doesn't name,
-# so this is also how ours are taken back: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
-_UNLIMITED = {"ThrottlingRateLimit": 10000.0, "ThrottlingBurstLimit": 5000}
+# The limits are what an account has by default, so the same as none. An update keeps what it doesn't name, so this is
+# also how ours are taken back: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+_PLAIN = {"ThrottlingRateLimit": 10000.0, "ThrottlingBurstLimit": 5000, "DetailedMetricsEnabled": False}
 
 
 class Stage(Resource):
@@ -29,7 +29,9 @@ class Stage(Resource):
     kind = "apigatewayv2/stage"
     condition = "Exposed"
     policy = FieldPolicy(
-        defaults={f"DefaultRouteSettings.{name}": limit for name, limit in _UNLIMITED.items()} | {"AutoDeploy": False}
+        # No limits in the spec means no limits.
+        owned=frozenset({"DefaultRouteSettings"}),
+        defaults={f"DefaultRouteSettings.{name}": value for name, value in _PLAIN.items()} | {"AutoDeploy": False},
     )
     permissions = {
         "apigatewayv2.get_apis": frozenset({"apigateway:GET"}),
@@ -78,9 +80,7 @@ class Stage(Resource):
                 "apigatewayv2", "create_stage", **where, AutoDeploy=True, DefaultRouteSettings=limits, Tags=tags
             )
             return _observed(made, _endpoints(aws).get(identity["api"], ""))
-        live = aws.write(
-            "apigatewayv2", "update_stage", **where, AutoDeploy=True, DefaultRouteSettings=_UNLIMITED | limits
-        )
+        live = aws.write("apigatewayv2", "update_stage", **where, AutoDeploy=True, DefaultRouteSettings=_PLAIN | limits)
         _retag(aws, step, seen)
         updated = _observed(live, "")
         return Observed({**updated.fields, "tags": tags}, {**updated.outputs, "url": seen.outputs["url"]})

@@ -1,0 +1,205 @@
+"""Task definition and service, on real tasks of the embedded ECS: what is rolled out, drifts, fails and goes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import xgboost
+
+from controller.bundle import build
+from controller.bundle.model_file import identify
+from controller.core.graph import Node
+from controller.core.status import Failed, Ready, Waiting
+from controller.errors import ForeignError, MoorageError, RolledBackError
+
+GROUND = {
+    "ec2/network",
+    "ec2/security-group",
+    "ecs/cluster",
+    "iam/role",
+    "logs/log-group",
+    "s3/bucket",
+    "servicediscovery/namespace",
+    "servicediscovery/service",
+}
+DEFINITION, SERVICE = "ecs/task-definition", "ecs/service"
+
+
+@pytest.fixture(scope="module")
+def selected(bench: Any, want: Any, embedded_aws: Any) -> Any:
+    """A model that can be served and its image, as the selection and the image tell of them."""
+    matrix = xgboost.DMatrix([[0.0, 1.0], [1.0, 0.0], [2.0, 1.0]], label=[0.0, 1.0, 2.0])
+    booster = xgboost.train({"nthread": 1, "verbosity": 0, "objective": "reg:squarederror"}, matrix, 2)
+    bundle = build(identify(bytes(booster.save_raw("ubj"))), name="m", features=("a", "b"), target="y")
+    s3 = embedded_aws.client("s3")
+    s3.create_bucket(Bucket="models")
+    for name, content in bundle.files().items():
+        s3.put_object(Bucket="models", Key=f"b/{name}", Body=content)
+    told = {"version": 1, "model_sha256": bundle.manifest.model.sha256, "bundle": "s3://models/b/", "fingerprint": "f"}
+    given = {("model/selection", name): value for name, value in told.items()}
+    for kind in ("ecr/repository", "ecr/image"):
+        made = bench.make(bench.node(kind, want("m"), given)).outputs
+        given |= {(kind, name): value for name, value in made.items()}
+    return given
+
+
+class Lane:
+    """The two nodes of one spec, on ground that was made for them."""
+
+    def __init__(self, bench: Any, want: Any, selected: Any, name: str) -> None:
+        self.bench, self.name, self.want = bench, name, want
+        self.resolved = bench.ground(want(name), GROUND, selected)
+
+    def definition(self, **service: Any) -> Node:
+        (node,) = self.bench.registry[DEFINITION].expand(self.want(self.name, service=service))
+        return self.resolved(node)
+
+    def service(self, arn: str, **service: Any) -> Node:
+        (node,) = self.bench.registry[SERVICE].expand(self.want(self.name, service=service))
+        return self.resolved(type(node)(node.key, node.identity, {**node.desired, "taskDefinition": arn}))
+
+
+def broken(node: Node) -> Node:
+    """The definition with an image that nobody ever pushed."""
+    (container,) = node.desired["containerDefinitions"]
+    image = container["image"].partition("@")[0] + "@sha256:" + "0" * 64
+    return type(node)(
+        node.key, node.identity, {**node.desired, "containerDefinitions": [{**container, "image": image}]}
+    )
+
+
+@pytest.fixture
+def lane(bench: Any, want: Any, selected: Any) -> Any:
+    """`lane(name)`: a spec of that name, and all that its service stands on."""
+    return lambda name: Lane(bench, want, selected, name)
+
+
+def test_definitions_are_revised_only_when_they_differ(bench: Any, lane: Any, embedded_aws: Any) -> None:
+    """A change is one field and one more revision; a stranger's variable is drift; every revision goes at the end."""
+    spec = lane("defined")
+    node = spec.definition(env={"A": "1"})
+    assert bench.settle(node).outputs["revision"] == 1
+    bigger = spec.definition(env={"A": "1"}, cpu="0.5 vCPU")
+    assert [(c.path, c.old, c.new) for c in bench.changes(bigger)] == [("cpu", "256", "512")]
+    assert bench.settle(bigger).outputs["revision"] == 2
+    ecs = embedded_aws.client("ecs")
+    live = ecs.describe_task_definition(taskDefinition=node.identity["family"])["taskDefinition"]
+    (container,) = live["containerDefinitions"]
+    container["environment"].append({"name": "THEIRS", "value": "x"})
+    roles = ("executionRoleArn", "taskRoleArn")
+    kept = ("family", "cpu", "memory", "networkMode", "requiresCompatibilities", "runtimePlatform", *roles)
+    tags = [{"key": key, "value": value} for key, value in node.desired["tags"].items()]
+    ecs.register_task_definition(**{n: live[n] for n in kept}, containerDefinitions=[container], tags=tags)
+    assert [c.path for c in bench.changes(bigger)] == ["containerDefinitions.server.environment.THEIRS"]
+    assert bench.settle(bigger).outputs["revision"] == 4
+    bench.gone(bigger)
+
+
+def test_the_container_is_as_agreed(lane: Any) -> None:
+    """Pinned image, read-only root, liveness check, logs, labels that tell what serves; secrets are addresses."""
+    spec = lane("agreed")
+    arn = "arn:aws:ssm:us-east-1:123456789012:parameter/salt"
+    (container,) = spec.definition(secrets=[{"name": "SALT", "valueFrom": arn}]).desired["containerDefinitions"]
+    assert "@sha256:" in container["image"]
+    assert container["readonlyRootFilesystem"] is True
+    assert container["healthCheck"]["command"][-1] == "http://127.0.0.1:8080/livez"
+    assert container["dockerLabels"] == {"dev.moorage.model-version": "1", "dev.moorage.fingerprint": "f"}
+    assert container["secrets"] == [{"name": "SALT", "valueFrom": arn}]
+
+
+def test_a_foreign_family_is_refused(bench: Any, lane: Any, embedded_aws: Any) -> None:
+    """A family of our name without our tags is somebody else's."""
+    node = lane("squatted").definition()
+    embedded_aws.client("ecs").register_task_definition(
+        family=node.identity["family"], containerDefinitions=[{"name": "x", "image": "x", "memory": 64}]
+    )
+    with pytest.raises(ForeignError):
+        bench.make(node)
+
+
+def test_a_service_from_birth_to_end(bench: Any, lane: Any, embedded_aws: Any) -> None:
+    """Created, ready once the intended tasks are healthy, rolled to another revision, corrected, scaled to zero, gone."""
+    spec = lane("living")
+    first = bench.settle(spec.definition()).outputs["arn"]
+    node = spec.service(first)
+    assert isinstance(bench.registry[SERVICE].ready(node, bench.make(node)), Waiting)
+    seen = bench.wait(node)
+    assert [task["health"] for task in seen.outputs["tasks"]] == ["HEALTHY"]
+    bench.settle(node)
+
+    second = bench.make(spec.definition(cpu="0.5 vCPU")).outputs["arn"]
+    moved = spec.service(second)
+    assert [(c.path, c.old, c.new) for c in bench.changes(moved)] == [("taskDefinition", first, second)]
+    bench.make(moved)
+    assert isinstance(bench.verdict(moved), Waiting)
+    assert {task["taskDefinition"] for task in bench.wait(moved).outputs["tasks"]} == {second}
+
+    ecs, where = embedded_aws.client("ecs"), {"cluster": "models", "service": node.identity["name"]}
+    ecs.update_service(**where, desiredCount=2)
+    assert [(c.path, c.old, c.new) for c in bench.changes(moved)] == [("desiredCount", 2, 1)]
+    bench.settle(moved)
+    deployments = ecs.list_service_deployments(**where)["serviceDeployments"]
+    assert len(deployments) == 2, "a correction of the count is no deployment"
+
+    resting = spec.service(second, desiredCount=0)
+    bench.make(resting)
+    bench.wait(resting)
+    assert bench.verdict(resting) == Ready("ScaledToZero", "no task runs, as declared")
+    bench.gone(resting)
+
+
+def test_a_rollout_that_fails_is_rolled_back_and_stays_so(bench: Any, lane: Any) -> None:
+    """AWS goes back; that is a failure with AWS's reason; the same revision is not tried again, another one is."""
+    spec = lane("failing")
+    first = bench.settle(spec.definition()).outputs["arn"]
+    bench.make(spec.service(first))
+    bench.wait(spec.service(first))
+    bad = spec.service(bench.make(broken(spec.definition())).outputs["arn"])
+    bench.make(bad)
+    assert isinstance(until_not_waiting(bench, bad), Failed)
+    bench.wait(spec.service(first))  # what served serves again
+    calls = bench.aws.calls.by_name()["ecs.update_service"]
+    with pytest.raises(RolledBackError, match=r"rolled .*-\w+:2 back.*circuit breaker"):
+        bench.make(bad)
+    assert bench.aws.calls.by_name()["ecs.update_service"] == calls
+    third = spec.service(bench.make(spec.definition()).outputs["arn"])
+    bench.make(third)
+    bench.wait(third)
+    bench.gone(third)
+
+
+def until_not_waiting(bench: Any, node: Node) -> Any:
+    """Look until it is decided. A verdict may come from AWS's list of deployments, or from the refusal to try again."""
+    while isinstance(verdict := bench.verdict(node), Waiting):
+        if verdict.reason == "Deploying":
+            try:
+                bench.make(node)
+            except MoorageError as error:
+                return Failed(type(error).__name__, str(error))
+    return verdict
+
+
+def test_a_service_nobody_can_start_says_why(bench: Any, lane: Any) -> None:
+    """Without an earlier deployment there is nothing to go back to: it failed, with what ECS says of it."""
+    spec = lane("stillborn")
+    node = spec.service(bench.make(broken(spec.definition())).outputs["arn"])
+    bench.make(node)
+    verdict = until_not_waiting(bench, node)
+    assert isinstance(verdict, Failed)
+    assert verdict.reason == "RolloutFailed"
+    assert "circuit breaker" in verdict.message
+    bench.gone(node)
+
+
+def test_a_service_deleted_by_hand_is_made_again(bench: Any, lane: Any, embedded_aws: Any) -> None:
+    """The token of the new one is another, or AWS would answer with the old one."""
+    spec = lane("returning")
+    node = spec.service(bench.make(spec.definition()).outputs["arn"], desiredCount=0)
+    bench.make(node)
+    first = bench.wait(node).outputs["deployment"]
+    embedded_aws.client("ecs").delete_service(cluster="models", service=node.identity["name"], force=True)
+    assert bench.see(node) == {}
+    bench.make(node)
+    assert bench.wait(node).outputs["deployment"]["id"] != first["id"]
+    bench.gone(node)
