@@ -14,7 +14,7 @@ import os
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -23,6 +23,8 @@ from controller.local.call import Answer, Call, Refused, identify
 from controller.local.faults import Fault, Faults, refusal, throttled
 from controller.local.rates import Rates
 from controller.local.world import World
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 _BODY_LIMIT = 1 << 30
@@ -70,7 +72,8 @@ class Door:
             host=request.host,
             moto=self._ask_moto,
         )
-        identify(call)
+        # The first call to a service loads its model, which takes long enough to be felt on the data planes.
+        await self._in_thread(identify, call)
         self.calls[call.name] += 1
         fault = self.faults.hit(call.name)
         if fault and fault.kind == "slow":
@@ -86,28 +89,30 @@ class Door:
         instead = self._instead(call, fault) if fault else None
         if instead is not None:
             return instead
-        answer = await (self._long_poll(call) if call.name == "sqs.ReceiveMessage" else self._in_thread(call))
+        answer = await (
+            self._long_poll(call) if call.name == "sqs.ReceiveMessage" else self._in_thread(self._serve, call)
+        )
         self.faults.remember(call, answer)
         return answer
 
     def _instead(self, call: Call, fault: Fault) -> Answer | None:
         return self.faults.last(call) if fault.kind == "stale" else refusal(fault, call)
 
-    async def _in_thread(self, call: Call) -> Answer:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._serve, call)
+    async def _in_thread(self, work: Callable[[Call], T], call: Call) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, call)
 
     def _serve(self, call: Call) -> Answer:
         handler = self.world.handlers.get((call.service, call.operation))
         with self.world.lock:
             try:
                 result = handler(call) if handler else call.forward()
+                return result if isinstance(result, Answer) else call.result(result)
             except Refused as refused:
                 return refused.answer or call.error(refused.code, refused.message, refused.status)
             except Exception:  # noqa: BLE001
                 # A defect here must look like AWS's own, and be found in the log.
                 _log.exception("%s failed", call.name)
                 return call.error("InternalFailure", f"{call.name} failed inside the embedded AWS: see its log", 500)
-            return result if isinstance(result, Answer) else call.result(result)
 
     def _ask_moto(self, call: Call) -> Answer:
         """Run moto's WSGI application; what it doesn't implement answers 501 in the service's own error format."""
@@ -130,7 +135,7 @@ class Door:
         call.body = json.dumps(params | {"WaitTimeSeconds": 0}).encode()
         deadline = asyncio.get_running_loop().time() + patience
         while True:
-            answer = await self._in_thread(call)
+            answer = await self._in_thread(self._serve, call)
             late = asyncio.get_running_loop().time() >= deadline
             if late or answer.status != 200 or json.loads(answer.body).get("Messages"):
                 return answer

@@ -27,6 +27,7 @@ from controller.local.call import Answer, Call
 
 KINDS = ("throttle", "error", "lost", "slow", "stale")
 _REMEMBERED = 1_000
+_LARGE = 1 << 16
 
 # Botocore's own list of throttling codes, by the service that uses each; others say ThrottlingException.
 _THROTTLES = {
@@ -106,8 +107,8 @@ class Faults:
         return hits[0] if hits else None
 
     def remember(self, call: Call, answer: Answer) -> None:
-        """Keep a read's answer for a later `stale`."""
-        if not call.operation.startswith(_READS):
+        """Keep a read's answer for a later `stale`, unless it is an object's content."""
+        if not call.operation.startswith(_READS) or len(answer.body) > _LARGE:
             return
         with self._lock:
             self._answers[_request(call)] = answer

@@ -120,3 +120,13 @@ def test_reset_forgets(embedded_aws) -> None:
     embedded_aws.admin("reset", "POST")
     assert embedded_aws.client("s3").list_buckets()["Buckets"] == []
     assert [vpc["IsDefault"] for vpc in embedded_aws.client("ec2").describe_vpcs()["Vpcs"]] == [True]
+
+
+def test_any_number_of_threads_lose_nothing(embedded_aws) -> None:
+    """Sixteen threads write 160 objects: every write is there."""
+    s3 = embedded_aws.client("s3", max_pool_connections=16)
+    s3.create_bucket(Bucket="crowded")
+    with ThreadPoolExecutor(16) as pool:
+        for done in [pool.submit(s3.put_object, Bucket="crowded", Key=f"{n:03}", Body=b"x") for n in range(160)]:
+            done.result()
+    assert len(s3.list_objects_v2(Bucket="crowded")["Contents"]) == 160
