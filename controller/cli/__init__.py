@@ -6,8 +6,10 @@ becomes a message and an exit code in `failure`. stdout is data, stderr is progr
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from cyclopts import App, CycloptsError
 
@@ -45,9 +47,16 @@ def _call(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """Run the `moorage` command."""
-    sys.exit(run(sys.argv[1:]))
+    _start(sys.argv[1:])
 
 
 def reconcile() -> None:
     """Run the `reconcile` command: `moorage reconcile`, for short."""
-    sys.exit(run(["reconcile", *sys.argv[1:]]))
+    _start(["reconcile", *sys.argv[1:]])
+
+
+def _start(arguments: Sequence[str]) -> NoReturn:
+    # A variable that is set to nothing is as good as none; the parser would ask for a truth.
+    if not os.environ.get("MOORAGE_LOCAL"):
+        os.environ.pop("MOORAGE_LOCAL", None)
+    sys.exit(run(arguments))

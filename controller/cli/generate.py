@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GENERATED: dict[str, Callable[[], str]] = {
     "controller/spec/schema/environment.json": lambda: json_schema.text("Environment"),
     "controller/spec/schema/modelservice.json": lambda: json_schema.text("ModelService"),
+    "docs/reference/cli.md": reference.commands,
     "docs/reference/spec.md": reference.page,
 }
 

@@ -21,7 +21,12 @@ class Files:
 
     file: Annotated[
         tuple[Path, ...],
-        Parameter(name=("--file", "-f"), negative="", help="File or directory of specs; may be repeated."),
+        Parameter(
+            name=("--file", "-f"),
+            negative="",
+            show_default=False,
+            help="File or directory of specs, by default `specs`; may be repeated.",
+        ),
     ] = (Path("specs"),)
 
     @property

@@ -1,9 +1,10 @@
-"""The reference page of the spec, written from the models."""
+"""The reference pages: of the spec, written from the models, and of the commands, written from their options."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from controller.cli import app
 from controller.spec import explain, hyperparameters
 from controller.spec.models import KINDS
 
@@ -16,8 +17,40 @@ in a terminal; `controller/spec/schema/` has it as JSON Schema. How to write a s
 """
 
 
+_COMMANDS_HEAD = """# Command reference
+
+<!-- Made from controller/cli by `make generate`; edits here are lost. -->
+
+stdout is data, stderr is progress. Everything works without a terminal exactly as with one; `NO_COLOR` is honoured.
+`MOORAGE_DEBUG=1` adds the traceback to an error. Credentials, profiles and `AWS_ENDPOINT_URL` work as in every AWS program.
+`reconcile` is installed as a command of its own, too.
+
+| exit code | means |
+|---|---|
+| 0 | done |
+| 1 | unexpected |
+| 2 | usage, or invalid specs or data; nothing was applied |
+| 3 | credentials |
+| 4 | a resource failed |
+| 5 | stopped by a gate, an approval or a policy |
+| 6 | not found |
+| 8 | another controller is at work on this state directory |
+| 9 | time ran out; the work goes on, and another run resumes |
+| 130 | interrupted |
+
+`plan --detailed-exitcode`: 0 no changes, 1 error, 2 changes. `diff`: 0 as declared, 1 differs, above 1 error.
+"""
+
+
+def commands() -> str:
+    """Write the page of the commands as Markdown."""
+    page = app.generate_docs(output_format="markdown", recursive=True, heading_level=1)
+    _, _, listed = page.partition("\n## moorage ")
+    return f"{_COMMANDS_HEAD}\n## moorage {listed.strip()}\n"
+
+
 def page() -> str:
-    """Write the whole page as Markdown."""
+    """Write the page of the spec as Markdown."""
     return "\n".join([_HEAD, *(line for kind in KINDS for line in _kind(kind)), *_hyperparameters()]) + "\n"
 
 

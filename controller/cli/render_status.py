@@ -21,7 +21,7 @@ def table(statuses: Sequence[Status], *, wide: bool = False) -> Text:
     """One line for each spec; `wide` adds what is long."""
     head: list[Cell] = ["KIND", "NAME", "READY", "STATUS", "VERSION", "RMSE", "ENDPOINT"]
     more: list[Cell] = ["ENVIRONMENT", "GENERATION", "MODEL", "IMAGE"]
-    rows = [head + more if wide else head]
+    rows = [[*head, *(more if wide else ()), "MESSAGE"]]
     for status in statuses:
         ready = status.condition("Ready")
         model = status.facts.get("model", {})
@@ -41,7 +41,7 @@ def table(statuses: Sequence[Status], *, wide: bool = False) -> Text:
             str(model.get("sha256", ""))[:12],
             image,
         ]
-        rows.append(row + details if wide else row)
+        rows.append([*row, *(details if wide else ()), ready.message if ready else ""])
     return columns(rows)
 
 
