@@ -1,0 +1,300 @@
+"""The story as its users live it: one spec in, a served model out, and every change after that, through the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ROW = [8.3252, 41, 880, 129, 322, 126, 37.88, -122.23]
+SEED_ROW = ",".join(map(str, ROW))
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+
+@dataclass
+class Result:
+    """What a command gave."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass
+class Team:
+    """A directory of specs, an embedded AWS, and the command line between them."""
+
+    directory: Path
+
+    @property
+    def spec(self) -> Path:
+        return self.directory / "specs/housing-model.yaml"
+
+    def moorage(self, *words: str) -> Result:
+        home = {"MOORAGE_HOME": str(self.directory / "home"), "MOORAGE_LOCAL": "1", "NO_COLOR": "1"}
+        command = [str(Path(sys.executable).parent / "moorage"), *words]
+        done = subprocess.run(command, cwd=self.directory, env=os.environ | home, capture_output=True, text=True, check=False, timeout=300)
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    def reconcile(self) -> Result:
+        return self.moorage("reconcile", "--once", "-f", "specs", "-o", "json")
+
+    def edit(self, *changes: tuple[str, str]) -> None:
+        """Write the spec anew, from the one in the repository."""
+        text = (ROOT / "specs/housing-model.yaml").read_text()
+        for old, new in changes:
+            assert old in text, f"{old!r} is not in the spec"
+            text = text.replace(old, new)
+        self.spec.write_text(text)
+
+    def get(self) -> Any:
+        return self.moorage("get", "housing-model", "-f", "specs", "-o", "json").json
+
+    @property
+    def endpoint(self) -> str:
+        return str(self.get()["status"]["endpoint"])
+
+    def served(self) -> Any:
+        """What the API says is served."""
+        return json.loads(ask(f"{self.endpoint}/model")[1])
+
+
+def ask(url: str, body: Any = None) -> tuple[int, bytes]:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"content-type": "application/json"})
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+@contextmanager
+def client_without_pause(endpoint: str) -> Iterator[Counter[str]]:
+    """Somebody who asks for predictions all the time; counts every outcome."""
+    outcomes: Counter[str] = Counter()
+    stop = threading.Event()
+
+    def run() -> None:
+        while not stop.is_set():
+            try:
+                outcomes[str(ask(f"{endpoint}/predict", {"instances": [ROW]})[0])] += 1
+            except OSError as error:
+                outcomes[repr(error)] += 1
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield outcomes
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+@pytest.fixture(scope="module")
+def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+    """The demo's specs, reconciled once from nothing."""
+    directory = tmp_path_factory.mktemp("team")
+    for name in ("specs", "data"):
+        shutil.copytree(ROOT / name, directory / name)
+    team = Team(directory)
+    try:
+        first = team.reconcile()
+        assert first.code == 0, first.err
+        assert first.json["steps"]["create"] > 20
+        yield team
+    finally:
+        assert team.moorage("local", "down").code == 0
+
+
+@pytest.fixture(autouse=True)
+def as_in_the_repository(team: Team) -> None:
+    """Every test starts from the repository's spec, reconciled; that by itself is a revert of whatever came before."""
+    team.edit()
+    assert team.reconcile().code == 0
+
+
+def condition(item: Any, kind: str) -> tuple[str, str]:
+    found = next(entry for entry in item["status"]["conditions"] if entry["type"] == kind)
+    return found["status"], found["reason"]
+
+
+def trained(result: Result) -> bool:
+    return "trains a model" in result.err
+
+
+def test_a_second_run_does_nothing(team: Team) -> None:
+    """Right after, there is no step, and not one write."""
+    again = team.reconcile()
+    assert (again.code, again.json["steps"], again.json["calls"]["write"]) == (0, {}, 0)
+    assert (again.json["specs"], again.json["ready"]) == (2, 2)
+    assert team.moorage("diff", "-f", "specs").code == 0
+    assert team.moorage("plan", "-f", "specs", "--detailed-exitcode").code == 0
+
+
+def test_the_model_answers_through_its_api(team: Team) -> None:
+    """The route answers with the served model's prediction, the seed's contract holds, and what has no route is not there."""
+    status = team.get()["status"]
+    assert status["model"]["metrics"]["test"]["rmse"] < 50_500
+    code, body = ask(f"{status['endpoint']}/predict", {"instances": [ROW]})
+    assert code == 200
+    assert json.loads(body)["model"] == {"name": "housing-model", "version": status["model"]["version"]}
+    (prediction,) = json.loads(body)["predictions"]
+    assert 300_000 < prediction < 550_000
+    seed = ask(f"{status['endpoint']}/", {"response_content_type": "application/json", "pred_x_csv": SEED_ROW})
+    assert float(json.loads(seed[1])["Predicted value"]) == pytest.approx(prediction, abs=0.01)
+    assert ask(f"{status['endpoint']}/metrics")[0] == 404
+    assert team.served()["sha256"] == status["model"]["sha256"]
+
+
+def test_wrong_input_is_refused_through_the_api(team: Team) -> None:
+    """Seven features of eight are never a wrong 200."""
+    code, body = ask(f"{team.endpoint}/predict", {"instances": [ROW[:7]]})
+    assert code in (400, 422)
+    assert b"8" in body
+
+
+def test_another_cpu_rolls_out_without_one_failed_request(team: Team) -> None:
+    """The plan names the task definition's cpu and the service's revision, nothing else; a client without pause sees no failure."""
+    team.edit(("0.25 vCPU", "0.5 vCPU"))
+    plan = team.moorage("plan", "-f", "specs", "--detailed-exitcode", "-o", "json")
+    assert plan.code == 2
+    told = [(step["action"], step["key"].split()[0], [change["path"] for change in step["changes"]]) for step in steps_of(plan.json)]
+    assert told == [("revise", "ecs/task-definition", ["cpu"]), ("update", "ecs/service", ["taskDefinition"])]
+    with client_without_pause(team.endpoint) as outcomes:
+        done = team.reconcile()
+    assert (done.code, done.json["steps"]) == (0, {"revise": 1, "update": 1})
+    assert set(outcomes) == {"200"}
+    assert outcomes["200"] > 100
+
+
+def steps_of(plan: Any) -> list[Any]:
+    return list(plan["steps"])
+
+
+def test_another_hyperparameter_retrains_and_a_revert_does_not(team: Team) -> None:
+    """The plan says that it retrains and what comes later; the new version serves in the end; reverted, the first serves again and nothing trains."""
+    first = team.served()
+    team.edit(("max_depth: 6", "max_depth: 5"))
+    plan = team.moorage("plan", "-f", "specs")
+    assert "trains a model" in plan.out
+    assert 'hyperparameters.max_depth  "6" → "5"' in plan.out
+    assert "later" in plan.out
+    done = team.reconcile()
+    assert done.code == 0
+    assert trained(done)
+    second = team.served()
+    assert second["version"] == first["version"] + 1
+    assert second["sha256"] == team.get()["status"]["model"]["sha256"] != first["sha256"]
+    team.edit()
+    back = team.reconcile()
+    assert back.code == 0
+    assert not trained(back)
+    assert team.served()["sha256"] == first["sha256"]
+
+
+def test_a_gate_holds_a_worse_model_back(team: Team) -> None:
+    """An impossible gate with a new hyperparameter: exit 5, Approved is False for GateFailed, and the old version keeps answering."""
+    first = team.served()
+    team.edit(("max_depth: 6", "max_depth: 3"), ("max: 50500", "max: 1000"))
+    with client_without_pause(team.endpoint) as outcomes:
+        held = team.reconcile()
+    assert held.code == 5
+    item = team.get()
+    assert condition(item, "Approved") == ("False", "GateFailed")
+    assert condition(item, "Ready") == ("False", "GateFailed")
+    assert condition(item, "Degraded")[0] == "False"
+    assert set(outcomes) == {"200"}
+    assert team.served() == first
+    assert team.reconcile().code == 5
+
+
+def test_a_relaxed_gate_lets_the_same_version_through(team: Team) -> None:
+    """Once the gate allows it, the version that it held back is approved and serves, without another training."""
+    team.edit(("max_depth: 6", "max_depth: 4"), ("max: 50500", "max: 1000"))
+    assert team.reconcile().code == 5
+    team.edit(("max_depth: 6", "max_depth: 4"), ("max: 50500", "max: 90000"))
+    done = team.reconcile()
+    assert done.code == 0
+    assert not trained(done)
+    assert condition(team.get(), "Approved") == ("True", "Approved")
+
+
+def test_a_route_comes_and_goes(team: Team) -> None:
+    """A route taken out of the spec is deleted, and answers 404; put back, it answers again."""
+    team.edit((", {method: GET, path: /livez}", ""))
+    done = team.reconcile()
+    assert (done.code, done.json["steps"]) == (0, {"delete": 1})
+    assert ask(f"{team.endpoint}/livez")[0] == 404
+    team.edit()
+    team.reconcile()
+    assert ask(f"{team.endpoint}/livez")[0] == 200
+
+
+def test_nothing_runs_and_it_is_ready(team: Team) -> None:
+    """Zero desired tasks is Ready, for the reason ScaledToZero, and the API says that nobody is there."""
+    team.edit(("desiredCount: 1", "desiredCount: 0"))
+    assert team.reconcile().code == 0
+    assert condition(team.get(), "Deployed") == ("True", "ScaledToZero")
+    assert ask(f"{team.endpoint}/livez")[0] == 503
+
+
+def test_a_changed_resource_is_put_back(team: Team) -> None:
+    """What somebody changes behind the controller's back is named by diff, field by field, and put back."""
+    import boto3
+
+    endpoint = team.moorage("local", "status", "-o", "json").json["endpoint"]
+    session = boto3.Session("example", "example", region_name="us-east-1")
+    ecs = session.client("ecs", endpoint_url=endpoint)
+    (arn,) = ecs.list_services(cluster="models")["serviceArns"]
+    ecs.update_service(cluster="models", service=arn, desiredCount=3)
+    diff = team.moorage("diff", "-f", "specs")
+    assert diff.code == 1
+    assert "desiredCount  3 → 1" in diff.out
+    assert team.reconcile().json["steps"] == {"update": 1}
+    assert ecs.describe_services(cluster="models", services=[arn])["services"][0]["desiredCount"] == 1
+
+
+WRONG = [
+    (("memory: 1 GB", "memroy: 1 GB"), "unknown field 'memroy'"),
+    (("memory: 1 GB", "memory: 64 GB"), "memory"),
+    (("max_depth: 6", "max_dept: 6"), "max_dept"),
+    (("california_housing.csv", "nowhere.csv"), "nowhere.csv"),
+    (("target: median_house_value", "target: price"), "price"),
+    (("kind: ModelService", "kind: ModelService\nkind: ModelService"), "kind"),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), WRONG, ids=[change[1].splitlines()[-1] for change, _ in WRONG])
+def test_a_wrong_spec_changes_nothing(team: Team, change: tuple[str, str], words: str) -> None:
+    """Exit 2, the place as file:line:column, no traceback, and AWS isn't even asked."""
+    team.edit(change)
+    for command in (["validate"], ["plan"], ["reconcile", "--once"]):
+        refused = team.moorage(*command, "-f", "specs")
+        assert refused.code == 2, refused.err
+        assert words in refused.err
+        assert "specs/housing-model.yaml:" in refused.err
+        assert "Traceback" not in refused.err + refused.out
+    team.edit()
+    assert team.reconcile().json["calls"]["write"] == 0
