@@ -52,7 +52,9 @@ class Team:
     def moorage(self, *words: str) -> Result:
         home = {"MOORAGE_HOME": str(self.directory / "home"), "MOORAGE_LOCAL": "1", "NO_COLOR": "1"}
         command = [str(Path(sys.executable).parent / "moorage"), *words]
-        done = subprocess.run(command, cwd=self.directory, env=os.environ | home, capture_output=True, text=True, check=False, timeout=300)
+        done = subprocess.run(
+            command, cwd=self.directory, env=os.environ | home, capture_output=True, text=True, check=False, timeout=300
+        )
         return Result(done.returncode, done.stdout, done.stderr)
 
     def reconcile(self) -> Result:
@@ -180,17 +182,16 @@ def test_another_cpu_rolls_out_without_one_failed_request(team: Team) -> None:
     team.edit(("0.25 vCPU", "0.5 vCPU"))
     plan = team.moorage("plan", "-f", "specs", "--detailed-exitcode", "-o", "json")
     assert plan.code == 2
-    told = [(step["action"], step["key"].split()[0], [change["path"] for change in step["changes"]]) for step in steps_of(plan.json)]
+    told = [
+        (step["action"], step["resource"], [change["path"] for change in step["changes"]])
+        for step in plan.json["steps"]
+    ]
     assert told == [("revise", "ecs/task-definition", ["cpu"]), ("update", "ecs/service", ["taskDefinition"])]
     with client_without_pause(team.endpoint) as outcomes:
         done = team.reconcile()
     assert (done.code, done.json["steps"]) == (0, {"revise": 1, "update": 1})
     assert set(outcomes) == {"200"}
     assert outcomes["200"] > 100
-
-
-def steps_of(plan: Any) -> list[Any]:
-    return list(plan["steps"])
 
 
 def test_another_hyperparameter_retrains_and_a_revert_does_not(team: Team) -> None:
