@@ -3,30 +3,55 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from dataclasses import replace
 
 import uvloop
+from structlog.typing import FilteringBoundLogger
 
+from inference_server import listening, workers
 from inference_server import model as models
 from inference_server.errors import StartError
 from inference_server.lifecycle import serve
 from inference_server.log import configure
-from inference_server.options import parse
+from inference_server.metrics import Board
+from inference_server.options import Options, parse
 
 
 def main() -> int:
     """Run the server until it is told to stop."""
+    # As PID 1 a process ignores SIGTERM until it says otherwise, and loading a large model takes a while.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     options = parse(sys.argv[1:], os.environ)
     log = configure(options.log_level)
     try:
-        model = models.load(options.model_dir, options.threads)
-        uvloop.run(serve(model, options, log))
-    except StartError as error:
-        log.error("can't serve", reason=str(error))  # noqa: TRY400 - the reason says it all
-        return 1
+        if options.workers == 1:
+            return _work(options, log, Board())
+        with listening.reserve(options.host, options.port, shared=True) as reserved:
+            return _work_together(replace(options, port=reserved.getsockname()[1]), log)
     except OSError as error:
         log.error("can't listen", address=f"{options.host}:{options.port}", reason=str(error))  # noqa: TRY400
         return 1
+
+
+def _work_together(options: Options, log: FilteringBoundLogger) -> int:
+    board = Board(options.workers)
+
+    def work(index: int) -> int:
+        board.worker = index
+        return _work(options, log.bind(worker=index), board)
+
+    return workers.supervise(options.workers, work, log)
+
+
+def _work(options: Options, log: FilteringBoundLogger, board: Board) -> int:
+    try:
+        model = models.load(options.model_dir, options.threads)
+    except StartError as error:
+        log.error("can't serve", reason=str(error))  # noqa: TRY400 - the reason says it all
+        return 1
+    uvloop.run(serve(model, options, log, board))
     return 0
 
 

@@ -24,7 +24,10 @@ Nothing here knows HTTP beyond the numbers. Messages name fields and positions, 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import ClassVar, Final
+
+# Every status that an answer can have.
+STATUSES: Final = (200, 400, 404, 405, 406, 408, 413, 415, 422, 431, 500, 503, 504)
 
 
 class StartError(Exception):

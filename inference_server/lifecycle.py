@@ -15,6 +15,7 @@ from time import monotonic
 from structlog.typing import FilteringBoundLogger
 
 from inference_server import listening
+from inference_server.metrics import Board, Metrics
 from inference_server.model import Model
 from inference_server.options import Options
 from inference_server.routes import table
@@ -25,7 +26,7 @@ _HANDSHAKE = 0.1  # seconds for those who have begun to connect: a round trip
 _LAST_WORDS = 1.0  # seconds in which a connection that is open, and idle, may still begin a request
 
 
-async def serve(model: Model, options: Options, log: FilteringBoundLogger) -> None:
+async def serve(model: Model, options: Options, log: FilteringBoundLogger, board: Board) -> None:
     """Serve until a signal. Raise OSError if the address can't be had."""
     loop = asyncio.get_running_loop()
     stop, hurry = asyncio.Event(), asyncio.Event()
@@ -35,9 +36,9 @@ async def serve(model: Model, options: Options, log: FilteringBoundLogger) -> No
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    service = Service(model, options)
+    service = Service(model, options, Metrics(model.manifest, board))
     transport = Transport(service, table(service), options, log)
-    listener = listening.bind(options.host, options.port)
+    listener = listening.listen(options.host, options.port, options.workers > 1)
     acceptor = await loop.create_server(transport.protocol, sock=listener, backlog=listening.BACKLOG)
     log.info("started", address=listening.address(listener), **_identity(model))
 

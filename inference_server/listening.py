@@ -18,14 +18,26 @@ _SO_ATTACH_FILTER: Final = 26  # Linux, socket(7); Python has no name for it
 _SYN: Final = 0x02
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Listen on an address. Raise OSError if it can't be had."""
+def reserve(host: str, port: int, shared: bool) -> socket.socket:
+    """Bind an address, alone or to be shared with other sockets of ours. Raise OSError if it can't be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind((host, port))
-        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def listen(host: str, port: int, shared: bool) -> socket.socket:
+    """Bind an address and listen. Raise OSError."""
+    listener = reserve(host, port, shared)
+    try:
+        listener.listen(BACKLOG)  # only here another's exclusive listener is met
     except OSError:
         listener.close()
         raise

@@ -1,60 +1,150 @@
-"""What Prometheus sees. Labels are few and known beforehand: routes of the table, never a path that a client made up."""
+"""What Prometheus sees, summed over all worker processes.
+
+Each worker counts in its own part of one piece of shared memory, with plain additions; whoever is asked for `/metrics`
+adds the parts up. So counting costs next to nothing, any worker gives the whole, and nothing is written to a file.
+Labels are few and known beforehand: the routes of the table, never a path that a client made up.
+"""
 
 from __future__ import annotations
 
+import mmap
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
 
 from inference_server.manifest import Manifest
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+_SLOTS: Final = 4096  # numbers per worker; taking more than there are raises IndexError at start
 _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _ROWS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096, 16384)
 
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series, and nobody here reads them
+class Board:
+    """The shared memory, made before workers are forked. `worker` says whose part this process writes."""
+
+    def __init__(self, workers: int = 1) -> None:
+        self._numbers = memoryview(mmap.mmap(-1, workers * _SLOTS * 8)).cast("d")
+        self._workers = workers
+        self._next = 0
+        self.worker = 0
+
+    def take(self, count: int) -> range:
+        """Take `count` numbers. Workers of one model take the same in the same order, so their slots agree."""
+        start, self._next = self._next, self._next + count
+        if self._next > _SLOTS:
+            raise IndexError("the board has no more slots")
+        return range(start, self._next)
+
+    def own(self) -> memoryview[float]:
+        """Give this worker's part: one float per slot."""
+        return self._numbers[self.worker * _SLOTS : (self.worker + 1) * _SLOTS]
+
+    def sums(self, slots: Iterable[int]) -> list[float]:
+        """Add up all workers' numbers, slot by slot."""
+        return [sum(self._numbers[worker * _SLOTS + slot] for worker in range(self._workers)) for slot in slots]
 
 
-class Metrics:
-    """The counters of one process."""
+class _Histogram:
+    """Counts per bucket, the last without an upper edge, and the sum of what was seen."""
 
-    def __init__(self, manifest: Manifest) -> None:
-        self.registry = own = CollectorRegistry()
-        self._requests = Counter("moorage_requests", "Requests answered.", ("route", "status"), registry=own)
-        self._latency = Histogram(
-            "moorage_request_seconds",
-            "From the head of a request to its answer.",
-            ("route",),
-            buckets=_SECONDS,
-            registry=own,
-        )
-        self._rows = Counter("moorage_rows", "Rows predicted.", registry=own)
-        self._batch = Histogram("moorage_batch_rows", "Rows per call to the engine.", buckets=_ROWS, registry=own)
-        self.in_flight = Gauge("moorage_requests_in_flight", "Requests that wait for their answer.", registry=own)
-        self.ready = Gauge("moorage_ready", "1 while the server may take traffic.", registry=own)
-        Gauge("moorage_model_info", "The served model.", ("name", "version", "sha256"), registry=own).labels(
-            manifest.name, str(manifest.version or ""), manifest.model.sha256
-        ).set(1)
-        self._by_status: dict[tuple[str, int], Counter] = {}
-        self._by_route: dict[str, Histogram] = {}
+    def __init__(self, board: Board, edges: Sequence[float]) -> None:
+        self._board, self._edges, self._own = board, edges, board.own()
+        self._slots = board.take(len(edges) + 2)
+        self._first, self._sum = self._slots.start, self._slots[-1]
+
+    def see(self, value: float) -> None:
+        """Count one value."""
+        self._own[self._first + bisect_left(self._edges, value)] += 1
+        self._own[self._sum] += value
+
+    def read(self) -> tuple[list[tuple[str, float]], float]:
+        """Give cumulative counts by upper edge, and the sum."""
+        *counts, total = self._board.sums(self._slots)
+        names = [*(f"{edge:g}" for edge in self._edges), "+Inf"]
+        return list(zip(names, accumulate(counts), strict=True)), total
+
+
+class Metrics(Collector):
+    """Counts of one process; reads those of all. Only the event loop's thread may count."""
+
+    def __init__(self, manifest: Manifest, board: Board) -> None:
+        self._manifest, self._board, self._own = manifest, board, board.own()
+        self._requests: dict[tuple[str, int], int] = {}
+        self._seconds: dict[str, _Histogram] = {}
+        self._batches = _Histogram(board, _ROWS)
+        self._rows, self._pending, self._ready = board.take(3)
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    def expect(self, routes: Iterable[str], statuses: Sequence[int]) -> None:
+        """Make room for these routes, each with these statuses; no others can be counted."""
+        for route in routes:
+            self._requests |= {
+                (route, status): slot for status, slot in zip(statuses, self._board.take(len(statuses)), strict=True)
+            }
+            self._seconds[route] = _Histogram(self._board, _SECONDS)
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Count one answered request."""
-        counter = self._by_status.get((route, status))
-        if counter is None:
-            counter = self._by_status[route, status] = self._requests.labels(route, str(status))
-        counter.inc()
-        histogram = self._by_route.get(route)
-        if histogram is None:
-            histogram = self._by_route[route] = self._latency.labels(route)
-        histogram.observe(seconds)
+        self._own[self._requests[route, status]] += 1
+        self._seconds[route].see(seconds)
 
     def predicted(self, rows: int) -> None:
         """Count one call to the engine."""
-        self._rows.inc(rows)
-        self._batch.observe(rows)
+        self._own[self._rows] += rows
+        self._batches.see(rows)
+
+    def waiting(self, change: int) -> None:
+        """Count who waits for a prediction: 1 came, -1 went."""
+        self._own[self._pending] += change
+
+    def ready(self, state: bool) -> None:
+        """Note whether this process takes traffic."""
+        self._own[self._ready] = float(state)
 
     def render(self) -> bytes:
         """Write everything in Prometheus' text format."""
-        return generate_latest(self.registry)
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Give all metrics, summed over the workers."""
+        requests = CounterMetricFamily("moorage_requests", "Requests answered.", labels=("route", "status"))
+        for (route, status), count in zip(self._requests, self._board.sums(self._requests.values()), strict=True):
+            if count:
+                requests.add_metric((route, str(status)), count)
+        yield requests
+        seconds = HistogramMetricFamily(
+            "moorage_request_seconds", "From the head of a request to its answer.", labels=("route",)
+        )
+        for route, histogram in self._seconds.items():
+            buckets, total = histogram.read()
+            if buckets[-1][1]:
+                seconds.add_metric((route,), buckets, total)
+        yield seconds
+        yield _histogram("moorage_batch_rows", "Rows per call to the engine.", self._batches)
+        rows, pending, ready = self._board.sums((self._rows, self._pending, self._ready))
+        yield CounterMetricFamily("moorage_rows", "Rows predicted.", rows)
+        yield GaugeMetricFamily("moorage_requests_pending", "Requests that wait for a prediction.", pending)
+        yield GaugeMetricFamily("moorage_workers_ready", "Worker processes that may take traffic.", ready)
+        model = InfoMetricFamily("moorage_model", "The served model.")
+        version = str(self._manifest.version or "")
+        model.add_metric((), {"name": self._manifest.name, "version": version, "sha256": self._manifest.model.sha256})
+        yield model
+
+
+def _histogram(name: str, text: str, histogram: _Histogram) -> Metric:
+    family = HistogramMetricFamily(name, text)
+    family.add_metric((), *histogram.read())
+    return family

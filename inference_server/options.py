@@ -34,6 +34,7 @@ class Options:
     model_dir: Path = field(metadata={"read": Path, "help": "directory with model.ubj and manifest.json"})
     host: str = _option("127.0.0.1", str, "address to listen on")
     port: int = _option(8080, _number(0, int), "port to listen on; 0 takes a free one and logs it")
+    workers: int = _option(1, _number(1, int), "processes that share the port")
     threads: int = _option(1, _number(1, int), "threads that libxgboost uses per prediction")
     max_body: int = _option(8 * 2**20, _number(1, int), "largest body; above it 413")
     max_rows: int = _option(10_000, _number(1, int), "most rows per request; above it 422")

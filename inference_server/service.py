@@ -29,21 +29,21 @@ _LARGE: Final = 64 * 1024
 class Service:
     """One model in one event loop. `draining` is set when the server is about to stop."""
 
-    def __init__(self, model: Model, options: Options) -> None:
-        self.model, self.metrics = model, Metrics(model.manifest)
+    def __init__(self, model: Model, options: Options, metrics: Metrics) -> None:
+        self.model, self.metrics = model, metrics
         self.draining = False
         self._options, self._pending = options, 0
         self._loop = asyncio.get_running_loop()
-        self._batcher = Batcher(model.engine, self._loop, self.metrics.predicted)
+        self._batcher = Batcher(model.engine, self._loop, metrics.predicted)
         self._large = ThreadPoolExecutor(1, "large")
         self._description = Reply(orjson.dumps(_described(model)))
         self._document: Reply | None = None
-        self.metrics.ready.set(1)
+        metrics.ready(True)
 
     def drain(self) -> None:
         """Say from now on that traffic should go elsewhere."""
         self.draining = True
-        self.metrics.ready.set(0)
+        self.metrics.ready(False)
 
     def close(self) -> None:
         """Let the thread for large bodies end."""
@@ -58,15 +58,15 @@ class Service:
             question = self._accepted(read(call))
             return question.answer(await self._batcher.predict(question.rows))
         finally:
-            self._pending -= 1
+            self._release()
 
     async def explain(self, read: Callable[[Call], Question], call: Call) -> Reply:
         """Read rows with a protocol's `read` and explain their predictions."""
         self._admit()
         try:
-            return await self._aside(lambda: explain(self.model, self._accepted(read(call)).rows))
+            return await self._aside(self._explain_alone, read, call)
         finally:
-            self._pending -= 1
+            self._release()
 
     async def alive(self, reply: Reply, _: Call) -> Reply:
         """Answer as long as the event loop turns."""
@@ -97,20 +97,30 @@ class Service:
         if self._pending >= self._options.max_pending:
             raise OverloadedError(f"{self._pending} requests wait already; try again soon, or elsewhere")
         self._pending += 1
+        self.metrics.waiting(1)
 
-    async def _aside(self, work: Callable[..., Reply], *arguments: Any) -> Reply:
+    def _release(self) -> None:
+        self._pending -= 1
+        self.metrics.waiting(-1)
+
+    async def _aside(self, work: Callable[..., tuple[int, Reply]], *arguments: Any) -> Reply:
         """Work in the thread for what is large. Raise SlowAnswerError when the request's time is over."""
         try:
             async with asyncio.timeout(self._options.request_timeout):
-                return await self._loop.run_in_executor(self._large, work, *arguments)
+                rows, reply = await self._loop.run_in_executor(self._large, work, *arguments)
         except TimeoutError:
             raise SlowAnswerError(f"no answer within {self._options.request_timeout:g} s; send fewer rows") from None
+        self.metrics.predicted(rows)
+        return reply
 
-    def _infer_alone(self, read: Callable[[Call], Question], call: Call) -> Reply:
+    def _infer_alone(self, read: Callable[[Call], Question], call: Call) -> tuple[int, Reply]:
         question = self._accepted(read(call))
         values = self.model.engine.predict(question.rows.data, question.rows.count)
-        self.metrics.predicted(question.rows.count)
-        return question.answer(values)
+        return question.rows.count, question.answer(values)
+
+    def _explain_alone(self, read: Callable[[Call], Question], call: Call) -> tuple[int, Reply]:
+        rows = self._accepted(read(call)).rows
+        return rows.count, explain(self.model, rows)
 
     def _accepted(self, question: Question) -> Question:
         if question.rows.count > self._options.max_rows:

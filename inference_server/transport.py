@@ -21,6 +21,7 @@ from aiohttp.streams import StreamReader
 from structlog.typing import FilteringBoundLogger
 
 from inference_server.errors import (
+    STATUSES,
     HeaderTooLargeError,
     InternalError,
     MalformedError,
@@ -38,6 +39,7 @@ from inference_server.service import Service
 
 _SERVER: Final = "moorage"  # instead of aiohttp's banner with versions
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}").fullmatch
+_NO_ROUTE: Final = "none"
 _ID: Final = web.RequestKey("id", str)
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -48,6 +50,8 @@ class Transport:
     def __init__(self, service: Service, routes: Routes, options: Options, log: FilteringBoundLogger) -> None:
         self._service, self._routes, self._options, self.log = service, routes, options, log
         self._loop = asyncio.get_running_loop()
+        names = dict.fromkeys(route.name for methods in routes.values() for route in methods.values())
+        service.metrics.expect([*names, _NO_ROUTE], STATUSES)
         self.server = web.Server(self._serve, request_factory=self._request)
 
     def protocol(self) -> web.RequestHandler:
@@ -74,7 +78,6 @@ class Transport:
     async def _serve(self, request: web.BaseRequest) -> web.Response:
         start = perf_counter()
         metrics = self._service.metrics
-        metrics.in_flight.inc()
         route = None
         try:
             route = self._find(request)
@@ -85,9 +88,7 @@ class Transport:
             self.log.exception("request failed", route=route.name if route else None, request_id=request_id(request))
             failure = InternalError("the server failed; its log says why")
             reply = _refused(route, failure, request_id(request))
-        finally:
-            metrics.in_flight.dec()
-        metrics.answered(route.name if route else "none", reply.status, perf_counter() - start)
+        metrics.answered(route.name if route else _NO_ROUTE, reply.status, perf_counter() - start)
         return self._response(request, reply)
 
     def _find(self, request: web.BaseRequest) -> Route:

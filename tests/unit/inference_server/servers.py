@@ -16,6 +16,7 @@ import structlog
 
 from inference_server import model as models
 from inference_server.engine import Engine
+from inference_server.metrics import Board, Metrics
 from inference_server.options import Options
 from inference_server.routes import table
 from inference_server.service import Service
@@ -62,7 +63,8 @@ class Running:
         self.loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         log = structlog.wrap_logger(None, processors=[self._keep])
         model = models.load(self._options.model_dir)
-        self.service = Service(replace(model, engine=self._engine(model.engine)), self._options)
+        metrics = Metrics(model.manifest, Board())
+        self.service = Service(replace(model, engine=self._engine(model.engine)), self._options, metrics)
         self.routes = table(self.service)
         transport = Transport(self.service, self.routes, self._options, log)
         server = await self.loop.create_server(transport.protocol, "127.0.0.1", 0)

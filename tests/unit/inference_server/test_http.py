@@ -44,7 +44,12 @@ def test_metrics_count_requests_and_rows(housing: Any, serve: Any) -> None:
     assert 'moorage_requests_total{route="predict",status="422"} 1.0' in lines
     assert 'moorage_requests_total{route="none",status="404"} 1.0' in lines
     assert "moorage_rows_total 2.0" in lines
-    assert "moorage_ready 1.0" in lines
+    assert "moorage_workers_ready 1.0" in lines
+    assert 'moorage_batch_rows_bucket{le="1"} 0.0' in lines
+    assert 'moorage_batch_rows_bucket{le="2"} 1.0' in lines
+    assert "moorage_batch_rows_sum 2.0" in lines
+    assert 'moorage_request_seconds_count{route="predict"} 2.0' in lines
+    assert "moorage_requests_pending 0.0" in lines
     assert (
         f'moorage_model_info{{name="housing-model",sha256="{housing.manifest.model.sha256}",version="3"}} 1.0' in lines
     )

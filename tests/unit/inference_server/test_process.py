@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -168,49 +167,11 @@ def test_a_damaged_model_is_refused(housing: Any, start: Any, tmp_path: Path) ->
     assert "is not the file that the manifest describes" in log[0]["reason"]
 
 
-def test_wrong_canaries_are_refused(housing: Any, start: Any, tmp_path: Path) -> None:
-    """A model that predicts something else than its trainer did never takes traffic."""
-    canary = housing.manifest.canaries[0]
-    wrong = replace(canary, prediction=(canary.prediction[0] * 1.001,))
-    directory = housing.write(tmp_path, replace(housing.manifest, canaries=(wrong,)))
-    code, log, _ = start(directory).end()
-    assert code == 1
-    assert "canary row 0: expected" in log[0]["reason"]
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"xgboost_version": "3.9.0"}, "newer than this server's"),
-        ({"objective": "binary:logistic"}, "objective: the manifest says binary:logistic"),
-        ({"features": 7}, "number of features: the manifest says 7, model.ubj has 8"),
-        ({"features": "reversed"}, "feature names: the manifest says"),
-    ],
-)
-def test_a_manifest_that_does_not_fit_is_refused(
-    housing: Any, start: Any, tmp_path: Path, change: Any, words: str
-) -> None:
-    """What the manifest promises and the model says of itself must agree."""
-    features = housing.manifest.features
-    if change.get("features") == 7:
-        change = {"features": features[:7]}
-    elif change.get("features") == "reversed":
-        change = {"features": features[::-1]}
-    directory = housing.write(tmp_path, replace(housing.manifest, canaries=(), **change))
-    code, log, _ = start(directory).end()
-    assert code == 1
-    assert words in log[0]["reason"]
-
-
 def test_a_missing_bundle_and_a_taken_port(housing: Any, start: Any, tmp_path: Path) -> None:
     """Both end the start with 1 and one line that says what is missing or taken."""
     code, log, err = start(tmp_path / "nothing").end()
     assert (code, err) == (1, "")
     assert "manifest.json: No such file" in log[0]["reason"]
-    (tmp_path / "manifest.json").write_text("{}")
-    code, log, _ = start(tmp_path).end()
-    assert code == 1
-    assert "is missing" in log[0]["reason"]
     port = start(housing.directory).started()
     code, log, err = start(housing.directory, "--port", str(port)).end()
     assert (code, log[0]["event"], err) == (1, "can't listen", "")
@@ -274,3 +235,60 @@ def test_no_row_is_ever_logged(housing: Any, start: Any) -> None:
     out, err = process.process.communicate(timeout=30)
     assert b"secret-cell" not in out + err
     assert b"880" not in out + err
+
+
+def ask(port: int, path: str, body: str | None = None) -> bytes:
+    """Ask on a connection of its own, so that the kernel chooses a worker anew."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("POST" if body else "GET", path, body)
+        return connection.getresponse().read()
+    finally:
+        connection.close()
+
+
+def test_workers_share_a_port_and_their_metrics(housing: Any, start: Any) -> None:
+    """Three workers on one free port: all are ready, any of them reports the requests of all, SIGTERM ends all with 0."""
+    process = start(housing.directory, "--workers", "3", DRAIN_DELAY="0")
+    ports = [process.started() for _ in range(3)]
+    assert len(set(ports)) == 1
+    for _ in range(30):
+        assert b"predictions" in ask(ports[0], "/predict", BODY)
+    for _ in range(5):
+        lines = ask(ports[0], "/metrics").decode().splitlines()
+        assert 'moorage_requests_total{route="predict",status="200"} 30.0' in lines
+        assert "moorage_workers_ready 3.0" in lines
+    process.process.send_signal(signal.SIGTERM)
+    code, log, err = process.end()
+    assert (code, err) == (0, "")
+    assert sorted(line["event"] for line in log) == ["draining"] * 3 + ["stopped"] * 3
+
+
+def test_when_one_worker_dies_all_end(housing: Any, start: Any) -> None:
+    """A worker that is killed takes the server down with 1, so that ECS sees it; nobody is left behind."""
+    process = start(housing.directory, "--workers", "2", DRAIN_DELAY="0")
+    port = process.started()
+    process.started()
+    children = Path(f"/proc/{process.process.pid}/task/{process.process.pid}/children").read_text().split()
+    os.kill(int(children[0]), signal.SIGKILL)
+    code, log, _ = process.end()
+    assert code == 1
+    assert next(line for line in log if line["event"] == "worker ended")["exit_code"] == -signal.SIGKILL
+    with pytest.raises(ConnectionRefusedError):
+        ask(port, "/livez")
+
+
+def test_workers_that_cannot_serve_end_the_start(housing: Any, start: Any, tmp_path: Path) -> None:
+    """A bundle that one process refuses, several refuse as well."""
+    code, log, _ = start(tmp_path, "--workers", "2").end()
+    assert code == 1
+    assert {line["event"] for line in log} == {"can't serve", "worker ended"}
+
+
+def test_sigterm_while_it_loads(start: Any, tmp_path: Path) -> None:
+    """A server that is told to stop before it has begun ends with 0, at once, as PID 1 too."""
+    os.mkfifo(tmp_path / "manifest.json")  # reading it waits for a writer: a start that takes its time
+    process = start(tmp_path)
+    with (tmp_path / "manifest.json").open("wb"):
+        process.process.send_signal(signal.SIGTERM)
+        assert process.end()[0] == 0
