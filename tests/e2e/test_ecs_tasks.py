@@ -140,7 +140,7 @@ def test_a_task_that_cannot_start_says_why(containers: Any) -> None:
 def test_secrets_reach_the_process_alone(containers: Any) -> None:
     """Values from SSM and Secrets Manager are in the container's environment, and nowhere in what ECS shows."""
     ssm, manager = containers.aws.client("ssm"), containers.aws.client("secretsmanager")
-    ssm.put_parameter(Name="/salt", Value="canary-salt", Type="SecureString")
+    ssm.put_parameter(Name="/salt", Value="canary-salt 127.0.0.1", Type="SecureString")
     arn = manager.create_secret(Name="pepper", SecretString=json.dumps({"key": "canary-pepper"}))["ARN"]
     references = [{"name": "SALT", "valueFrom": "/salt"}, {"name": "PEPPER", "valueFrom": f"{arn}:key::"}]
     definition = containers.definition(containers.image("secret"), secrets=references)
@@ -148,7 +148,7 @@ def test_secrets_reach_the_process_alone(containers: Any) -> None:
     containers.settled("secretive")
     [task] = containers.tasks("secretive")
     seen = json.loads(containers.get(f"http://{containers.address(task)}:8080/")[1])["env"]
-    assert (seen["SALT"], seen["PEPPER"]) == ("canary-salt", "canary-pepper")
+    assert (seen["SALT"], seen["PEPPER"]) == ("canary-salt 127.0.0.1", "canary-pepper")
     shown = [task, containers.service("secretive"), containers.ecs.describe_task_definition(taskDefinition=definition)]
     assert "canary" not in json.dumps(shown, default=str)
 

@@ -106,6 +106,7 @@ class Fleet:
         if service.status == "DRAINING" and not any(task.status in UP for task in service.tasks.values()):
             service.status = "INACTIVE"
             service.deployments = service.deployments[:1]
+            ecs_backends[service.account][service.region].services.pop(f"{service.cluster}:{service.name}", None)
         self._note_steady_state(service)
 
     def _view(self, service: Service) -> Rollout:
@@ -185,8 +186,8 @@ class Fleet:
             started_by=primary.id,
             service=service,
         )
-        if service.settings.get("propagateTags") == "SERVICE":
-            task.tags = list(service.tags)
+        sources = {"SERVICE": service.tags, "TASK_DEFINITION": task.definition.tags}
+        task.tags = list(sources.get(service.settings.get("propagateTags", "NONE"), ()))
         return task
 
     def launch(

@@ -158,15 +158,13 @@ class _Life:
         root.mkdir(exist_ok=True)
         place = Place(sys.executable, root, self.task.address)
         with self._world.lock:
-            secrets = [
-                {"name": entry["name"], "value": references.secret(self.task, entry["valueFrom"])}
-                for entry in definition.get("secrets") or ()
-            ]
+            entries = definition.get("secrets") or ()
+            secrets = {entry["name"]: references.secret(self.task, entry["valueFrom"]) for entry in entries}
             options = _log_options(container)
             if options:
                 references.require_log_group(self.task, options)
-        variables = [*(definition.get("environment") or ()), *secrets]
-        environment = place.environment(os.environ, image.config.get("Env") or (), variables, self.task.region)
+        variables, inherited = definition.get("environment") or (), image.config.get("Env") or ()
+        environment = place.environment(os.environ, inherited, variables, self.task.region) | secrets
         process = self._world.children.spawn(
             place.argv(container_command(definition, image.config)),
             cwd=root,

@@ -217,6 +217,24 @@ def test_a_service_is_created_once(ecs: Any, wanted: dict[str, Any]) -> None:
     assert service["tags"] == [{"key": "b", "value": "2"}]
 
 
+def test_services_are_found_by_their_tags(aws: Any, ecs: Any, wanted: dict[str, Any]) -> None:
+    """GetResources lists a tagged service while it lives, and its tasks carry the tags when they are to."""
+    tags = [{"key": "owner", "value": "moorage"}]
+    made = ecs.create_service(**wanted, serviceName="tagged", tags=tags, propagateTags="SERVICE")["service"]
+    tagging = aws.client("resourcegroupstaggingapi")
+
+    def found() -> list[str]:
+        listed = tagging.get_resources(TagFilters=[{"Key": "owner"}], ResourceTypeFilters=["ecs:service"])
+        return [entry["ResourceARN"] for entry in listed["ResourceTagMappingList"]]
+
+    assert found() == [made["serviceArn"]]
+    [task] = ecs.list_tasks(cluster="models", serviceName="tagged")["taskArns"]
+    [shown] = ecs.describe_tasks(cluster="models", tasks=[task], include=["TAGS"])["tasks"]
+    assert shown["tags"] == tags
+    ecs.delete_service(cluster="models", service="tagged", force=True)
+    assert found() == []
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [

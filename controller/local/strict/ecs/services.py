@@ -22,8 +22,14 @@ from controller.local.world import World
 
 # A change of one of these is a new revision, hence a new deployment (API reference, UpdateService).
 _REVISIONED = ("networkConfiguration", "serviceRegistries", "loadBalancers", "capacityProviderStrategy")
-# Kept as given, and shown again.
-_KEPT = ("healthCheckGracePeriodSeconds", "enableECSManagedTags", "propagateTags", "enableExecuteCommand")
+# Kept as given and shown again; what CreateService takes when they are not given.
+_KEPT: dict[str, Any] = {
+    "availabilityZoneRebalancing": "ENABLED",
+    "healthCheckGracePeriodSeconds": 0,
+    "enableECSManagedTags": False,
+    "propagateTags": "NONE",
+    "enableExecuteCommand": False,
+}
 _DEPLOYMENT = {"minimumHealthyPercent": 100, "maximumPercent": 200, "strategy": "ROLLING", "bakeTimeInMinutes": 0}
 
 
@@ -59,8 +65,7 @@ class Services:
             account=call.account,
             created=self._world.now(),
             desired=_desired(params),
-            settings={"propagateTags": "NONE", "enableECSManagedTags": False, "enableExecuteCommand": False}
-            | {name: params[name] for name in _KEPT if name in params},
+            settings={name: params.get(name, default) for name, default in _KEPT.items()},
             configuration=_configuration({}, params.get("deploymentConfiguration")),
             request=dict(params),
             tags=list(params.get("tags") or []),
