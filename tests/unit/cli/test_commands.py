@@ -12,7 +12,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
+import xgboost
 import yaml
 
 from controller.cli import failure, run
@@ -325,3 +327,16 @@ def test_pruning_knows_its_limit() -> None:
 def test_a_spec_error_is_no_defect() -> None:
     """The tree's own classes decide the code: a SpecError is 2 wherever it is raised."""
     assert failure.guard(lambda: _raise(SpecError(()))) == 2
+
+
+def test_a_bundle_is_made_of_a_model_trained_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Model in, bundle out: the two files, with the names given; names that don't fit the model end 4."""
+    rows = xgboost.DMatrix(np.arange(12.0).reshape(6, 2), np.arange(6.0))
+    xgboost.train({"max_depth": 2}, rows, 2).save_model(tmp_path / "houses.ubj")
+    model = str(tmp_path / "houses.ubj")
+    assert run(["bundle", model, "--features", "rooms, age", "-o", str(tmp_path / "out")]) == 0
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+    assert (manifest["name"], [feature["name"] for feature in manifest["features"]]) == ("houses", ["rooms", "age"])
+    assert (tmp_path / "out/model.ubj").is_file()
+    assert run(["bundle", model, "--features", "rooms", "-o", str(tmp_path / "other")]) == 4
+    assert "it has 2 features, and 1 names are given" in capsys.readouterr().err
