@@ -8,8 +8,10 @@ aws/sagemaker-xgboost-container `algorithm_mode/train.py`. Nothing of the embedd
 
 from __future__ import annotations
 
+import csv
 import json
 import os
+import re
 import signal
 import sys
 import traceback
@@ -23,6 +25,8 @@ from controller.local.training.hyperparameters import MAXIMIZED, UserError, pars
 
 _CHANNELS = ("train", "validation", "code")
 _CSV, _LIBSVM = "csv", "libsvm"
+# A label, perhaps with a weight, then index:value pairs.
+_LIBSVM_LINE = re.compile(r"[-+.\deE]+(:[-+.\deE]+)?( +\d+:\S+)*\s*$")
 
 
 def main(root: Path) -> int:
@@ -80,13 +84,25 @@ def _matrix(channel: Path, form: str, weights: int) -> Any:
         raise UserError(f"Hidden file in channel {channel.name}: {hidden[0]}")
     if not files:
         raise UserError(f"No data in channel path {channel}")
+    with files[0].open(errors="replace") as text:
+        first = text.readline()
     options = f"?format={form}"
     if form == _CSV:
-        options += "&label_column=0&delimiter=," + ("&weight_column=1" if weights else "")
+        options += f"&label_column=0&delimiter={_delimiter(first)}" + ("&weight_column=1" if weights else "")
+    elif not _LIBSVM_LINE.match(first):
+        raise UserError(f"First line '{first[:50]}...' of file '{files[0].name}' is not 'LIBSVM' format")
     try:
         return xgboost.DMatrix(f"{channel}{options}", silent=True)
     except xgboost.core.XGBoostError as error:
         raise UserError(f"Failed to load {form} data with exception: {error}") from error
+
+
+def _delimiter(line: str) -> str:
+    """Guess the delimiter from one line, as the image does."""
+    try:
+        return csv.Sniffer().sniff(line).delimiter
+    except csv.Error as error:
+        raise UserError(f"Could not determine delimiter on line {line[:50]}: {error}") from error
 
 
 def _callbacks(settings: dict[str, Any], model: Path, validated: bool) -> list[Any]:

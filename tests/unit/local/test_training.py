@@ -171,24 +171,39 @@ def test_what_cannot_work_is_refused_at_the_door(sagemaker, changes, words) -> N
 
 
 def test_the_image_refuses_what_the_real_one_refuses(aws, sagemaker) -> None:
-    """Unknown or bad hyperparameters, a foreign channel and a hidden file fail the job with the reason."""
+    """Unknown or bad hyperparameters, foreign channels and unreadable files fail the job with the reason."""
     aws.client("s3").put_object(Bucket="models", Key="hidden/.part", Body=rows(10))
     reasons = {
         "unknown-name": "Extraneous hyperparameter found: depth",
         "bad-value": "Hyperparameter eta",
         "extra-channel": "Extraneous channel found: test",
         "hidden-file": "Hidden file",
+        "no-content-type": "is not 'LIBSVM' format",
+        "one-column": "UserError: ",
     }
     sagemaker.create_training_job(**request("unknown-name", {"depth": "6"}))
     sagemaker.create_training_job(**request("bad-value", {"eta": "1.5"}))
     extra = [channel("train"), channel("test", "data/validation/")]
     sagemaker.create_training_job(**request("extra-channel", InputDataConfig=extra))
     sagemaker.create_training_job(**request("hidden-file", InputDataConfig=[channel("train", "hidden/")]))
+    untold = channel("train")
+    del untold["ContentType"]
+    sagemaker.create_training_job(**request("no-content-type", InputDataConfig=[untold]))
+    aws.client("s3").put_object(Bucket="models", Key="one-column/part.csv", Body="1\n2\n")
+    sagemaker.create_training_job(**request("one-column", InputDataConfig=[channel("train", "one-column/")]))
     for name, reason in reasons.items():
         job = ended(sagemaker, name)
         assert job["TrainingJobStatus"] == job["SecondaryStatus"] == "Failed"
         assert job["FailureReason"].startswith("AlgorithmError: ")
         assert reason in job["FailureReason"]
+
+
+def test_a_header_is_silently_a_row(aws, sagemaker) -> None:
+    """The trap of the real image is there: column names become one more row of zeros, and the job completes."""
+    aws.client("s3").put_object(Bucket="models", Key="header/part.csv", Body="label,a,b\n" + rows(50))
+    sagemaker.create_training_job(**request("header", InputDataConfig=[channel("train", "header/")]))
+    assert ended(sagemaker, "header")["TrainingJobStatus"] == "Completed"
+    assert "Train matrix has 51 rows and 2 columns" in messages(aws, "header")
 
 
 def test_early_stopping_needs_a_metric(aws, sagemaker) -> None:
@@ -254,7 +269,7 @@ def test_lists_filter_before_they_page(sagemaker) -> None:
     ):
         assert {job["TrainingJobStatus"] for job in page["TrainingJobSummaries"]} == {"Failed"}
         found += [job["TrainingJobName"] for job in page["TrainingJobSummaries"]]
-    assert found == ["unknown-name", "bad-value", "extra-channel", "hidden-file"]
+    assert found == ["unknown-name", "bad-value", "extra-channel", "hidden-file", "no-content-type", "one-column"]
     newest = sagemaker.list_training_jobs(SortBy="Name", SortOrder="Descending", MaxResults=1)
     assert newest["TrainingJobSummaries"][0]["TrainingJobName"] == "unknown-name"
 
