@@ -6,8 +6,17 @@ BIN    := $(VENV)/bin
 .PHONY: demo test check setup down lock generate clean
 .DELETE_ON_ERROR:
 
+# The row of the table's first block in Berkeley; its census value is 452,600.
+BLOCK := median_income=8.3252 housing_median_age=41 total_rooms=880 total_bedrooms=129 population=322 households=126 latitude=37.88 longitude=-122.23
+
 demo: setup ## the whole story on this machine, without an AWS account
-	@$(BIN)/python -m controller.cli.demo
+	$(BIN)/moorage reconcile --once --local -f specs
+	@echo
+	$(BIN)/moorage describe housing-model --local --events 0
+	@echo
+	$(BIN)/moorage predict housing-model --local $(BLOCK)
+	@echo
+	@echo "The endpoint stays up: change specs/housing-model.yaml and run the first command again. \`make down\` stops it."
 
 down: ## stop what `make demo` left running
 	@$(BIN)/moorage local down

@@ -52,6 +52,7 @@ def describe(
     name: Name,
     /,
     *,
+    events: Annotated[int, Parameter(help="How many of the latest events to show.")] = 20,
     environment: Environments = "default",
     files: Files = Files(),
     place: Place = Place(),
@@ -60,7 +61,7 @@ def describe(
     """Show one spec with its conditions, resources and latest events."""
     store = open_store(place.home, local=place.local)
     status = find(store, environment, name)
-    latest = list(store.events(status.owner, limit=20))
+    latest = list(store.events(status.owner, limit=events)) if events else []
     known = _declared(files).get((status.owner.kind, status.owner.name))
     output.emit(
         form,

@@ -25,11 +25,8 @@ _PATIENCE = 30.0  # seconds: what API Gateway gives an integration
 
 def predict(
     name: Name,
-    features: Annotated[
-        tuple[str, ...], Parameter(help="Features of one row, like `median_income=8.3`; empty means missing.")
-    ] = (),
     /,
-    *,
+    *features: Annotated[str, Parameter(help="Features of one row, like `median_income=8.3`; empty means missing.")],
     data: Annotated[Path | None, Parameter(help="File with a whole request body, JSON; `-` is stdin.")] = None,
     environment: Environments = "default",
     place: Place = Place(),

@@ -19,7 +19,7 @@ Declared = Mapping[tuple[str, str], Environment | ModelService]
 
 def table(statuses: Sequence[Status], *, wide: bool = False) -> Text:
     """One line for each spec; `wide` adds what is long."""
-    head: list[Cell] = ["KIND", "NAME", "READY", "STATUS", "VERSION", "RMSE", "ENDPOINT"]
+    head: list[Cell] = ["KIND", "NAME", "READY", "STATUS", "VERSION", "TEST RMSE", "ENDPOINT"]
     more: list[Cell] = ["ENVIRONMENT", "GENERATION", "MODEL", "IMAGE"]
     rows = [[*head, *(more if wide else ()), "MESSAGE"]]
     for status in statuses:

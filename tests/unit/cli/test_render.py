@@ -137,9 +137,9 @@ NEW = Status(ENVIRONMENT, 1, "e" * 64)
 def test_the_table_has_a_line_for_each_spec() -> None:
     """A spec without conditions is Unknown; numbers are rounded for people."""
     assert render_status.table([NEW, READY]).plain == (
-        "KIND           NAME            READY     STATUS       VERSION   RMSE     ENDPOINT                    MESSAGE\n"
+        "KIND           NAME            READY     STATUS       VERSION   TEST RMSE   ENDPOINT                    MESSAGE\n"
         "Environment    default         Unknown\n"
-        "ModelService   housing-model   True      Reconciled   2         49,610   http://127.0.0.1:8000/api"
+        "ModelService   housing-model   True      Reconciled   2         49,610      http://127.0.0.1:8000/api"
     )
 
 
