@@ -34,4 +34,12 @@ class Record:
     @property
     def managed(self) -> Mapping[str, Value]:
         """Every field we may have set: after a crash in mid-call the old and the new ones."""
-        return {**self.fields, **(self.pending or {})}
+        union: Mapping[str, Value] = _union(self.fields, self.pending or {})
+        return union
+
+
+def _union(old: Value, new: Value) -> Value:
+    """Both, at every depth: a tag that the call under way was to take off is still ours to take off."""
+    if not isinstance(old, Mapping) or not isinstance(new, Mapping):
+        return new
+    return {**old, **{name: _union(old.get(name), value) for name, value in new.items()}}
