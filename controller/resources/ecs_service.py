@@ -188,14 +188,13 @@ def _observed(service: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]) ->
     fields = {name: service.get(name) for name in _FIELDS}
     # What is deployed, whatever the service says it should be: a rollback changes the one before the other.
     fields |= {"taskDefinition": primary["taskDefinition"], "tags": tags_of(service.get("tags", ()), "key", "value")}
-    settled = primary.get("rolloutState") == "COMPLETED"
     outputs = {
         "arn": service["serviceArn"],
         "name": service["serviceName"],
         "deployment": _deployment(primary),
         "failed": [_deployment(d) for d in service["deployments"] if d.get("rolloutState") == "FAILED"],
         "tasks": sorted(map(_task, tasks), key=lambda task: str(task["id"])),
-        "event": "" if settled else next((event["message"] for event in service.get("events", ())), ""),
+        "event": "" if primary.get("rolloutState") == "COMPLETED" else _latest(service, primary),
     }
     return Observed(fields, outputs)
 
@@ -211,6 +210,12 @@ _FIELDS = (
     "enableExecuteCommand",
     "propagateTags",
 )
+
+
+def _latest(service: Mapping[str, Any], primary: Mapping[str, Any]) -> str:
+    """What ECS said last since the deployment began; what it said before is about another one."""
+    since = (event["message"] for event in service.get("events", ()) if event["createdAt"] >= primary["createdAt"])
+    return str(next(since, ""))
 
 
 def _deployment(live: Mapping[str, Any]) -> dict[str, Value]:
