@@ -133,7 +133,13 @@ class Containers:
         return f"123456789012.dkr.ecr.us-east-1.amazonaws.com/model@{pushed['image']['imageId']['imageDigest']}"
 
     def definition(
-        self, image: str, environment: Mapping[str, str] | None = None, *, role: str = "", **container: Any
+        self,
+        image: str,
+        environment: Mapping[str, str] | None = None,
+        *,
+        role: str = "",
+        sidecars: Sequence[Any] = (),
+        **container: Any,
     ) -> str:
         """Register a task definition of the one family; return its ARN."""
         server = {
@@ -159,7 +165,7 @@ class Containers:
             cpu="256",
             memory="512",
             executionRoleArn=role or self.role,
-            containerDefinitions=[server | container],
+            containerDefinitions=[{k: v for k, v in (server | container).items() if v is not None}, *sidecars],
         )["taskDefinition"]["taskDefinitionArn"]
 
     def create(self, name: str, definition: str, count: int = 1, **settings: Any) -> dict[str, Any]:

@@ -137,6 +137,23 @@ def test_a_task_that_cannot_start_says_why(containers: Any) -> None:
         assert task["stoppedReason"].startswith(reason)
 
 
+def test_a_container_that_is_not_essential_may_end(containers: Any) -> None:
+    """The task goes on, without a health check it counts after a while, and the ended container tells its exit code."""
+    image = containers.image("pair")
+    sidecar = {"name": "side", "image": image, "essential": False, "entryPoint": ["sh", "-c"], "command": ["exit 4"]}
+    containers.create("pair", containers.definition(image, healthCheck=None, sidecars=[sidecar]))
+    containers.settled("pair")
+
+    def ended() -> Any:
+        [task] = containers.tasks("pair")
+        return task if task["containers"][1]["lastStatus"] == "STOPPED" else None
+
+    task = containers.until(ended)
+    assert (task["lastStatus"], task["healthStatus"]) == ("RUNNING", "UNKNOWN")
+    assert [c.get("exitCode") for c in task["containers"]] == [None, 4]
+    assert containers.get(f"http://{containers.address(task)}:8080/")[0] == 200
+
+
 def test_secrets_reach_the_process_alone(containers: Any) -> None:
     """Values from SSM and Secrets Manager are in the container's environment, and nowhere in what ECS shows."""
     ssm, manager = containers.aws.client("ssm"), containers.aws.client("secretsmanager")

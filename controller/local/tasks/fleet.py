@@ -83,7 +83,9 @@ class Fleet:
         """Delete the service: all tasks stop, and it is INACTIVE when the last is STOPPING (API, DeleteService)."""
         deployments.end(service, self.world.now())
         for task in list(service.tasks.values()):
-            self.stop(task, "ServiceSchedulerInitiated", f"Scaling activity initiated by ({task.deployment})")
+            self.stop(
+                task, "ServiceSchedulerInitiated", f"Scaling activity initiated by (deployment {task.deployment})"
+            )
         self.settle(service)
 
     def settle(self, service: Service) -> None:
@@ -216,12 +218,16 @@ class Fleet:
             deployment=started_by if service else "",
         )
         task.address = self._addresses.take(_ports(task))
-        task.interface = network.attach(task, network_configuration)
+        refused = network.attach(task, network_configuration)
         self.tasks[task.task_arn] = task
         if service:
             service.tasks[task.id] = task
         announce.task(self.world, task)
-        self.runner.start(task)
+        if refused:
+            self.report_failed(task, "TaskFailedToStart", refused)
+            self.report_stopped(task)
+        else:
+            self.runner.start(task)
         return task
 
     def stop(self, task: Task, code: str, reason: str) -> None:
@@ -303,6 +309,11 @@ class Fleet:
         """A healthy task ends the pauses, and the count of failures too unless resetOnHealthyTask is off."""
         if task.service and _health(task) is Health.HEALTHY:
             deployments.forgive(task.service, task.deployment)
+
+    def report_exited(self, container: Container) -> None:
+        """Say that a container which isn't essential has ended; the task goes on."""
+        with self.world.lock:
+            container.status = "STOPPED"
 
     def report_stopping(self, task: Task) -> None:
         """Say that the containers are being told to end."""

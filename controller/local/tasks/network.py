@@ -9,11 +9,10 @@ from __future__ import annotations
 import random
 import socket
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from moto.ec2 import ec2_backends
-from moto.ec2.exceptions import InvalidNetworkInterfaceIdError
+from moto.ec2.exceptions import EC2ClientError
 
 from controller.local.tasks.model import Task
 
@@ -40,21 +39,29 @@ class Addresses:
         self._taken.discard(address)
 
 
-def attach(task: Task, network_configuration: Mapping[str, Any]) -> Any:
-    """Make the task's network interface, in its first subnet and its security groups."""
+def attach(task: Task, network_configuration: Mapping[str, Any]) -> str:
+    """Make the task's network interface, in its first subnet and its security groups.
+
+    Return why that can't be done, in ECS's words, or an empty text.
+    """
     placement = network_configuration["awsvpcConfiguration"]
-    return ec2_backends[task.account][task.region].create_network_interface(
-        subnet=placement["subnets"][0],
-        private_ip_address=task.address,
-        group_ids=list(placement["securityGroups"]),
-        description=task.task_arn.replace("task/", "attachment/"),
-    )
+    subnet = placement["subnets"][0]
+    try:
+        task.interface = ec2_backends[task.account][task.region].create_network_interface(
+            subnet=subnet,
+            private_ip_address=task.address,
+            group_ids=list(placement["securityGroups"]),
+            description=task.task_arn.replace("task/", "attachment/"),
+        )
+    except EC2ClientError as refused:
+        return f"Unexpected EC2 error while attempting to Create Network Interface in subnet '{subnet}': {refused}"
+    return ""
 
 
 def detach(task: Task) -> None:
     """Delete the task's network interface; it may be gone."""
-    with suppress(InvalidNetworkInterfaceIdError):
-        ec2_backends[task.account][task.region].delete_network_interface(task.interface.id)
+    if task.interface:
+        ec2_backends[task.account][task.region].enis.pop(task.interface.id, None)
 
 
 def _free(address: str, ports: Sequence[int]) -> bool:

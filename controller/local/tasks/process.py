@@ -104,12 +104,13 @@ class _Life:
             if isinstance(message, Container) and message.essential:
                 self._end(stop, "EssentialContainerExited", "Essential container in task exited")
                 return
-            if message is None:
-                self._tick()
+            if isinstance(message, Container):
+                self._fleet.report_exited(message)
+            self._tick()
 
     def _next(self) -> str | Container | None:
         """Wait for a message; None when it is time for a health check."""
-        dues = [item.check.due for item in self._running if item.check]
+        dues = [item.check.due for item in self._running if item.check and item.container.exit_code is None]
         dues += [self._proven_at] if self._proven_at else []
         with suppress(Empty):
             return self.messages.get(timeout=max(0.0, min(dues) - time.monotonic()) if dues else None)
@@ -121,7 +122,7 @@ class _Life:
             self._proven_at = None
             self._fleet.report_proven(self.task)
         for item in self._running:
-            if item.check and item.check.due <= now:
+            if item.check and item.check.due <= now and item.container.exit_code is None:
                 passed = self._passes(item, item.check)
                 if item.check.record(time.monotonic(), passed=passed):
                     self._fleet.report_health(self.task, item.container, item.check.status)

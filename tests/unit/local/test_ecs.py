@@ -362,6 +362,25 @@ def test_task_network_interfaces_use_the_security_group(aws: Any, ecs: Any, want
     ec2.delete_security_group(GroupId=group)
 
 
+def test_a_subnet_that_is_gone_starts_no_task(aws: Any, ecs: Any, wanted: dict[str, Any]) -> None:
+    """New tasks fail with EC2's reason, and count as failures; what runs goes on running."""
+    ec2 = aws.client("ec2")
+    vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="172.31.200.0/24")["Subnet"]["SubnetId"]
+    network = {"awsvpcConfiguration": {"subnets": [subnet]}}
+    ecs.create_service(**wanted | {"networkConfiguration": network}, serviceName="uprooted")
+    [running] = ecs.list_tasks(cluster="models", serviceName="uprooted")["taskArns"]
+    ec2.delete_subnet(SubnetId=subnet)
+    ecs.update_service(cluster="models", service="uprooted", forceNewDeployment=True)
+    assert ecs.list_tasks(cluster="models", serviceName="uprooted")["taskArns"] == [running]
+    stopped = ecs.list_tasks(cluster="models", serviceName="uprooted", desiredStatus="STOPPED")["taskArns"]
+    task = ecs.describe_tasks(cluster="models", tasks=stopped)["tasks"][0]
+    assert task["stopCode"] == "TaskFailedToStart"
+    assert subnet in task["stoppedReason"]
+    assert described(ecs, "uprooted")["deployments"][0]["failedTasks"] >= 1
+    ecs.delete_service(cluster="models", service="uprooted", force=True)
+
+
 def test_tasks_of_ones_own(ecs: Any, wanted: dict[str, Any]) -> None:
     """RunTask's token binds as documented; a stopped task is listed as STOPPED, with the cause."""
     request = {
