@@ -7,11 +7,12 @@ A job with several instances runs in one container that sees all the data.
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from moto.sagemaker.models import sagemaker_backends
@@ -30,6 +31,7 @@ _GROUP = "/aws/sagemaker/TrainingJobs"
 # The only XGBoost installed here reads its own major version's data and writes its own format.
 _MAJOR = "3"
 _MAX_RUNTIME = 86_400
+_TICK = 0.1
 
 
 def install(world: World) -> None:
@@ -49,12 +51,11 @@ def install(world: World) -> None:
 
 @dataclass
 class TrainingJobs:
-    """All training jobs of a world, by region and name."""
+    """All training jobs of a world, by region and name. `instances` is how many can train at once."""
 
     world: World
-
-    def __post_init__(self) -> None:
-        self._jobs: dict[tuple[str, str], Job] = {}
+    instances: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(os.cpu_count() or 1))
+    _jobs: dict[tuple[str, str], Job] = field(default_factory=dict)
 
     def clear(self) -> None:
         """Forget all jobs, and the directories of those that a kill -9 cut off."""
@@ -69,8 +70,8 @@ class TrainingJobs:
         answer = call.forward()
         job = Job(self._arn(call), call.region, params, version, self.world.now())
         self._jobs[call.region, job.name] = job
-        self._enter(job, "Starting")
-        self.world.work(f"training {job.name}", lambda stop: _Run(self.world, job, self._enter).run(stop))
+        self.enter(job, "Starting")
+        self.world.work(f"training {job.name}", _Run(self, job).run)
         return answer if answer.status >= 300 else call.result({"TrainingJobArn": job.arn})
 
     def _check(self, params: Mapping[str, Any], region: str) -> str:
@@ -107,7 +108,7 @@ class TrainingJobs:
             message = f"The request was rejected because the training job is in status {job.status}"
             raise Refused("ValidationException", message)
         if job.status != "Stopping":
-            self._enter(job, "Stopping")
+            self.enter(job, "Stopping")
             job.stop.set()
         return {}
 
@@ -135,7 +136,7 @@ class TrainingJobs:
     def _arn(self, call: Call) -> str:
         return f"arn:aws:sagemaker:{call.region}:{call.account}:training-job/{call.params['TrainingJobName']}"
 
-    def _enter(self, job: Job, secondary: str, message: str = "") -> None:
+    def enter(self, job: Job, secondary: str, message: str = "") -> None:
         """Change a job's state and say so on EventBridge.
 
         https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html
@@ -149,12 +150,25 @@ class TrainingJobs:
 class _Run:
     """One job's way through its states, in a thread of its own."""
 
-    def __init__(self, world: World, job: Job, enter: Any) -> None:
-        self._world, self._job, self._enter = world, job, enter
+    def __init__(self, jobs: TrainingJobs, job: Job) -> None:
+        self._world, self._job, self._enter, self._instances = jobs.world, job, jobs.enter, jobs.instances
         self._stream = f"{job.name}/algo-1-{int(job.created.timestamp())}"
-        self._began = time.monotonic()
+        self._began = 0.0
 
     def run(self, stop: threading.Event) -> None:
+        """Wait for an instance in state Starting, as AWS does when capacity is short, then use it."""
+        while not self._instances.acquire(timeout=_TICK):
+            if stop.is_set():
+                return
+            if self._job.stop.is_set():
+                self._enter(self._job, "Stopped")
+                return
+        try:
+            self._use(stop)
+        finally:
+            self._instances.release()
+
+    def _use(self, stop: threading.Event) -> None:
         """Download, train, upload. A defect of the embedded AWS fails the job as AWS's own errors would."""
         container = Container(self._world.home / _DIRECTORY, self._job.name)
         try:
@@ -174,6 +188,7 @@ class _Run:
             return
         if not self._advance("Training"):
             return
+        self._began = time.monotonic()
         request = self._job.request
         ended = container.run(
             self._world.children, request.get("Environment", {}), self._lines, lambda: self._ask(stop)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
 import time
 from pathlib import Path
@@ -229,6 +230,28 @@ def test_a_job_can_be_stopped(sagemaker) -> None:
     code, message = refusal(sagemaker.stop_training_job, TrainingJobName="endless")
     assert code == "ValidationException"
     assert "status Stopped" in message
+
+
+def test_jobs_wait_for_an_instance(sagemaker) -> None:
+    """Of one job more than processors, one stays Starting, and can be stopped there; the others train."""
+    processors = os.cpu_count() or 1
+    crowd = [f"crowd-{n}" for n in range(processors + 1)]
+    for name in crowd:
+        sagemaker.create_training_job(**request(name, {"num_round": "1000000"}))
+
+    def training() -> set[str]:
+        jobs = sagemaker.list_training_jobs(NameContains="crowd-", MaxResults=100)["TrainingJobSummaries"]
+        return {job["TrainingJobName"] for job in jobs if job["SecondaryStatus"] == "Training"}
+
+    until(sagemaker, crowd[0], lambda _: len(training()) == processors)
+    waits = (set(crowd) - training()).pop()
+    for name in sorted(crowd, key=lambda name: name != waits):
+        sagemaker.stop_training_job(TrainingJobName=name)
+    states = {
+        name: [state["Status"] for state in ended(sagemaker, name)["SecondaryStatusTransitions"]] for name in crowd
+    }
+    assert states.pop(waits) == ["Starting", "Stopping", "Stopped"]
+    assert all("Training" in passed for passed in states.values())
 
 
 def test_the_runtime_limit_stops_a_job(sagemaker) -> None:
