@@ -37,6 +37,7 @@ class Options:
     workers: int = _option(1, _number(1, int), "processes that share the port")
     threads: int = _option(1, _number(1, int), "threads that libxgboost uses per prediction")
     max_body: int = _option(8 * 2**20, _number(1, int), "largest body; above it 413")
+    max_bodies: int = _option(64 * 2**20, _number(1, int), "bytes of all large bodies held at once; above it 503")
     max_rows: int = _option(10_000, _number(1, int), "most rows per request; above it 422")
     max_pending: int = _option(256, _number(1, int), "most requests that may wait for a prediction; above it 503")
     request_timeout: float = _option(30.0, _number(0, float), "how long a large request may take; after it 504")

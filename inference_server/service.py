@@ -46,8 +46,8 @@ class Service:
         self.metrics.ready(False)
 
     def close(self) -> None:
-        """Let the thread for large bodies end."""
-        self._large.shutdown()
+        """Let the thread for large bodies end, after what it is at."""
+        self._large.shutdown(cancel_futures=True)
 
     async def infer(self, read: Callable[[Call], Question], call: Call) -> Reply:
         """Read rows with a protocol's `read`, predict them, and answer in the protocol's words."""

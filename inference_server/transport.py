@@ -14,12 +14,10 @@ from time import perf_counter
 from typing import Final
 
 from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
-from aiohttp.http_parser import RawRequestMessage
-from aiohttp.streams import StreamReader
 from structlog.typing import FilteringBoundLogger
 
+from inference_server.bodies import Bodies, Body
 from inference_server.errors import (
     STATUSES,
     HeaderTooLargeError,
@@ -29,8 +27,6 @@ from inference_server.errors import (
     NotFoundError,
     OverloadedError,
     RequestError,
-    SlowBodyError,
-    TooLargeError,
 )
 from inference_server.messages import Call, Reply
 from inference_server.options import Options
@@ -41,7 +37,6 @@ _SERVER: Final = "moorage"  # instead of aiohttp's banner with versions
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}").fullmatch
 _NO_ROUTE: Final = "none"
 _ID: Final = web.RequestKey("id", str)
-_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Transport:
@@ -49,31 +44,29 @@ class Transport:
 
     def __init__(self, service: Service, routes: Routes, options: Options, log: FilteringBoundLogger) -> None:
         self._service, self._routes, self._options, self.log = service, routes, options, log
-        self._loop = asyncio.get_running_loop()
+        self._loop, self._bodies = asyncio.get_running_loop(), Bodies(options)
         names = dict.fromkeys(route.name for methods in routes.values() for route in methods.values())
         service.metrics.expect([*names, _NO_ROUTE], STATUSES)
-        self.server = web.Server(self._serve, request_factory=self._request)
+        self.server = web.Server(self._serve)
 
     def protocol(self) -> web.RequestHandler:
         """Make a connection's protocol."""
-        return _Connection(
+        connection = _Connection(
             self.server,
             loop=self._loop,
             keepalive_timeout=self._options.keepalive,
             lingering_time=1.0,
             access_log=None,  # type: ignore[arg-type]  # documented as: no access log
         )
+        connection.carrier = self
+        return connection
 
-    def _request(
-        self,
-        message: RawRequestMessage,
-        payload: StreamReader,
-        protocol: web.RequestHandler,
-        writer: AbstractStreamWriter,
-        task: asyncio.Task[None],
-    ) -> web.BaseRequest:
-        limit = self._options.max_body
-        return web.BaseRequest(message, payload, protocol, writer, task, self._loop, client_max_size=limit)
+    def refused(self, request: web.BaseRequest, error: RequestError) -> web.Response:
+        """Refuse what never became a request with a route."""
+        self._service.metrics.answered(_NO_ROUTE, error.status, 0)
+        response = self._response(request, refuse(error, request_id(request)))
+        response.force_close()
+        return response
 
     async def _serve(self, request: web.BaseRequest) -> web.Response:
         start = perf_counter()
@@ -81,7 +74,7 @@ class Transport:
         route = None
         try:
             route = self._find(request)
-            reply = await route.handle(Call(await self._body(request), request.headers))
+            reply = await self._answer(request, route)
         except RequestError as error:
             reply = _refused(route, error, request_id(request))
         except Exception:
@@ -100,24 +93,12 @@ class Transport:
             raise MethodError(methods)
         return route
 
-    async def _body(self, request: web.BaseRequest) -> bytes:
-        limit = self._options.max_body
-        if (request.content_length or 0) > limit:
-            raise TooLargeError(f"the body has {request.content_length} bytes; the limit is {limit}")
-        if request.headers.get("Expect", "").lower() == "100-continue":
-            await request.writer.write(_CONTINUE)
-            request.writer.output_size = 0  # aiohttp reads it as: the response has not begun
+    async def _answer(self, request: web.BaseRequest, route: Route) -> Reply:
+        body = Body(self._bodies)
         try:
-            if request.content.is_eof():
-                return await request.read()
-            async with asyncio.timeout(self._options.body_timeout):
-                return await request.read()
-        except TimeoutError:
-            raise SlowBodyError(f"the body didn't arrive within {self._options.body_timeout:g} s") from None
-        except web.HTTPRequestEntityTooLarge:
-            raise TooLargeError(f"the body is above the limit of {limit} bytes") from None
-        except web.RequestPayloadError:
-            raise MalformedError("the body can't be decoded or is incomplete") from None
+            return await route.handle(Call(await body.read(request), request.headers))
+        finally:
+            body.close()
 
     def _response(self, request: web.BaseRequest, reply: Reply) -> web.Response:
         headers = {"Content-Type": reply.media_type, "Server": _SERVER, **reply.headers}
@@ -132,7 +113,8 @@ class Transport:
 class _Connection(web.RequestHandler):
     """aiohttp's connection, but what it can't parse is refused in our shape, and not one byte of it is logged."""
 
-    __slots__ = ()
+    __slots__ = ("carrier",)
+    carrier: Transport
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
@@ -145,11 +127,7 @@ class _Connection(web.RequestHandler):
         elif not isinstance(exc, HttpProcessingError):
             self.log_exception("answering failed", exc_info=exc)
             error = InternalError("the server failed; its log says why")
-        reply = refuse(error, name := request_id(request))
-        headers = {"Content-Type": reply.media_type, "Server": _SERVER, "X-Request-Id": name}
-        response = web.Response(body=reply.body, status=reply.status, headers=headers)
-        response.force_close()
-        return response
+        return self.carrier.refused(request, error)
 
 
 def _refused(route: Route | None, error: RequestError, name: str) -> Reply:

@@ -62,6 +62,12 @@ def test_any_number_of_rows(housing: Any, count: int) -> None:
     assert bits(engine_of(housing).predict(rows.tobytes(), count)) == bits(housing.predict(rows))
 
 
+def test_more_threads_in_the_library_change_nothing(housing: Any) -> None:
+    """With several of libxgboost's own threads: the same bits."""
+    engine = Engine((housing.directory / "model.ubj").read_bytes(), threads=3)
+    assert bits(engine.predict(housing.rows.tobytes(), len(housing.rows))) == bits(housing.predict(housing.rows))
+
+
 def test_threads_do_not_mix_up_their_rows(housing: Any) -> None:
     """Many threads at once on one engine: each gets its own rows' predictions."""
     engine = engine_of(housing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import Any
 
@@ -88,8 +89,8 @@ def test_no_version_banner(housing: Any, serve: Any) -> None:
 
 
 def test_nonsense_is_refused_in_the_one_shape(housing: Any, serve: Any) -> None:
-    """What is no HTTP gets a JSON error and a closed connection; an endless header has a status of its own."""
-    server = serve(housing)
+    """What is no HTTP gets a JSON error and a closed connection; an endless header has a status of its own; all count."""
+    server = serve(housing, keepalive=71.0)
     for sent, status, code in (
         (b"nonsense\r\n\r\n", b" 400 ", "malformed"),
         (b"GET / HTTP/1.1\r\nX: " + b"a" * 20_000 + b"\r\n\r\n", b" 431 ", "header_too_large"),
@@ -98,6 +99,7 @@ def test_nonsense_is_refused_in_the_one_shape(housing: Any, serve: Any) -> None:
         head, _, body = server.raw(sent).partition(b"\r\n\r\n")
         assert status in head.splitlines()[0]
         assert json.loads(body)["error"]["code"] == code
+    assert b'moorage_requests_total{route="none",status="431"} 2.0' in server.ask("GET", "/metrics").body
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -113,6 +115,20 @@ def test_a_body_above_the_limit(housing: Any, serve: Any, chunked: bool) -> None
     answer = serve(housing, max_body=4000).raw(head + sent)
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert b'"code":"body_too_large"' in answer
+
+
+def test_compressed_bodies(housing: Any, serve: Any) -> None:
+    """Gzip is understood; what would grow beyond the limit is 413, what is no gzip 400; none of it ends the server."""
+    server = serve(housing, max_body=4000)
+    head = {"content_encoding": "gzip"}
+    assert (
+        server.ask("POST", "/predict", gzip.compress(json.dumps({"instances": [ROW]}).encode()), **head).status == 200
+    )
+    answer = server.ask("POST", "/predict", gzip.compress(bytes(2_000_000)), **head)
+    assert (answer.status, answer.error["code"]) == (413, "body_too_large")
+    answer = server.ask("POST", "/predict", b"this is no gzip", **head)
+    assert (answer.status, answer.error["code"]) == (400, "malformed")
+    assert server.ask("GET", "/livez").status == 200
 
 
 def test_too_many_rows(housing: Any, serve: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -94,3 +95,20 @@ def test_an_answer_that_takes_too_long_is_504(gated: Any) -> None:
     answer = server.ask("POST", "/predict", LARGE)
     assert (answer.status, answer.error["code"]) == (504, "answer_timeout")
     assert server.ask("POST", "/predict", SMALL).status == 200
+
+
+def test_large_bodies_share_their_memory(gated: Any) -> None:
+    """While one large body is held, a second beyond the bound is 503 before it is read; small ones pass; later both do."""
+    size = len(json.dumps(LARGE))
+    server = gated(max_bodies=size + 1000)
+    large = Asking(server, LARGE)
+    assert server.service.model.engine.reached.wait(10)
+    for rest in (b"Content-Length: %d\r\n\r\n" % size, b"Transfer-Encoding: chunked\r\n\r\n186a0\r\n" + b" " * 100_000):
+        with server.connect() as connection:
+            connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\n" + rest)
+            assert connection.recv(1000).startswith(b"HTTP/1.1 503 ")
+    assert server.ask("POST", "/predict", SMALL).status == 200
+    server.service.model.engine.open.set()
+    large.join(10)
+    assert large.answer
+    assert large.answer.status == server.ask("POST", "/predict", LARGE).status == 200
