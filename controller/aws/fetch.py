@@ -24,7 +24,8 @@ def fetch(url: str, source: Call) -> Body:
     Raises UnavailableError, DeniedError (the signature has expired), MissingError, or RejectedError for a URL that is
     no https. The URL itself never shows: it is a secret for as long as it is valid.
     """
-    if urlsplit(url).scheme != "https" and not is_loopback(url):
+    scheme = urlsplit(url).scheme
+    if scheme != "https" and not (scheme == "http" and is_loopback(url)):
         raise RejectedError("AWS named a URL that is not https", where=source.name)
     session = URLLib3Session(proxies=get_environ_proxies(url), timeout=(4, 30))
     try:
@@ -32,6 +33,7 @@ def fetch(url: str, source: Call) -> Body:
     except BOTOCORE_ERRORS as error:
         raise mapped(error, source) from error
     if answer.status_code != 200:
+        answer.raw.close()
         refused = _REFUSED.get(answer.status_code, UnavailableError)
         raise refused(f"a signed URL was answered with {answer.status_code}", where=source.name)
     return Body(StreamingBody(answer.raw, answer.headers.get("content-length")), source)
