@@ -198,7 +198,9 @@ def reason_of(error: MoorageError) -> str:
 
 
 def summary(step: Step) -> str:
-    """A step's changes in one line."""
+    """A step in one line: what it means, or what it changes; a new object is told by its name alone."""
+    if step.action in (Action.CREATE, Action.REPLACE):
+        return step.why
     paths = [change.path for change in step.changes]
     more = f" and {len(paths) - 4} more" if len(paths) > 4 else ""
     return step.why or ", ".join(paths[:4]) + more

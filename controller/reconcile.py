@@ -18,7 +18,7 @@ from controller.aws import Aws
 from controller.core.graph import Graph, Node, Observed, Target, output_of
 from controller.core.plan import Plan, Situation, Step, make_plan
 from controller.core.record import Record
-from controller.core.status import Event, Ready, ResourceState, Status, Verdict, Waiting, judge
+from controller.core.status import Condition, Event, Ready, ResourceState, Status, Verdict, Waiting, judge
 from controller.core.values import UNKNOWN, Key, Value, digest, is_known, resolve
 from controller.core.wanted import Wanted
 from controller.errors import CredentialsError, MoorageError
@@ -144,17 +144,15 @@ class Reconciler:
         return status
 
     def _transitions(self, before: Status | None, status: Status) -> None:
-        """An event for each condition that changed its status."""
+        """An event for each condition that turned. What only repeats another one's news is left out."""
         for condition in status.conditions:
             earlier = before.condition(condition.type) if before else None
-            quiet = condition.type in ("Progressing", "Degraded", "Stalled") and condition.status == "False"
-            if (earlier.status == condition.status) if earlier else quiet:
-                continue
-            worse = condition.type in ("Degraded", "Stalled") and condition.status == "True"
-            message = f"{condition.type} is {condition.status}" + (
-                f": {condition.message}" if condition.message else ""
-            )
-            self._tell(Event(self.now(), status.owner, "Warning" if worse else "Normal", condition.reason, message))
+            if _is_news(condition, earlier):
+                worse = condition.type == "Degraded" and condition.status == "True"
+                message = f"{condition.type} is {condition.status}" + (
+                    f": {condition.message}" if condition.message else ""
+                )
+                self._tell(Event(self.now(), status.owner, "Warning" if worse else "Normal", condition.reason, message))
 
     def _event(self, step: Step, kind: Literal["Normal", "Warning"], reason: str, message: str) -> None:
         self._tell(Event(self.now(), step.owner, kind, reason, message, step.node.key))
@@ -162,6 +160,17 @@ class Reconciler:
     def _tell(self, event: Event) -> None:
         self.store.emit(event)
         self.tell(event)
+
+
+def _is_news(condition: Condition, earlier: Condition | None) -> bool:
+    """Whether a condition says what nobody has said: Progressing and Stalled repeat Ready and Degraded, a blocked one its blocker."""
+    if condition.type in ("Progressing", "Stalled") or condition.reason == "Blocked":
+        return False
+    if earlier is None:
+        return condition.type != "Degraded" or condition.status == "True"
+    if condition.type in ("Ready", "Degraded"):
+        return earlier.status != condition.status
+    return (earlier.status, earlier.reason) != (condition.status, condition.reason)
 
 
 def _targets(

@@ -71,7 +71,7 @@ def describe(status: Status, events: Sequence[Event]) -> Text:
         columns(facts),
         columns([head, *conditions]),
         resources([status]),
-        lines(events) if events else Text("no events"),
+        *([lines(events)] if events else []),
     ]
     return Text("\n\n").join(parts)
 
