@@ -6,6 +6,7 @@
     ├── CredentialsError      AWS doesn't know, or doesn't trust, who asks
     ├── NotFoundError         what was asked about does not exist
     ├── LeaseHeldError        another controller works on this environment
+    │   └── LeaseLostError    it was ours, and is no longer
     ├── DeadlineError         time ran out; the work goes on
     ├── StoppedError          a gate, an approval or a policy says no
     ├── StoreError            what the controller remembers can't be read or written
@@ -118,10 +119,23 @@ class NotFoundError(MoorageError):
 
 
 class LeaseHeldError(MoorageError):
-    """Another controller holds the environment's lease."""
+    """Another controller holds the environment's lease.
+
+    `retry_after` (seconds) is set while that controller may be dead: asking again then finds out. None: it is alive.
+    """
 
     exit_code = 8
     remedy = Remedy.SOON
+
+    def __init__(
+        self, what: str, *, where: str = "", why: str = "", hint: str = "", retry_after: float | None = None
+    ) -> None:
+        super().__init__(what, where=where, why=why, hint=hint)
+        self.retry_after = retry_after
+
+
+class LeaseLostError(LeaseHeldError):
+    """The lease was ours and is no longer, or can't be shown to be: nothing more may be changed."""
 
 
 class DeadlineError(MoorageError):

@@ -15,7 +15,7 @@ from controller.core.plan import Action, Plan, Step, record_of
 from controller.core.record import Record
 from controller.core.status import Failed, Held, Ready, Verdict, Waiting
 from controller.core.values import UNKNOWN, Key, Ref, Value, digest, is_known
-from controller.errors import MoorageError, Remedy
+from controller.errors import LeaseHeldError, MoorageError, Remedy
 from controller.executor import Executor
 
 Tell = Callable[[Step, Literal["Normal", "Warning"], str, str], None]
@@ -120,6 +120,8 @@ class Execution:
         try:
             retain = self._outlives(step.node.key, step.owner)
             self.seen[step.node.key] = self.executor.perform(current, retain=retain)
+        except LeaseHeldError:
+            raise
         except MoorageError as error:
             self.tell(step, "Warning", reason_of(error), str(error))
             return verdict_of(error)
@@ -134,6 +136,8 @@ class Execution:
             return
         try:
             waiting = self.executor.remove(step)
+        except LeaseHeldError:
+            raise
         except MoorageError as error:
             self.tell(step, "Warning", reason_of(error), str(error))
             self.deleting.append(verdict_of(error))

@@ -21,7 +21,7 @@ from controller.core.record import Record
 from controller.core.status import Condition, Event, Ready, ResourceState, Status, Verdict, Waiting, judge
 from controller.core.values import UNKNOWN, Key, Value, digest, is_known, resolve
 from controller.core.wanted import Wanted
-from controller.errors import CredentialsError, MoorageError
+from controller.errors import CredentialsError, LeaseHeldError, MoorageError
 from controller.execution import Execution, Leave
 from controller.executor import Executor
 from controller.resources.base import Registry
@@ -104,7 +104,7 @@ class Reconciler:
             for kind, targets in _targets(wave, seen, known).items():
                 try:
                     seen |= self.registry[kind].observe(self.aws, targets)
-                except CredentialsError:
+                except (CredentialsError, LeaseHeldError):
                     raise
                 except MoorageError as error:
                     unreadable |= {target.key: error for target in targets}

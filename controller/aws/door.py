@@ -6,6 +6,7 @@ only the answer was lost, and AWS then makes a second thing. Sessions and endpoi
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
@@ -54,6 +55,12 @@ class Aws:
         self._lock = threading.RLock()
         self._clients: dict[str, Any] = {}
         self._account: str | None = None
+
+    def watched(self, *hooks: Hook) -> Aws:
+        """The same door with more hooks: one count, one set of connections and budgets."""
+        other = copy.copy(self)
+        other._hooks = (*self._hooks, *hooks)  # noqa: SLF001  (its own class)
+        return other
 
     @property
     def account(self) -> str:

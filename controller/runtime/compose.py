@@ -26,7 +26,7 @@ from controller.runtime.prepare import environments, wants
 from controller.spec.loaded import Specs
 from controller.spec.models import Environment
 from controller.store.base import Store
-from controller.store.lease import FileLease
+from controller.store.file_lease import FileLease
 from controller.store.sqlite import SqliteStore
 
 

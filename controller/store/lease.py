@@ -1,22 +1,18 @@
-"""The right to change an environment's resources, on one machine: a lock that the kernel takes back from the dead."""
+"""The right to change an environment's resources: one protocol, a file on one machine or an object in a bucket behind it.
+
+Taking a lease never waits inside: whether a silent holder is dead takes a minute to find out, and who asks decides
+whether to sleep, to serve something else, or to give up.
+"""
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
-import socket
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Self
-
-from controller.errors import LeaseHeldError, StoreError
+from dataclasses import dataclass
+from typing import Protocol
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lease: process, host, and since when (RFC 3339, UTC)."""
+    """Who holds a lease: process, host, and since when (RFC 3339, UTC; for people, no rule reads it)."""
 
     pid: int
     host: str
@@ -26,60 +22,25 @@ class Holder:
         return f"process {self.pid} on {self.host}, since {self.since}"
 
 
-class FileLease:
-    """A lease on the file `path`, held from `acquire` to `release` or to the process's end, kill -9 included.
-
-    `now` gives the time as RFC 3339 text. Use it as a context manager, or call both yourself.
-    """
-
-    def __init__(self, path: Path, *, now: Callable[[], str]) -> None:
-        self.path, self._now = path, now
-        self._descriptor: int | None = None
+class Lease(Protocol):
+    """One holder at a time. Any thread may call; every call returns within a request's time."""
 
     def acquire(self) -> None:
-        """Take the lease or raise LeaseHeldError, which names the holder. Does not wait. Raises StoreError."""
-        if self._descriptor is not None:
-            return
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StoreError("the lease's file can't be opened", where=str(self.path), why=str(error)) from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(descriptor)
-            raise LeaseHeldError(
-                "another controller is at work here",
-                where=str(self.path),
-                why=f"the lease is held by {_holder(self.path) or 'a process that has not said who it is'}",
-                hint="wait until it has finished, or stop it",
-            ) from error
-        # The file stays when the lease goes: removing it would let two processes lock two files of one name.
-        os.ftruncate(descriptor, 0)
-        holder = Holder(os.getpid(), socket.gethostname(), self._now())
-        os.pwrite(descriptor, json.dumps(asdict(holder)).encode(), 0)
-        self._descriptor = descriptor
+        """Take it; fine if it is held already.
+
+        Raises LeaseHeldError, which names the holder. Where its `retry_after` is a number, asking again after so many
+        seconds can end differently without the holder's doing: it may be dead. Raises StoreError or AwsError.
+        """
+
+    def keep(self) -> None:
+        """Renew it if that is due. Returns when one more call may be sent; to be called before each.
+
+        Raises LeaseLostError: nothing may be sent any more until it is acquired again.
+        """
+
+    @property
+    def held(self) -> bool:
+        """Whether one more call may be sent. Asks nobody."""
 
     def release(self) -> None:
-        """Give the lease back; fine if it isn't held."""
-        if self._descriptor is not None:
-            os.ftruncate(self._descriptor, 0)
-            # Closing alone leaves it to a child that was forked a moment ago and still has our descriptors.
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-            os.close(self._descriptor)
-            self._descriptor = None
-
-    def __enter__(self) -> Self:
-        self.acquire()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
-
-def _holder(path: Path) -> Holder | None:
-    try:
-        return Holder(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None  # it took the lock a moment ago and has not written yet
+        """Give it back; fine if it isn't held."""

@@ -226,3 +226,15 @@ def _call(service, operation):
     from controller.aws.calls import Call
 
     return Call("read", service, operation, {})
+
+
+def test_a_watched_door_is_the_same_door(door, script, recorder):
+    """More hooks see its calls, one count has them all, and the account isn't asked for again."""
+    aws = door()
+    assert aws.account
+    hook = recorder()
+    watched = aws.watched(hook)
+    watched.read("ecs", "list_clusters")
+    aws.read("ecs", "list_clusters")
+    assert hook.seen == [("before", "ecs.list_clusters"), ("dict", "ecs.list_clusters")]
+    assert aws.calls.by_name() == {"ecs.list_clusters": 2, "sts.get_caller_identity": 1}

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from controller.errors import LeaseHeldError, StoreError
-from controller.store.lease import FileLease
+from controller.errors import LeaseHeldError, LeaseLostError, StoreError
+from controller.store.file_lease import FileLease
 
 ROOT = Path(__file__).resolve().parents[3]
 _HOLDER = """
 import sys, time
 from pathlib import Path
-from controller.store.lease import FileLease
+from controller.store.file_lease import FileLease
 with FileLease(Path(sys.argv[1]), now=lambda: "2026-01-01T00:00:00Z"):
     print("held", flush=True)
     sys.stdin.read()
@@ -103,3 +103,17 @@ def test_a_place_that_cannot_be_written_is_said_so(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="file"):
         FileLease(tmp_path / "file" / "lease", now=now).acquire()
+
+
+def test_keeping_it_tells_whether_it_is_ours(path):
+    """Before and after, nothing may be sent under it."""
+    lease = FileLease(path, now=now)
+    with pytest.raises(LeaseLostError):
+        lease.keep()
+    lease.acquire()
+    lease.keep()
+    assert lease.held
+    lease.release()
+    assert not lease.held
+    with pytest.raises(LeaseLostError):
+        lease.keep()
