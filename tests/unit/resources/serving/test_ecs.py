@@ -203,3 +203,42 @@ def test_a_service_deleted_by_hand_is_made_again(bench: Any, lane: Any, embedded
     bench.make(node)
     assert bench.wait(node).outputs["deployment"]["id"] != first["id"]
     bench.gone(node)
+
+
+def test_a_foreign_service_is_refused(bench: Any, lane: Any, embedded_aws: Any) -> None:
+    """One of our name that somebody else made is not touched."""
+    spec = lane("taken")
+    arn = bench.make(spec.definition()).outputs["arn"]
+    node = spec.service(arn, desiredCount=0)
+    network = node.desired["networkConfiguration"]
+    embedded_aws.client("ecs").create_service(
+        cluster="models",
+        serviceName=node.identity["name"],
+        taskDefinition=arn,
+        desiredCount=0,
+        launchType="FARGATE",
+        networkConfiguration=network,
+    )
+    with pytest.raises(ForeignError, match="nobody that Moorage knows"):
+        bench.make(node)
+
+
+def test_many_services_are_few_reads(bench: Any, lane: Any) -> None:
+    """Twelve services are two calls, and no task is looked at where none can be running; no cluster means no service."""
+    spec = lane("many")
+    node = spec.service(bench.make(spec.definition()).outputs["arn"], desiredCount=0)
+    bench.make(node)
+    bench.wait(node)
+    others = [
+        type(node)(node.key._replace(name=f"other-{n}"), {**node.identity, "name": f"other-{n}"}) for n in range(11)
+    ]
+    before = bench.aws.calls.by_name()
+    assert bench.see(node, *others).keys() == {node.key}
+    after = bench.aws.calls.by_name()
+    assert {name: n - before.get(name, 0) for name, n in after.items() if n > before.get(name, 0)} == {
+        "ecs.describe_services": 2
+    }
+    nowhere = type(node)(node.key, {**node.identity, "cluster": "nowhere"}, node.desired)
+    assert bench.see(nowhere) == {}
+    assert bench.remove(nowhere) is None
+    bench.gone(node)
