@@ -197,12 +197,14 @@ async def _loopback_only(
 ) -> web.StreamResponse:
     """Keep web pages out: a name that was rebound to 127.0.0.1, and a page elsewhere that posts to us.
 
-    API Gateway's data plane is for browsers too, and answers them by its own CORS rules.
+    Data planes are for browsers too, under whatever name; they answer by their own CORS rules.
     """
+    if request.path.startswith("/_aws/"):
+        return await handler(request)
     host = request.host.rpartition(":")[0] or request.host
     if host not in _HOSTS and not host.endswith(_LOCAL_NAMES):
         raise web.HTTPForbidden(text=f"the embedded AWS answers on loopback names only, not {host}\n")
-    if "Origin" in request.headers and not request.path.startswith("/_aws/"):
+    if "Origin" in request.headers:
         raise web.HTTPForbidden(text="the embedded AWS doesn't answer web pages\n")
     return await handler(request)
 
