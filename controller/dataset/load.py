@@ -11,15 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from stat import S_ISREG
 
 from controller.dataset.split import Split, assigner
 from controller.dataset.table import Table, read_table
 from controller.errors import DataError
+from controller.spec.files import read_data
 
 MEDIA_TYPE = "text/csv"
-# Rows are held in memory, at some ten times the size of the file.
-LARGEST_FILE = 256 * 2**20
 
 
 @dataclass(frozen=True)
@@ -54,17 +52,7 @@ class Dataset:
 
 def load(path: Path, *, target: str, features: Sequence[str] | None = None, split: Split | None = None) -> Dataset:
     """Read a CSV file; see `parse`. Raise DataError also if there is no readable file."""
-    try:
-        found = path.stat()
-        # A device or a pipe might never end.
-        if not S_ISREG(found.st_mode):
-            raise DataError("this is not a plain file", where=str(path))
-        if found.st_size > LARGEST_FILE:
-            raise DataError(f"the file has {found.st_size:,} bytes; at most {LARGEST_FILE:,} are read", where=str(path))
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError("the file can't be read", where=str(path), why=error.strerror or str(error)) from error
-    return parse(content, name=str(path), target=target, features=features, split=split)
+    return parse(read_data(str(path)), name=str(path), target=target, features=features, split=split)
 
 
 def parse(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from controller.core.values import Blob
 from controller.core.wanted import Inputs, Place, Wanted
-from controller.dataset import Channel, Dataset, Split, load
+from controller.dataset import Channel, Dataset, Split, parse
 from controller.errors import DataError, Problem, SpecError
 from controller.spec.loaded import Loaded, Specs
 from controller.spec.models import ModelService
@@ -22,7 +22,9 @@ def read_data(specs: Specs) -> dict[str, Dataset]:
         data = service.model.spec.data
         split = Split(data.split.validation, data.split.test, data.split.seed)
         try:
-            found[name] = load(service.beside(data.source), target=data.target, features=data.features, split=split)
+            file = service.beside(data.source)
+            content = service.document.source.read(file)
+            found[name] = parse(content, name=file, target=data.target, features=data.features, split=split)
         except DataError as error:
             problems.append(_problem(service, error))
     if problems:

@@ -1,15 +1,18 @@
-"""Which files `-f FILE|DIR` means, and their text. Nothing outside a named directory is read through a link."""
+"""Which files `-f FILE|DIR` means, their text, and the data they name. No spec outside a named directory is read through a link."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from stat import S_ISREG
 
-from controller.errors import Problem
+from controller.errors import DataError, Problem
 from controller.spec.source import Source
 
 SUFFIXES = (".yaml", ".yml")
 LARGEST = 256 * 1024
+# Rows are held in memory, at some ten times the size of the file.
+LARGEST_DATA = 256 * 2**20
 
 
 def find(named: Iterable[Path], problems: list[Problem]) -> Iterator[Path]:
@@ -33,19 +36,35 @@ def read(file: Path, problems: list[Problem]) -> Source | None:
     except OSError as error:
         problems.append(Problem(str(file), 1, 1, f"can't be read: {error.strerror}"))
         return None
-    if len(content) > LARGEST:
-        problems.append(Problem(str(file), 1, 1, "larger than 256 KiB", "a spec holds no data: name a file of it"))
-        return None
-    return _decode(content, file, problems)
+    return source(content, str(file), read_data, problems)
 
 
-def _decode(content: bytes, file: Path, problems: list[Problem]) -> Source | None:
+def read_data(file: str) -> bytes:
+    """Read a file of data. Raises DataError when there is no plain file, or when it is too large to hold."""
+    path = Path(file)
     try:
-        return Source(content.decode("utf-8-sig"), str(file), file.parent)
+        found = path.stat()
+        # A device or a pipe might never end.
+        if not S_ISREG(found.st_mode):
+            raise DataError("this is not a plain file", where=file)
+        if found.st_size > LARGEST_DATA:
+            raise DataError(f"the file has {found.st_size:,} bytes; at most {LARGEST_DATA:,} are read", where=file)
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError("the file can't be read", where=file, why=error.strerror or str(error)) from error
+
+
+def source(content: bytes, file: str, reader: Callable[[str], bytes], problems: list[Problem]) -> Source | None:
+    """Make a Source of a spec's bytes; None if they can't be one, and then `problems` says why."""
+    if len(content) > LARGEST:
+        problems.append(Problem(file, 1, 1, "larger than 256 KiB", "a spec holds no data: name a file of it"))
+        return None
+    try:
+        return Source(content.decode("utf-8-sig"), file, reader)
     except UnicodeDecodeError as error:
         before = content[: error.start].decode("utf-8", "replace")
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-        problems.append(Problem(str(file), line, column, "not UTF-8 text", "save the file as UTF-8"))
+        problems.append(Problem(file, line, column, "not UTF-8 text", "save the file as UTF-8"))
         return None
 
 

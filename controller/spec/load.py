@@ -43,19 +43,22 @@ def load(named: Sequence[FilePath]) -> Specs:
     """Load every document of the files and directories named. Raises SpecError with every problem of every file."""
     problems: list[Problem] = []
     sources = [source for file in files.find(named, problems) if (source := files.read(file, problems))]
+    return load_sources(sources, problems, ", ".join(map(str, named)))
+
+
+def load_text(text: str, file: str = "spec.yaml") -> Specs:
+    """Load the documents of one text; `file` names it in errors. Raises SpecError with every problem."""
+    return load_sources([Source(text, file, files.read_data)], [], file)
+
+
+def load_sources(sources: Iterable[Source], problems: list[Problem], place: str) -> Specs:
+    """Load every document of files that were read already; `problems` has what reading them found.
+
+    Raises SpecError with all of it, and with `place` when nothing at all is declared.
+    """
     specs = _specs(sources, problems)
     if not problems and not specs.environments and not specs.services:
-        problems.append(Problem(", ".join(map(str, named)), 1, 1, "no Environment and no ModelService here"))
-    return _or_error(specs, problems)
-
-
-def load_text(text: str, file: str = "spec.yaml", directory: FilePath = FilePath()) -> Specs:
-    """Load the documents of one text; `file` names it in errors. Raises SpecError with every problem."""
-    problems: list[Problem] = []
-    return _or_error(_specs([Source(text, file, directory)], problems), problems)
-
-
-def _or_error(specs: Specs, problems: list[Problem]) -> Specs:
+        problems.append(Problem(place, 1, 1, "no Environment and no ModelService here"))
     if problems:
         raise SpecError(tuple(problems))
     return specs

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path as FilePath
 from typing import Any, Generic, TypeVar
 
 from controller.errors import Problem
@@ -31,9 +31,9 @@ class Loaded(Generic[T_co]):
         steps: Path = tuple(int(step) if step.isdigit() else step for step in path.split("."))
         return self.document.source.problem(self.document.at(steps), message, hint)
 
-    def beside(self, name: str) -> FilePath:
-        """Path of a file that the spec names relative to itself."""
-        return self.document.source.directory / name
+    def beside(self, name: str) -> str:
+        """Path of a file that the spec names relative to itself; the document's source can read it."""
+        return posixpath.join(posixpath.dirname(self.document.source.file), name)
 
 
 @dataclass(frozen=True)

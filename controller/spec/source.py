@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path as FilePath
 from typing import Any
 
 from controller.errors import Problem
@@ -34,11 +33,14 @@ class Place:
 
 @dataclass(frozen=True)
 class Source:
-    """One file: its text, how it is named to people, and the directory it is in."""
+    """One file: its text, its path as people know it, and what reads a file by such a path.
+
+    `read` raises DataError. Whether files lie in a directory or in a commit is known to it alone.
+    """
 
     text: str
     file: str
-    directory: FilePath
+    read: Callable[[str], bytes]
 
     @cached_property
     def lines(self) -> tuple[str, ...]:

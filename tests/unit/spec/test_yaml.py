@@ -111,7 +111,7 @@ def test_a_directory_is_read_in_order_and_hidden_files_are_not(tmp_path: Path) -
     specs = load([tmp_path])
     assert (list(specs.environments), list(specs.services)) == (["prod"], ["housing"])
     assert specs.environment("prod").spec.region == "us-east-1"
-    assert specs.services["housing"].beside("d.csv") == tmp_path / "b/d.csv"
+    assert specs.services["housing"].beside("d.csv") == str(tmp_path / "b/d.csv")
 
 
 def test_a_file_named_twice_is_read_once(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_the_demo_spec_loads() -> None:
     service = specs.services["housing-model"]
     assert specs.environment(service.model.spec.environment).name == "default"
     assert (service.model.spec.service.cpu, service.model.spec.service.memory) == (256, 1024)
-    assert service.beside(service.model.spec.data.source).is_file()
+    assert service.document.source.read(service.beside(service.model.spec.data.source))
 
 
 _WORDS = st.sampled_from(
