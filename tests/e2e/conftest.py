@@ -116,11 +116,13 @@ class Containers:
             self.ecr.complete_layer_upload(**upload, layerDigests=[digest])
         return {"digest": digest, "size": len(content)}
 
-    def image(self, model: str, *, layers: Sequence[bytes] | None = None, architecture: str = "amd64") -> str:
+    def image(
+        self, model: str, *, layers: Sequence[bytes] | None = None, architecture: str = "amd64", **config: Any
+    ) -> str:
         """Push an image whose model layer's manifest reads `model`; return its reference, pinned by digest."""
         files = {"opt/model/manifest.json": model.encode(), "opt/model/model.ubj": b"UBJ"}
         settings = {"Entrypoint": ["python"], "Cmd": ["-c", SERVER], "Env": ["FROM_IMAGE=yes", "PATH=/nowhere"]}
-        document = {"os": "linux", "architecture": architecture, "config": settings}
+        document = {"os": "linux", "architecture": architecture, "config": settings | config}
         described = self.blob(json.dumps(document).encode())
         note = {"mediaType": OCI_LAYER, "annotations": {"dev.moorage.layer": "model"}}
         manifest = {

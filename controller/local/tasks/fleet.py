@@ -189,7 +189,10 @@ class Fleet:
             service=service,
         )
         sources = {"SERVICE": service.tags, "TASK_DEFINITION": task.definition.tags}
-        task.tags = list(sources.get(service.settings.get("propagateTags", "NONE"), ()))
+        task.tags = list(sources.get(service.settings["propagateTags"], ()))
+        if service.settings["enableECSManagedTags"]:
+            managed = {"aws:ecs:clusterName": service.cluster, "aws:ecs:serviceName": service.name}
+            task.tags += [{"key": key, "value": value} for key, value in managed.items()]
         return task
 
     def launch(

@@ -220,7 +220,9 @@ def test_a_service_is_created_once(ecs: Any, wanted: dict[str, Any]) -> None:
 def test_services_are_found_by_their_tags(aws: Any, ecs: Any, wanted: dict[str, Any]) -> None:
     """GetResources lists a tagged service while it lives, and its tasks carry the tags when they are to."""
     tags = [{"key": "owner", "value": "moorage"}]
-    made = ecs.create_service(**wanted, serviceName="tagged", tags=tags, propagateTags="SERVICE")["service"]
+    made = ecs.create_service(
+        **wanted, serviceName="tagged", tags=tags, propagateTags="SERVICE", enableECSManagedTags=True
+    )["service"]
     tagging = aws.client("resourcegroupstaggingapi")
 
     def found() -> list[str]:
@@ -230,7 +232,8 @@ def test_services_are_found_by_their_tags(aws: Any, ecs: Any, wanted: dict[str, 
     assert found() == [made["serviceArn"]]
     [task] = ecs.list_tasks(cluster="models", serviceName="tagged")["taskArns"]
     [shown] = ecs.describe_tasks(cluster="models", tasks=[task], include=["TAGS"])["tasks"]
-    assert shown["tags"] == tags
+    managed = {"aws:ecs:clusterName": "models", "aws:ecs:serviceName": "tagged"}
+    assert {tag["key"]: tag["value"] for tag in shown["tags"]} == managed | {"owner": "moorage"}
     ecs.delete_service(cluster="models", service="tagged", force=True)
     assert found() == []
 
