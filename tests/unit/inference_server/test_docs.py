@@ -1,0 +1,49 @@
+"""The server's page in the documentation says what the server does."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+from inference_server.errors import RequestError, WidthError
+from inference_server.options import Options
+
+PAGE = (Path(__file__).parents[3] / "docs" / "inference-server.md").read_text()
+
+
+def test_every_option_with_its_default_and_meaning() -> None:
+    """The table of options is the table in the code, row by row."""
+    expected = [
+        (
+            f"--{option.name.replace('_', '-')}",
+            "" if option.default is MISSING else str(option.default),
+            option.metadata["help"],
+        )
+        for option in fields(Options)
+    ]
+    found = re.findall(r"^\| `(--[a-z-]+)` \| ?(.*?) \| (.*?) \|$", PAGE, re.MULTILINE)
+    assert found == expected
+
+
+def test_every_error() -> None:
+    """Each code that a client can meet stands in the page, beside its status."""
+
+    def kinds(error: type[RequestError]) -> list[type[RequestError]]:
+        return [error, *(kind for child in error.__subclasses__() for kind in kinds(child))]
+
+    for kind in kinds(RequestError):
+        if kind.code not in {"bad_request", "seed_contract"} and kind is not WidthError:
+            lines = [line for line in PAGE.splitlines() if f"`{kind.code}`" in line]
+            assert any(str(kind.status) in line.split("|")[1] for line in lines if line.startswith("|")), kind
+
+
+def test_every_route_and_metric(housing: Any, serve: Any) -> None:
+    """Each route of the table is named, and each metric that the server gives, and none that it doesn't."""
+    server = serve(housing)
+    for path, methods in server.routes.items():
+        if not path.startswith("/v2/"):
+            assert any(f"`{method} {path}`" in PAGE for method in methods), path
+    given = set(re.findall(r"^# TYPE (\w+)", server.ask("GET", "/metrics").body.decode(), re.MULTILINE))
+    assert set(re.findall(r"^\| `(moorage_\w+)`", PAGE, re.MULTILINE)) == given
