@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test check setup down lock generate clean
+.PHONY: demo test check check-images setup down lock generate clean
 .DELETE_ON_ERROR:
 
 # The row of the table's first block in Berkeley; its census value is 452,600.
@@ -44,9 +44,22 @@ check: setup
 generate: setup ## the files that are made from code: schemas and reference pages
 	@$(BIN)/python -m controller.cli.generate
 
+# What an installed SageMaker SDK says of the built-in images; in an environment of its own, for its 300 MB.
+SDK := .venv-sagemaker
+check-images: setup $(SDK)/.ready ## hold the table of SageMaker's images to the SDK's own
+	@PYTHONPATH=$$($(SDK)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
+		$(BIN)/python -m pytest -q -W ignore tests/unit/aws/test_images.py
+
+$(SDK)/.ready: requirements-sagemaker.lock
+	@test -x $(SDK)/bin/python || $(PYTHON) -m venv $(SDK)
+	@$(SDK)/bin/python -m pip install -qq --require-hashes --only-binary :all: -r requirements-sagemaker.lock
+	@touch $@
+
 lock: ## resolve again; needs uv
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
 		--no-annotate --extra local --group dev pyproject.toml -o requirements.lock
+	@echo 'sagemaker-core>=2.27,<3' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+		--no-emit-find-links --no-annotate - -o requirements-sagemaker.lock
 
 clean:
 	rm -rf $(VENV) .moorage .demo

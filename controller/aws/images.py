@@ -80,11 +80,20 @@ def xgboost_image(region: str, version: str) -> str:
             hint="change spec.training.algorithm.version",
         )
     account = XGBOOST_ACCOUNTS.get(region)
-    if account is None:
-        raise RejectedError(
-            f"no image of SageMaker's built-in XGBoost is known for region {region}",
-            why="this release's table has no registry account for it",
-            hint='install "moorage[sagemaker]" and compare `image_uris.retrieve("xgboost", region)`; if it knows the'
-            " region, a newer Moorage may too; otherwise train in another region",
-        )
-    return f"{registry(account, region)}/sagemaker-xgboost:{version}"
+    if account is not None:
+        return f"{registry(account, region)}/sagemaker-xgboost:{version}"
+    return _from_sdk(region, version)
+
+
+def _from_sdk(region: str, version: str) -> str:
+    """Ask the SageMaker SDK, where it is installed, about a region that is newer than the table."""
+    try:
+        from sagemaker.core import image_uris
+    except ImportError:
+        hint = 'install "moorage[sagemaker]", whose SDK may know the region, or train in another one'
+    else:
+        try:
+            return str(image_uris.retrieve("xgboost", region, version=version))
+        except ValueError:
+            hint = "the installed SageMaker SDK doesn't know it either; a newer one may, or train in another region"
+    raise RejectedError(f"no image of SageMaker's built-in XGBoost is known for region {region}", hint=hint)

@@ -23,8 +23,8 @@ def test_each_partition_has_its_domain(region, domain):
 
 
 def test_an_unknown_region_says_what_to_do():
-    """The error names the region and the extra that can look it up."""
-    with pytest.raises(RejectedError, match=r"xx-nowhere-9.*moorage\[sagemaker\]"):
+    """The error names the region, and the SDK that can look it up or could not."""
+    with pytest.raises(RejectedError, match=r"xx-nowhere-9.*SDK"):
         xgboost_image("xx-nowhere-9", "3.2-0")
 
 
