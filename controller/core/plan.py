@@ -109,7 +109,7 @@ def make_plan(situation: Situation) -> Plan:
     now = _Walk(situation)
     now.run()
     steps = list(now.steps.values())
-    unsettled = _unsettled(situation, now.steps)
+    unsettled = _unsettled(situation, now)
     if unsettled:
         then = _Walk(situation, unsettled)
         then.run()
@@ -125,10 +125,19 @@ def _later(step: Step, now: Step | None) -> Step | None:
     return replace(step, later=True, changes=more) if more else None
 
 
-def _unsettled(situation: Situation, steps: Mapping[Key, Step]) -> frozenset[Key]:
-    """The read-only nodes whose answer will be another once today's steps are done."""
-    nodes = (node for node in situation.graph.nodes.values() if situation.types[node.key.kind].read_only)
-    return frozenset(node.key for node in nodes if node.key in situation.seen and not node.edges.isdisjoint(steps))
+def _unsettled(situation: Situation, now: _Walk) -> frozenset[Key]:
+    """The read-only nodes whose answer will be another once today's steps are done.
+
+    That is so where a step concerns what they read, or leaves open a value that they take; not where it changes something
+    else about its object, as a tag.
+    """
+    nodes = [node for node in situation.graph.nodes.values() if situation.types[node.key.kind].read_only]
+    return frozenset(
+        node.key
+        for node in nodes
+        if node.key in situation.seen
+        and (any(key in now.steps for key in node.reads) or not is_known(node.resolved(now.lookup).identity))
+    )
 
 
 @dataclass

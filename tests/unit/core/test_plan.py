@@ -107,6 +107,15 @@ def test_a_fix_does_not_wait_for_training() -> None:
     assert ("revise", "task", True) in told(made.steps)
 
 
+def test_what_a_choice_only_takes_a_name_from_does_not_unsettle_it() -> None:
+    """An update that leaves the values that it takes as they are, as a tag's, brings nothing later."""
+    group, (job, choice, *rest) = Key("prod", "route", "group"), nodes()
+    choice = replace(choice, identity={"group": Ref(group, "name")})
+    members = [Node(group, {"name": "g"}, {"colour": "blue"}), job, choice, *rest]
+    made = plan(members, SEEN | {group: Observed({"colour": "red"}, {"name": "g"})})
+    assert [(str(step.action), step.node.key, step.later) for step in made.steps] == [("update", group, False)]
+
+
 def test_a_new_identity_replaces() -> None:
     """With another name, the new one is made first and the old one deleted last; children follow the new one."""
     records = [Record(SERVICE, {"name": "svc"}, OWNER), Record(ROUTE, {"service": "svc-arn"}, OWNER, edges=(SERVICE,))]
