@@ -15,6 +15,7 @@ import pytest
 from botocore.config import Config
 
 from controller.local import control
+from controller.resources.base import Workshop
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,30 @@ def running_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAw
         os.kill(found.pid, 0)  # it must have lived through every test
     finally:
         control.down(home)
+
+
+@pytest.fixture(scope="session")
+def idle_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
+    """An embedded AWS whose tasks are no processes and whose VPC links take no time: for what many passes are run on."""
+    home = tmp_path_factory.mktemp("idle-aws")
+    before = dict(os.environ)
+    os.environ |= {"MOORAGE_LOCAL_RUNNER": "noop", "MOORAGE_LOCAL_VPC_LINK_SECONDS": "0.02"}
+    try:
+        found = control.up(home)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    try:
+        session = boto3.Session("AKIAIOSFODNN7EXAMPLE", "example", region_name="us-east-1")
+        yield EmbeddedAws(found.endpoint, home, session)
+    finally:
+        control.down(home)
+
+
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    """Where the layers are kept that take seconds to pack."""
+    return Workshop(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="module")

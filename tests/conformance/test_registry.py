@@ -1,0 +1,67 @@
+"""Every resource type of the registry, in its natural place in the demo's graph, held to what all of them owe.
+
+A new type is picked up by itself. What one type can't honestly be held to is in `EXCUSED`, with the reason; an excuse
+that is no longer needed fails as well.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from controller.resources.base import Workshop, discover
+from tests.conformance.checks import CHECKS, Check
+from tests.conformance.life import Evidence, live
+from tests.conformance.scene import Scene
+from tests.conformance.turns import MODEL, TURNS
+from tests.conftest import EmbeddedAws
+from tests.demo import Clients, Demo
+
+KINDS = tuple(discover(Workshop(Path())))
+# Types that can't be given to a stranger, and so not be disputed.
+STUBBORN = {"sagemaker/training-job": "a finished job is read once, and its name holds its owner and its fingerprint"}
+ONLY_LOOKED_AT = "it is only looked at"
+EXCUSED = {
+    ("can_change", "ec2/network"): ONLY_LOOKED_AT,
+    ("can_change", "model/gate"): ONLY_LOOKED_AT,
+    ("can_change", "model/selection"): ONLY_LOOKED_AT,
+    ("can_change", "model/bundle"): "its prefix holds the fingerprint: another model is another bundle",
+    ("can_change", "s3/object"): "its key holds the content's digest: other rows are another object",
+    ("can_change", "sagemaker/training-job"): "its name holds the fingerprint: other settings are another job",
+    ("needs_what_it_says", "ecs/service"): "it asks for revisions only after a rollback (tests/reliability)",
+    ("has_no_idle_policy", "apigatewayv2/api"): "AWS fills in two CORS fields that the embedded AWS doesn't",
+    ("refuses_a_strangers", "sagemaker/training-job"): STUBBORN["sagemaker/training-job"],
+    ("goes_for_good", "s3/bucket"): "what is left in it is there to be kept, and so is the bucket",
+    ("goes_for_good", "sagemaker/training-job"): "a finished job is its model's lineage, and is kept",
+}
+
+
+@pytest.fixture(scope="module")
+def told(idle_aws: EmbeddedAws, workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Evidence:
+    """The life of all types together, under the longest names a spec may have."""
+    idle_aws.admin("reset", "POST")
+    clients = Clients(idle_aws.endpoint)
+    scene = Scene(discover(workshop), clients)
+    directory = tmp_path_factory.mktemp("specs")
+    demo = Demo(clients, scene.registry, directory, models=(MODEL,), environment=MODEL.environment, labels=MODEL.labels)
+    demo.hooks = (scene,)
+    return live(demo, scene, TURNS, STUBBORN)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_each_type_keeps_its_word(check: Check, kind: str, told: Evidence) -> None:
+    """The check's own docstring says what it holds a type to; an excused type must really need its excuse."""
+    found = check(kind, told, TURNS)
+    excuse = EXCUSED.get((check.__name__, kind))
+    assert bool(found) is (excuse is not None), found or f"no longer needed: {excuse}"
+
+
+def test_every_type_has_lived(told: Evidence) -> None:
+    """The demo's specs expand into every type of the registry, and every excuse names a check and a type."""
+    assert told.kinds == set(KINDS)
+    names = {check.__name__ for check in CHECKS}
+    assert {name for name, _ in EXCUSED} <= names
+    assert {kind for _, kind in EXCUSED} <= set(KINDS)
+    assert len(told.disputed) == len(told.tagged) - len(STUBBORN)
