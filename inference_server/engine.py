@@ -62,7 +62,10 @@ class _Workspace(threading.local):
 
 
 class Engine:
-    """One loaded model. Any thread may call it; each has its own buffers.
+    """One loaded model. Any thread may call it at any time.
+
+    Predicting with trees is safe in many threads since xgboost 1.4 (its prediction guide, "Thread Safety"), and each
+    thread has its own buffers.
 
     `width` is the number of features, `outputs` the number of values per prediction. `objective`, `booster` and
     `version` (of the library that wrote it, None if unknown) are the model's own; `feature_names` and `feature_types`
@@ -83,8 +86,6 @@ class Engine:
         self.feature_names = self._feature_info(b"feature_name")
         self.feature_types = self._feature_info(b"feature_type")
         self._workspace = _Workspace(self.library, self.width)
-        # Only in-place prediction is safe in many threads at once (xgboost's documentation of inplace_predict).
-        self._one_at_a_time = threading.Lock()
         # dart adds its trees up in another order in place, which can differ in the last bit.
         self._value = self._in_place if self.booster == "gbtree" else self._through_matrix
         empty = bytes(FLOAT * self.width)
@@ -125,7 +126,7 @@ class Engine:
         address = ctypes.addressof(buffer)
         interface = f'{{"data":[{address},true],"shape":[{rows},{self.width}],"typestr":"<f4","version":3}}'
         shape, dimensions, floats = _capi.Shape(), c_uint64(), _capi.Floats()
-        with self._one_at_a_time, self._matrix(interface.encode()) as matrix:
+        with self._matrix(interface.encode()) as matrix:
             self.library.check(
                 self.library.dll.XGBoosterPredictFromDMatrix(
                     self._booster, matrix, ask, byref(shape), byref(dimensions), byref(floats)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -16,7 +18,6 @@ def configure(level: str) -> structlog.typing.FilteringBoundLogger:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(serializer=_dumps),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -26,6 +27,12 @@ def configure(level: str) -> structlog.typing.FilteringBoundLogger:
     log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
     logging.basicConfig(handlers=[_Forward(log)], level=logging.WARNING)
     return log
+
+
+def traced(error: BaseException) -> dict[str, Any]:
+    """Say of an error what it is and where it was raised, without its message: that may quote a client's data."""
+    trace = traceback.extract_tb(error.__traceback__)
+    return {"error": type(error).__name__, "trace": [f"{Path(at.filename).name}:{at.lineno} {at.name}" for at in trace]}
 
 
 def _dumps(line: dict[str, Any], **_: Any) -> bytes:
@@ -41,5 +48,6 @@ class _Forward(logging.Handler):
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        error = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
-        self._log.warning("library", logger=record.name, message=str(record.msg), error=error)
+        where = traced(record.exc_info[1]) if record.exc_info and record.exc_info[1] else {}
+        first = str(record.msg).partition("\n")[0]
+        self._log.warning("library", logger=record.name, message=first, **where)

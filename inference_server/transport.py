@@ -28,6 +28,7 @@ from inference_server.errors import (
     OverloadedError,
     RequestError,
 )
+from inference_server.log import traced
 from inference_server.messages import Call, Reply
 from inference_server.options import Options
 from inference_server.routes import Route, Routes, refuse
@@ -77,8 +78,9 @@ class Transport:
             reply = await self._answer(request, route)
         except RequestError as error:
             reply = _refused(route, error, request_id(request))
-        except Exception:
-            self.log.exception("request failed", route=route.name if route else None, request_id=request_id(request))
+        except Exception as error:  # noqa: BLE001 - the client hears of it, the operator where it was
+            name = route.name if route else _NO_ROUTE
+            self.log.error("request failed", route=name, request_id=request_id(request), **traced(error))  # noqa: TRY400
             failure = InternalError("the server failed; its log says why")
             reply = _refused(route, failure, request_id(request))
         metrics.answered(route.name if route else _NO_ROUTE, reply.status, perf_counter() - start)

@@ -68,15 +68,20 @@ def test_more_threads_in_the_library_change_nothing(housing: Any) -> None:
     assert bits(engine.predict(housing.rows.tobytes(), len(housing.rows))) == bits(housing.predict(housing.rows))
 
 
-def test_threads_do_not_mix_up_their_rows(housing: Any) -> None:
-    """Many threads at once on one engine: each gets its own rows' predictions."""
-    engine = engine_of(housing)
-    expected = housing.predict(housing.rows)
+@pytest.mark.parametrize("options", [{}, {"booster": "dart", "rate_drop": 0.3}])
+def test_threads_do_not_mix_up_their_rows(trained: Any, options: dict[str, Any]) -> None:
+    """Many threads at once on one engine, predicting and explaining: each gets its own rows' values."""
+    bundle = trained("reg:squarederror", **options)
+    engine = engine_of(bundle)
+    predicted, explained = bundle.predict(bundle.rows), bundle.predict(bundle.rows, pred_contribs=True)
 
     def work(start: int) -> bool:
-        chunk = housing.rows[start : start + 7]
+        part = slice(start, start + 7)
+        rows = bundle.rows[part].tobytes()
         return all(
-            bits(engine.predict(chunk.tobytes(), len(chunk))) == bits(expected[start : start + 7]) for _ in range(40)
+            bits(engine.predict(rows, 7)) == bits(predicted[part])
+            and bits(engine.contributions(rows, 7)) == bits(explained[part])
+            for _ in range(10)
         )
 
     with ThreadPoolExecutor(8) as pool:

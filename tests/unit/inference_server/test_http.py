@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from typing import Any
 
 import pytest
+
+from inference_server.options import Options
 
 from .servers import Stand
 
@@ -147,6 +150,21 @@ def test_a_body_that_does_not_arrive(housing: Any, serve: Any) -> None:
     assert b'"code":"body_timeout"' in answer
 
 
+def test_a_head_that_does_not_arrive(housing: Any, serve: Any) -> None:
+    """A connection on which nothing, or half a head, arrives is closed after the idle time; that is above 60 s by default."""
+    server = serve(housing, keepalive=0.1)
+    for sent in (b"", b"POST /predict HTTP/1.1\r\nHost:"):
+        assert server.raw(sent) == b""
+    assert Options(model_dir=housing.directory).keepalive > 60
+
+
+def test_pipelined_requests_are_answered_in_order(housing: Any, serve: Any) -> None:
+    """Three requests in one packet get three answers, in order, on the one connection."""
+    request = b"GET /%s HTTP/1.1\r\nHost: x\r\n%s\r\n"
+    sent = request % (b"livez", b"") + request % (b"nothing", b"") + request % (b"readyz", b"Connection: close\r\n")
+    assert re.findall(rb"HTTP/1.1 (\d+)", serve(housing).raw(sent)) == [b"200", b"404", b"200"]
+
+
 def test_expect_continue(housing: Any, serve: Any) -> None:
     """A client that asks first is told to go on, as curl does with large bodies."""
     body = json.dumps({"instances": [ROW]}).encode()
@@ -166,17 +184,19 @@ class Broken(Stand):
     """An engine that fails."""
 
     def predict(self, data: bytes, rows: int) -> list[float]:
-        raise RuntimeError("planted")
+        raise RuntimeError(f"planted: {data!r}")
 
 
 def test_our_own_failure_is_500_and_logged(housing: Any, serve: Any) -> None:
-    """An unforeseen exception is answered in the one shape; its trace is in the log under the same id, not in the answer."""
+    """An unforeseen exception is answered in the one shape; what and where is in the log under the same id, no row with it."""
     server = serve(housing, engine=Broken)
     answer = server.ask("POST", "/predict", {"instances": [ROW]})
     assert (answer.status, answer.error["code"]) == (500, "internal")
     assert "planted" not in answer.body.decode()
     assert server.logged[-1]["request_id"] == answer.error["request_id"]
-    assert server.logged[-1]["exc_info"]
+    assert server.logged[-1]["error"] == "RuntimeError"
+    assert server.logged[-1]["trace"][-1].endswith(" predict")
+    assert "planted" not in str(server.logged)
 
 
 def test_draining_says_no_more_and_closes_connections(housing: Any, serve: Any) -> None:
