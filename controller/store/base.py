@@ -21,6 +21,9 @@ class Store(Protocol):
     Raises StoreError (of `controller.errors`) when the home can't be read or written.
     """
 
+    def refresh(self) -> None:
+        """Read anew what other processes may have written: what is answered from now on is no older than this call."""
+
     def records(self, environment: str) -> Collection[Record]:
         """Every record of an environment, in the order they were first put."""
 

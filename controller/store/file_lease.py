@@ -7,12 +7,23 @@ import json
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
 from controller.errors import LeaseHeldError, LeaseLostError, StoreError
-from controller.store.lease import Holder
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lease: process, host, and since when (RFC 3339, UTC)."""
+
+    pid: int
+    host: str
+    since: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}, since {self.since}"
 
 
 class FileLease:

@@ -6,20 +6,7 @@ whether to sleep, to serve something else, or to give up.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
-
-
-@dataclass(frozen=True)
-class Holder:
-    """Who holds a lease: process, host, and since when (RFC 3339, UTC; for people, no rule reads it)."""
-
-    pid: int
-    host: str
-    since: str
-
-    def __str__(self) -> str:
-        return f"process {self.pid} on {self.host}, since {self.since}"
 
 
 class Lease(Protocol):

@@ -22,6 +22,9 @@ class MemoryStore:
         self._statuses: dict[Key, str] = {}
         self._events: deque[tuple[Key, str]] = deque(maxlen=events_kept)
 
+    def refresh(self) -> None:
+        """Nothing to do: no other process writes here."""
+
     def records(self, environment: str) -> Collection[Record]:
         """Every record of an environment, in the order they were first put."""
         with self._lock:

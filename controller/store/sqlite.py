@@ -52,6 +52,9 @@ class SqliteStore:
         with self._telling():
             self._open()
 
+    def refresh(self) -> None:
+        """Nothing to do: every answer is read from the file."""
+
     def records(self, environment: str) -> Collection[Record]:
         """Every record of an environment, in the order they were first put."""
         texts = self._texts("SELECT body FROM records WHERE environment = ? ORDER BY seq", environment)
