@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
 from shlex import quote
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from cyclopts import Parameter
@@ -19,7 +17,9 @@ from controller.cli.get import Environments, find
 from controller.cli.options import Name, Place
 from controller.errors import FailedError, NotFoundError, UsageError
 from controller.runtime.compose import open_store
+from inference_server.client import Client, ClientError, RefusedError
 
+PATH = "/predict"
 _PATIENCE = 30.0  # seconds: what API Gateway gives an integration
 
 
@@ -36,9 +36,9 @@ def predict(
     endpoint = str(status.facts.get("endpoint") or "")
     if urlsplit(endpoint).scheme not in ("http", "https"):
         raise NotFoundError(f"{name} has no endpoint", hint="add 'api' to its spec, and reconcile")
-    url, body = f"{endpoint.rstrip('/')}/predict", _body(features, data)
-    output.progress(Text(curl(url, body), "dim"))
-    sys.stdout.write(output.as_json(json.loads(ask(url, body))))
+    endpoint, body = endpoint.rstrip("/"), _body(features, data)
+    output.progress(Text(curl(endpoint + PATH, body), "dim"))
+    sys.stdout.write(output.as_json(ask(endpoint, body)))
     return 0
 
 
@@ -47,19 +47,16 @@ def curl(url: str, body: bytes) -> str:
     return f"curl -sS {quote(url)} -H 'content-type: application/json' -d {quote(body.decode())}"
 
 
-def ask(url: str, body: bytes) -> bytes:
+def ask(endpoint: str, body: bytes) -> Any:
     """Send a JSON request. Raises UsageError when the model refuses the input, FailedError when there is no answer."""
-    request = urllib.request.Request(url, body, {"content-type": "application/json"})  # noqa: S310  (the caller checks)
     try:
-        with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:  # noqa: S310
-            content: bytes = answer.read()
-            return content
-    except urllib.error.HTTPError as error:
-        why = error.read(2000).decode(errors="replace").strip()
-        kind = UsageError if error.code in (400, 413, 415, 422) else FailedError
-        raise kind(f"the API answered {error.code}", where=url, why=why) from error
-    except OSError as error:
-        raise FailedError("the API doesn't answer", where=url, why=str(getattr(error, "reason", error))) from error
+        with Client(endpoint, timeout=_PATIENCE) as client:
+            return client.ask(PATH, body)
+    except RefusedError as error:
+        kind = UsageError if error.status in (400, 413, 415, 422) else FailedError
+        raise kind(f"the API answered {error.status}", where=error.url, why=error.message) from error
+    except ClientError as error:
+        raise FailedError("the API doesn't answer", where=error.url, why=str(error)) from error
 
 
 def _body(features: tuple[str, ...], data: Path | None) -> bytes:
