@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,8 +27,9 @@ from controller.core.wanted import Wanted
 from controller.errors import BundleError, MissingError
 from controller.resources.base import Resource
 
-# As an ECR pull-through cache of the public registry names it.
-BASE = "ecr-public/docker/library/python:3.11-slim"
+# As an ECR pull-through cache of the public registry names it; of the Python whose packages are installed here and go
+# into the image.
+BASE = f"ecr-public/docker/library/python:{sys.version_info.major}.{sys.version_info.minor}-slim"
 _ECR = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.[^/]+/(?P<rest>.+)")
 _FILES = ("model.ubj", "manifest.json")
 

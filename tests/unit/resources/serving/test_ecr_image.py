@@ -14,6 +14,7 @@ from controller.aws.repository import Repository
 from controller.bundle.build import Bundle
 from controller.core.values import digest
 from controller.errors import BundleError, FailedError
+from controller.resources.ecr_image import BASE
 from inference_server.manifest import Feature, Manifest, ModelFile, Target
 
 KIND = "ecr/image"
@@ -115,7 +116,7 @@ def test_a_base_elsewhere_is_refused_with_a_way_out(bench: Any, ready: Any) -> N
 def test_a_base_is_found_by_its_full_name_and_digest(bench: Any, ready: Any) -> None:
     """A pinned base is taken from the registry that its name says, by its digest."""
     source = Repository(bench.aws, "ecr-public/docker/library/python")
-    pin = sha256(source.manifest(tag="3.11-slim")).hexdigest()
+    pin = sha256(source.manifest(tag=BASE.rpartition(":")[2])).hexdigest()
     host = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
     node = ready("pinned", image={"base": f"{host}/ecr-public/docker/library/python@sha256:{pin}"})
     bench.settle(node)
