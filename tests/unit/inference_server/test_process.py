@@ -115,10 +115,11 @@ def insist(port: int, keep: bool, count: list[int], failures: list[str]) -> None
             connection.close()
 
 
-def test_not_one_request_fails_while_it_drains(housing: Any, start: Any) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_not_one_request_fails_while_it_drains(housing: Any, start: Any, workers: int) -> None:
     """Clients that never pause, on kept and on new connections, see only 200s until new connections are refused."""
-    process = start(housing.directory, DRAIN_DELAY="0.5")
-    port = process.started()
+    process = start(housing.directory, "--workers", str(workers), DRAIN_DELAY="1")
+    port = {process.started() for _ in range(workers)}.pop()
     counts: list[list[int]] = [[0], [0], [0], [0]]
     failures: list[str] = []
     threads = [
@@ -131,7 +132,7 @@ def test_not_one_request_fails_while_it_drains(housing: Any, start: Any) -> None
     while min(counts) < [20] and time.monotonic() < deadline:
         time.sleep(0.01)
     process.process.send_signal(signal.SIGTERM)
-    assert process.line()["event"] == "draining"
+    assert [process.line()["event"] for _ in range(workers)] == ["draining"] * workers
     assert get(port, "/readyz") == 503
     at_signal = [count[0] for count in counts]
     for thread in threads:
