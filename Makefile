@@ -55,11 +55,13 @@ $(SDK)/.ready: requirements-sagemaker.lock
 	@$(SDK)/bin/python -m pip install -qq --require-hashes --only-binary :all: -r requirements-sagemaker.lock
 	@touch $@
 
+COMPILE := uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate
+
 lock: ## resolve again; needs uv
-	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
-		--no-annotate --extra local --group dev pyproject.toml -o requirements.lock
-	@echo 'sagemaker-core>=2.27,<3' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-		--no-emit-find-links --no-annotate - -o requirements-sagemaker.lock
+	@$(COMPILE) --universal --extra local --extra oci --group dev pyproject.toml -o requirements.lock
+	@$(COMPILE) --group server --constraints requirements.lock --python-platform x86_64-manylinux_2_28 \
+		--no-emit-package numpy --no-emit-package scipy -o inference_server/requirements.lock
+	@echo 'sagemaker-core>=2.27,<3' | $(COMPILE) --universal - -o requirements-sagemaker.lock
 
 clean:
 	rm -rf $(VENV) .moorage .demo

@@ -76,19 +76,27 @@ def platform_of(index: bytes, architecture: str) -> str:
     raise BundleError(f"the base image isn't made for linux/{architecture}", hint="choose another image.base")
 
 
+def server_in(base_config: bytes) -> str:
+    """Return the version of the inference server that a base image has already (the Dockerfile's has), or nothing."""
+    labels = (_json(base_config, "config").get("config") or {}).get("Labels") or {}
+    return str(labels.get(SERVER_LABEL, ""))
+
+
 def assemble(
     base_manifest: bytes, base_config: bytes, layers: Sequence[Layer], *, runtime: Runtime, server_version: str
 ) -> Image:
     """Put layers onto a base image. Equal arguments give equal bytes.
 
-    `runtime` is what the layers were built for. Raise BundleError if the base is another Python or architecture, or if
-    its config isn't the one that its manifest names.
+    `runtime` is what the layers were built for. Raise BundleError if the base is another architecture, if it
+    is another Python and there are packages among the layers, or if its config isn't the one that its manifest names.
     """
     base = _base(base_manifest)
     if base["config"]["digest"] != _digest(base_config):
         raise BundleError("the base image's config is not the one that its manifest names", hint="fetch it again")
     config = _json(base_config, "config")
-    _check_runtime(config, runtime)
+    _check_platform(config, runtime)
+    if any(layer.role == "dependencies" for layer in layers):
+        _check_python(config, runtime)
     below = [_base_layer(descriptor) for descriptor in base["layers"]]
     if len(config.get("rootfs", {}).get("diff_ids", ())) != len(below):
         raise BundleError(
@@ -134,20 +142,23 @@ def _environment(inherited: Sequence[str]) -> list[str]:
     return [*kept, *(f"{name}={value}" for name, value in ours.items())]
 
 
-def _check_runtime(config: Mapping[str, Any], runtime: Runtime) -> None:
-    """Compiled packages start on no other Python and no other processor than they were built for."""
+def _check_platform(config: Mapping[str, Any], runtime: Runtime) -> None:
     os, architecture = config.get("os"), config.get("architecture")
     if (os, architecture) != ("linux", runtime.architecture):
         raise BundleError(
-            f"the base image is for {os}/{architecture}, and the packages installed here are for linux/{runtime.architecture}",
-            hint="choose another image.base, or run moorage on that architecture",
+            f"the base image is for {os}/{architecture}, and the image is to be for linux/{runtime.architecture}",
+            hint="choose another image.base, or its architecture as image.architecture",
         )
+
+
+def _check_python(config: Mapping[str, Any], runtime: Runtime) -> None:
+    """Compiled packages start on no other Python than they were built for."""
     environment = dict(entry.partition("=")[::2] for entry in (config.get("config") or {}).get("Env") or ())
     python = environment.get("PYTHON_VERSION", runtime.python)
     if python.split(".")[:2] != runtime.python.split("."):
         raise BundleError(
-            f"the base image has Python {python}, and the packages installed here are for {runtime.python}",
-            hint=f"choose an image.base with Python {runtime.python}, or run moorage with Python {python}",
+            f"the base image has Python {python}, and the server's packages are for {runtime.python}",
+            hint=f"choose an image.base with Python {runtime.python}, or one that was built from the Dockerfile",
         )
 
 

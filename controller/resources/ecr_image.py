@@ -10,7 +10,6 @@ import contextlib
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 from urllib.parse import urlsplit
 
 from controller.aws import Aws
@@ -18,6 +17,7 @@ from controller.aws.images import registry
 from controller.aws.repository import Repository
 from controller.bundle import closure, image, layers
 from controller.bundle.build import Bundle
+from controller.bundle.publish import publish
 from controller.core.graph import Node, Observed, Target
 from controller.core.plan import Step
 from controller.core.policy import FieldPolicy
@@ -86,11 +86,16 @@ class ModelImage(Resource):
         identity, bundle = step.node.identity, _bundle(aws, step.node)
         source, base_manifest = _base(aws, identity["base"], identity["architecture"])
         base_config = source.fetch(image.config_of(base_manifest)).read()
-        ours = [*layers.server_layers(self.workshop.cache), layers.model_layer(bundle)]
+        server = image.server_in(base_config)
+        below = () if server else layers.server_layers(self.workshop.cache)
         made = image.assemble(
-            base_manifest, base_config, ours, runtime=closure.runtime(), server_version=identity["server"][:12]
+            base_manifest,
+            base_config,
+            [*below, layers.model_layer(bundle)],
+            runtime=closure.runtime(),
+            server_version=server or identity["server"][:12],
         )
-        _push(Repository(aws, identity["repository"]), source, made, tag_of(identity))
+        publish(made, Repository(aws, identity["repository"]), source, tag_of(identity))
         return _observed(aws, identity, made.digest)
 
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
@@ -166,16 +171,3 @@ def _object(aws: Aws, bucket: str, key: str) -> bytes:
     with aws.read("s3", "get_object", Bucket=bucket, Key=key)["Body"] as body:
         content: bytes = body.read()
         return content
-
-
-def _push(target: Repository, source: Repository, made: image.Image, tag: str) -> None:
-    blobs: dict[str, Any] = {layer.digest: [layer.content] for layer in made.layers} | {
-        made.config_digest: [made.config]
-    }
-    for blob in sorted(target.missing([*made.base_layers, *blobs])):
-        if blob in blobs:
-            target.push(blob, blobs[blob])
-        else:
-            with source.fetch(blob) as body:
-                target.push(blob, body.chunks())
-    target.put(made.manifest, image.MANIFEST_TYPE, tag)
