@@ -69,6 +69,7 @@ class Reconciler:
             (want.owner, [node for resource in self.registry.values() for node in resource.expand(want)])
             for want in wants
         )
+        self.store.refresh()
         records = self.store.records(wants[0].environment.name)
         seen, unreadable = self._observe(graph, records)
         # A node that can't be read is neither there nor absent: no plan is made for it, nor for what is built on it.

@@ -31,7 +31,7 @@ def get(
     form: Output = "table",
 ) -> int:
     """Show all specs of an environment, or one of them."""
-    store = open_store(place.home, local=place.local)
+    store = open_store(files.file, environment, home=place.home, local=place.local)
     found = [find(store, environment, name)] if name else list(store.statuses(environment))
     if not found:
         output.progress(Text(f"nothing is known of environment {environment} yet"))
@@ -59,7 +59,7 @@ def describe(
     form: Output = "table",
 ) -> int:
     """Show one spec with its conditions, resources and latest events."""
-    store = open_store(place.home, local=place.local)
+    store = open_store(files.file, environment, home=place.home, local=place.local)
     status = find(store, environment, name)
     latest = list(store.events(status.owner, limit=events)) if events else []
     known = _declared(files).get((status.owner.kind, status.owner.name))
@@ -80,11 +80,12 @@ def events(
     *,
     environment: Environments = "default",
     limit: Annotated[int, Parameter(help="How many, at most.")] = 100,
+    files: Files = Files(),
     place: Place = Place(),
     form: Output = "table",
 ) -> int:
     """Show what happened, oldest first: to all specs, or to one."""
-    store = open_store(place.home, local=place.local)
+    store = open_store(files.file, environment, home=place.home, local=place.local)
     owner = find(store, environment, name).owner if name else None
     found: Sequence[Event] = list(store.events(owner, limit=limit))
     output.emit(

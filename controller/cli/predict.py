@@ -14,7 +14,7 @@ from rich.text import Text
 
 from controller.cli import output
 from controller.cli.get import Environments, find
-from controller.cli.options import Name, Place
+from controller.cli.options import Files, Name, Place
 from controller.errors import FailedError, NotFoundError, UsageError
 from controller.runtime.compose import open_store
 from inference_server.client import Client, ClientError, RefusedError
@@ -29,10 +29,11 @@ def predict(
     *features: Annotated[str, Parameter(help="Features of one row, like `median_income=8.3`; empty means missing.")],
     data: Annotated[Path | None, Parameter(help="File with a whole request body, JSON; `-` is stdin.")] = None,
     environment: Environments = "default",
+    files: Files = Files(),
     place: Place = Place(),
 ) -> int:
     """Ask a model for a prediction; print its answer, and on stderr the curl line that asks the same."""
-    status = find(open_store(place.home, local=place.local), environment, name)
+    status = find(open_store(files.file, environment, home=place.home, local=place.local), environment, name)
     endpoint = str(status.facts.get("endpoint") or "")
     if urlsplit(endpoint).scheme not in ("http", "https"):
         raise NotFoundError(f"{name} has no endpoint", hint="add 'api' to its spec, and reconcile")

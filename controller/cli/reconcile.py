@@ -20,7 +20,8 @@ from controller.core.status import Event
 from controller.core.values import Key
 from controller.errors import StoppedError, UsageError
 from controller.runtime import prepare
-from controller.runtime.compose import Site, lease, open_sites
+from controller.runtime.compose import Site, open_sites
+from controller.runtime.leased import acquire, keeping
 from controller.runtime.once import Clock, Run, exit_code, run_once
 from controller.spec.findings import FindingsError
 from controller.spec.load import load
@@ -62,7 +63,7 @@ def reconcile(
     data = prepare.read_data(specs)
     commit = prepare.commit_of(files.directory)
     progress, calls, total = Progress(output.console(stderr=True), time.monotonic), Counter[str](), Run()
-    with _journal(events) as write, progress, lease(place.home):
+    with _journal(events) as write, progress:
 
         def tell(event: Event) -> None:
             progress.event(event)
@@ -89,9 +90,11 @@ def reconcile(
 def _run(site: Site, how: How, progress: Progress, *, pace: float) -> Run:
     """Reconcile one environment."""
     gone = _prunable(site, _option("--max-prune", parse_percent, how.max_prune)) if how.prune else ()
+    clock = Clock(time.monotonic, time.sleep)
+    acquire(site.lease, clock)
     return run_once(
         lambda: site.reconciler.reconcile(site.wants, gone=gone),
-        Clock(time.monotonic, time.sleep),
+        keeping(site.lease, clock),
         timeout=_option("--timeout", parse_duration, how.timeout),
         wait=how.wait,
         pace=pace,

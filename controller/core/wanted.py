@@ -72,6 +72,14 @@ class Wanted:
         return physical_name(readable, self.place.account, self.place.region, self.owner, part, *immutable, limit=limit)
 
     @property
+    def bucket(self) -> str:
+        """The artifact bucket's name: the Environment's choice, or the one that is made for it."""
+        named = self.environment.spec.bucket
+        readable = f"moorage-{self.place.account}-{self.place.region}"
+        name = self.environment.metadata.name
+        return named or physical_name(readable, Key(name, self.environment.kind, name), limit=63)
+
+    @property
     def service_name(self) -> str:
         """The ECS service's name, by which the selection also finds out what serves."""
         return self.physical_name(limit=255)

@@ -12,7 +12,6 @@ from typing import Any
 
 from controller.aws import Aws
 from controller.core.graph import Node, Observed, Target
-from controller.core.naming import physical_name
 from controller.core.ownership import ENVIRONMENT, dropped_tags, tag_list, tags_of
 from controller.core.plan import Step
 from controller.core.policy import FieldPolicy, as_document, wholly
@@ -58,11 +57,10 @@ class Bucket(Resource):
         """One bucket for the environment, made or named."""
         if want.service is not None:
             return
-        named = want.environment.spec.bucket
-        if named is not None:
-            yield Node(want.shared(self.kind), {"name": named})
+        name = want.bucket
+        if name == want.environment.spec.bucket:
+            yield Node(want.shared(self.kind), {"name": name})
             return
-        name = physical_name(f"moorage-{want.place.account}-{want.place.region}", want.owner, limit=63)
         desired = {
             "versioning": "Enabled",
             "encryption": "AES256",

@@ -5,29 +5,30 @@ Everything above takes a `Site`: one environment, opened. The embedded AWS diffe
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from controller.aws import AssumeRole, Aws, connect
+from controller.aws.objects import BucketObjects
 from controller.bundle.layers import server_digest
 from controller.core.status import Event
 from controller.core.values import Key
 from controller.core.wanted import Place, Wanted
 from controller.dataset import Dataset
-from controller.errors import NotFoundError
 from controller.local import control
 from controller.reconcile import Reconciler
 from controller.resources.base import Workshop, discover
+from controller.runtime.home import in_bucket, on_this_machine, utc_now
+from controller.runtime.leased import UnderLease
 from controller.runtime.prepare import environments, wants
+from controller.spec.load import load
 from controller.spec.loaded import Specs
 from controller.spec.models import Environment
 from controller.store.base import Store
-from controller.store.file_lease import FileLease
-from controller.store.sqlite import SqliteStore
+from controller.store.lease import Lease
+from controller.store.s3 import S3Store
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Site:
     environment: str
     reconciler: Reconciler
     wants: Sequence[Wanted]
+    lease: Lease
 
     @property
     def aws(self) -> Aws:
@@ -55,22 +57,14 @@ class Site:
         return [owner for owner in known if owner not in declared and owner.kind == "ModelService"]
 
 
-def open_store(home: Path, *, local: bool) -> SqliteStore:
-    """The store of a state directory. What was made in an embedded AWS ends with it, so each one has a store of its own.
-
-    Raises NotFoundError when no embedded AWS runs, and StoreError.
-    """
-    home.mkdir(parents=True, exist_ok=True)
-    if not local:
-        return SqliteStore(home / "state.db")
-    status = control.status(home)
-    if not status.running:
-        raise NotFoundError("no embedded AWS is running", hint="moorage local up, or reconcile --once --local")
-    name = f"local-{re.sub('[^0-9]', '', status.started)}-{status.pid}.db"
-    for left in home.glob("local-*.db*"):
-        if not left.name.startswith(name):
-            left.unlink(missing_ok=True)
-    return SqliteStore(home / name)
+def open_store(paths: Sequence[Path], environment: str, *, home: Path, local: bool) -> Store:
+    """The store of an environment, to be read. Raises NotFoundError, CredentialsError, SpecError."""
+    if local:
+        return on_this_machine(home).store
+    specs = load(paths)
+    aws = open_door(specs.environment(environment))
+    want = Wanted(specs.environment(environment), None, Place(aws.account, aws.region, aws.partition))
+    return S3Store(BucketObjects(aws, want.bucket))
 
 
 @contextmanager
@@ -89,17 +83,19 @@ def open_sites(
     """
     endpoint = control.up(home).endpoint if local else None
     registry = discover(Workshop(home / "cache"))
-    store = open_store(home, local=local)
-    try:
+    shared = on_this_machine(home) if local else None
+    with ExitStack() as ends:
         sites = []
         for name in environments(specs):
             aws = open_door(specs.environment(name), endpoint)
             place = Place(aws.account, aws.region, aws.partition)
             wanted = wants(specs, data, name, place, server_digest=server_digest(), commit=commit)
-            sites.append(Site(name, Reconciler(registry, aws, store, utc_now, tell), wanted))
+            kept = shared or in_bucket(aws, wanted[0], registry, tell)
+            ends.callback(kept.lease.release)
+            ends.callback(kept.store.close)
+            under = aws.watched(UnderLease(kept.lease))
+            sites.append(Site(name, Reconciler(registry, under, kept.store, utc_now, tell), wanted, kept.lease))
         yield sites
-    finally:
-        store.close()
 
 
 def open_door(environment: Environment, endpoint: str | None = None) -> Aws:
@@ -109,13 +105,3 @@ def open_door(environment: Environment, endpoint: str | None = None) -> Aws:
     account = None if endpoint else spec.account
     role = AssumeRole(spec.assume_role, tags={"moorage:environment": environment.name}) if spec.assume_role else None
     return connect(region=spec.region, assume_role=role, expected_account=account, endpoint=endpoint)
-
-
-def lease(home: Path) -> FileLease:
-    """The right to change anything from this state directory; one holder at a time."""
-    return FileLease(home / "lease", now=utc_now)
-
-
-def utc_now() -> str:
-    """The time, as RFC 3339 has it."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
-from controller.errors import AnswerLostError, AwsError, ConflictError, LeaseHeldError, LeaseLostError
+from controller.errors import AnswerLostError, AwsError, ConflictError, LeaseHeldError, LeaseLostError, MissingError
 from controller.store.objects import Objects
 
 TTL = 60.0
@@ -75,12 +75,15 @@ class _Other:
 class S3Lease:
     """The lease `key` among `objects`. `holder` says who asks, for others to read.
 
-    `now` is this machine's monotonic clock, in seconds; it must go on while the machine is suspended.
+    `make_bucket` is called when there is none: any number of processes may do so at once. `now` is this machine's monotonic clock, in seconds; it must go on while the machine is suspended.
     """
 
-    def __init__(self, objects: Objects, key: str, holder: str, *, now: Callable[[], float]) -> None:
+    def __init__(
+        self, objects: Objects, key: str, holder: str, *, now: Callable[[], float], make_bucket: Callable[[], None]
+    ) -> None:
         self.where = f"{objects.where}/{key}"
         self._objects, self._key, self._holder, self._now = objects, key, holder, now
+        self._make_bucket = make_bucket
         self._lock = threading.RLock()
         self._mine: _Mine | None = None
         self._other: _Other | None = None
@@ -91,12 +94,16 @@ class S3Lease:
     def acquire(self) -> None:
         """Take the lease, or go on with it.
 
-        Raises LeaseHeldError, and an AwsError: MissingError while there is no bucket.
+        Raises LeaseHeldError, an AwsError, and whatever `make_bucket` raises.
         """
         with self._lock:
             self._renew()
             if self._mine is None:
-                self._take()
+                try:
+                    self._take()
+                except MissingError:
+                    self._make_bucket()
+                    self._take()
             if self._mine is not None and (wait := self._mine.sent.begins - self._now()) > 0:
                 raise self._refusal("a call that the former holder sent may still be under way", wait)
             self.keep()

@@ -25,11 +25,12 @@ from controller.core.values import Key
 from controller.core.wanted import Place, Wanted
 from controller.errors import MoorageError, SpecError, StoppedError
 from controller.reconcile import Reconciler
-from controller.runtime.compose import Site, utc_now
+from controller.runtime.compose import Site
+from controller.runtime.home import on_this_machine, utc_now
 from controller.spec.load import load
 from controller.spec.models import Environment
+from controller.store.file_lease import FileLease
 from controller.store.memory import MemoryStore
-from controller.store.sqlite import SqliteStore
 
 ROOT = Path(__file__).resolve().parents[3]
 SPECS = str(ROOT / "specs")
@@ -201,20 +202,21 @@ def test_explain_points_to_the_nearest_field(capsys: pytest.CaptureFixture[str])
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """A state directory that knows one model."""
-    store = SqliteStore(tmp_path / "state.db")
+def home(running_aws: Any) -> Iterator[Path]:
+    """The state directory of an embedded AWS, which knows one model."""
+    store = on_this_machine(running_aws.home).store
     ready = Condition("Ready", "True", "Reconciled", "", "2026-11-23T08:00:00Z", 1)
     store.save(Status(MODEL, 1, "", (ready,), {"model": {"version": 2}}))
     store.emit(Event("2026-11-23T08:00:00Z", MODEL, "Normal", "Created", "cpu"))
+    yield running_aws.home
+    store.forget(MODEL)
     store.close()
-    return tmp_path
 
 
 @pytest.mark.parametrize("command", ["get", "describe", "events"])
 def test_what_is_known_is_shown(command: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`get`, `describe` and `events` answer from the store in every form, JSON and YAML alike."""
-    known = ["--home", str(home), *(["-f", SPECS] if command != "events" else [])]
+    known = ["--local", "--home", str(home), "-f", SPECS]
     shown = {}
     for form in ("table", "wide", "name", "json", "yaml"):
         assert run([command, "housing-model", "-o", form, *known]) == 0
@@ -229,18 +231,18 @@ def test_what_is_known_is_shown(command: str, home: Path, capsys: pytest.Capture
 
 def test_get_without_a_name_lists_all(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A list has `items`; specs that can't be read leave only the status."""
-    assert run(["get", "-o", "json", "--home", str(home), "-f", "nowhere"]) == 0
+    assert run(["get", "-o", "json", "--local", "--home", str(home), "-f", "nowhere"]) == 0
     items = json.loads(capsys.readouterr().out)["items"]
     assert [item["metadata"]["name"] for item in items] == ["housing-model"]
     assert "spec" not in items[0]
 
 
-def test_what_is_not_known_ends_6(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_not_known_ends_6(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A wrong name gets the nearest one; without an embedded AWS, `--local` has nothing to tell."""
-    assert run(["get", "housing-modle", "--home", str(home)]) == 6
+    assert run(["get", "housing-modle", "--local", "--home", str(home)]) == 6
     assert "did you mean 'housing-model'?" in capsys.readouterr().err
-    assert run(["get", "--local", "--home", str(home)]) == 6
-    assert run(["predict", "housing-model", "a=1", "--home", str(home)]) == 6
+    assert run(["predict", "housing-model", "a=1", "--local", "--home", str(home)]) == 6
+    assert run(["get", "--local", "--home", str(tmp_path)]) == 6
 
 
 class Model(BaseHTTPRequestHandler):
@@ -275,15 +277,15 @@ def test_predict_asks_through_the_api(
     home: Path, endpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The row is sent to /predict below the endpoint, the answer comes on stdout, the same request as curl on stderr."""
-    store = SqliteStore(home / "state.db")
+    store = on_this_machine(home).store
     store.save(Status(MODEL, 1, "", (), {"endpoint": f"{endpoint}/"}))
     store.close()
-    assert run(["predict", "housing-model", "a=1.5", "b=", "c=41", "--home", str(home)]) == 0
+    assert run(["predict", "housing-model", "a=1.5", "b=", "c=41", "--local", "--home", str(home)]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out) == {"path": "/api/predict", "got": {"instances": [{"a": 1.5, "b": None, "c": 41}]}}
     assert err.strip() == curl(f"{endpoint}/predict", b'{"instances": [{"a": 1.5, "b": null, "c": 41}]}')
     (tmp_path / "body.json").write_text('{"instances": [[1]]}')
-    assert run(["predict", "housing-model", "--data", str(tmp_path / "body.json"), "--home", str(home)]) == 0
+    assert run(["predict", "housing-model", "--data", str(tmp_path / "body.json"), "--local", "--home", str(home)]) == 0
     assert json.loads(capsys.readouterr().out)["got"] == {"instances": [[1]]}
     for wrong in (
         ["wrong=1"],
@@ -292,17 +294,17 @@ def test_predict_asks_through_the_api(
         ["a=x"],
         [],
         ["--data", "/does/not/exist"],
-        ["--data", str(home / "state.db")],
+        ["--data", str(ROOT / "LICENSE")],
     ):
-        assert run(["predict", "housing-model", *wrong, "--home", str(home)]) == 2
+        assert run(["predict", "housing-model", *wrong, "--local", "--home", str(home)]) == 2
 
 
 def test_an_api_that_is_gone_ends_4(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No answer is a failure of the service, not of the request."""
-    store = SqliteStore(home / "state.db")
+    store = on_this_machine(home).store
     store.save(Status(MODEL, 1, "", (), {"endpoint": "http://127.0.0.1:1"}))
     store.close()
-    assert run(["predict", "housing-model", "a=1", "--home", str(home)]) == 4
+    assert run(["predict", "housing-model", "a=1", "--local", "--home", str(home)]) == 4
     assert "the API doesn't answer" in capsys.readouterr().err
 
 
@@ -313,7 +315,12 @@ def site(*known: str) -> Site:
         store.save(Status(Key("default", "ModelService", name), 1, ""))
     store.save(Status(Key("default", "Environment", "default"), 1, ""))
     reconciler: Any = Reconciler({}, None, store, utc_now)  # type: ignore[arg-type]
-    return Site("default", reconciler, [Wanted(Environment.default(), None, Place("1", "us-east-1"))])
+    return Site(
+        "default",
+        reconciler,
+        [Wanted(Environment.default(), None, Place("1", "us-east-1"))],
+        FileLease(Path("lease"), now=utc_now),
+    )
 
 
 def test_pruning_knows_its_limit() -> None:

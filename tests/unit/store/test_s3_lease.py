@@ -12,7 +12,6 @@ from controller.errors import (
     ConflictError,
     LeaseHeldError,
     LeaseLostError,
-    MissingError,
     UnavailableError,
 )
 from controller.store.s3_lease import BUDGET, RENEW, TTL, S3Lease
@@ -32,7 +31,7 @@ def time() -> Time:
 @pytest.fixture
 def contender(bucket, time):
     def make(name: str) -> S3Lease:
-        return S3Lease(bucket, KEY, name, now=lambda: time.now)
+        return S3Lease(bucket, KEY, name, now=lambda: time.now, make_bucket=lambda: setattr(bucket, "there", True))
 
     return make
 
@@ -177,11 +176,17 @@ def test_a_bucket_that_is_away_for_a_while_costs_nothing(bucket, contender, time
     assert lease.held
 
 
-def test_without_a_bucket_there_is_no_lease(bucket, contender):
-    """The caller makes the bucket first; losing it later is losing the lease in time."""
+def test_without_a_bucket_one_is_made_first(bucket, contender, time):
+    """Only by who wants the lease, and again when the bucket is lost: then the lease is lost too."""
     bucket.there = False
-    with pytest.raises(MissingError):
-        contender("one").acquire()
+    lease = contender("one")
+    lease.acquire()
+    assert bucket.there
+    bucket.there, bucket.objects = False, {}
+    time.now += TTL
+    with pytest.raises(LeaseLostError):
+        lease.keep()
+    assert not bucket.there
 
 
 @pytest.mark.parametrize("body", [b"", b"not json", b"[]", b'{"term": null}'])

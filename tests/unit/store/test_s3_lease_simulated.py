@@ -148,7 +148,9 @@ class Contender:
 
     def live(self) -> None:
         while True:
-            lease = S3Lease(self.network, "lease", self.name, now=lambda: self.world.now * self.pace)
+            lease = S3Lease(
+                self.network, "lease", self.name, now=lambda: self.world.now * self.pace, make_bucket=lambda: None
+            )
             try:
                 self._take(lease)
                 self._work(lease)

@@ -1,0 +1,102 @@
+"""Where an environment is remembered, and where the right to change it is kept.
+
+With the embedded AWS both are files of this machine. With AWS they are in the environment's artifact bucket, so that
+any machine that can change the environment knows what was applied, and none does while another is at it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from controller.aws import Aws
+from controller.aws.objects import BucketObjects
+from controller.core.status import Event
+from controller.core.wanted import Wanted
+from controller.errors import FailedError, NotFoundError
+from controller.executor import Executor
+from controller.local import control
+from controller.reconcile import Reconciler
+from controller.resources.base import Registry
+from controller.store.base import Store
+from controller.store.file_lease import FileLease
+from controller.store.lease import Lease
+from controller.store.memory import MemoryStore
+from controller.store.s3 import S3Store
+from controller.store.s3_lease import S3Lease
+from controller.store.sqlite import SqliteStore
+
+
+@dataclass(frozen=True)
+class Home:
+    """An environment's records, and the right to change it."""
+
+    store: Store
+    lease: Lease
+
+
+def on_this_machine(directory: Path) -> Home:
+    """The home of whatever is in the embedded AWS of a state directory.
+
+    What was made in an embedded AWS ends with it, so each one has a store of its own. Raises NotFoundError when none
+    runs, and StoreError.
+    """
+    status = control.status(directory)
+    if not status.running:
+        raise NotFoundError("no embedded AWS is running", hint="moorage local up, or reconcile --once --local")
+    name = f"local-{re.sub('[^0-9]', '', status.started)}-{status.pid}.db"
+    for left in directory.glob("local-*.db*"):
+        if not left.name.startswith(name):
+            left.unlink(missing_ok=True)
+    return Home(SqliteStore(directory / name), FileLease(directory / "lease", now=utc_now))
+
+
+def in_bucket(aws: Aws, want: Wanted, registry: Registry, tell: Callable[[Event], None] = lambda _: None) -> Home:
+    """The home of the Environment `want` in its artifact bucket, which is made when the lease is first taken."""
+    objects = BucketObjects(aws, want.bucket)
+    store = S3Store(objects)
+
+    def make() -> None:
+        for event in make_bucket(aws, want, registry):
+            store.emit(event)
+            tell(event)
+
+    key, holder = f"moorage/lease/{want.environment.name}.json", f"process {os.getpid()} on {socket.gethostname()}"
+    return Home(store, S3Lease(objects, key, holder, now=uptime, make_bucket=make))
+
+
+def make_bucket(aws: Aws, want: Wanted, registry: Registry) -> list[Event]:
+    """Make the artifact bucket of an Environment, if it isn't there; without it there can be no lease.
+
+    Its steps are planned and done as always, and give the usual events. Any number of processes may do this at once:
+    all of them make the same. Raises FailedError for a bucket that the Environment names and that doesn't exist, and
+    what reading it raises.
+    """
+    only = {kind: resource for kind, resource in registry.items() if kind == "s3/bucket"}
+    alone = Reconciler(only, aws, MemoryStore(), utc_now)
+    survey = alone.survey([want])
+    for error in survey.unreadable.values():
+        raise error
+    for refusal in survey.plan.refusals:
+        raise FailedError(refusal.message, where=str(refusal.node.key), hint=refusal.hint)
+    executor, events = Executor(only, aws, alone.store), []
+    for step in survey.plan.steps:
+        executor.perform(step)
+        events.append(Event(utc_now(), step.owner, "Normal", step.action.past, step.why, step.node.key))
+    return events
+
+
+def uptime() -> float:
+    """Seconds that only grow, and go on while the machine is suspended, where the system can tell."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+def utc_now() -> str:
+    """The time, as RFC 3339 has it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
