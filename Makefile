@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test check check-images setup down lock generate clean
+.PHONY: demo test check check-images check-clients setup down lock generate clean
 .DELETE_ON_ERROR:
 
 # The row of the table's first block in Berkeley; its census value is 452,600.
@@ -55,6 +55,17 @@ $(SDK)/.ready: requirements-sagemaker.lock
 	@$(SDK)/bin/python -m pip install -qq --require-hashes --only-binary :all: -r requirements-sagemaker.lock
 	@touch $@
 
+# Clients of the server's protocols that others wrote; in an environment of their own, in the versions that the lock has.
+CLIENTS := .venv-clients
+check-clients: setup $(CLIENTS)/.ready ## ask the inference server with other people's clients
+	@PYTHONPATH=$$($(CLIENTS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
+		$(BIN)/python -m pytest -q -W ignore tests/clients
+
+$(CLIENTS)/.ready: requirements-clients.lock
+	@test -x $(CLIENTS)/bin/python || $(PYTHON) -m venv $(CLIENTS)
+	@$(CLIENTS)/bin/python -m pip install -qq --require-hashes --only-binary :all: -r requirements-clients.lock
+	@touch $@
+
 COMPILE := uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate
 
 lock: ## resolve again; needs uv
@@ -62,6 +73,8 @@ lock: ## resolve again; needs uv
 	@$(COMPILE) --group server --constraints requirements.lock --python-platform x86_64-manylinux_2_28 \
 		--no-emit-package numpy --no-emit-package scipy -o inference_server/requirements.lock
 	@echo 'sagemaker-core>=2.27,<3' | $(COMPILE) --universal - -o requirements-sagemaker.lock
+	@printf 'schemathesis>=4.32,<5\ntritonclient[http]>=2.73,<3\n' | $(COMPILE) --universal --constraints requirements.lock - \
+		-o requirements-clients.lock
 
 clean:
 	rm -rf $(VENV) .moorage .demo

@@ -33,6 +33,11 @@ class Route:
     refuse: Callable[[RequestError, str], Reply] = refuse
 
 
+def refusal(path: str) -> Callable[[RequestError, str], Reply]:
+    """Give the phrasing of refusals where no route is: clients of a foreign contract read only its own."""
+    return open_inference.refuse if path.startswith("/v2") else refuse
+
+
 Routes = Mapping[str, Mapping[str, Route]]  # path → method → route
 
 

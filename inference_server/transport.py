@@ -31,7 +31,7 @@ from inference_server.errors import (
 from inference_server.log import traced
 from inference_server.messages import Call, Reply
 from inference_server.options import Options
-from inference_server.routes import Route, Routes, refuse
+from inference_server.routes import Route, Routes, refusal, refuse
 from inference_server.service import Service
 
 _SERVER: Final = "moorage"  # instead of aiohttp's banner with versions
@@ -77,12 +77,12 @@ class Transport:
             route = self._find(request)
             reply = await self._answer(request, route)
         except RequestError as error:
-            reply = _refused(route, error, request_id(request))
+            reply = _refused(request, route, error)
         except Exception as error:  # noqa: BLE001 - the client hears of it, the operator where it was
             name = route.name if route else _NO_ROUTE
             self.log.error("request failed", route=name, request_id=request_id(request), **traced(error))  # noqa: TRY400
             failure = InternalError("the server failed; its log says why")
-            reply = _refused(route, failure, request_id(request))
+            reply = _refused(request, route, failure)
         metrics.answered(route.name if route else _NO_ROUTE, reply.status, perf_counter() - start)
         return self._response(request, reply)
 
@@ -132,9 +132,10 @@ class _Connection(web.RequestHandler):
         return self.carrier.refused(request, error)
 
 
-def _refused(route: Route | None, error: RequestError, name: str) -> Reply:
+def _refused(request: web.BaseRequest, route: Route | None, error: RequestError) -> Reply:
     """Phrase a refusal in the route's words, with the headers that belong to its status."""
-    reply = (route.refuse if route else refuse)(error, name)
+    phrase = route.refuse if route else refusal(request.path)
+    reply = phrase(error, request_id(request))
     if isinstance(error, MethodError):
         return replace(reply, headers={"Allow": error.allowed})
     if isinstance(error, OverloadedError):

@@ -31,8 +31,20 @@ def test_health_and_metadata(housing: Any, serve: Any) -> None:
         assert (model["name"], model["versions"]) == ("housing-model", ["3"])
         assert model["inputs"] == [{"name": "input", "datatype": "FP32", "shape": [-1, 8]}]
         assert model["outputs"] == [{"name": "predict", "datatype": "FP32", "shape": [-1]}]
-    for path in ("/v2/models/other", "/v2/models/housing-model/versions/4/infer"):
-        assert server.ask("GET", path).status == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v2/models/other", 404),
+        ("POST", "/v2/models/housing-model/versions/4/infer", 404),
+        ("GET", "/v2/models/housing-model/infer", 405),
+    ],
+)
+def test_where_no_route_is_the_protocol_is_kept(housing: Any, serve: Any, method: str, path: str, status: int) -> None:
+    """Another model, another version, another method: the reason is a text under `error`, as clients read it."""
+    answer = serve(housing).ask(method, path)
+    assert (answer.status, type(answer.json["error"])) == (status, str)
 
 
 @pytest.mark.parametrize("nested", [True, False])
