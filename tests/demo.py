@@ -121,6 +121,7 @@ class Demo:
     labels: str = "{}"
     hooks: tuple[Hook, ...] = ()
     server_digest: str = "5" * 64
+    commit: str = ""
     patience: float = 120
     ticks: Iterator[int] = field(default_factory=count)
 
@@ -135,9 +136,11 @@ class Demo:
         """What the specs say now."""
         texts = [ENVIRONMENT.format(name=self.environment, labels=self.labels)]
         texts += [MODEL.format(**vars(model)) for model in self.models]
-        specs = load_text("---".join(texts), directory=self.directory)
+        specs = load_text("---".join(texts), str(self.directory / "spec.yaml"))
         place = Place(ACCOUNT, REGION)
-        return wants(specs, read_data(specs), self.environment, place, server_digest=self.server_digest)
+        return wants(
+            specs, read_data(specs), self.environment, place, server_digest=self.server_digest, commit=self.commit
+        )
 
     def reconciler(self) -> Reconciler:
         """The controller, newly born: it knows what store and AWS tell it."""

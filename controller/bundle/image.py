@@ -65,6 +65,13 @@ def is_index(manifest: bytes) -> bool:
     return "manifests" in _json(manifest, "manifest")
 
 
+def model_layer_of(manifest: bytes) -> str | None:
+    """Return the digest of the layer that holds the model; None for an image that has none."""
+    layers = _json(manifest, "manifest").get("layers", ())
+    marked = (layer["digest"] for layer in layers if layer.get("annotations", {}).get(ROLE) == "model")
+    return next(marked, None)
+
+
 def platform_of(index: bytes, architecture: str) -> str:
     """Return the digest of the manifest for Linux on `architecture` (amd64, arm64) in an image index."""
     document = _json(index, "index")

@@ -33,6 +33,15 @@ def read_single(stream: Stream, name: str, largest: int) -> bytes:
 
     Reads up to the first block behind it; what follows the archive's end is the caller's business. Raise TarError.
     """
+    content = read_first(stream, name, largest)
+    _exactly(stream, -len(content) % BLOCK)
+    if (more := _header(stream)) is not None:
+        raise TarError(f"it has more than one member: {_shown(more[0])} follows")
+    return content
+
+
+def read_first(stream: Stream, name: str, largest: int) -> bytes:
+    """Return the content of the first member, held to the same; nothing behind it is read. Raise TarError."""
     header = _member(stream)
     if header is None:
         raise TarError("it is empty")
@@ -43,11 +52,7 @@ def read_single(stream: Stream, name: str, largest: int) -> bytes:
         raise TarError(f"its member {name!r} is not a plain file")
     if size > largest:
         raise TarError(f"its member {name!r} has {size:,} bytes; at most {largest:,} are read")
-    content = _exactly(stream, size)
-    _exactly(stream, -size % BLOCK)
-    if (more := _header(stream)) is not None:
-        raise TarError(f"it has more than one member: {_shown(more[0])} follows")
-    return content
+    return _exactly(stream, size)
 
 
 def _member(stream: Stream) -> tuple[bytes, bytes, int] | None:

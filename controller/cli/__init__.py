@@ -25,6 +25,7 @@ app.command("controller.cli.reconcile:reconcile", help="Drive AWS to what the sp
 app.command("controller.cli.get:get", help="Show models and how they stand.")
 app.command("controller.cli.get:describe", help="Show one model with its resources, conditions and events.")
 app.command("controller.cli.get:events", help="Show what happened.")
+app.command("controller.cli.why:why", help="Follow a model from its live route to the commit it was trained from.")
 app.command("controller.cli.predict:predict", help="Ask a model through its API.")
 app.command("controller.cli.bundle:bundle", help="Make a bundle of a model trained elsewhere.")
 app.command("controller.cli.schema:schema", help="Print the JSON Schema of a kind.")

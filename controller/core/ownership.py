@@ -17,6 +17,11 @@ def tags(owner: Key, labels: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**(labels or {}), ENVIRONMENT: owner.environment, OWNER: f"{owner.kind}/{owner.name}"}
 
 
+def owned_by(owner: Key, found: Mapping[str, str]) -> bool:
+    """Whether a live object's tags say that it was made for this spec."""
+    return all(found.get(tag) == value for tag, value in tags(owner).items())
+
+
 def foreign_owner(desired: Mapping[str, Value], live: Mapping[str, Value]) -> str | None:
     """Who else owns a live object, in words; None when it is ours or its type carries no tags."""
     wanted, found = desired.get("tags"), live.get("tags")

@@ -277,6 +277,19 @@ def test_a_changed_resource_is_put_back(team: Team) -> None:
     assert ecs.describe_services(cluster="models", services=[arn])["services"][0]["desiredCount"] == 1
 
 
+def test_why_leads_from_the_route_to_the_data(team: Team) -> None:
+    """Every hop from the live route back is named and agrees with the next; outside of Git, the missing commit is said."""
+    told = team.moorage("why", "housing-model", "-f", "specs", "-o", "json")
+    assert told.code == 6
+    (way,) = told.json["ways"]
+    hops = {hop["hop"]: hop for hop in way}
+    assert [name for name, hop in hops.items() if hop["problem"]] == ["commit"]
+    assert hops["route"]["endpoint"] == team.endpoint
+    assert hops["image"]["model"] == team.served()["sha256"]
+    assert hops["version"]["id"] == str(team.served()["version"])
+    assert "specs were not in Git" in team.moorage("why", "housing-model", "-f", "specs").out
+
+
 WRONG = [
     (("memory: 1 GB", "memroy: 1 GB"), "unknown field 'memroy'"),
     (("memory: 1 GB", "memory: 64 GB"), "memory"),

@@ -15,7 +15,7 @@ import pytest
 
 from controller.bundle import Bundle, closure
 from controller.bundle.closure import File
-from controller.bundle.layers import Layer, _keep, _kept, model_layer, server_digest, server_layers
+from controller.bundle.layers import Layer, _keep, _kept, model_layer, read_manifest, server_digest, server_layers
 from controller.errors import BundleError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -54,6 +54,15 @@ def test_digests_and_size_are_of_the_bytes(bundle: Bundle) -> None:
     assert layer.digest == f"sha256:{sha256(layer.content).hexdigest()}"
     assert layer.size == len(layer.content)
     assert layer.diff_id == f"sha256:{sha256(gzip.decompress(layer.content)).hexdigest()}"
+
+
+def test_the_manifest_is_read_out_of_a_model_layer_alone(bundle: Bundle, layers: tuple[Layer, Layer]) -> None:
+    """What was packed is read back without the model behind it; another layer, or half of one, is refused."""
+    packed = model_layer(bundle).content
+    assert read_manifest(io.BytesIO(packed)) == bundle.manifest
+    for wrong in (layers[1].content, packed[:200], b"no gzip"):
+        with pytest.raises(BundleError, match="model layer can't be read"):
+            read_manifest(io.BytesIO(wrong))
 
 
 def test_entries_say_nothing_of_the_machine(layers: tuple[Layer, Layer]) -> None:

@@ -1,0 +1,41 @@
+"""`moorage why`: what answers, and where it is from. Read from AWS as it is now."""
+
+from __future__ import annotations
+
+from controller.cli import output, render_why
+from controller.cli.get import Environments
+from controller.cli.options import Files, Name, Output, Place
+from controller.core.values import Key
+from controller.errors import NotFoundError
+from controller.lineage import trace
+from controller.local import control
+from controller.runtime.compose import open_door
+from controller.spec.load import load
+
+
+def why(
+    name: Name,
+    /,
+    *,
+    environment: Environments = "default",
+    files: Files = Files(),
+    place: Place = Place(),
+    form: Output = "table",
+) -> int:
+    """Follow a model from its live route to the commit it was trained from. Exit 6 if a hop is missing or contradicts.
+
+    The specs only say where to look: the Environment's region, role and cluster.
+    """
+    where = load(files.file).environment(environment)
+    status = control.status(place.home) if place.local else None
+    if status is not None and not status.running:
+        raise NotFoundError("no embedded AWS is running", hint="moorage local up, or reconcile --once --local")
+    aws = open_door(where, status.endpoint if status else None)
+    lineage = trace(aws, Key(environment, "ModelService", name), where.spec.cluster)
+    output.emit(
+        form,
+        table=lambda _: render_why.text(lineage),
+        data=lambda: render_why.data(lineage),
+        names=[f"{hop.kind}/{hop.id}" for way in lineage.ways for hop in way],
+    )
+    return 0 if lineage.whole else 6

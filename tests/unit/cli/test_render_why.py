@@ -1,0 +1,44 @@
+"""The way back from a route, as people and programs read it."""
+
+from __future__ import annotations
+
+from controller.cli.render_why import data, text
+from controller.core.values import Key
+from controller.lineage import Hop, Lineage
+
+LINEAGE = Lineage(
+    Key("default", "ModelService", "housing-model"),
+    (
+        (
+            Hop("route", "a1b2c3", {"endpoint": "https://a1b2c3.example", "routes": ["GET /livez", "POST /predict"]}),
+            Hop("version", "3", {"approval": "Approved", "metrics": {"test.rmse": 49610.25}}),
+            Hop("job", "moorage-housing-model-0f1e2d3c", {}, "the training job was deleted"),
+            Hop("commit", problem="the image names none: its specs were not in Git"),
+        ),
+    ),
+)
+
+
+def test_each_hop_is_told_and_what_is_wrong_with_it() -> None:
+    """The hop's name and id lead, its facts follow dimmed, and a problem is marked."""
+    assert text(LINEAGE).plain == (
+        "route     a1b2c3\n"
+        "          https://a1b2c3.example\n"
+        "          GET /livez, POST /predict\n"
+        "version   3\n"
+        "          Approved\n"
+        "          test.rmse 49,610.2\n"
+        "job       moorage-housing-model-0f1e2d3c\n"
+        "          ! the training job was deleted\n"
+        "commit    ! the image names none: its specs were not in Git"
+    )
+
+
+def test_json_has_every_fact() -> None:
+    """Absent ids and problems are null, and `whole` says at once whether anything is wrong."""
+    told = data(LINEAGE)
+    assert (told["name"], told["whole"]) == ("housing-model", False)
+    (way,) = told["ways"]
+    assert way[0]["routes"] == ["GET /livez", "POST /predict"]
+    assert way[0]["problem"] is None
+    assert way[3] == {"hop": "commit", "id": None, "problem": "the image names none: its specs were not in Git"}
