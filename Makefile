@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test check check-images check-clients setup down lock generate clean
+.PHONY: demo test check check-images check-clients bench-serving setup down lock generate clean
 .DELETE_ON_ERROR:
 
 # The row of the table's first block in Berkeley; its census value is 452,600.
@@ -66,6 +66,9 @@ $(CLIENTS)/.ready: requirements-clients.lock
 	@$(CLIENTS)/bin/python -m pip install -qq --require-hashes --only-binary :all: -r requirements-clients.lock
 	@touch $@
 
+bench-serving: setup ## what serving costs, against a floor, peers and the kernel alone; QUICK=1, WRITE=1
+	@$(BIN)/python -m benchmarks.serving $(if $(QUICK),--quick) $(if $(WRITE),--write)
+
 COMPILE := uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate
 
 lock: ## resolve again; needs uv
@@ -77,4 +80,4 @@ lock: ## resolve again; needs uv
 		-o requirements-clients.lock
 
 clean:
-	rm -rf $(VENV) .moorage .demo
+	rm -rf $(VENV) .moorage .demo .bench

@@ -1,0 +1,93 @@
+"""`python -m benchmarks.serving`: all figures of the inference server, side by side in one run. See README.md."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.serving import against_peers, beginning, machine, many_rows, model, one_row, overload, report
+from benchmarks.serving.closed_loop import require_wrk
+from benchmarks.serving.environments import PLACE
+from benchmarks.serving.plan import FULL, QUICK
+from benchmarks.serving.processes import LOAD_CORE, UnmeasurableError
+
+_HERE: Final = Path(__file__).parent
+_MARK: Final = "<!-- figures: written by `make bench-serving WRITE=1` -->\n"
+_SUBJECTS: Final = {
+    "one_row": one_row.measure,
+    "against_peers": against_peers.measure,
+    "many_rows": many_rows.measure,
+    "beginning": beginning.measure,
+    "overload": overload.measure,
+}
+
+
+def main() -> int:
+    """Measure, print the tables, keep the results."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__.partition(". See")[0])
+    parser.add_argument(
+        "subjects", nargs="*", metavar="SUBJECT", help=f"some of {', '.join(_SUBJECTS)}; by default all"
+    )
+    parser.add_argument("--quick", action="store_true", help="prove that it works; the figures mean nothing")
+    parser.add_argument("--write", action="store_true", help="put the results beside the code: results.json, README.md")
+    options = parser.parse_args()
+    if strange := set(options.subjects) - set(_SUBJECTS):
+        parser.error(f"no such subject: {', '.join(sorted(strange))}")
+    if options.write and (options.quick or options.subjects):
+        parser.error("--write is for the whole run")
+    PLACE.mkdir(exist_ok=True)
+    try:
+        results = _measure(options.subjects or list(_SUBJECTS), options.quick)
+    except UnmeasurableError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    page = report.render(results)
+    _keep(results, page, _HERE if options.write else None)
+    print(page, end="")
+    return 0
+
+
+def _measure(subjects: list[str], quick: bool) -> dict[str, Any]:
+    require_wrk()
+    if (os.cpu_count() or 1) < 2:
+        raise UnmeasurableError("one core for the server and one for the load: this machine has one")
+    plan = QUICK if quick else FULL
+    before, begin, stolen = machine.describe(), time.monotonic(), machine.stolen_seconds()
+    os.sched_setaffinity(0, {LOAD_CORE})
+    served = model.make()
+    results: dict[str, Any] = {}
+    for name in subjects:
+        print(f"{time.monotonic() - begin:6.0f} s  {name}", file=sys.stderr)
+        results[name] = _SUBJECTS[name](served, plan)
+    after = {
+        "quick": quick,
+        "minutes": (time.monotonic() - begin) / 60,
+        "stolen_seconds": machine.stolen_seconds() - stolen,
+    }
+    # Through JSON, so that what is printed is what was kept.
+    return dict(json.loads(json.dumps({"machine": before | after, **results}, default=_plain)))
+
+
+def _keep(results: dict[str, Any], page: str, beside: Path | None) -> None:
+    text = json.dumps(results, indent=1) + "\n"
+    (PLACE / "results.json").write_text(text)
+    if beside:
+        (beside / "results.json").write_text(text)
+        readme = beside / "README.md"
+        readme.write_text(readme.read_text().partition(_MARK)[0] + _MARK + "\n" + page)
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    raise TypeError(f"{value!r} is no result")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

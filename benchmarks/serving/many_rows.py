@@ -1,0 +1,63 @@
+"""Many rows per request, as CSV, binary tensor and JSON, against the kernel alone on the same rows.
+
+One connection: the server's whole CPU time per request, HTTP and answer included, over the CPU time of one call of the C
+API. Bodies are as a client would send them; CSV and JSON are answered in JSON, the binary form in binary. The kernel's
+rows are in its buffer beforehand, and its answer is left in the library's.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any, Final
+
+from benchmarks.serving import moorage
+from benchmarks.serving.closed_loop import load
+from benchmarks.serving.environments import PLACE
+from benchmarks.serving.figures import Spread
+from benchmarks.serving.model import Model
+from benchmarks.serving.plan import Plan
+from benchmarks.serving.processes import SERVER_CORE, UnmeasurableError, start
+from benchmarks.serving.servers import running
+
+ROWS: Final = (64, 10_000)
+_FORMS: Final = {"CSV": moorage.as_csv, "binary": moorage.as_binary, "JSON": moorage.as_json}
+_ROUNDS: Final = 3
+
+
+def measure(model: Model, plan: Plan) -> dict[str, Any]:
+    """Give, by number of rows: kernel and parse time, and by form CPU time, latency and ratio to the kernel; seconds."""
+    return {str(rows): _point(model, rows, plan) for rows in ROWS}
+
+
+def _point(model: Model, rows: int, plan: Plan) -> dict[str, Any]:
+    alone: dict[str, list[float]] = {"kernel": [], "parse": []}
+    turns: dict[str, list[Any]] = {form: [] for form in _FORMS}
+    for _ in range(min(plan.rounds, _ROUNDS)):
+        found = _kernel(model, rows, plan.seconds / 3)
+        for name, values in alone.items():
+            values.append(found[name])
+        for form, server in _FORMS.items():
+            with running(server(model, rows)) as up:
+                turns[form].append(load(up, 1, plan.seconds))
+    forms = {
+        form: {
+            "cpu": Spread.of([turn.cpu for turn in loads]),
+            "p50": Spread.of([turn.p50 for turn in loads]),
+            "cpu_ratio": Spread.ratio([turn.cpu for turn in loads], alone["kernel"]),
+        }
+        for form, loads in turns.items()
+    }
+    return {**{name: Spread.of(values) for name, values in alone.items()}, "forms": forms}
+
+
+def _kernel(model: Model, rows: int, seconds: float) -> dict[str, float]:
+    body = PLACE / "rows.json"
+    body.write_bytes(moorage.as_json(model, rows).body)
+    argv = [sys.executable, "-m", "benchmarks.serving.kernel", str(model.file), str(body), str(seconds)]
+    process = start(argv, SERVER_CORE, output=subprocess.PIPE)
+    found: dict[str, float] = json.loads(process.communicate(timeout=seconds * 10 + 60)[0])
+    if found["first"] != model.expected[0]:
+        raise UnmeasurableError(f"the kernel alone predicts {found['first']}, not {model.expected[0]}")
+    return found

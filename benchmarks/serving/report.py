@@ -1,0 +1,150 @@
+"""Results as a page of markdown tables. Each figure stands beside what was promised, reached or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+_PROMISED_TIMES: Final = {"seed": 20, "fastapi": 5, "mlserver": 9, "bentoml": 20, "litserve": 15}
+_PROMISED_CPU: Final = {"1": 1.5, "32": 1.1, "128": 1.1}
+_PROMISED_MB: Final = 50
+
+
+def render(results: Mapping[str, Any]) -> str:
+    """Give the page for those subjects that were measured."""
+    parts: Mapping[str, Callable[[Any], Iterator[str]]] = {
+        "machine": _machine,
+        "one_row": _one_row,
+        "against_peers": _against_peers,
+        "many_rows": _many_rows,
+        "beginning": _beginning,
+        "overload": _overload,
+    }
+    lines = [line for name, part in parts.items() if name in results for line in (*part(results[name]), "")]
+    return "\n".join(lines).strip() + "\n"
+
+
+def _machine(machine: Mapping[str, Any]) -> Iterator[str]:
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    yield (
+        f"{machine['date']}, {machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, "
+        f"Python {machine['python']}, {versions}. {'Quick run: no figure means anything. ' * machine['quick']}"
+        f"Load average before the run {machine['load_before']:.1f}; the run took {machine['minutes']:.1f} minutes, "
+        f"in which the hypervisor took {machine['stolen_seconds']:.1f} s of CPU time away. "
+        "Medians, with least and most in brackets."
+    )
+
+
+def _one_row(points: Mapping[str, Any]) -> Iterator[str]:
+    yield "**One row per request, against the floor**"
+    yield ""
+    yield "| connections | CPU µs per request: ours | floor | ratio, pair by pair | promised | requests/s: ours | floor | p99 ms: ours | floor |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for connections, point in points.items():
+        ours, floor, promised = point["ours"], point["floor"], _PROMISED_CPU[connections]
+        yield _row(
+            connections,
+            _spread(ours["cpu"], 1e6),
+            _spread(floor["cpu"], 1e6),
+            _spread(point["cpu_ratio"], digits=2),
+            _promise(f"≤ {promised}", point["cpu_ratio"]["median"] <= promised),
+            _spread(ours["rate"]),
+            _spread(floor["rate"]),
+            _spread(ours["p99"], 1e3, 2),
+            _spread(floor["p99"], 1e3, 2),
+        )
+
+
+def _against_peers(servers: Mapping[str, Any]) -> Iterator[str]:
+    yield "**One row per request, 32 connections, against peers**"
+    yield ""
+    yield "| server | requests/s | ours is | promised | p99 ms | CPU µs per request | PSS MB after |"
+    yield "|---|---|---|---|---|---|---|"
+    for name, point in servers.items():
+        promised = _PROMISED_TIMES.get(name)
+        yield _row(
+            name,
+            _spread(point["rate"]),
+            _spread(point["times"], digits=1) + " x" if promised else "",
+            _promise(f"≥ {promised} x", point["times"]["median"] >= promised) if promised else "",
+            _spread(point["p99"], 1e3, 1),
+            _spread(point["cpu"], 1e6),
+            _spread(point["pss"]),
+        )
+
+
+def _many_rows(sizes: Mapping[str, Any]) -> Iterator[str]:
+    yield "**Many rows per request, one connection, against the kernel alone**"
+    yield ""
+    yield "| rows | form | CPU ms per request | kernel alone ms | ratio | promised | median latency ms | of it, parsing JSON |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for rows, point in sizes.items():
+        for form, found in point["forms"].items():
+            json = form == "JSON"
+            yield _row(
+                f"{int(rows):,}",
+                form,
+                _spread(found["cpu"], 1e3, 3),
+                _spread(point["kernel"], 1e3, 3),
+                _spread(found["cpu_ratio"], digits=2),
+                "as measured" if json else _promise("≤ 2", found["cpu_ratio"]["median"] <= 2),
+                _spread(found["p50"], 1e3, 3),
+                _spread(point["parse"], 1e3, 3) if json else "",
+            )
+
+
+def _beginning(found: Mapping[str, Any]) -> Iterator[str]:
+    yield "**Start and memory**"
+    yield ""
+    yield "| | | promised |"
+    yield "|---|---|---|"
+    shorter = _promise("shorter", found["ratio"]["high"] < 1)
+    yield _row("exec to first right prediction, s", _spread(found["first_prediction"], digits=3), shorter)
+    yield _row("`python -c 'import xgboost'`, s", _spread(found["import"], digits=3), "")
+    for name, memory in found["memory"].items():
+        text = f"{memory['pss']:.1f} ({memory['rss']:.1f})"
+        yield _row(f"PSS (RSS) MB, {name}", text, _promise(f"≤ {_PROMISED_MB}", memory["pss"] <= _PROMISED_MB))
+
+
+def _overload(found: Mapping[str, Any]) -> Iterator[str]:
+    quiet, loud = found["unloaded"], found["overloaded"]
+    sent = max(1, loud["due"])
+    share = {name: f"{loud[name] / sent:.1%}" for name in ("accepted", "refused", "held", "failed")}
+    memory = found["pss_by_second"]
+    yield f"**Open loop: {found['times']:g} times capacity for {found['seconds']} s**"
+    yield ""
+    yield "| | | promised |"
+    yield "|---|---|---|"
+    yield _row("capacity, requests/s", f"{found['capacity']:.0f}", "")
+    reached = found["goodput_share"] >= 0.9
+    yield _row("goodput", f"{found['goodput']:.0f} ({found['goodput_share']:.0%})", _promise("≥ 90 %", reached))
+    yield _row("unloaded (a tenth) p50, p99 ms", f"{_ms(quiet['accepted_p50'])}, {_ms(quiet['accepted_p99'])}", "")
+    ratio = found["p99_ratio"]
+    text = f"{_ms(loud['accepted_p50'])}, {_ms(loud['accepted_p99'])} ({ratio:.1f} x)" if ratio else "none was accepted"
+    yield _row("accepted p50, p99 ms", text, _promise("≤ 5 x", bool(ratio) and ratio <= 5))
+    yield _row("refused (503) p99 ms", _ms(loud["refused_p99"]), "")
+    yield _row("accepted, refused, held by a busy server, failed", ", ".join(share.values()), "")
+    if memory:
+        yield _row("PSS MB: first, most, last", f"{memory[0]}, {max(memory)}, {memory[-1]}", "flat")
+    late = f"{_ms(loud['late_p50'])}, {_ms(loud['late_p99'])}, {_ms(loud['late_most'])}"
+    kept = f"{late} ms; {loud['busy']:.0%} of its core" + (
+        "" if found["kept"] else " — **too late: not the server's figures**"
+    )
+    yield _row("generator late p50, p99, most", kept, "")
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _spread(spread: Mapping[str, float], scale: float = 1, digits: int = 0) -> str:
+    median, low, high = (f"{spread[name] * scale:,.{digits}f}" for name in ("median", "low", "high"))
+    return f"{median} ({low} to {high})"
+
+
+def _promise(text: str, reached: bool) -> str:
+    return text if reached else f"{text}: **missed**"
+
+
+def _ms(seconds: float | None) -> str:
+    return "none" if seconds is None else f"{seconds * 1e3:.2f}"
