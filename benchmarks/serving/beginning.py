@@ -1,7 +1,7 @@
 """From exec to the first right prediction, against importing the library; and memory, idle and under load.
 
-Both start with warm file caches and compiled modules, on the server's core, in turns. The import counts until the
-imported program says so, without the interpreter's end. A client on the other core asks every millisecond. Memory is
+Both start with warm file caches and compiled modules, on the server's core, in turns; the import in the developers'
+environment, where numpy and scipy are. It counts until the program says that it is done, without the interpreter's end. A client on the other core asks every millisecond. Memory is
 PSS, which divides pages among the processes that map them (a Python of the load's shares some), and RSS, which doesn't;
 the most is what was seen at looks 20 times a second.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from benchmarks.serving import moorage
@@ -19,16 +19,20 @@ from benchmarks.serving.closed_loop import load
 from benchmarks.serving.figures import Spread
 from benchmarks.serving.model import Model
 from benchmarks.serving.plan import Plan
-from benchmarks.serving.processes import SERVER_CORE, Memory, memory, start, stop, watched
+from benchmarks.serving.processes import SERVER_CORE, Memory, cpu_seconds, memory, start, stop, watched
 from benchmarks.serving.servers import Running, Server, first_answer, free_port, running
 
 
 def measure(model: Model, plan: Plan) -> dict[str, Any]:
-    """Give both times in seconds, and memory in MB."""
+    """Give both times and their CPU times in seconds, and memory in MB."""
     ours, theirs = [], []
-    for _ in range(plan.starts):
-        ours.append(_first_prediction(moorage.as_json(model)))
+    server = moorage.as_json(model)
+    for _ in range(plan.starts + 1):
+        ours.append(_first_prediction(server))
         theirs.append(_import())
+    del ours[0], theirs[0]  # they warmed the caches
+    walls = [start.wall for start in ours], [start.wall for start in theirs]
+    cpus = [start.cpu for start in ours], [start.cpu for start in theirs]
     with running(moorage.as_json(model)) as up:
         time.sleep(1)
         idle = memory(up.pid)
@@ -37,9 +41,9 @@ def measure(model: Model, plan: Plan) -> dict[str, Any]:
     with running(moorage.as_csv(model, 10_000)) as up:
         many_rows = _most(up, 4, plan.seconds)
     return {
-        "first_prediction": Spread.of(ours),
-        "import": Spread.of(theirs),
-        "ratio": Spread.ratio(ours, theirs),
+        "first_prediction": {"wall": Spread.of(walls[0]), "cpu": Spread.of(cpus[0])},
+        "import": {"wall": Spread.of(walls[1]), "cpu": Spread.of(cpus[1])},
+        "ratio": Spread.ratio(*walls),
         "memory": {
             "idle": asdict(idle),
             "most at 128 connections": asdict(one_row),
@@ -55,23 +59,31 @@ def _most(up: Running, connections: int, seconds: int) -> Memory:
     return Memory(max(look.pss for look in seen), max(look.rss for look in seen))
 
 
-def _first_prediction(server: Server) -> float:
+@dataclass(frozen=True)
+class _Start:
+    """Seconds on the clock and of CPU."""
+
+    wall: float
+    cpu: float
+
+
+def _first_prediction(server: Server) -> _Start:
     port = free_port()
     begin = time.perf_counter()
     process = start(server.command(port), SERVER_CORE, output=subprocess.DEVNULL)
     try:
         first_answer(server, port, lambda: process.poll() is None)
-        return time.perf_counter() - begin
+        return _Start(time.perf_counter() - begin, cpu_seconds(process.pid))
     finally:
         stop(process)
 
 
-def _import() -> float:
+def _import() -> _Start:
     begin = time.perf_counter()
     argv = [sys.executable, "-c", "import xgboost; print(flush=True)"]
     process = start(argv, SERVER_CORE, output=subprocess.PIPE)
     assert process.stdout
     process.stdout.read(1)
-    seconds = time.perf_counter() - begin
+    found = _Start(time.perf_counter() - begin, cpu_seconds(process.pid))
     process.communicate()
-    return seconds
+    return found

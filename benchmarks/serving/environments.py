@@ -1,7 +1,8 @@
-"""The peers' environments: one virtual environment each, from a list of exact versions and wheel digests.
+"""The environments of the servers: a virtual environment for each peer, and one for Moorage's server and the floor.
 
-They lie below `.bench/` and are kept. The digests are of wheels for CPython 3.11 on Linux x86-64; elsewhere pip refuses
-them, and the peers can't be measured.
+Each is made from exact versions and wheel digests, lies below `.bench/` and is kept. Moorage's server gets what its image
+has, and not what its developers have. The peers' digests are of wheels for CPython 3.11 on Linux x86-64; elsewhere pip
+refuses them, and the peers can't be measured.
 """
 
 from __future__ import annotations
@@ -16,17 +17,29 @@ PLACE: Final = ROOT / ".bench"
 PEERS: Final = Path(__file__).parent / "peers"
 
 
-def python(peer: str) -> Path:
-    """Give a peer's interpreter, after making its environment unless it is there and up to date."""
-    pinned = PEERS / peer / "requirements.txt"
-    home = PLACE / "environments" / peer
-    interpreter, installed = home / "bin" / "python", home / "installed.txt"
+_SERVER: Final = ROOT / "inference_server" / "requirements.lock"
+
+
+def server() -> str:
+    """Give the interpreter with what is in the server's image."""
+    return _python("server", _SERVER)
+
+
+def peer(name: str) -> str:
+    """Give a peer's interpreter."""
+    return _python(name, PEERS / name / "requirements.txt")
+
+
+def _python(name: str, pinned: Path) -> str:
+    """Give an environment's interpreter, after making the environment unless it is there and up to date."""
+    home = PLACE / "environments" / name
+    interpreter, installed = str(home / "bin" / "python"), home / "installed.txt"
     if not installed.exists() or installed.read_bytes() != pinned.read_bytes():
-        print(f"installing {peer} into {home.relative_to(ROOT)} ...", file=sys.stderr)
+        print(f"installing {name} into {home.relative_to(ROOT)} ...", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True)
-        pip = [str(interpreter), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+        pip = [interpreter, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
         subprocess.run([*pip, "--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", str(pinned)], check=True)
         # Compiled now, so that no server's first start pays for it.
-        subprocess.run([str(interpreter), "-m", "compileall", "-qq", str(home / "lib")], check=False)
+        subprocess.run([interpreter, "-m", "compileall", "-qq", str(home / "lib")], check=False)
         installed.write_bytes(pinned.read_bytes())
     return interpreter

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from typing import Any, Final
 
-from benchmarks.serving import moorage
+from benchmarks.serving import environments, moorage
 from benchmarks.serving.closed_loop import load
 from benchmarks.serving.environments import PLACE
 from benchmarks.serving.figures import Spread
@@ -55,7 +54,7 @@ def _point(model: Model, rows: int, plan: Plan) -> dict[str, Any]:
 def _kernel(model: Model, rows: int, seconds: float) -> dict[str, float]:
     body = PLACE / "rows.json"
     body.write_bytes(moorage.as_json(model, rows).body)
-    argv = [sys.executable, "-m", "benchmarks.serving.kernel", str(model.file), str(body), str(seconds)]
+    argv = [environments.server(), "-m", "benchmarks.serving.kernel", str(model.file), str(body), str(seconds)]
     process = start(argv, SERVER_CORE, output=subprocess.PIPE)
     found: dict[str, float] = json.loads(process.communicate(timeout=seconds * 10 + 60)[0])
     if found["first"] != model.expected[0]:

@@ -1,13 +1,16 @@
-"""Moorage's server with its defaults, asked in three forms; and the floor under any server on aiohttp."""
+"""Moorage's server with its defaults, asked in three forms; and the floor under any server on aiohttp.
+
+Both run with the packages that are in the server's image. `--drain-delay 0` only shortens the stop.
+"""
 
 from __future__ import annotations
 
 import json
 import struct
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from benchmarks.serving import environments
 from benchmarks.serving.model import Model
 from benchmarks.serving.servers import Server
 
@@ -18,7 +21,7 @@ def as_json(model: Model, rows: int = 1) -> Server:
     """Asked at `/predict` with JSON."""
     return Server(
         name="ours",
-        command=lambda port: _command(model, port),
+        command=_command(model),
         path="/predict",
         body=model.json(rows, '{"instances":', "}"),
         read=lambda answer: json.loads(answer)["predictions"],
@@ -30,7 +33,7 @@ def as_csv(model: Model, rows: int = 1) -> Server:
     """Asked at `/predict` with CSV. It answers in JSON."""
     return Server(
         name="ours, CSV",
-        command=lambda port: _command(model, port),
+        command=_command(model),
         path="/predict",
         body=model.csv(rows),
         read=lambda answer: json.loads(answer)["predictions"],
@@ -48,7 +51,7 @@ def as_binary(model: Model, rows: int = 1) -> Server:
     head = json.dumps({"inputs": inputs, "outputs": outputs}).encode()
     return Server(
         name="ours, binary",
-        command=lambda port: _command(model, port),
+        command=_command(model),
         path="/v2/models/housing-model/infer",
         body=head + data,
         read=_floats,
@@ -59,11 +62,12 @@ def as_binary(model: Model, rows: int = 1) -> Server:
 
 def floor(model: Model) -> Server:
     """No model: the same request is parsed as JSON, and a constant answered, which is the first row's prediction."""
+    interpreter = environments.server()
     answer = {"predictions": model.expected[:1], "model": {"name": "housing-model", "version": 1}}
     text = json.dumps(answer, separators=(",", ":"))
     return Server(
         name="floor",
-        command=lambda port: [sys.executable, str(_FLOOR), str(port), text],
+        command=lambda port: [interpreter, str(_FLOOR), str(port), text],
         path="/predict",
         body=model.json(1, '{"instances":', "}"),
         read=lambda answer: json.loads(answer)["predictions"],
@@ -71,19 +75,9 @@ def floor(model: Model) -> Server:
     )
 
 
-def _command(model: Model, port: int) -> Sequence[str]:
-    directory = str(model.directory)
-    return [
-        sys.executable,
-        "-m",
-        "inference_server",
-        "--model-dir",
-        directory,
-        "--port",
-        str(port),
-        "--drain-delay",
-        "0",
-    ]
+def _command(model: Model) -> Callable[[int], Sequence[str]]:
+    program = [environments.server(), "-m", "inference_server", "--model-dir", str(model.directory)]
+    return lambda port: [*program, "--port", str(port), "--drain-delay", "0"]
 
 
 def _floats(answer: bytes) -> Sequence[float]:

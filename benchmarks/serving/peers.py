@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from benchmarks.serving.environments import PEERS, python
+from benchmarks.serving.environments import PEERS, peer
 from benchmarks.serving.model import Model
 from benchmarks.serving.servers import Server
 
@@ -71,7 +71,7 @@ def _instances(model: Model) -> bytes:
 def _peer(
     name: str, model: Model, command: Sequence[str], path: str, *, body: bytes, read: Callable[[Any], Sequence[float]]
 ) -> Server:
-    interpreter = str(python(name))
+    interpreter = peer(name)
     return Server(
         name=name,
         command=lambda port: [interpreter, *(str(port) if part == "PORT" else part for part in command)],

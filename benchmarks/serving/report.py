@@ -99,8 +99,10 @@ def _beginning(found: Mapping[str, Any]) -> Iterator[str]:
     yield "| | | promised |"
     yield "|---|---|---|"
     shorter = _promise("shorter", found["ratio"]["high"] < 1)
-    yield _row("exec to first right prediction, s", _spread(found["first_prediction"], digits=3), shorter)
-    yield _row("`python -c 'import xgboost'`, s", _spread(found["import"], digits=3), "")
+    ours, theirs = found["first_prediction"], found["import"]
+    yield _row("exec to first right prediction, s", _spread(ours["wall"], digits=3), shorter)
+    yield _row("`python -c 'import xgboost'`, s", _spread(theirs["wall"], digits=3), "")
+    yield _row("CPU s of both", f"{_spread(ours['cpu'], digits=3)}, {_spread(theirs['cpu'], digits=3)}", "")
     for name, memory in found["memory"].items():
         text = f"{memory['pss']:.1f} ({memory['rss']:.1f})"
         yield _row(f"PSS (RSS) MB, {name}", text, _promise(f"≤ {_PROMISED_MB}", memory["pss"] <= _PROMISED_MB))
