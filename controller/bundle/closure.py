@@ -1,53 +1,42 @@
-"""What the server needs at run time, as files of the distributions installed here: nothing more goes into the image.
+"""What the server needs at run time, as files: those of the packages that are locked for it, and its own.
 
-Every file is named with the SHA-256 that its wheel recorded, so a closure is identified without reading it, and what
-was changed since its installation is refused. numpy and scipy stay out: the server calls libxgboost directly.
+Nothing more goes into the image: numpy and scipy stay out, since the server calls libxgboost directly. The image has one Python, whatever runs Moorage. `requirements.lock` beside the server pins the packages, and
+`contents.json` here what they hold for each architecture; so it makes no difference where the files come from: from what
+is installed here, if that is the same, or from the locked wheels (`wheels`).
 """
 
 from __future__ import annotations
 
 import base64
+import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import Distribution, PackageNotFoundError, PackagePath, distribution
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from platform import machine
+from tempfile import TemporaryDirectory
 
+from controller.bundle import wheels
+from controller.bundle.file import File
 from controller.errors import BundleError
 
-ROOTS = ("aiohttp", "orjson", "prometheus-client", "structlog", "uvloop")
-LIBRARY = "xgboost-cpu"
 SERVER = "inference_server"
-ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+LOCK = "requirements.lock"
+# The oldest Python that Moorage runs on.
+PYTHON = "3.11"
+ARCHITECTURES = ("amd64", "arm64")
 
-_NAME = re.compile(r"[A-Za-z0-9._-]+")
+_CONTENTS = Path(__file__).with_name("contents.json")
+_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 # Sources and stubs that no import reads, and what an installer leaves behind that differs from machine to machine.
 _UNUSED = {".c", ".h", ".pxd", ".pxi", ".pyc", ".pyi", ".pyx"}
 _INSTALLERS = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
 _AGAIN = "install again: make setup"
-
-
-@dataclass(frozen=True, order=True)
-class File:
-    """One file for the image: `path` below the directory of packages, `sha256` in hex, `source` where it is now."""
-
-    path: str
-    sha256: str
-    source: Path
-
-    def read(self) -> bytes:
-        """Return the content. Raise BundleError if it isn't what the installed package recorded."""
-        try:
-            content = self.source.read_bytes()
-        except OSError as error:
-            raise BundleError("an installed file is gone", where=str(self.source), hint=_AGAIN) from error
-        if sha256(content).hexdigest() != self.sha256:
-            raise BundleError("an installed file was changed", where=str(self.source), hint=_AGAIN)
-        return content
 
 
 @dataclass(frozen=True)
@@ -58,30 +47,59 @@ class Runtime:
     architecture: str
 
 
-def runtime() -> Runtime:
-    """Return what the installed distributions were built for. Raise BundleError where no image can be made of them."""
-    if sys.platform != "linux" or machine() not in ARCHITECTURES:
-        raise BundleError(
-            f"the packages installed here are for {sys.platform} on {machine()}",
-            why="an image needs those for Linux on x86_64 or aarch64",
-            hint="run moorage in a Linux container",
-        )
-    return Runtime(f"{sys.version_info.major}.{sys.version_info.minor}", ARCHITECTURES[machine()])
+def locked(architecture: str) -> str:
+    """Return the digest (hex) of the packages' files for an architecture, as `digest` gives it."""
+    found: str = json.loads(_CONTENTS.read_text())[architecture]
+    return found
 
 
-def dependencies() -> tuple[File, ...]:
-    """Return the files of the server's requirements and theirs, and of xgboost-cpu the library alone; sorted by path."""
-    files = {file for package in _required() for file in _files(package)}
-    files |= {file for file in _files(_installed(LIBRARY)) if _of_library(file.path)}
-    return tuple(sorted(files))
+def digest(files: Iterable[File]) -> str:
+    """Identify files by their paths and contents. Sha256 in hex."""
+    return sha256(json.dumps(sorted((file.path, file.sha256) for file in files)).encode()).hexdigest()
+
+
+@contextmanager
+def dependencies(architecture: str) -> Iterator[tuple[File, ...]]:
+    """Give the packages' files for Linux on an architecture, sorted by path, for as long as the block takes.
+
+    Raise BundleError if they are neither installed here nor to be had from the package index.
+    """
+    if digest(files := installed(architecture)) == locked(architecture):
+        yield files
+        return
+    with TemporaryDirectory(prefix="moorage-wheels-") as directory:
+        files = fetched(architecture, Path(directory))
+        if digest(files) != locked(architecture):
+            raise BundleError(
+                f"the packages for linux/{architecture} are not the ones that were locked",
+                why="the index has other wheels for the same versions",
+                hint="lock again: make lock",
+            )
+        yield files
+
+
+def installed(architecture: str) -> tuple[File, ...]:
+    """Return the packages' files as they are installed here; none if this is another platform or a package is missing."""
+    here = (sys.platform, _MACHINES.get(machine()), f"{sys.version_info.major}.{sys.version_info.minor}")
+    found = [_installed(name) for name in packages()]
+    if here != ("linux", architecture, PYTHON) or None in found:
+        return ()
+    return _needed(file for package in found if package for file in _files(package))
+
+
+def fetched(architecture: str, directory: Path) -> tuple[File, ...]:
+    """Return the packages' files from their wheels, which are fetched into `directory`."""
+    return _needed(wheels.fetch(server_root() / LOCK, PYTHON, architecture, directory))
+
+
+def packages() -> list[str]:
+    """Return the names of the locked packages."""
+    return re.findall(r"^([A-Za-z0-9._-]+)==", (server_root() / LOCK).read_text(), re.MULTILINE)
 
 
 def server() -> tuple[File, ...]:
     """Return the files of the inference server's package, sorted by path."""
-    spec = find_spec(SERVER)  # finds a top-level package without importing it
-    if spec is None or not spec.submodule_search_locations:
-        raise BundleError(f"no package {SERVER!r} is installed", hint=_AGAIN)
-    root = Path(spec.submodule_search_locations[0])
+    root = server_root()
     sources = (
         path for path in root.rglob("*") if path.is_file() and not _skipped(PurePosixPath(path.relative_to(root)))
     )
@@ -93,38 +111,23 @@ def server() -> tuple[File, ...]:
     )
 
 
-def _required() -> list[Distribution]:
-    """Follow requirements from ROOTS. Extras are not followed; one for another Python is one that isn't installed here."""
-    found: dict[str, Distribution] = {}
-    todo = [(name, True) for name in ROOTS]
-    while todo:
-        name, must = todo.pop()
-        key = re.sub(r"[-_.]+", "-", name).lower()
-        if key in found:
-            continue
-        package = _installed(name, must=must)
-        if package is None:
-            continue
-        found[key] = package
-        for requirement in package.requires or ():
-            wanted, _, marker = requirement.partition(";")
-            match = _NAME.match(wanted)
-            if match and "extra" not in marker:
-                todo.append((match[0], not marker))
-    return list(found.values())
+def server_root() -> Path:
+    """Return the directory of the server's package. Raise BundleError if there is none."""
+    spec = find_spec(SERVER)  # finds a top-level package without importing it
+    if spec is None or not spec.submodule_search_locations:
+        raise BundleError(f"no package {SERVER!r} is installed", hint=_AGAIN)
+    return Path(spec.submodule_search_locations[0])
 
 
-def _installed(name: str, *, must: bool = True) -> Distribution | None:
+def _installed(name: str) -> Distribution | None:
     try:
         return distribution(name)
-    except PackageNotFoundError as error:
-        if must:
-            raise BundleError(f"the server needs {name!r}, which isn't installed", hint=_AGAIN) from error
+    except PackageNotFoundError:
         return None
 
 
-def _files(package: Distribution | None) -> Iterator[File]:
-    for path in (package and package.files) or ():
+def _files(package: Distribution) -> Iterator[File]:
+    for path in package.files or ():
         # What lies outside the directory of packages is a console script, which an image has no use for.
         if ".." not in path.parts and not path.is_absolute() and not _skipped(path):
             yield File(path.as_posix(), _recorded(path), Path(str(path.locate())))
@@ -136,6 +139,10 @@ def _recorded(path: PackagePath) -> str:
     return base64.urlsafe_b64decode(path.hash.value + "=").hex()
 
 
+def _needed(files: Iterable[File]) -> tuple[File, ...]:
+    return tuple(sorted(file for file in files if not _skipped(PurePosixPath(file.path)) and _of_library(file.path)))
+
+
 def _skipped(path: PurePosixPath) -> bool:
     hidden = any(part == "__pycache__" or part.startswith(".") for part in path.parts)
     left_behind = path.name in _INSTALLERS and path.parent.suffix == ".dist-info"
@@ -143,5 +150,18 @@ def _skipped(path: PurePosixPath) -> bool:
 
 
 def _of_library(path: str) -> bool:
-    top = path.partition("/")[0]
-    return path.startswith("xgboost/lib/") or top == "xgboost_cpu.libs" or top.endswith(".dist-info")
+    """Of XGBoost's package the library alone."""
+    return not path.startswith("xgboost/") or path.startswith("xgboost/lib/")
+
+
+def main() -> None:
+    """Write what the locked wheels hold, for each architecture: a part of `make lock`."""
+    contents = {}
+    for architecture in ARCHITECTURES:
+        with TemporaryDirectory() as directory:
+            contents[architecture] = digest(fetched(architecture, Path(directory)))
+    _CONTENTS.write_text(json.dumps(contents, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

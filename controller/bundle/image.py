@@ -46,18 +46,29 @@ class Image:
     @property
     def digest(self) -> str:
         """The digest that pins the image, `sha256:` and 64 hex digits."""
-        return _digest(self.manifest)
+        return digest_of(self.manifest)
 
     @property
     def config_digest(self) -> str:
         """The digest of the config blob."""
-        return _digest(self.config)
+        return digest_of(self.config)
+
+
+def digest_of(content: bytes) -> str:
+    """Return the digest of a blob or a manifest: `sha256:` and 64 hex digits."""
+    return f"sha256:{sha256(content).hexdigest()}"
 
 
 def config_of(base_manifest: bytes) -> str:
     """Return the digest of the config that a base image's manifest names. Raise BundleError if it is no image manifest."""
     digest: str = _base(base_manifest)["config"]["digest"]
     return digest
+
+
+def blobs_of(manifest: bytes) -> list[str]:
+    """Return the digests of an image's config and layers, each once. Raise BundleError if it is no image manifest."""
+    document = _base(manifest)
+    return list(dict.fromkeys(blob["digest"] for blob in (document["config"], *document["layers"])))
 
 
 def is_index(manifest: bytes) -> bool:
@@ -98,7 +109,7 @@ def assemble(
     is another Python and there are packages among the layers, or if its config isn't the one that its manifest names.
     """
     base = _base(base_manifest)
-    if base["config"]["digest"] != _digest(base_config):
+    if base["config"]["digest"] != digest_of(base_config):
         raise BundleError("the base image's config is not the one that its manifest names", hint="fetch it again")
     config = _json(base_config, "config")
     _check_platform(config, runtime)
@@ -114,7 +125,7 @@ def assemble(
     manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,
-        "config": _descriptor(CONFIG_TYPE, _digest(packed), len(packed)),
+        "config": _descriptor(CONFIG_TYPE, digest_of(packed), len(packed)),
         "layers": [*below, *above],
     }
     return Image(_bytes(manifest), packed, tuple(layers), tuple(descriptor["digest"] for descriptor in below))
@@ -206,7 +217,3 @@ def _json(content: bytes, what: str) -> dict[str, Any]:
 
 def _bytes(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
-
-
-def _digest(content: bytes) -> str:
-    return f"sha256:{sha256(content).hexdigest()}"

@@ -6,9 +6,9 @@ machines is `diff_id`, the digest of the plain tar; the compressed bytes can dif
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
-import json
 import tarfile
 import zlib
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from controller.bundle import closure
 from controller.bundle.build import Bundle
-from controller.bundle.closure import File
+from controller.bundle.file import File
 from controller.bundle.tar import Stream, TarError, read_first
 from controller.errors import BundleError
 from inference_server.manifest import MANIFEST_FILE, Manifest, ManifestError, loads
@@ -66,29 +66,25 @@ def read_manifest(layer: Stream) -> Manifest:
         raise BundleError("the image's model layer can't be read", why=str(error)) from error
 
 
-def server_layers(cache: Path) -> tuple[Layer, Layer]:
-    """Return the dependencies and the server, in this order.
+def server_layers(cache: Path, architecture: str) -> tuple[Layer, Layer]:
+    """Return the dependencies and the server for Linux on an architecture, in this order.
 
     The dependencies take seconds to pack, so they are kept in the directory `cache`, named by their inputs and content.
-    Raise BundleError if the installed packages are incomplete or changed.
+    Raise BundleError if the packages can't be had, or there is no room to keep them.
     """
-    files = closure.dependencies()
-    inputs = _digest(files)
+    inputs = sha256(f"{FORMAT} {closure.locked(architecture)}".encode()).hexdigest()
     dependencies = _kept(cache, inputs)
     if dependencies is None:
-        dependencies = _pack("dependencies", _entries(files))
+        with closure.dependencies(architecture) as files:
+            dependencies = _pack("dependencies", _entries(files))
         _keep(cache, inputs, dependencies)
     return dependencies, _pack("server", _entries(closure.server()))
 
 
 def server_digest() -> str:
-    """Return the SHA-256 (hex) of what `server_layers` packs, without packing it."""
-    return _digest([*closure.dependencies(), *closure.server()])
-
-
-def _digest(files: Iterable[File]) -> str:
-    inputs = [FORMAT, *sorted((file.path, file.sha256) for file in files)]
-    return sha256(json.dumps(inputs).encode()).hexdigest()
+    """Return the SHA-256 (hex) of what `server_layers` packs for any architecture, without packing it."""
+    packages = [closure.locked(architecture) for architecture in closure.ARCHITECTURES]
+    return sha256(f"{FORMAT} {packages} {closure.digest(closure.server())}".encode()).hexdigest()
 
 
 def _entries(files: Iterable[File]) -> list[tuple[str, bytes]]:
@@ -131,10 +127,20 @@ def _kept(cache: Path, inputs: str) -> Layer | None:
 
 def _keep(cache: Path, inputs: str, layer: Layer) -> None:
     """Keep a layer. Another process may do so at the same time, and either file will do."""
-    cache.mkdir(parents=True, exist_ok=True)
     unfinished = cache / f".{uuid4().hex}"
-    unfinished.write_bytes(layer.content)
-    unfinished.replace(cache / _name(inputs, layer.diff_id))
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        unfinished.write_bytes(layer.content)
+        unfinished.replace(cache / _name(inputs, layer.diff_id))
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        raise BundleError(
+            "the packed dependencies can't be kept",
+            where=str(cache),
+            why=error.strerror or str(error),
+            hint="make room, or choose another state directory with MOORAGE_HOME",
+        ) from error
 
 
 def _name(inputs: str, diff_id: str) -> str:

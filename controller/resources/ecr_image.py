@@ -7,8 +7,6 @@ that exists is never made again, and one that was superseded is at hand for a ro
 from __future__ import annotations
 
 import contextlib
-import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import urlsplit
 
@@ -17,6 +15,7 @@ from controller.aws.images import registry
 from controller.aws.repository import Repository
 from controller.bundle import closure, image, layers
 from controller.bundle.build import Bundle
+from controller.bundle.closure import Runtime
 from controller.bundle.publish import publish
 from controller.core.graph import Node, Observed, Target
 from controller.core.plan import Step
@@ -27,10 +26,6 @@ from controller.core.wanted import Wanted
 from controller.errors import BundleError, MissingError
 from controller.resources.base import Resource
 
-# As an ECR pull-through cache of the public registry names it; of the Python whose packages are installed here and go
-# into the image.
-BASE = f"ecr-public/docker/library/python:{sys.version_info.major}.{sys.version_info.minor}-slim"
-_ECR = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.[^/]+/(?P<rest>.+)")
 _FILES = ("model.ubj", "manifest.json")
 
 
@@ -47,7 +42,7 @@ class ModelImage(Resource):
     )
     permissions = {
         "ecr.describe_images": frozenset({"ecr:DescribeImages"}),
-        "ecr.batch_get_image": frozenset({"ecr:BatchGetImage", "ecr:BatchImportUpstreamImage"}),
+        "ecr.batch_get_image": frozenset({"ecr:BatchGetImage"}),
         "ecr.get_download_url_for_layer": frozenset({"ecr:GetDownloadUrlForLayer"}),
         "ecr.batch_check_layer_availability": frozenset({"ecr:BatchCheckLayerAvailability"}),
         "ecr.initiate_layer_upload": frozenset({"ecr:InitiateLayerUpload"}),
@@ -68,7 +63,7 @@ class ModelImage(Resource):
             "version": Ref(selection, "version"),
             "model": Ref(selection, "model_sha256"),
             "server": want.inputs.server_digest,
-            "base": spec.base or BASE,
+            "base": Ref(want.own("ecr/base-image"), "digest"),
             "architecture": spec.architecture,
         }
         identity = {"repository": Ref(want.own("ecr/repository"), "name"), **parts}
@@ -84,18 +79,19 @@ class ModelImage(Resource):
         if seen is not None:
             return seen
         identity, bundle = step.node.identity, _bundle(aws, step.node)
-        source, base_manifest = _base(aws, identity["base"], identity["architecture"])
-        base_config = source.fetch(image.config_of(base_manifest)).read()
+        repository, architecture = Repository(aws, identity["repository"]), identity["architecture"]
+        base_manifest = repository.manifest(digest=identity["base"])
+        base_config = repository.fetch(image.config_of(base_manifest)).read()
         server = image.server_in(base_config)
-        below = () if server else layers.server_layers(self.workshop.cache)
+        below = () if server else layers.server_layers(self.workshop.cache, architecture)
         made = image.assemble(
             base_manifest,
             base_config,
             [*below, layers.model_layer(bundle)],
-            runtime=closure.runtime(),
+            runtime=Runtime(closure.PYTHON, architecture),
             server_version=server or identity["server"][:12],
         )
-        publish(made, Repository(aws, identity["repository"]), source, tag_of(identity))
+        publish(made, repository, repository, tag_of(identity))
         return _observed(aws, identity, made.digest)
 
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
@@ -128,27 +124,6 @@ def _observed(aws: Aws, identity: Mapping[str, Value], digest_: str) -> Observed
     fields = {name: value for name, value in identity.items() if name != "repository"}
     uri = f"{registry(aws.account, aws.region)}/{identity['repository']}@{digest_}"
     return Observed(fields, {"uri": uri, "digest": digest_, "tag": tag_of(identity)})
-
-
-def _base(aws: Aws, base: str, architecture: str) -> tuple[Repository, bytes]:
-    """Where the base image is, and its manifest for the architecture."""
-    account, rest = "", base
-    if "." in base.partition("/")[0]:
-        place = _ECR.fullmatch(base)
-        if place is None or place["region"] != aws.region:
-            raise BundleError(
-                "the base image is in a registry that can't be read from here",
-                where=base,
-                hint=f"copy it into ECR in {aws.region}, or reach it by a pull-through cache",
-            )
-        account, rest = place["account"], place["rest"]
-    name, _, pinned = rest.partition("@")
-    name, _, tag = name.partition(":")
-    source = Repository(aws, name, "" if account == aws.account else account)
-    manifest = source.manifest(tag=tag, digest=pinned)
-    if image.is_index(manifest):
-        manifest = source.manifest(digest=image.platform_of(manifest, architecture))
-    return source, manifest
 
 
 def _bundle(aws: Aws, node: Node) -> Bundle:

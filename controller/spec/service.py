@@ -17,8 +17,8 @@ Retention = Literal["Delete", "Retain"]
 class Image(Block):
     """What the model is put on."""
 
-    base: Annotated[str, Field(pattern=r"^[^\s@]+@sha256:[0-9a-f]{64}$")] | None = None
-    """Image with Python 3.11, pinned by digest; left out: the public Python image."""
+    base: Annotated[str, Field(pattern=r"^[^\s@]+(:[\w][\w.-]{0,127}|@sha256:[0-9a-f]{64})$")] | None = None
+    """Image in ECR, by digest, or by a tag that is resolved once: Python 3.11, or built from the Dockerfile; left out: the public Python image."""
     architecture: Literal["amd64", "arm64"] = "amd64"
     """CPU architecture of image and tasks."""
 

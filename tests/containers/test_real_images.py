@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from controller.bundle import closure
+from controller.bundle.closure import PYTHON, Runtime
 from controller.bundle.image import assemble, config_of
 from controller.bundle.layers import model_layer, server_layers
 from controller.bundle.publish import publish
@@ -46,9 +46,9 @@ def image(
     manifest = source.manifest(tag="1")
     with source.fetch(config_of(manifest)) as body:
         config = body.read()
-    below = server_layers(tmp_path_factory.mktemp("cache")) if request.param == "base" else ()
+    below = server_layers(tmp_path_factory.mktemp("cache"), "amd64") if request.param == "base" else ()
     layers = [*below, model_layer(served.bundle)]
-    made = assemble(manifest, config, layers, runtime=closure.runtime(), server_version="0.1.0")
+    made = assemble(manifest, config, layers, runtime=Runtime(PYTHON, "amd64"), server_version="0.1.0")
     publish(made, target, source, "v1")
     reference = f"{registry.host}/{target.name}@{made.digest}"
     docker("pull", "--quiet", reference)

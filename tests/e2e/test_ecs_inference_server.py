@@ -11,8 +11,8 @@ import pytest
 import xgboost
 
 from controller.bundle import build
-from controller.bundle.closure import runtime
-from controller.bundle.image import assemble
+from controller.bundle.closure import PYTHON, Runtime
+from controller.bundle.image import assemble, platform_of
 from controller.bundle.layers import model_layer
 from controller.bundle.model_file import identify
 
@@ -37,17 +37,20 @@ def push(containers: Any, seed: int) -> str:
     The server's own layers are left out: the embedded AWS runs the server that is installed here.
     """
     bundle = build(identify(model(seed)), name=f"model-{seed}", features=("a", "b"), target="y")
-    python = runtime()
     ecr = containers.ecr
-    tag = {"imageTag": f"{python.python}-slim"}
-    base = ecr.batch_get_image(repositoryName=BASE, imageIds=[tag])["images"][0]["imageManifest"]
+    tag = {"imageTag": f"{PYTHON}-slim"}
+    index = ecr.batch_get_image(repositoryName=BASE, imageIds=[tag])["images"][0]["imageManifest"]
+    pinned = {"imageDigest": platform_of(index.encode(), "amd64")}
+    base = ecr.batch_get_image(repositoryName=BASE, imageIds=[pinned])["images"][0]["imageManifest"]
     document = json.loads(base)
     parts = {}
     for blob in (document["config"], *document["layers"]):
         url = ecr.get_download_url_for_layer(repositoryName=BASE, layerDigest=blob["digest"])["downloadUrl"]
         parts[blob["digest"]] = containers.get(url)[1]
     config = parts[document["config"]["digest"]]
-    image = assemble(base.encode(), config, [model_layer(bundle)], runtime=python, server_version="0.1.0")
+    image = assemble(
+        base.encode(), config, [model_layer(bundle)], runtime=Runtime(PYTHON, "amd64"), server_version="0.1.0"
+    )
     for content in (*parts.values(), image.config, *(layer.content for layer in image.layers)):
         containers.blob(content)
     ecr.put_image(

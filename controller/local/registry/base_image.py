@@ -15,10 +15,11 @@ import zlib
 from collections.abc import Callable
 from hashlib import sha256
 
-from controller.local.registry.manifest import OCI_MANIFEST
+from controller.local.registry.manifest import OCI_INDEX, OCI_MANIFEST
 
 REPOSITORY = "ecr-public/docker/library/python"
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+ARCHITECTURES = ("amd64", "arm64")
 _FILE = "etc/moorage-base-image"
 _TEXT = b"A stand-in for docker.io/library/python. The embedded AWS runs tasks on the host's Python.\n"
 
@@ -56,7 +57,17 @@ def build(put: Callable[[bytes], str], python: str, architecture: str) -> tuple[
     return _json(manifest).decode(), digests
 
 
-def _descriptor(media_type: str, digest: str, size: int) -> dict[str, str | int]:
+def index(manifests: dict[str, str]) -> str:
+    """Return the index of a Python's images: `manifests` is architecture → manifest."""
+    entries = [
+        {**_descriptor(OCI_MANIFEST, f"sha256:{sha256(text.encode()).hexdigest()}", len(text)), "platform": platform}
+        for architecture, text in sorted(manifests.items())
+        for platform in [{"os": "linux", "architecture": architecture}]
+    ]
+    return _json({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}).decode()
+
+
+def _descriptor(media_type: str, digest: str, size: int) -> dict[str, object]:
     return {"mediaType": media_type, "digest": digest, "size": size}
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from hashlib import sha256
-from platform import machine
 from typing import Any
 
 from aiohttp import web
@@ -67,14 +66,18 @@ class Registry:
         self._blobs = Blobs(world.home / DIRECTORY)
 
     def reset(self) -> None:
-        """Forget all blobs and seed the base images, for this machine's architecture, in the home region."""
+        """Forget all blobs and seed the base images, an index of two architectures each, in the home region."""
         self._blobs.clear()
         backend = ecr_backends[self._world.account][self._world.region]
         repository = backend.create_repository(base_image.REPOSITORY, None, {}, {}, "MUTABLE", [])
-        architecture = {"aarch64": "arm64"}.get(machine(), "amd64")
         for python in base_image.PYTHONS:
-            text, blobs = base_image.build(self._blobs.put, python, architecture)
-            repository.layers.update(blobs)
+            manifests = {}
+            for architecture in base_image.ARCHITECTURES:
+                text, blobs = base_image.build(self._blobs.put, python, architecture)
+                repository.layers.update(blobs)
+                manifests[architecture] = text
+                repository.images.append(StoredImage(repository, None, text, parse_manifest(text)))
+            text = base_image.index(manifests)
             repository.images.append(StoredImage(repository, base_image.tag(python), text, parse_manifest(text)))
 
     def initiate_layer_upload(self, call: Call) -> Mapping[str, Any]:

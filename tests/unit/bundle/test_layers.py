@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from controller.bundle import Bundle, closure
-from controller.bundle.closure import File
+from controller.bundle.file import File
 from controller.bundle.layers import Layer, _keep, _kept, model_layer, read_manifest, server_digest, server_layers
 from controller.errors import BundleError
 
@@ -30,7 +30,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def layers(cache: Path) -> tuple[Layer, Layer]:
     """The dependencies and the server, packed once."""
-    return server_layers(cache)
+    return server_layers(cache, "amd64")
 
 
 def members(layer: Layer) -> dict[str, tarfile.TarInfo]:
@@ -99,7 +99,7 @@ def test_dependencies_are_kept_and_taken_again(layers: tuple[Layer, Layer], cach
     """The second time nothing is packed: the kept file stays, and gives the same layer."""
     (kept,) = cache.iterdir()
     before = kept.stat()
-    assert server_layers(cache) == layers
+    assert server_layers(cache, "amd64") == layers
     assert (kept.stat().st_mtime_ns, kept.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
 
 
@@ -164,7 +164,7 @@ def test_whatever_the_server_imports_is_in_the_closure() -> None:
                 names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
                 names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
                 imported |= {name.partition(".")[0] for name in names}
-    packed = {file.path.partition("/")[0].removesuffix(".py") for file in closure.dependencies()}
+    packed = {file.path.partition("/")[0].removesuffix(".py") for file in closure.installed("amd64")}
     assert imported - set(sys.stdlib_module_names) - {closure.SERVER} <= packed
 
 
@@ -192,5 +192,5 @@ def test_a_changed_or_missing_file_is_refused(tmp_path: Path) -> None:
 
 def test_recorded_digests_are_those_of_the_files() -> None:
     """The digests that identify the closure are the contents' own, for every file."""
-    for file in closure.dependencies():
+    for file in closure.installed("amd64"):
         assert sha256(file.source.read_bytes()).hexdigest() == file.sha256

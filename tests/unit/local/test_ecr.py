@@ -225,16 +225,20 @@ def test_a_repository_goes_only_empty_or_by_force(ecr, repository) -> None:
 
 
 def test_the_base_image_is_there_from_birth(ecr) -> None:
-    """A fresh registry holds a base image for each Python; its digest and every blob that it names are true."""
+    """A fresh registry holds an index of two platforms for each Python; every digest and blob that it names is true."""
     for python in base_image.PYTHONS:
         [image] = ecr.batch_get_image(repositoryName=BASE, imageIds=[{"imageTag": f"{python}-slim"}])["images"]
         assert image["imageId"]["imageDigest"] == digest_of(image["imageManifest"].encode())
-        document = json.loads(image["imageManifest"])
-        for blob in (document["config"], *document["layers"]):
-            url = ecr.get_download_url_for_layer(repositoryName=BASE, layerDigest=blob["digest"])["downloadUrl"]
-            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url) as answer:
-                content = answer.read()
-            assert (digest_of(content), len(content)) == (blob["digest"], blob["size"])
+        entries = json.loads(image["imageManifest"])["manifests"]
+        assert [entry["platform"]["architecture"] for entry in entries] == ["amd64", "arm64"]
+        pinned = [{"imageDigest": entry["digest"]} for entry in entries]
+        for part in ecr.batch_get_image(repositoryName=BASE, imageIds=pinned)["images"]:
+            document = json.loads(part["imageManifest"])
+            for blob in (document["config"], *document["layers"]):
+                url = ecr.get_download_url_for_layer(repositoryName=BASE, layerDigest=blob["digest"])["downloadUrl"]
+                with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url) as answer:
+                    content = answer.read()
+                assert (digest_of(content), len(content)) == (blob["digest"], blob["size"])
 
 
 def test_the_base_image_is_the_same_everywhere() -> None:

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from controller.aws.repository import Repository
+from controller.bundle import closure, layers
 from controller.bundle.build import Bundle
 from controller.core.values import digest
 from controller.errors import BundleError, FailedError
-from controller.resources.ecr_image import BASE
 from inference_server.manifest import Feature, Manifest, ModelFile, Target
 
 KIND = "ecr/image"
@@ -42,8 +42,11 @@ def ready(bench: Any, want: Any, place: str) -> Any:
     def make(name: str, version: int = 1, sha: str = SHA, **spec: Any) -> Any:
         wanted = want(name, **spec)
         repository = bench.make(bench.node("ecr/repository", wanted)).outputs["name"]
+        named = {("ecr/repository", "name"): repository}
+        base = bench.make(bench.node("ecr/base-image", wanted, named)).outputs["digest"]
         given = {
-            ("ecr/repository", "name"): repository,
+            **named,
+            ("ecr/base-image", "digest"): base,
             ("model/selection", "version"): version,
             ("model/selection", "model_sha256"): sha,
             ("model/selection", "bundle"): place,
@@ -106,20 +109,19 @@ def test_somebody_elses_image_under_the_tag_is_not_taken_for_ours(bench: Any, re
         repository.put(json.dumps(other).encode(), other["mediaType"], made.outputs["tag"])
 
 
-def test_a_base_elsewhere_is_refused_with_a_way_out(bench: Any, ready: Any) -> None:
-    """A registry that isn't this region's ECR can't be read; the error says what to do."""
-    node = ready("elsewhere", image={"base": f"docker.io/library/python@sha256:{'a' * 64}"})
-    with pytest.raises(BundleError, match="pull-through cache"):
-        bench.make(node)
-
-
-def test_a_base_is_found_by_its_full_name_and_digest(bench: Any, ready: Any) -> None:
-    """A pinned base is taken from the registry that its name says, by its digest."""
-    source = Repository(bench.aws, "ecr-public/docker/library/python")
-    pin = sha256(source.manifest(tag=BASE.rpartition(":")[2])).hexdigest()
-    host = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
-    node = ready("pinned", image={"base": f"{host}/ecr-public/docker/library/python@sha256:{pin}"})
-    bench.settle(node)
+def test_an_image_for_the_other_architecture(bench: Any, ready: Any) -> None:
+    """Another architecture is another base, other packages (which are kept after the first time) and another config."""
+    node = ready("elsewhere-bound", image={"architecture": "arm64"})
+    inputs = sha256(f"{layers.FORMAT} {closure.locked('arm64')}".encode()).hexdigest()
+    made = layers._pack(
+        "dependencies", [("opt/moorage/lib/for-arm64", b"packages of wheels, in a test without an index")]
+    )
+    layers._keep(bench.registry[KIND].workshop.cache, inputs, made)
+    repository, seen = Repository(bench.aws, node.identity["repository"]), bench.settle(node)
+    manifest = repository.manifest(digest=seen.outputs["digest"])
+    with repository.fetch(json.loads(manifest)["config"]["digest"]) as body:
+        assert json.loads(body.read())["architecture"] == "arm64"
+    assert made.digest in manifest.decode()
 
 
 def test_large_blobs_go_in_parts(bench: Any, want: Any) -> None:

@@ -38,7 +38,7 @@ def selected(bench: Any, want: Any, embedded_aws: Any) -> Any:
         s3.put_object(Bucket="models", Key=f"b/{name}", Body=content)
     told = {"version": 1, "model_sha256": bundle.manifest.model.sha256, "bundle": "s3://models/b/", "fingerprint": "f"}
     given = {("model/selection", name): value for name, value in told.items()}
-    for kind in ("ecr/repository", "ecr/image"):
+    for kind in ("ecr/repository", "ecr/base-image", "ecr/image"):
         made = bench.make(bench.node(kind, want("m"), given)).outputs
         given |= {(kind, name): value for name, value in made.items()}
     return given

@@ -1,0 +1,76 @@
+"""Packages for a platform that isn't this one: pip fetches the locked wheels, and their members are read where they lie.
+
+Nothing is resolved, built or installed: the lock names every package without markers, so which Python runs pip doesn't
+matter. Which index is asked, and through which proxy, is pip's own configuration.
+Format: https://packaging.python.org/en/latest/specifications/binary-distribution-format/
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from zipfile import BadZipFile, ZipFile
+
+from controller.bundle.file import File
+from controller.errors import BundleError
+
+_MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+# Newest first, as pip prefers them: glibc 2.28 is older than that of any Debian with Python 3.11.
+_PLATFORMS = (*(f"manylinux_2_{minor}" for minor in range(28, 16, -1)), "manylinux2014")
+_TIMEOUT = 600
+
+
+def fetch(lock: Path, python: str, architecture: str, directory: Path) -> Iterator[File]:
+    """Fetch the wheels that a lock pins into `directory`, and give what they would install beside one another.
+
+    Raise BundleError if there is no pip, or the index doesn't have them or can't be reached.
+    """
+    platforms = [f"--platform={platform}_{_MACHINES[architecture]}" for platform in _PLATFORMS]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
+    command += ["--no-deps", "--only-binary=:all:", "--require-hashes", f"--requirement={lock}", f"--dest={directory}"]
+    command += ["--implementation=cp", f"--python-version={python}", *platforms]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_TIMEOUT)
+    except subprocess.TimeoutExpired as error:
+        raise _unavailable(python, architecture, f"the package index took more than {_TIMEOUT} s") from error
+    if done.returncode:
+        errors = [line for line in done.stderr.splitlines() if "error" in line.lower()] or done.stderr.splitlines()
+        raise _unavailable(python, architecture, errors[-1].strip() if errors else "pip failed without a word")
+    for wheel in sorted(directory.glob("*.whl")):
+        yield from members(wheel)
+
+
+def members(wheel: Path) -> Iterator[File]:
+    """Give the files that a wheel puts into the directory of packages, as its RECORD lists them."""
+    try:
+        with ZipFile(wheel) as archive:
+            (record,) = (name for name in archive.namelist() if name.endswith(".dist-info/RECORD"))
+            rows = list(csv.reader(io.StringIO(archive.read(record).decode())))
+    except (OSError, ValueError, BadZipFile) as error:
+        raise BundleError("a wheel can't be read", where=wheel.name, why=str(error)) from error
+    for member, recorded, *_ in rows:
+        path = _installed_as(member)
+        if path and recorded.startswith("sha256="):
+            yield File(path, base64.urlsafe_b64decode(recorded[7:] + "=").hex(), wheel, member)
+
+
+def _installed_as(member: str) -> str:
+    """Where an installer puts a member; nothing for scripts, headers and data, which have no place in an image."""
+    top, _, rest = member.partition("/")
+    if not top.endswith(".data"):
+        return member
+    kind, _, path = rest.partition("/")
+    return path if kind in ("purelib", "platlib") else ""
+
+
+def _unavailable(python: str, architecture: str, why: str) -> BundleError:
+    return BundleError(
+        f"the server's packages for Python {python} on linux/{architecture} can't be had",
+        why=why,
+        hint="make pip reach a package index (PIP_INDEX_URL), or set image.base to an image built from the Dockerfile",
+    )

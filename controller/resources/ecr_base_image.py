@@ -1,0 +1,127 @@
+"""The base image of a model's images, copied into their repository once: what a tag meant then is what it means from now on.
+
+So the tag is resolved once and recorded in ECR itself, an upstream that moves or loses it changes nothing, and a new
+version of the model finds every layer but its own in place. Another base is another `image.base` in the spec.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from controller.aws import Aws
+from controller.aws.repository import Repository
+from controller.bundle import closure, image
+from controller.bundle.publish import copy
+from controller.core.graph import Node, Observed, Target
+from controller.core.plan import Step
+from controller.core.policy import FieldPolicy
+from controller.core.status import Waiting
+from controller.core.values import Key, Ref, Value, digest
+from controller.core.wanted import Wanted
+from controller.errors import BundleError, MissingError
+from controller.resources.base import Resource
+
+# As an ECR pull-through cache of the public registry names it.
+BASE = f"ecr-public/docker/library/python:{closure.PYTHON}-slim"
+_ECR = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.[^/]+/(?P<rest>.+)")
+
+
+class BaseImage(Resource):
+    """One for each base and architecture that a ModelService names."""
+
+    kind = "ecr/base-image"
+    superseded = "keep"
+    policy = FieldPolicy(revisioned=True, volatile=frozenset({"digest"}))
+    permissions = {
+        "ecr.describe_images": frozenset({"ecr:DescribeImages"}),
+        "ecr.batch_get_image": frozenset({"ecr:BatchGetImage", "ecr:BatchImportUpstreamImage"}),
+        "ecr.get_download_url_for_layer": frozenset({"ecr:GetDownloadUrlForLayer"}),
+        "ecr.batch_check_layer_availability": frozenset({"ecr:BatchCheckLayerAvailability"}),
+        "ecr.initiate_layer_upload": frozenset({"ecr:InitiateLayerUpload"}),
+        "ecr.upload_layer_part": frozenset({"ecr:UploadLayerPart"}),
+        "ecr.complete_layer_upload": frozenset({"ecr:CompleteLayerUpload"}),
+        "ecr.put_image": frozenset({"ecr:PutImage"}),
+        "ecr.batch_delete_image": frozenset({"ecr:BatchDeleteImage"}),
+    }
+    retain = "service"
+
+    def expand(self, want: Wanted) -> Iterable[Node]:
+        """One, of the spec's base or of the default one."""
+        if want.service is None:
+            return
+        spec = want.service.spec.image
+        parts = {"base": spec.base or BASE, "architecture": spec.architecture}
+        yield Node(want.own(self.kind), {"repository": Ref(want.own("ecr/repository"), "name"), **parts}, parts)
+
+    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+        """By tag, which follows from what the spec says of it."""
+        found = {}
+        for target in targets:
+            name, wanted = target.identity["repository"], [{"imageTag": tag_of(target.identity)}]
+            with contextlib.suppress(MissingError):
+                answer = aws.read("ecr", "describe_images", repositoryName=name, imageIds=wanted)
+                found[target.key] = _observed(target.identity, answer["imageDetails"][0]["imageDigest"])
+        return found
+
+    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+        """Copy what is missing, then the manifest. Raises BundleError if there is no such image for the architecture."""
+        if seen is not None:
+            return seen
+        identity = step.node.identity
+        source, target = _source(aws, identity["base"]), Repository(aws, identity["repository"])
+        manifest = _manifest(source, identity["base"], identity["architecture"])
+        for blob in sorted(target.missing(image.blobs_of(manifest))):
+            copy(blob, source, target)
+        target.put(manifest, str(json.loads(manifest).get("mediaType", image.MANIFEST_TYPE)), tag_of(identity))
+        return _observed(identity, image.digest_of(manifest))
+
+    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+        """Remove it; layers that no image uses any more, ECR removes by itself."""
+        name, tag = target.identity["repository"], tag_of(target.identity)
+        with contextlib.suppress(MissingError):
+            aws.write("ecr", "batch_delete_image", repositoryName=name, imageIds=[{"imageTag": tag}])
+        return None
+
+
+def tag_of(identity: Mapping[str, Value]) -> str:
+    """The tag of the copy: `base-0f1e2d3c4b5a`."""
+    return f"base-{digest(identity['base'], identity['architecture'])[:12]}"
+
+
+def _observed(identity: Mapping[str, Value], digest_: str) -> Observed:
+    return Observed({name: identity[name] for name in ("base", "architecture")}, {"digest": digest_})
+
+
+def _source(aws: Aws, base: str) -> Repository:
+    """Where the base image is."""
+    account, rest = "", base
+    if "." in base.partition("/")[0]:
+        place = _ECR.fullmatch(base)
+        if place is None or place["region"] != aws.region:
+            raise BundleError(
+                "the base image is in a registry that can't be read from here",
+                where=base,
+                hint=f"copy it into ECR in {aws.region}, or reach it by a pull-through cache",
+            )
+        account, rest = place["account"], place["rest"]
+    return Repository(aws, rest.partition("@")[0].partition(":")[0], "" if account == aws.account else account)
+
+
+def _manifest(source: Repository, base: str, architecture: str) -> bytes:
+    """Its manifest for the architecture."""
+    name, _, pinned = base.rpartition("/")[2].partition("@")
+    try:
+        manifest = source.manifest(tag=name.partition(":")[2], digest=pinned)
+        if image.is_index(manifest):
+            manifest = source.manifest(digest=image.platform_of(manifest, architecture))
+    except MissingError as error:
+        raise BundleError(
+            "the base image is not there",
+            where=base,
+            why=error.why,
+            hint="make the pull-through cache that its name says, or set image.base to an image that is",
+        ) from error
+    return manifest

@@ -1,0 +1,91 @@
+"""The base image: a tag is resolved once, and what it meant is kept beside the model's images."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from controller.aws.repository import Repository
+from controller.bundle.image import digest_of, platform_of
+from controller.bundle.publish import copy
+from controller.errors import BundleError
+from controller.resources.ecr_base_image import BASE
+
+KIND = "ecr/base-image"
+UPSTREAM = BASE.partition(":")[0]
+HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+
+
+@pytest.fixture
+def node(bench: Any, want: Any) -> Any:
+    """The node of a base in a repository that is there: `node(name, base=…)`."""
+
+    def make(name: str, **image: Any) -> Any:
+        wanted = want(name, image=image)
+        repository = bench.make(bench.node("ecr/repository", wanted)).outputs["name"]
+        return bench.node(KIND, wanted, {("ecr/repository", "name"): repository})
+
+    return make
+
+
+def test_a_base_is_copied_for_its_architecture(bench: Any, node: Any) -> None:
+    """The copy is the index's manifest for the platform, byte by byte; done twice nothing is written; it can be removed."""
+    digests = set()
+    for architecture in ("amd64", "arm64"):
+        wanted = node("copied", architecture=architecture)
+        seen = bench.settle(wanted)
+        source, copied = Repository(bench.aws, UPSTREAM), Repository(bench.aws, wanted.identity["repository"])
+        expected = platform_of(source.manifest(tag=BASE.rpartition(":")[2]), architecture)
+        assert seen.outputs["digest"] == expected
+        assert copied.manifest(digest=expected) == source.manifest(digest=expected)
+        digests.add(expected)
+    assert len(digests) == 2
+    bench.gone(wanted)
+
+
+def test_a_tag_that_moves_upstream_is_not_followed(bench: Any, node: Any, embedded_aws: Any) -> None:
+    """Resolved once and recorded: after the upstream's tag means another image, and even after it is gone, ours is as it was."""
+    ecr = embedded_aws.client("ecr")
+    ecr.create_repository(repositoryName="team/python")
+    upstream, source = Repository(bench.aws, "team/python"), Repository(bench.aws, UPSTREAM)
+    for version, tag in (("3.11-slim", "1"), ("3.12-slim", "2")):
+        manifest = source.manifest(digest=platform_of(source.manifest(tag=version), "amd64"))
+        document = json.loads(manifest)
+        for blob in upstream.missing(
+            [document["config"]["digest"], *(layer["digest"] for layer in document["layers"])]
+        ):
+            copy(blob, source, upstream)
+        upstream.put(manifest, document["mediaType"], tag)
+    pinned = digest_of(upstream.manifest(tag="1"))
+    wanted = node("unmoved", base=f"{HOST}/team/python:1")
+    assert bench.settle(wanted).outputs["digest"] == pinned
+    ecr.batch_delete_image(repositoryName="team/python", imageIds=[{"imageTag": "1"}])
+    moved = upstream.manifest(tag="2").decode()
+    ecr.put_image(repositoryName="team/python", imageManifest=moved, imageTag="1")
+    assert bench.settle(wanted).outputs["digest"] == pinned
+    ecr.delete_repository(repositoryName="team/python", force=True)
+    assert bench.settle(wanted).outputs["digest"] == pinned
+
+
+def test_a_base_is_found_by_its_full_name_and_digest(bench: Any, node: Any) -> None:
+    """A pinned base is taken from the registry that its name says, by its digest, be it an index or an image."""
+    pin = digest_of(Repository(bench.aws, UPSTREAM).manifest(tag=BASE.rpartition(":")[2]))
+    bench.settle(node("pinned", base=f"{HOST}/{UPSTREAM}@{pin}"))
+
+
+def test_a_base_elsewhere_is_refused_with_a_way_out(bench: Any, node: Any) -> None:
+    """A registry that isn't this region's ECR can't be read; the error says what to do."""
+    with pytest.raises(BundleError, match="pull-through cache"):
+        bench.make(node("elsewhere", base=f"docker.io/library/python@sha256:{'a' * 64}"))
+
+
+@pytest.mark.parametrize("base", [f"{HOST}/no/such@sha256:{'a' * 64}", f"{HOST}/{UPSTREAM}:2.7"])
+def test_a_base_that_is_gone_is_told_as_such(bench: Any, node: Any, base: str) -> None:
+    """Neither the repository nor the tag being there is a plain failure, with what to do, and nothing is written."""
+    wanted = node("gone", base=base)
+    before = bench.aws.calls.by_name().get("ecr.initiate_layer_upload")
+    with pytest.raises(BundleError, match="the base image is not there"):
+        bench.make(wanted)
+    assert bench.aws.calls.by_name().get("ecr.initiate_layer_upload") == before
