@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test check check-images check-clients bench-serving setup down lock generate clean
+.PHONY: demo test browser check check-images check-clients bench-serving setup down lock generate clean
 .DELETE_ON_ERROR:
 
 # The row of the table's first block in Berkeley; its census value is 452,600.
@@ -33,6 +33,9 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 
 test: setup
 	@$(BIN)/python -m pytest
+
+browser: ## what the page's tests need beside a Chromium of the system: axe-core, for the tests only
+	@npm ci --prefix tests --silent
 
 check: setup
 	@$(BIN)/ruff format --check .

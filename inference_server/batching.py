@@ -13,9 +13,11 @@ from inference_server.signature import Rows
 
 
 class Batcher:
-    """Collects rows of one event loop. `on_batch` hears how many rows each call to the engine had."""
+    """Collects rows of one event loop. `on_batch` hears of each call to the engine: packed rows, values, how many rows."""
 
-    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop, on_batch: Callable[[int], None]) -> None:
+    def __init__(
+        self, engine: Engine, loop: asyncio.AbstractEventLoop, on_batch: Callable[[bytes, list[float], int], None]
+    ) -> None:
         self._engine, self._loop, self._on_batch = engine, loop, on_batch
         self._waiting: list[tuple[Rows, asyncio.Future[list[float]]]] = []
 
@@ -31,16 +33,17 @@ class Batcher:
         batch, self._waiting = self._waiting, []
         total = sum(rows.count for rows, _ in batch)
         try:
-            values = self._engine.predict(b"".join([rows.data for rows, _ in batch]), total)
+            data = b"".join([rows.data for rows, _ in batch])
+            values = self._engine.predict(data, total)
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to those who wait
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error)
             return
-        self._on_batch(total)
         start = 0
         for rows, future in batch:
             end = start + rows.count * self._engine.outputs
             if not future.done():  # its client may have gone
                 future.set_result(values[start:end])
             start = end
+        self._on_batch(data, values, total)

@@ -21,7 +21,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from time import monotonic, time
@@ -110,13 +110,14 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """One feature: what its values were in the training rows, None where unknown."""
+    """One feature: what its values were in the training rows, None where unknown. `categorical`: they are codes."""
 
     name: str
     min: float | None
     max: float | None
     mean: float | None
     missing: int | None
+    categorical: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,7 +350,7 @@ def _error(body: bytes) -> Mapping[str, Any]:
 
 
 def _predictions(document: Any) -> Predictions:
-    return Predictions(list(map(_value, document["predictions"])), Identity(**document["model"]))
+    return Predictions(list(map(_value, document["predictions"])), Identity(**_members(document["model"], Identity)))
 
 
 def _explanations(document: Any) -> list[Explanation]:
@@ -366,9 +367,14 @@ def _explanations(document: Any) -> list[Explanation]:
 
 def _served(document: Any) -> Served:
     return Served(
-        features=[Range(**feature) for feature in document["features"]],
+        features=[Range(**_members(feature, Range)) for feature in document["features"]],
         **{name: document[name] for name in ("name", "version", "sha256", "objective", "target", "metrics", "lineage")},
     )
+
+
+def _members(document: Any, kind: type[Identity | Range]) -> dict[str, Any]:
+    """Take a class' members; a newer server may send more."""
+    return {field.name: document[field.name] for field in fields(kind)}
 
 
 def _value(value: Any) -> Value:

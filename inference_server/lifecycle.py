@@ -15,6 +15,7 @@ from time import monotonic
 from structlog.typing import FilteringBoundLogger
 
 from inference_server import listening
+from inference_server.drift import Drift
 from inference_server.metrics import Board, Metrics
 from inference_server.model import Model
 from inference_server.options import Options
@@ -36,7 +37,8 @@ async def serve(model: Model, options: Options, log: FilteringBoundLogger, board
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    service = Service(model, options, Metrics(model.manifest, board))
+    drift = Drift(model.manifest, board, options.drift_window)
+    service = Service(model, options, Metrics(model.manifest, board), drift)
     transport = Transport(service, table(service), options, log)
     listener = listening.listen(options.host, options.port, options.workers > 1)
     acceptor = await loop.create_server(transport.protocol, sock=listener, backlog=listening.BACKLOG)

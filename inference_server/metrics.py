@@ -26,7 +26,9 @@ from prometheus_client.registry import Collector
 from inference_server.manifest import Manifest
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-_SLOTS: Final = 4096  # numbers per worker; taking more than there are raises IndexError at start
+# Numbers per worker, for thousands of features; memory that nobody writes to is never really there. Taking more raises
+# IndexError at start.
+_SLOTS: Final = 2**18
 _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _ROWS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096, 16384)
 
@@ -87,6 +89,10 @@ class Metrics(Collector):
         self._rows, self._pending, self._ready = board.take(3)
         self._registry = CollectorRegistry()
         self._registry.register(self)
+
+    def include(self, collector: Collector) -> None:
+        """Render another's metrics too."""
+        self._registry.register(collector)
 
     def expect(self, routes: Iterable[str], statuses: Sequence[int]) -> None:
         """Make room for these routes, each with these statuses; no others can be counted."""

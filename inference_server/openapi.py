@@ -142,7 +142,8 @@ def _foreign(model: Model) -> Json:
         for code in (400, 408, 413, 500, 503, 504)
     }
     return {
-        "/": _post("Predict one row, by the contract of the Flask server.", {JSON: {"schema": call}}, done, errors),
+        "/": _get("The page for people.", {"text/html": {"schema": _STRING}})
+        | _post("Predict one row, by the contract of the Flask server.", {JSON: {"schema": call}}, done, errors),
         "/healthcheck": _get("Answers OK.", {TEXT: {"schema": {"const": "OK"}}}),
     }
 
@@ -156,6 +157,13 @@ def _pages() -> Json:
         "/model": _get(
             "What is served: identity, signature, metrics, lineage.", {JSON: {"schema": {"type": "object"}}}
         ),
+        "/drift": _get(
+            "How far the rows of late are from the training rows: per feature, and for the prediction.",
+            {JSON: {"schema": {"type": "object"}}},
+        ),
+        "/page.css": _get("The page's looks.", {"text/css": {"schema": _STRING}}),
+        "/page.js": _get("The page's life.", {"text/javascript": {"schema": _STRING}}),
+        "/icon.svg": _get("The page's icon.", {"image/svg+xml": {"schema": _STRING}}),
         "/metrics": _get("Prometheus metrics.", {TEXT: {"schema": _STRING}}),
         "/openapi.json": _get("This document.", {JSON: {"schema": {"type": "object"}}}),
     }

@@ -47,6 +47,7 @@ class Options:
     stop_timeout: float = _option(
         20.0, _number(0, float), "after the drain delay: how long requests may take to finish"
     )
+    drift_window: int = _option(5000, _number(10, int), "rows, per worker, that drift is told of")
     log_level: str = _option("info", str.lower, "debug, info, warning or error")
 
 

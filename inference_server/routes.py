@@ -8,6 +8,7 @@ from functools import partial
 
 import orjson
 
+from inference_server import page
 from inference_server.errors import RequestError
 from inference_server.messages import Call, Reply
 from inference_server.protocols import open_inference, sagemaker, seed
@@ -43,17 +44,22 @@ Routes = Mapping[str, Mapping[str, Route]]  # path → method → route
 
 def table(service: Service) -> Routes:
     """Give the routes of a service."""
-    predict = Predict(service.model).read
+    predict, files = Predict(service.model).read, page.files()
     return {
         "/predict": {"POST": Route("predict", partial(service.infer, predict))},
         "/explain": {"POST": Route("explain", partial(service.explain, predict))},
         "/invocations": {"POST": Route("invocations", partial(service.infer, Invocations(service.model).read))},
         "/ping": {"GET": Route("ping", partial(service.ready, sagemaker.PONG))},
-        "/": {"POST": Route("seed", partial(service.infer, Seed(service.model).read), seed.refuse)},
+        "/": {
+            "GET": Route("page", partial(service.alive, files["/"])),
+            "POST": Route("seed", partial(service.infer, Seed(service.model).read), seed.refuse),
+        },
+        **{path: {"GET": Route("page", partial(service.alive, files[path]))} for path in files if path != "/"},
         "/healthcheck": {"GET": Route("healthcheck", partial(service.alive, seed.HEALTHY))},
         "/livez": {"GET": Route("livez", partial(service.alive, Reply(b'{"status":"alive"}')))},
         "/readyz": {"GET": Route("readyz", partial(service.ready, Reply(b'{"status":"ready"}')))},
         "/model": {"GET": Route("model", service.describe)},
+        "/drift": {"GET": Route("drift", service.drifted)},
         "/openapi.json": {"GET": Route("openapi", service.document)},
         "/metrics": {"GET": Route("metrics", service.measure)},
         **_open_inference(service),

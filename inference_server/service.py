@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 
 from inference_server.batching import Batcher
+from inference_server.drift import Drift
 from inference_server.errors import OverloadedError, SlowAnswerError, TooManyRowsError, UnavailableError
 from inference_server.manifest import Feature
 from inference_server.messages import Call, Question, Reply
@@ -21,7 +22,9 @@ from inference_server.model import Model
 from inference_server.openapi import document
 from inference_server.options import Options
 from inference_server.protocols.explain import explain
+from inference_server.signature import Rows
 
+_T = TypeVar("_T")
 # Bodies above this are parsed and predicted in a thread of their own, so that small ones and health checks stay quick.
 _LARGE: Final = 64 * 1024
 
@@ -29,15 +32,16 @@ _LARGE: Final = 64 * 1024
 class Service:
     """One model in one event loop. `draining` is set when the server is about to stop."""
 
-    def __init__(self, model: Model, options: Options, metrics: Metrics) -> None:
-        self.model, self.metrics = model, metrics
+    def __init__(self, model: Model, options: Options, metrics: Metrics, drift: Drift) -> None:
+        self.model, self.metrics, self.drift = model, metrics, drift
         self.draining = False
         self._options, self._pending = options, 0
         self._loop = asyncio.get_running_loop()
-        self._batcher = Batcher(model.engine, self._loop, metrics.predicted)
+        self._batcher = Batcher(model.engine, self._loop, self._predicted)
         self._large = ThreadPoolExecutor(1, "large")
         self._description = Reply(orjson.dumps(_described(model)))
         self._document: Reply | None = None
+        metrics.include(drift)
         metrics.ready(True)
 
     def drain(self) -> None:
@@ -54,7 +58,9 @@ class Service:
         self._admit()
         try:
             if len(call.body) > _LARGE:
-                return await self._aside(self._infer_alone, read, call)
+                rows, values, reply = await self._aside(self._infer_alone, read, call)
+                self._predicted(rows.data, values, rows.count)
+                return reply
             question = self._accepted(read(call))
             return question.answer(await self._batcher.predict(question.rows))
         finally:
@@ -64,7 +70,9 @@ class Service:
         """Read rows with a protocol's `read` and explain their predictions."""
         self._admit()
         try:
-            return await self._aside(self._explain_alone, read, call)
+            count, reply = await self._aside(self._explain_alone, read, call)
+            self.metrics.predicted(count)
+            return reply
         finally:
             self._release()
 
@@ -92,6 +100,14 @@ class Service:
         """Give the metrics."""
         return Reply(self.metrics.render(), MEDIA_TYPE)
 
+    async def drifted(self, _: Call) -> Reply:
+        """Tell how far the rows of late are from the training rows."""
+        return Reply(self.drift.report())
+
+    def _predicted(self, data: bytes, values: list[float], rows: int) -> None:
+        self.metrics.predicted(rows)
+        self.drift.see(data, values, rows)
+
     def _admit(self) -> None:
         """Count one more who waits. Raise OverloadedError, at once, rather than let all wait ever longer."""
         if self._pending >= self._options.max_pending:
@@ -103,20 +119,18 @@ class Service:
         self._pending -= 1
         self.metrics.waiting(-1)
 
-    async def _aside(self, work: Callable[..., tuple[int, Reply]], *arguments: Any) -> Reply:
+    async def _aside(self, work: Callable[..., _T], *arguments: Any) -> _T:
         """Work in the thread for what is large. Raise SlowAnswerError when the request's time is over."""
         try:
             async with asyncio.timeout(self._options.request_timeout):
-                rows, reply = await self._loop.run_in_executor(self._large, work, *arguments)
+                return await self._loop.run_in_executor(self._large, work, *arguments)
         except TimeoutError:
             raise SlowAnswerError(f"no answer within {self._options.request_timeout:g} s; send fewer rows") from None
-        self.metrics.predicted(rows)
-        return reply
 
-    def _infer_alone(self, read: Callable[[Call], Question], call: Call) -> tuple[int, Reply]:
+    def _infer_alone(self, read: Callable[[Call], Question], call: Call) -> tuple[Rows, list[float], Reply]:
         question = self._accepted(read(call))
         values = self.model.engine.predict(question.rows.data, question.rows.count)
-        return question.rows.count, question.answer(values)
+        return question.rows, values, question.answer(values)
 
     def _explain_alone(self, read: Callable[[Call], Question], call: Call) -> tuple[int, Reply]:
         rows = self._accepted(read(call)).rows
@@ -130,13 +144,14 @@ class Service:
 
 def _described(model: Model) -> dict[str, Any]:
     manifest = model.manifest
+    kinds = model.engine.feature_types or ("q",) * model.signature.width
     return {
         "name": manifest.name,
         "version": manifest.version,
         "sha256": manifest.model.sha256,
         "objective": manifest.objective,
         "num_class": manifest.num_class,
-        "features": [_ranges(feature) for feature in manifest.features],
+        "features": list(map(_ranges, manifest.features, kinds)),
         "target": manifest.target.name,
         "metrics": manifest.metrics,
         "lineage": manifest.lineage,
@@ -144,6 +159,6 @@ def _described(model: Model) -> dict[str, Any]:
     }
 
 
-def _ranges(feature: Feature) -> dict[str, Any]:
-    names = ("name", "min", "max", "mean", "missing")
-    return {name: getattr(feature, name) for name in names}
+def _ranges(feature: Feature, kind: str) -> dict[str, Any]:
+    known = {name: getattr(feature, name) for name in ("name", "min", "max", "mean", "missing")}
+    return known | {"categorical": kind == "c"}

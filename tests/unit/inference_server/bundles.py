@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import xgboost as xgb
 
 from inference_server import manifest as manifests
-from inference_server.manifest import Canary, Feature, Manifest, ModelFile, Target
+from inference_server.manifest import Canary, Feature, Histogram, Manifest, ModelFile, Target
 
 NAMES = (
     "median_income",
@@ -92,6 +92,33 @@ def train(directory: Path, objective: str, categorical: bool = False, **paramete
     bundle = Bundle(directory, booster, rows, manifest)
     bundle.write(directory, model=raw)
     return bundle
+
+
+def profiled(bundle: Bundle, directory: Path) -> Bundle:
+    """Give the bundle with histograms of its rows and predictions, as bundles of real models have them."""
+    features = [
+        Feature(
+            name,
+            float(values.min()),
+            float(values.max()),
+            float(values.mean()),
+            len(column) - len(values),
+            tenths(values),
+        )
+        for name, column in zip(NAMES, bundle.rows.T, strict=True)
+        for values in (column[~np.isnan(column)],)
+    ]
+    predictions = bundle.predict(bundle.rows)
+    target = Target("median_house_value", tenths(predictions) if predictions.ndim == 1 else None)
+    manifest = replace(bundle.manifest, features=tuple(features), target=target)
+    bundle.write(directory, manifest)
+    return replace(bundle, directory=directory, manifest=manifest)
+
+
+def tenths(values: np.ndarray) -> Histogram:
+    """Count values between their own deciles."""
+    edges = np.unique(np.quantile(values, np.linspace(0, 1, 11)).astype(np.float64))
+    return Histogram(tuple(edges.tolist()), tuple(np.histogram(values, edges)[0].tolist()))
 
 
 def same_bits(found: Any, expected: Any) -> bool:

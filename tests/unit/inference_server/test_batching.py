@@ -35,11 +35,12 @@ def test_one_turn_one_call_and_each_gets_its_own() -> None:
     """Three requests of one turn share a call; each gets the values of its own rows, in order."""
 
     async def run() -> None:
-        engine, sizes = Doubling(), []
-        batcher = Batcher(engine, asyncio.get_running_loop(), sizes.append)  # type: ignore[arg-type]
+        engine, heard = Doubling(), []
+        batcher = Batcher(engine, asyncio.get_running_loop(), lambda *batch: heard.append(batch))  # type: ignore[arg-type]
         assert await asyncio.gather(*map(batcher.predict, (rows(1), rows(2, 3), rows(4)))) == [[2], [4, 6], [8]]
         assert await batcher.predict(rows(5)) == [10]
-        assert engine.calls == sizes == [4, 1]
+        assert engine.calls == [4, 1]
+        assert heard == [(rows(1, 2, 3, 4).data, [2, 4, 6, 8], 4), (rows(5).data, [10], 1)]
 
     asyncio.run(run())
 
@@ -49,7 +50,7 @@ def test_no_timer_is_involved() -> None:
 
     async def run() -> None:
         engine = Doubling()
-        future = Batcher(engine, asyncio.get_running_loop(), lambda _: None).predict(rows(1))  # type: ignore[arg-type]
+        future = Batcher(engine, asyncio.get_running_loop(), lambda *_: None).predict(rows(1))  # type: ignore[arg-type]
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert future.done()
@@ -61,7 +62,7 @@ def test_a_client_that_went_away_disturbs_nobody() -> None:
     """A cancelled request leaves the others' values where they belong."""
 
     async def run() -> None:
-        batcher = Batcher(Doubling(), asyncio.get_running_loop(), lambda _: None)  # type: ignore[arg-type]
+        batcher = Batcher(Doubling(), asyncio.get_running_loop(), lambda *_: None)  # type: ignore[arg-type]
         futures = [batcher.predict(rows(value)) for value in (1, 2, 3)]
         futures[1].cancel()
         assert await asyncio.gather(futures[0], futures[2]) == [[2], [6]]
@@ -73,7 +74,7 @@ def test_a_failure_reaches_all_who_wait_and_nobody_later() -> None:
     """If the engine fails, those of that turn hear it; the next turn is fine."""
 
     async def run() -> None:
-        batcher = Batcher(Doubling(), asyncio.get_running_loop(), lambda _: None)  # type: ignore[arg-type]
+        batcher = Batcher(Doubling(), asyncio.get_running_loop(), lambda *_: None)  # type: ignore[arg-type]
         futures = [batcher.predict(rows(value)) for value in (1, -1)]
         for future in futures:
             with pytest.raises(RuntimeError, match="planted"):

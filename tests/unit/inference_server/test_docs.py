@@ -7,6 +7,8 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from inference_server.errors import RequestError, WidthError
 from inference_server.options import Options
 
@@ -37,6 +39,13 @@ def test_every_error() -> None:
         if kind.code not in {"bad_request", "seed_contract"} and kind is not WidthError:
             lines = [line for line in PAGE.splitlines() if f"`{kind.code}`" in line]
             assert any(str(kind.status) in line.split("|")[1] for line in lines if line.startswith("|")), kind
+
+
+def test_the_python_lines_run(housing: Any, serve: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """The example for Python does what it says against a server."""
+    (code,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    exec(code.replace("8080", str(serve(housing).port)), {})
+    assert capsys.readouterr().out == "median_income\n422 instances[0].housing_median_age\n"
 
 
 def test_every_route_and_metric(housing: Any, serve: Any) -> None:

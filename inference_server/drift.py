@@ -1,0 +1,244 @@
+"""How far the rows that come now are from those that the model was trained on: per feature, and for the prediction.
+
+Every value is counted in a cell: below the training range, in a bin of the training histogram, above the range, or
+missing. These counts only rise, and lie on the metrics' board; what a window holds is the difference to an earlier
+state of them, so a row costs one search and one addition per value. The window slides in tenths, over rows, not time.
+
+The distance is the population stability index: the sum of (now - then) * ln(now / then) over the shares of the bins.
+Outliers count in the outer bins, for the index is about the bulk; missing values have a bin of their own.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterator, Sequence
+from ctypes import c_float
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from operator import sub
+from typing import Any, Final
+
+import orjson
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from inference_server.manifest import Feature, Histogram, Manifest
+from inference_server.metrics import Board
+
+# The usual reading of the index.
+MODERATE: Final = 0.1
+SHIFTED: Final = 0.25
+
+_SLICES: Final = 10
+# Of a larger call, so many rows are looked at, evenly spaced, each standing for its neighbours.
+_LOOKS: Final = 256
+_LEAST_SHARE: Final = 1e-4  # a share of nothing would make the index infinite
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One column over the window. `psi` is None until it can be told; shares are of the rows in the window.
+
+    `training` and `window` are shares by bin, missing values left out of them.
+    """
+
+    name: str
+    below: float
+    above: float
+    missing: float
+    psi: float | None = None
+    edges: tuple[float, ...] = ()
+    training: tuple[float, ...] = ()
+    window: tuple[float, ...] = ()
+
+    @property
+    def level(self) -> str:
+        """What the index is usually taken to mean."""
+        if self.psi is None:
+            return "unknown"
+        return "stable" if self.psi < MODERATE else "moderate" if self.psi < SHIFTED else "shifted"
+
+
+class _Column:
+    """One feature, or the prediction: its cells (below, bins, above, missing) are the board's from `first` on."""
+
+    def __init__(self, name: str, ends: Sequence[float], histogram: Histogram | None, missing: int | None) -> None:
+        self.name, self.first = name, 0
+        self._histogram, self._trained_missing = histogram, missing
+        edges = histogram.edges if histogram else ends
+        # Rows are 32-bit floats, so the edges must be; the last bin holds its right edge.
+        rounded = [c_float(edge).value for edge in edges]
+        self.edges = [*rounded[:-1], math.nextafter(rounded[-1], math.inf)] if rounded else []
+        self.cells = len(self.edges) + 2
+
+    def split(self, counts: Sequence[float]) -> tuple[float, list[float], float, float]:
+        """Give what is below, in the bins, above and missing; without a known range all is in one bin."""
+        *present, missing = counts
+        if not self.edges:
+            return 0, present, 0, missing
+        below, *bins, above = present
+        return below, bins, above, missing
+
+    def read(self, counts: Sequence[float], enough: int) -> Reading:
+        """Tell what a window's counts say; the index only from `enough` rows on."""
+        below, bins, above, missing = self.split(counts)
+        total = sum(counts)
+        below_share, above_share, missing_share = (count / (total or 1) for count in (below, above, missing))
+        reading = Reading(self.name, below_share, above_share, missing_share)
+        if self._histogram is None:
+            return reading
+        bins[0] += below
+        bins[-1] += above
+        trained = self._histogram.counts
+        psi = None
+        if total >= enough:
+            rest = () if self._trained_missing is None else (self._trained_missing,)
+            psi = stability([*trained, *rest], [*bins, missing][: len(trained) + len(rest)])
+        return replace(reading, psi=psi, edges=self._histogram.edges, training=_shares(trained), window=_shares(bins))
+
+
+def stability(trained: Sequence[float], seen: Sequence[float]) -> float:
+    """Give the population stability index of two lists of counts over the same bins."""
+    pairs = zip(_shares(trained), _shares(seen), strict=True)
+    floored = [(max(then, _LEAST_SHARE), max(now, _LEAST_SHARE)) for then, now in pairs]
+    return math.fsum((now - then) * math.log(now / then) for then, now in floored)
+
+
+def _shares(counts: Sequence[float]) -> tuple[float, ...]:
+    total = sum(counts) or 1
+    return tuple(count / total for count in counts)
+
+
+class Drift(Collector):
+    """Watches one process' rows; reads those of all workers. Only the event loop's thread may call `see`.
+
+    `window` is how many rows each worker's window holds.
+    """
+
+    def __init__(self, manifest: Manifest, board: Board, window: int) -> None:
+        self._board, self._own = board, board.own()
+        self._features = [_feature(feature) for feature in manifest.features]
+        predictions = manifest.target.predictions if manifest.outputs == 1 else None
+        self._prediction = _Column(manifest.target.name, (), predictions, None) if predictions else None
+        self._columns = [*self._features, *([self._prediction] if self._prediction else [])]
+        cells = sum(column.cells for column in self._columns) + 1  # the last counts rows
+        self._now, self._base = board.take(cells), board.take(cells)
+        for column, first in zip(
+            self._columns, accumulate((column.cells for column in self._columns), initial=self._now.start), strict=False
+        ):
+            column.first = first
+        self.size, self.enough = window, max(window // _SLICES, 1)
+        self._earlier: deque[array[float]] = deque()
+        self._fresh = 0
+
+    def see(self, data: bytes, values: Sequence[float], rows: int) -> None:
+        """Count rows as the engine took them, and the values that it gave."""
+        step = max(rows // _LOOKS, 1)
+        weight = 1 if step == 1 else rows / len(range(0, rows, step))
+        numbers, stride = memoryview(data).cast("f"), step * len(self._features)
+        for index, column in enumerate(self._features):
+            self._count(column, numbers[index::stride].tolist(), weight)
+        if self._prediction is not None:
+            self._count(self._prediction, values[::step], weight)
+        self._own[self._now[-1]] += rows
+        self._fresh += rows
+        if self._fresh >= self.enough:
+            self._slide()
+
+    def _count(self, column: _Column, values: Sequence[float], weight: float) -> None:
+        own, edges, first, missing = self._own, column.edges, column.first, column.first + column.cells - 1
+        for value in values:
+            # Only NaN differs from itself.
+            own[first + bisect_right(edges, value) if value == value else missing] += weight  # noqa: PLR0124
+
+    def _slide(self) -> None:
+        """Let the window begin a tenth later once it is full."""
+        self._fresh = 0
+        if len(self._earlier) == _SLICES:
+            self._own[self._base.start : self._base.stop] = memoryview(self._earlier.popleft())
+        self._earlier.append(array("d", self._own[self._now.start : self._now.stop]))
+
+    def _window(self, slots: range) -> list[float]:
+        """Count what all workers' windows hold."""
+        shift = self._base.start - self._now.start
+        base = range(slots.start + shift, slots.stop + shift)
+        return list(map(sub, self._board.sums(slots), self._board.sums(base)))
+
+    @property
+    def rows(self) -> int:
+        """How many rows the windows of all workers hold."""
+        return round(self._window(self._now[-1:])[0])
+
+    def features(self) -> list[Reading]:
+        """Read every feature."""
+        return [self._read(column) for column in self._features]
+
+    def prediction(self) -> Reading | None:
+        """Read the prediction; None where the manifest has no histogram of it, or a prediction has several values."""
+        return self._read(self._prediction) if self._prediction else None
+
+    def _read(self, column: _Column) -> Reading:
+        return column.read(self._window(range(column.first, column.first + column.cells)), self.enough)
+
+    def report(self) -> bytes:
+        """Write what `/drift` answers."""
+        prediction = self.prediction()
+        return orjson.dumps(
+            {
+                "rows": self.rows,
+                "window": self.size,
+                "enough": self.enough,
+                "features": [_described(reading) for reading in self.features()],
+                "prediction": _described(prediction) if prediction else None,
+            }
+        )
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the metrics: counts since the start, and the window's indices."""
+        outside = CounterMetricFamily(
+            "moorage_feature_out_of_range", "Values outside the training range.", labels=("feature", "side")
+        )
+        missing = CounterMetricFamily("moorage_feature_missing", "Missing values.", labels=("feature",))
+        for column in self._features:
+            counts = self._board.sums(range(column.first, column.first + column.cells))
+            below, _, above, absent = column.split(counts)
+            if column.edges:
+                outside.add_metric((column.name, "below"), below)
+                outside.add_metric((column.name, "above"), above)
+            missing.add_metric((column.name,), absent)
+        yield outside
+        yield missing
+        yield GaugeMetricFamily("moorage_drift_rows", "Rows in the window that drift is told of.", self.rows)
+        drift = GaugeMetricFamily(
+            "moorage_feature_drift", "Population stability index against the training rows.", labels=("feature",)
+        )
+        for reading in self.features():
+            if reading.psi is not None:
+                drift.add_metric((reading.name,), reading.psi)
+        yield drift
+        own = GaugeMetricFamily("moorage_prediction_drift", "The same of the predictions.")
+        prediction = self.prediction()
+        if prediction and prediction.psi is not None:
+            own.add_metric((), prediction.psi)
+        yield own
+
+
+def _feature(feature: Feature) -> _Column:
+    ends = [end for end in (feature.min, feature.max) if end is not None]
+    return _Column(feature.name, ends if len(ends) == 2 else [], feature.histogram, feature.missing)
+
+
+def _described(reading: Reading) -> dict[str, Any]:
+    bins = {"edges": reading.edges, "training": reading.training, "window": reading.window}
+    return {
+        "name": reading.name,
+        "psi": reading.psi,
+        "level": reading.level,
+        "below": reading.below,
+        "above": reading.above,
+        "missing": reading.missing,
+        "bins": bins if reading.edges else None,
+    }

@@ -1,0 +1,42 @@
+"""The page for people at `/`, and the files that it needs: plain HTML, CSS and JavaScript, without a build step.
+
+What the page shows it asks of the same routes as any other client. Nothing of models is known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from inference_server.messages import Reply
+
+_HERE: Final = Path(__file__).parent
+_FILES: Final = {
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/page.css": ("page.css", "text/css; charset=utf-8"),
+    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    "/icon.svg": ("icon.svg", "image/svg+xml"),
+}
+_POLICY: Final = {
+    "default-src": "'none'",
+    "script-src": "'self'",
+    "style-src": "'self'",
+    "img-src": "'self'",
+    "connect-src": "'self'",
+    "base-uri": "'none'",
+    "form-action": "'none'",
+    "frame-ancestors": "'none'",
+    "require-trusted-types-for": "'script'",
+}
+HEADERS: Final = {
+    "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in _POLICY.items()),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+
+def files() -> Mapping[str, Reply]:
+    """Read the page's files; path → answer."""
+    return {path: Reply((_HERE / name).read_bytes(), kind, 200, HEADERS) for path, (name, kind) in _FILES.items()}
