@@ -12,7 +12,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.serving.processes import LOAD_CORE, UnmeasurableError, cpu_seconds, start
+from benchmarks.serving.processes import LOAD_CORE, UnmeasurableError, cpu_seconds, run
 from benchmarks.serving.servers import Running
 
 _SCRIPT = Path(__file__).with_name("post.lua")
@@ -51,12 +51,7 @@ def _wrk(running: Running, connections: int, seconds: int) -> dict[str, float]:
     headers = [part for header in running.server.headers.items() for part in header]
     argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "-s", str(_SCRIPT)]
     argv += [f"http://127.0.0.1:{running.port}{running.server.path}", "--", str(running.body_file), *headers]
-    process = start(argv, LOAD_CORE, output=subprocess.PIPE)
-    try:
-        text = process.communicate(timeout=seconds + 60)[0].decode()
-    finally:
-        process.kill()
-        process.wait()
+    text = run(argv, LOAD_CORE, seconds + 60).decode()
     _, marker, result = text.partition("RESULT ")
     if not marker:
         raise UnmeasurableError(f"wrk gave no result: {text}")

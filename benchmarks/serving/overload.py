@@ -8,7 +8,6 @@ are the generator's and not the server's: `kept` says whether 99 of 100 requests
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from typing import Any, Final
 
@@ -17,7 +16,7 @@ from benchmarks.serving.closed_loop import load
 from benchmarks.serving.environments import PLACE
 from benchmarks.serving.model import Model
 from benchmarks.serving.plan import Plan
-from benchmarks.serving.processes import LOAD_CORE, start, watched
+from benchmarks.serving.processes import LOAD_CORE, run, watched
 from benchmarks.serving.servers import Running, running
 
 CONNECTIONS: Final = 512  # twice what the server lets wait: with fewer than that it would never have to refuse
@@ -61,10 +60,5 @@ def _generate(up: Running, rate: float, seconds: int) -> dict[str, Any]:
         "seconds": seconds,
     }
     argv = [sys.executable, "-m", "benchmarks.serving.open_loop", json.dumps(settings)]
-    process = start(argv, LOAD_CORE, output=subprocess.PIPE)
-    try:
-        found: dict[str, Any] = json.loads(process.communicate(timeout=seconds + 60)[0])
-    finally:
-        process.kill()
-        process.wait()
+    found: dict[str, Any] = json.loads(run(argv, LOAD_CORE, seconds + 60))
     return found

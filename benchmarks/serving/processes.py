@@ -54,6 +54,21 @@ def start(
         os.sched_setaffinity(0, before)
 
 
+def run(argv: Sequence[str], core: int, seconds: float) -> bytes:
+    """Run a program on one core, and give its stdout. Raise UnmeasurableError if it fails or takes longer than that."""
+    process = start(argv, core, output=subprocess.PIPE)
+    try:
+        said = process.communicate(timeout=seconds)[0]
+    except subprocess.TimeoutExpired:
+        raise UnmeasurableError(f"{argv[0]} takes longer than {seconds:.0f} s") from None
+    finally:
+        process.kill()
+        process.wait()
+    if process.returncode:
+        raise UnmeasurableError(f"{' '.join(argv)} failed: {said[-500:]!r}")
+    return said
+
+
 def stop(process: subprocess.Popen[bytes]) -> None:
     """Ask a program to end, and end it and its descendants if it doesn't."""
     family = tree(process.pid)

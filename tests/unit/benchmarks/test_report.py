@@ -1,0 +1,48 @@
+"""The tables say of each figure whether it is what was promised."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from benchmarks.serving import report
+from benchmarks.serving.figures import Spread, percentile
+
+
+def spread(median: float) -> dict[str, float]:
+    return {"median": median, "low": median, "high": median}
+
+
+def one_row(ratio: float) -> dict[str, Any]:
+    side = {name: spread(0.0001) for name in ("cpu", "rate", "p50", "p99")}
+    return {"one_row": {"32": {"ours": side, "floor": side, "cpu_ratio": spread(ratio)}}}
+
+
+@pytest.mark.parametrize(("ratio", "missed"), [(1.1, False), (1.11, True)])
+def test_a_missed_promise_is_marked(ratio: float, missed: bool) -> None:
+    """1.1 times the floor is what was promised at 32 connections; the least more is marked."""
+    page = report.render(one_row(ratio))
+    assert "≤ 1.1" in page
+    assert ("**missed**" in page) is missed
+
+
+def test_only_what_was_measured_is_shown() -> None:
+    """A run of one subject gives one table."""
+    page = report.render(one_row(1.0))
+    assert "**One row per request, against the floor**" in page
+    assert page.count("**") == 2
+
+
+def test_a_ratio_compares_turns_of_the_same_round() -> None:
+    """Rounds in which both were slow don't spread the ratio: it is taken before the median."""
+    assert Spread.ratio([2.0, 20.0, 4.0], [1.0, 10.0, 2.0]) == Spread(2.0, 2.0, 2.0)
+    assert Spread.of([3.0, 1.0, 2.0]) == Spread(2.0, 1.0, 3.0)
+
+
+def test_percentiles_of_few_values() -> None:
+    """Half of the values are below the one in the middle; of no value there is none."""
+    values = [float(value) for value in range(100)]
+    assert percentile(values, 0.5) == 50
+    assert percentile(values, 1) == 99
+    assert percentile([], 0.99) is None
