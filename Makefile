@@ -75,7 +75,7 @@ bench-serving: setup ## what serving costs, against a floor, peers and the kerne
 COMPILE := uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate
 
 lock: ## resolve again; needs uv
-	@$(COMPILE) --universal --extra local --extra oci --group dev pyproject.toml -o requirements.lock
+	@$(COMPILE) --universal --extra local --extra oci --extra otel --group dev pyproject.toml -o requirements.lock
 	@$(COMPILE) --group server --constraints requirements.lock --python-platform x86_64-manylinux_2_28 \
 		--no-emit-package numpy --no-emit-package scipy -o inference_server/requirements.lock
 	@$(BIN)/python -m controller.bundle.closure
