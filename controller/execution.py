@@ -86,7 +86,7 @@ class Execution:
             return blocker or Failed("NotFound", f"{node.key} is not there")
         if step is None and not kind.read_only and is_known(resolved.desired):
             owner = self.graph.owners[node.key]
-            self.executor.remember(resolved, owner, seen, retain=self._outlives(node.key, owner))
+            self.executor.remember(resolved, owner, seen, retain=self._outlives(node.key, owner, seen))
         return kind.ready(resolved, seen)
 
     def _look(self, resolved: Node) -> None:
@@ -146,7 +146,8 @@ class Execution:
             self.deleting.append(waiting)
             return
         self.done.append(step)
-        self.tell(step, "Normal", "Deleted", step.why)
+        stops = self.executor.registry[step.node.key.kind].superseded == "stop"
+        self.tell(step, "Normal", "Stopped" if stops else "Deleted", step.why)
 
     def _still_needed(self, step: Step) -> bool:
         if self.executor.registry[step.node.key.kind].superseded == "stop":
@@ -180,8 +181,11 @@ class Execution:
     def _lookup(self, ref: Ref) -> Value:
         return output_of(self.seen, ref, UNKNOWN)
 
-    def _outlives(self, key: Key, owner: Key) -> bool:
-        return self.executor.registry[key.kind].retain in self.leaves[owner].retained
+    def _outlives(self, key: Key, owner: Key, seen: Observed | None = None) -> bool:
+        """Whether it outlives its spec. What still runs is nothing to be kept yet: it has to be stopped."""
+        kind = self.executor.registry[key.kind]
+        runs = kind.superseded == "stop" and not (seen and seen.outputs.get("finished") is True)
+        return ("" if runs else kind.retain) in self.leaves[owner].retained
 
     def after(self) -> float | None:
         """When to look again: at once after a step that worked, else when the first thing waited for may be there."""
