@@ -1,0 +1,41 @@
+"""The chapters of one model's life that a crash may fall into, each from where the one before ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tests.demo import Demo, Model
+
+MODEL = Model(policy="{deletion: {artifacts: Delete, registry: Delete, logs: Delete}}")
+OTHER = "{cpu: 0.5 vCPU, memory: 1 GB, desiredCount: 2, env: {LOG_LEVEL: info}}"
+OTHER_API = (
+    "{stage: prod, routes: [{method: POST, path: /predict}, {method: GET, path: /livez}],"
+    " throttle: {rate: 50, burst: 100}, cors: {allowOrigins: ['https://a.example']}}"
+)
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """What the spec says in it; None: the spec is gone, and is to be pruned."""
+
+    name: str
+    model: Model | None
+
+    def begin(self, demo: Demo) -> Callable[[], Any]:
+        """Put the specs as the chapter has them; gives what one life of the controller does about it."""
+        demo.models = () if self.model is None else (self.model,)
+        gone = [MODEL.key] if self.model is None else []
+        return lambda: demo.go(gone=gone)
+
+
+_UPDATED = replace(MODEL, labels="{team: risk}", service=OTHER, api=OTHER_API)
+STORY = (
+    Chapter("create", MODEL),
+    Chapter("update", _UPDATED),
+    Chapter("retrain", replace(_UPDATED, depth=3)),
+    Chapter("rollback", _UPDATED),
+    Chapter("gate failure", replace(_UPDATED, depth=4, gate=0)),
+    Chapter("prune", None),
+)

@@ -1,0 +1,135 @@
+"""A version that can't start is told as a failure, once; what served before goes on, and another spec clears it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controller.aws import Call, Hook
+from controller.core.status import Status
+from controller.reconcile import Pass
+from controller.resources.base import Workshop, discover
+from controller.runtime.once import exit_code
+from controller.store.memory import MemoryStore
+from tests.conftest import EmbeddedAws
+from tests.demo import Clients, Demo, Model
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+PASSES = 50
+MODEL = Model(service="{cpu: 0.25 vCPU, memory: 1 GB, health: {interval: 5s, timeout: 2s, startPeriod: 5s}}")
+
+
+class Corruptor(Hook):
+    """Changes what a bundle's canaries are said to give, right after the bundle was written."""
+
+    def __init__(self, aws: EmbeddedAws) -> None:
+        self._s3, self.active, self.done = aws.client("s3"), False, 0
+
+    def after(self, call: Call, answer: Any) -> None:
+        if not self.active or call.name != "s3.put_object" or not call.params["Key"].endswith("manifest.json"):
+            return
+        manifest = json.loads(call.params["Body"])
+        for canary in manifest["canaries"]:
+            canary["prediction"] = [1e9]
+        body = json.dumps(manifest).encode()
+        self._s3.put_object(Bucket=call.params["Bucket"], Key=call.params["Key"], Body=body)
+        self.done += 1
+
+
+def ask(url: str, body: Any = None) -> tuple[int, bytes]:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"content-type": "application/json"})
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+@contextmanager
+def client_without_pause(url: str) -> Iterator[Counter[str]]:
+    """Somebody who asks for predictions all the time; counts every outcome."""
+    outcomes: Counter[str] = Counter()
+    stop = threading.Event()
+
+    def run() -> None:
+        while not stop.is_set():
+            try:
+                outcomes[str(ask(f"{url}/predict", {"instances": [[3, 4]]})[0])] += 1
+            except OSError as error:
+                outcomes[repr(error)] += 1
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield outcomes
+    finally:
+        stop.set()
+        thread.join()
+
+
+def status(done: Pass) -> Status:
+    return next(status for status in done.statuses if status.owner.name == MODEL.name)
+
+
+def told(done: Pass, kind: str) -> tuple[str, str]:
+    found = status(done).condition(kind)
+    assert found is not None
+    return found.status, found.reason
+
+
+@pytest.fixture
+def demo(embedded_aws: EmbeddedAws, workshop: Workshop, tmp_path: Path) -> Demo:
+    """A served model, in real processes."""
+    demo = Demo(Clients(embedded_aws.endpoint), discover(workshop), tmp_path, models=(MODEL,))
+    assert exit_code(demo.go().statuses) == 0
+    return demo
+
+
+def served(url: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = json.loads(ask(f"{url}/model")[1])
+    return found
+
+
+def test_a_version_that_cannot_start_is_rolled_back_and_left_alone(demo: Demo, embedded_aws: EmbeddedAws) -> None:
+    """The breaker goes back to what served, which answers throughout; fifty passes deploy nothing; another spec serves."""
+    corruptor = Corruptor(embedded_aws)
+    demo.hooks, corruptor.active = (corruptor,), True
+    url = str(status(demo.reconciler().reconcile(demo.wants())).facts["endpoint"])
+    before = served(url)
+    with client_without_pause(url) as outcomes:
+        demo.models = (replace(MODEL, depth=3),)
+        failed = demo.go()
+        assert corruptor.done == 1
+        assert exit_code(failed.statuses) == 4
+        assert told(failed, "Degraded") == ("True", "RolledBack")
+        assert told(failed, "Deployed") == ("False", "RolledBack")
+        events = len(demo.store.events())
+        reconciler = demo.reconciler()
+        for _ in range(PASSES):
+            again = reconciler.reconcile(demo.wants())
+            assert (again.after, exit_code(again.statuses)) == (None, 4)
+        assert reconciler.aws.calls.write == 0
+        assert len(demo.store.events()) - events <= PASSES
+        demo.store = MemoryStore()  # what AWS itself remembers of the deployment is enough
+        forgotten = demo.reconciler()
+        assert exit_code(forgotten.reconcile(demo.wants()).statuses) == 4
+        assert forgotten.aws.calls.write == 0
+        corruptor.active = False
+        demo.models = (replace(MODEL, depth=4),)
+        cleared = demo.go()
+    assert exit_code(cleared.statuses) == 0
+    assert told(cleared, "Degraded") == ("False", "AsDeclared")
+    assert set(outcomes) == {"200"}
+    assert outcomes["200"] > PASSES
+    assert served(url)["version"] == before["version"] + 2
