@@ -51,9 +51,13 @@ class Site:
         return self.reconciler.store
 
     def gone(self) -> list[Key]:
-        """The ModelServices that were reconciled once and that no spec declares any more."""
+        """The ModelServices that were reconciled once and that no spec declares any more.
+
+        Something of them is recorded before their first status is: a pass may have been cut short.
+        """
         declared = {want.owner for want in self.wants}
-        known = [status.owner for status in self.store.statuses(self.environment)]
+        statuses, records = self.store.statuses(self.environment), self.store.records(self.environment)
+        known = dict.fromkeys([*(status.owner for status in statuses), *(record.owner for record in records)])
         return [owner for owner in known if owner not in declared and owner.kind == "ModelService"]
 
 
