@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from hashlib import sha256
-from typing import Any
+from itertools import count
+from typing import Any, Self
 
 from controller.aws import Call, Hook
 from controller.core.record import Record
 from controller.core.values import digest
-from controller.errors import MoorageError
+from controller.errors import AnswerLostError, MoorageError
 from controller.store.memory import MemoryStore
 
 # What AWS makes up anew each time, and so tells nothing of what a call is for.
@@ -33,6 +34,7 @@ class Moment(StrEnum):
     BEFORE = "before it is sent"
     LOST = "done, its answer lost"
     UNWRITTEN = "answered, and not written down"
+    UNSURE = "done, its answer lost, and the controller lives on"
 
 
 class Killer(Hook):
@@ -48,6 +50,7 @@ class Killer(Hook):
         self.points: list[str] = []
         self.journaled: list[str] = []
         self.sent: Counter[str] = Counter()
+        self.crashes = 0
         self._answered = ""
 
     def forget(self) -> None:
@@ -69,6 +72,7 @@ class Killer(Hook):
         if point not in self.points:
             self.points.append(point)
         self._at(Moment.LOST, point)
+        self._at(Moment.UNSURE, point)
         self._answered = point
 
     def writing_down(self) -> None:
@@ -83,11 +87,32 @@ class Killer(Hook):
         if self.kill(moment, point):
             self.hit.append(point)
             self._answered = ""
+            if moment is Moment.UNSURE:
+                raise AnswerLostError(f"{point}: {moment}")
+            self.crashes += 1
             raise CrashedError(f"{point}: {moment}")
 
     def rest(self) -> None:
         """Kill no more."""
         self.kill = lambda moment, point: False
+
+    def once_at(self, moment: Moment, point: str) -> None:
+        """Kill at this point, the first time it is come to."""
+        self.kill = lambda when, where: when is moment and where == point and not self.hit
+
+    def in_turn(self, *turns: tuple[Moment, int]) -> None:
+        """Kill at the so-manieth point of the first moment; in the next life, at that of the second; and so on."""
+        left, passed = list(turns), count()
+
+        def kill(moment: Moment, point: str) -> bool:
+            nonlocal passed
+            if not left or moment is not left[0][0] or next(passed) != left[0][1]:
+                return False
+            del left[0]
+            passed = count()
+            return True
+
+        self.kill = kill
 
     def once_at_each(self, moment: Moment) -> None:
         """Kill at every point, the first time it is come to."""
@@ -110,6 +135,12 @@ class Journal(MemoryStore):
     def __init__(self, killer: Killer) -> None:
         super().__init__()
         self._killer = killer
+
+    def copy(self, killer: Killer) -> Self:
+        """The same memory, watched by another killer."""
+        other = type(self)(killer)
+        other._records, other._statuses = dict(self._records), dict(self._statuses)
+        return other
 
     def put(self, record: Record) -> None:
         self._killer.writing_down()

@@ -30,7 +30,7 @@ class Chapter:
         return lambda: demo.go(gone=gone)
 
 
-_UPDATED = replace(MODEL, labels="{team: risk}", service=OTHER, api=OTHER_API)
+_UPDATED = replace(MODEL, labels="{tier: gold}", service=OTHER, api=OTHER_API)
 STORY = (
     Chapter("create", MODEL),
     Chapter("update", _UPDATED),

@@ -1,7 +1,7 @@
 """One model's life on the embedded AWS, the controller killed at every call of it: the account ends up as if it had lived.
 
 Each kill ends one life of the controller; the next one knows the store and AWS, and comes as far as the next point. So
-all points of a moment fall into one telling of the story, each the first time it is come to. `test_minds.py` has every
+all points of a moment fall into one telling of the story, each the first time it is come to. `test_every_point.py` has every
 point alone, and pairs of them, on a cloud of dictionaries.
 """
 
