@@ -91,6 +91,12 @@ class Engine:
         empty = bytes(FLOAT * self.width)
         self.outputs = len(self._through_matrix(empty, 1))
         self.predict(empty, 1)  # the library configures itself at the first call, which must not happen in two threads
+        try:
+            self.contributions(empty, 1)
+        except _capi.LibraryError as error:
+            raise StartError(
+                f"model.ubj: a model of multi_strategy=multi_output_tree isn't served, for the library can't explain it ({error})"
+            ) from None
 
     def predict(self, data: bytes | memoryview, rows: int) -> list[float]:
         """Predict `rows` rows of little-endian 32-bit floats, row by row, NaN for missing; `rows * outputs` values."""

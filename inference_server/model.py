@@ -57,7 +57,7 @@ def _agree(manifest: Manifest, engine: Engine) -> None:
     pairs: dict[str, tuple[object, object]] = {
         "number of features": (len(manifest.features), engine.width),
         "objective": (manifest.objective, engine.objective),
-        "number of outputs": (manifest.outputs, engine.outputs),
+        f"number of outputs of {engine.objective}": (manifest.outputs, engine.outputs),
     }
     if engine.feature_names:
         pairs["feature names"] = (manifest.feature_names, engine.feature_names)

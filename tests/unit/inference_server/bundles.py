@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -59,15 +60,12 @@ def train(directory: Path, objective: str, categorical: bool = False, **paramete
         rows[:, 2] = random.integers(0, 9, 600)
         rows[::11, 2] = np.nan
         types = ["q", "q", "c", *["q"] * 5]
-    if objective == "reg:logistic":
-        label = (label > 0) * 0.8
-    elif objective.startswith(("binary", "multi")):
-        label = (label > 0).astype(int) + (label > 2) * (objective.startswith("multi"))
-    elif objective.startswith(("count", "reg:gamma", "reg:tweedie")):
-        label = np.abs(label).round() + 1
     if classes := 3 if objective.startswith("multi") else 0:
         parameters |= {"num_class": classes}
-    matrix = xgb.DMatrix(rows, label, feature_names=list(NAMES), feature_types=types, enable_categorical=categorical)
+    if objective == "reg:quantileerror":
+        parameters = {"quantile_alpha": 0.4} | parameters
+    matrix = xgb.DMatrix(rows, feature_names=list(NAMES), feature_types=types, enable_categorical=categorical)
+    _label(matrix, objective, label)
     trained = xgb.train({"objective": objective, "nthread": 1, "seed": 1, "max_depth": 4} | parameters, matrix, 12)
     raw = bytes(trained.save_raw("ubj"))
     booster = xgb.Booster({"nthread": 1})
@@ -79,7 +77,7 @@ def train(directory: Path, objective: str, categorical: bool = False, **paramete
         model=ModelFile(hashlib.sha256(raw).hexdigest(), len(raw)),
         features=tuple(Feature(name, -5, 5, 0, 1) for name in NAMES),
         target=Target("median_house_value"),
-        objective=objective,
+        objective=json.loads(booster.save_config())["learner"]["objective"]["name"],  # an alias names another
         num_class=classes,
         xgboost_version=xgb.__version__,
         metrics={"test": {"rmse": 1.5}},
@@ -119,6 +117,24 @@ def tenths(values: np.ndarray) -> Histogram:
     """Count values between their own deciles."""
     edges = np.unique(np.quantile(values, np.linspace(0, 1, 11)).astype(np.float64))
     return Histogram(tuple(edges.tolist()), tuple(np.histogram(values, edges)[0].tolist()))
+
+
+def _label(matrix: xgb.DMatrix, objective: str, values: np.ndarray) -> None:
+    """Give each objective labels that it can learn from, made from the same values."""
+    kind = objective.partition(":")[0]
+    if objective == "reg:logistic":
+        matrix.set_label((values > 0) * 0.8)
+    elif kind in {"binary", "multi"} or objective == "rank:map":
+        matrix.set_label((values > 0).astype(int) + (values > 2) * (kind == "multi"))
+    elif kind in {"count", "rank", "survival"} or objective in {"reg:gamma", "reg:tweedie", "reg:squaredlogerror"}:
+        matrix.set_label(np.clip(np.abs(values).round() + 1, 1, 5))
+    else:
+        matrix.set_label(values)
+    if kind == "rank":
+        matrix.set_group([20] * (len(values) // 20))
+    if objective == "survival:aft":
+        matrix.set_float_info("label_lower_bound", np.abs(values) + 1)
+        matrix.set_float_info("label_upper_bound", np.where(values > 3, np.inf, np.abs(values) + 2))
 
 
 def same_bits(found: Any, expected: Any) -> bool:

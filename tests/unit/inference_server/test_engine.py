@@ -2,37 +2,46 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import xgboost as xgb
 
+from inference_server import model as models
 from inference_server.engine import Engine, check_version
 from inference_server.errors import StartError
+from inference_server.manifest import ModelFile
 
-OBJECTIVES: list[tuple[str, dict[str, Any]]] = [
-    ("reg:squarederror", {}),
+from .bundles import NAMES
+
+
+def objectives() -> list[str]:
+    """Every objective that the library knows, as it lists them to whoever asks for another."""
+    try:
+        xgb.train({"objective": "?"}, xgb.DMatrix(np.zeros((1, 1)), np.zeros(1)), 1)
+    except xgb.core.XGBoostError as error:
+        return sorted(re.findall(r"^Objective candidate: (\S+)$", str(error), re.MULTILINE))
+    raise AssertionError("the library lists no objectives")
+
+
+MODELS: list[tuple[str, dict[str, Any]]] = [
+    *((objective, {}) for objective in objectives()),
+    *((objective, {"booster": "dart", "rate_drop": 0.3}) for objective in objectives()),
     ("reg:logistic", {"base_score": 0.4}),
-    ("reg:gamma", {}),
-    ("reg:tweedie", {}),
-    ("reg:quantileerror", {"quantile_alpha": 0.4}),
-    ("reg:absoluteerror", {}),
-    ("binary:logistic", {}),
-    ("binary:logitraw", {}),
-    ("binary:hinge", {}),
-    ("multi:softprob", {}),
-    ("multi:softmax", {}),
-    ("count:poisson", {}),
-    ("reg:squarederror", {"booster": "dart", "rate_drop": 0.3}),
-    ("multi:softprob", {"booster": "dart", "rate_drop": 0.3}),
     ("reg:squarederror", {"categorical": True}),
     ("reg:squarederror", {"categorical": True, "max_cat_to_onehot": 100}),
     ("binary:logistic", {"num_parallel_tree": 3, "subsample": 0.5}),
+    ("multi:softprob", {"num_parallel_tree": 2, "subsample": 0.5}),
 ]
+COUNTS = (1, 2, 63, 64, 65, 1023, 1025, 10_000)  # the library works in blocks of 64 rows, the buffer holds 1024
 
 
 def engine_of(bundle: Any) -> Engine:
@@ -43,23 +52,26 @@ def bits(values: Any) -> bytes:
     return np.asarray(values, dtype=np.float32).tobytes()
 
 
-@pytest.mark.parametrize(("objective", "options"), OBJECTIVES)
+def test_the_library_still_lists_its_objectives() -> None:
+    """The list that the next test walks has one of each family that SageMaker's algorithm can train."""
+    assert set(objectives()) >= {
+        *("reg:squarederror", "binary:logistic", "multi:softprob", "multi:softmax", "count:poisson"),
+        *("rank:ndcg", "survival:aft", "survival:cox"),
+    }
+
+
+@pytest.mark.parametrize(("objective", "options"), MODELS)
 def test_predictions_equal_the_packages_bit_for_bit(trained: Any, objective: str, options: dict[str, Any]) -> None:
-    """Every objective, with missing values, one row alone and all rows together: the very same 32-bit floats."""
+    """Whatever the objective, with missing values, 1 to 10,000 rows, across the buffer's edge: the same floats in order."""
     bundle = trained(objective, **options)
-    engine = engine_of(bundle)
-    expected = bundle.predict(bundle.rows, strict_shape=True)
+    engine = models.load(bundle.directory).engine
+    rows = np.resize(bundle.rows, (10_000, engine.width))
+    assert np.isnan(rows[0]).any()
+    expected = bundle.predict(rows, strict_shape=True)
     assert engine.outputs == expected.shape[1]
-    assert bits(engine.predict(bundle.rows.tobytes(), len(bundle.rows))) == bits(expected)
-    for index in range(5):
-        assert bits(engine.predict(bundle.rows[index].tobytes(), 1)) == bits(expected[index])
-
-
-@pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 1023, 1024, 1025, 10_000])
-def test_any_number_of_rows(housing: Any, count: int) -> None:
-    """From 1 to 10,000 rows, across the buffer's edge: the same bits, in the same order."""
-    rows = np.resize(housing.rows, (count, housing.rows.shape[1]))
-    assert bits(engine_of(housing).predict(rows.tobytes(), count)) == bits(housing.predict(rows))
+    for count in COUNTS:
+        assert bits(engine.predict(rows[:count].tobytes(), count)) == bits(expected[:count]), count
+    assert bits(engine.predict(rows[7].tobytes(), 1)) == bits(bundle.predict(rows[7:8], strict_shape=True))
 
 
 def test_more_threads_in_the_library_change_nothing(housing: Any) -> None:
@@ -122,6 +134,37 @@ def test_what_it_does_not_serve_is_refused_by_name(housing: Any) -> None:
     assert version
     with pytest.raises(StartError, match=r"trained by xgboost 3\.9\.0, newer than this server's 3\.2\.0"):
         Engine(head + b"i\x03i\x09i\x00" + tail)
+
+
+@pytest.mark.parametrize(
+    ("objective", "label", "options", "words"),
+    [
+        ("reg:squarederror", 2, {}, r"number of outputs of reg:squarederror: .* 1, model\.ubj has 2"),
+        ("reg:quantileerror", 1, {"quantile_alpha": [0.2, 0.8]}, r"number of outputs of reg:quantileerror: .* has 2"),
+        (
+            "multi:softprob",
+            1,
+            {"num_class": 3, "multi_strategy": "multi_output_tree"},
+            "multi_output_tree isn't served",
+        ),
+    ],
+)
+def test_models_of_several_targets_are_refused_by_name(
+    housing: Any, tmp_path: Path, objective: str, label: int, options: dict[str, Any], words: str
+) -> None:
+    """Several targets, several quantiles, leaves of several values: what has no one answer per row ends the start."""
+    matrix = xgb.DMatrix(housing.rows, np.arange(600 * label).reshape(600, label) % 3, feature_names=list(NAMES))
+    trained = xgb.train({"objective": objective, "tree_method": "hist", "nthread": 1, **options}, matrix, 2)
+    raw = bytes(trained.save_raw("ubj"))
+    manifest = replace(
+        housing.manifest,
+        model=ModelFile(hashlib.sha256(raw).hexdigest(), len(raw)),
+        objective=objective,
+        num_class=options.get("num_class", 0),
+        canaries=(),
+    )
+    with pytest.raises(StartError, match=words):
+        models.load(housing.write(tmp_path, manifest, raw))
 
 
 def test_a_newer_trainer_is_refused() -> None:
