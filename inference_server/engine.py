@@ -157,12 +157,14 @@ class Engine:
         library, handle = self.library, c_void_p()
         if self.version and self.version > library.version:
             raise StartError(f"model.ubj: {_newer(self.version, library.version)}")
+        # Containers with a CPU quota see all cores of the host: more threads than asked for only fight each other. The
+        # booster's own setting holds for predicting only; loading would still start one per core, which then stay.
+        library.check(library.dll.XGBSetGlobalConfig(f'{{"nthread":{threads}}}'.encode()))
         library.check(library.dll.XGBoosterCreate(None, 0, byref(handle)))
         try:
             library.check(library.dll.XGBoosterLoadModelFromBuffer(handle, raw, len(raw)))
         except _capi.LibraryError as error:
             raise StartError(f"model.ubj: libxgboost can't read it: {error}") from None
-        # Containers with a CPU quota see all cores of the host: more threads than asked for only fight each other.
         library.check(library.dll.XGBoosterSetParam(handle, b"nthread", str(threads).encode()))
         return handle
 

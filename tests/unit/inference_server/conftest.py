@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from .bundles import Bundle, train
+from .processes import Process
 from .servers import Running
 
 Trainer = Callable[..., Bundle]
@@ -47,3 +48,19 @@ def serve() -> Iterator[Callable[..., Running]]:
     yield start
     for server in running.values():
         server.stop()
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Process]]:
+    """Start processes that are gone when the test ends."""
+    processes: list[Process] = []
+
+    def one(*arguments: Any, **environment: str) -> Process:
+        processes.append(Process(*arguments, **environment))
+        return processes[-1]
+
+    yield one
+    for process in processes:
+        if process.process.poll() is None:
+            process.process.kill()
+        process.process.communicate()

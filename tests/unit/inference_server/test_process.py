@@ -8,69 +8,12 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
-BODY = json.dumps({"instances": [[8.3, 41.0, 880.0, 129.0, 322.0, 126.0, 37.88, -122.23]]})
-
-
-class Process:
-    """A server process on a free port. Its log lines are read as they come."""
-
-    def __init__(self, directory: Path, *arguments: str, **environment: str) -> None:
-        command = [sys.executable, "-m", "inference_server", "--model-dir", str(directory), "--port", "0", *arguments]
-        env = {"PATH": os.environ["PATH"], **environment}
-        self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        assert self.process.stdout
-        assert self.process.stderr
-
-    def line(self) -> dict[str, Any]:
-        """Read the next log line."""
-        assert self.process.stdout
-        text = self.process.stdout.readline()
-        return json.loads(text) if text else {}
-
-    def started(self) -> int:
-        """Wait for the line that says so; give the port."""
-        line = self.line()
-        assert line["event"] == "started", (line, self.process.communicate())
-        return int(line["address"].rpartition(":")[2])
-
-    def end(self) -> tuple[int, list[dict[str, Any]], str]:
-        """Wait for the exit; give its code, the remaining log and stderr."""
-        out, err = self.process.communicate(timeout=30)
-        return self.process.returncode, [json.loads(line) for line in out.splitlines()], err.decode()
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[..., Process]]:
-    """Start processes that are gone when the test ends."""
-    processes: list[Process] = []
-
-    def one(*arguments: Any, **environment: str) -> Process:
-        processes.append(Process(*arguments, **environment))
-        return processes[-1]
-
-    yield one
-    for process in processes:
-        if process.process.poll() is None:
-            process.process.kill()
-        process.process.communicate()
-
-
-def get(port: int, path: str) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status
-    finally:
-        connection.close()
+from .processes import BODY, ROOT, Client, ask, get, until
 
 
 def test_it_starts_says_so_once_and_ends_with_0(housing: Any, start: Any) -> None:
@@ -93,53 +36,22 @@ def test_ctrl_c_ends_it_too(housing: Any, start: Any) -> None:
     assert process.end()[0] == 0
 
 
-def insist(port: int, keep: bool, count: list[int], failures: list[str]) -> None:
-    """Send requests without a pause, on one kept connection or on ever new ones, until connecting is refused."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    while True:
-        try:
-            if connection.sock is None:
-                connection.connect()
-        except ConnectionRefusedError:
-            return
-        try:
-            connection.request("POST", "/predict", BODY)
-            response = connection.getresponse()
-            response.read()
-        except OSError as error:
-            failures.append(repr(error))
-            return
-        failures += [] if response.status == 200 else [str(response.status)]
-        count[0] += 1
-        if not keep:
-            connection.close()
-
-
 @pytest.mark.parametrize("workers", [1, 2])
 def test_not_one_request_fails_while_it_drains(housing: Any, start: Any, workers: int) -> None:
     """Clients that never pause, on kept and on new connections, see only 200s until new connections are refused."""
     process = start(housing.directory, "--workers", str(workers), DRAIN_DELAY="1")
     port = {process.started() for _ in range(workers)}.pop()
-    counts: list[list[int]] = [[0], [0], [0], [0]]
-    failures: list[str] = []
-    threads = [
-        threading.Thread(target=insist, args=(port, bool(index % 2), count, failures))
-        for index, count in enumerate(counts)
-    ]
-    for thread in threads:
-        thread.start()
-    deadline = time.monotonic() + 20
-    while min(counts) < [20] and time.monotonic() < deadline:
-        time.sleep(0.01)
+    clients = [Client(port, keep) for keep in (False, True, False, True)]
+    until(lambda: all(client.count >= 20 for client in clients))
     process.process.send_signal(signal.SIGTERM)
     assert [process.line()["event"] for _ in range(workers)] == ["draining"] * workers
     assert get(port, "/readyz") == 503
-    at_signal = [count[0] for count in counts]
-    for thread in threads:
-        thread.join(30)
+    at_signal = [client.count for client in clients]
+    for client in clients:
+        client.join(30)
     assert process.end()[0] == 0
-    assert failures == []
-    assert all(count[0] > before >= 20 for count, before in zip(counts, at_signal, strict=True))
+    assert [client.failures for client in clients] == [[]] * 4
+    assert all(client.count > before for client, before in zip(clients, at_signal, strict=True))
 
 
 def test_a_request_under_way_is_finished(housing: Any, start: Any) -> None:
@@ -236,16 +148,6 @@ def test_no_row_is_ever_logged(housing: Any, start: Any) -> None:
     out, err = process.process.communicate(timeout=30)
     assert b"secret-cell" not in out + err
     assert b"880" not in out + err
-
-
-def ask(port: int, path: str, body: str | None = None) -> bytes:
-    """Ask on a connection of its own, so that the kernel chooses a worker anew."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request("POST" if body else "GET", path, body)
-        return connection.getresponse().read()
-    finally:
-        connection.close()
 
 
 def test_workers_share_a_port_and_their_metrics(housing: Any, start: Any) -> None:
