@@ -16,7 +16,19 @@ from controller.errors import MoorageError
 Kind = Literal["read", "write"]
 
 # First words of boto3's names for operations that change nothing. `read` refuses all others, since it repeats calls.
-_READING = ("describe", "get", "list", "head", "batch_get", "batch_check", "search", "discover", "simulate", "lookup")
+_READING = (
+    "describe",
+    "get",
+    "list",
+    "head",
+    "batch_get",
+    "batch_check",
+    "search",
+    "discover",
+    "simulate",
+    "lookup",
+    "verify",
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +48,7 @@ class Call:
 
 def changes_nothing(operation: str) -> bool:
     """Tell by its name whether an operation only reads."""
-    return operation.startswith(tuple(f"{word}_" for word in _READING))
+    return operation == "verify" or operation.startswith(tuple(f"{word}_" for word in _READING))
 
 
 class Hook:

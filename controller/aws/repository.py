@@ -84,19 +84,28 @@ class Repository:
             return
 
     def put(self, manifest: bytes, media_type: str, tag: str) -> None:
-        """Add the image, once all of its blobs are there, and read it back. Raises FailedError if it isn't what was sent."""
+        """Add the image, once all of its blobs are there, and read it back; an empty tag gives it no name.
+
+        Raises FailedError if what is there then isn't what was sent.
+        """
         digest = _digest(manifest)
         image = {"imageManifest": manifest.decode(), "imageManifestMediaType": media_type, "imageDigest": digest}
         # A conflict: it is there, or the tag is another image's. Reading it back tells.
         with contextlib.suppress(ConflictError):
-            self.aws.write("ecr", "put_image", **self._where(), **image, imageTag=tag)
-        if self.manifest(tag=tag) != manifest:
+            self.aws.write("ecr", "put_image", **self._where(), **image, **({"imageTag": tag} if tag else {}))
+        if self.manifest(**({"tag": tag} if tag else {"digest": digest})) != manifest:
             raise FailedError(
                 "the registry holds another image under this tag",
                 where=f"{self.name}:{tag}",
                 why="tags here are immutable, and somebody else has pushed this one",
                 hint="delete that image",
             )
+
+    def referrers(self, digest: str, artifact_type: str) -> Iterator[bytes]:
+        """The manifests of one type that point at an image."""
+        wanted = {"subjectId": {"imageDigest": digest}, "filter": {"artifactTypes": [artifact_type]}}
+        for found in self.aws.pages("ecr", "list_image_referrers", "referrers", **self._where(), **wanted):
+            yield self.manifest(digest=found["digest"])
 
     def _where(self) -> dict[str, Any]:
         return {"repositoryName": self.name, **({"registryId": self.account} if self.account else {})}

@@ -81,7 +81,7 @@ def dependencies(architecture: str) -> Iterator[tuple[File, ...]]:
 def installed(architecture: str) -> tuple[File, ...]:
     """Return the packages' files as they are installed here; none if this is another platform or a package is missing."""
     here = (sys.platform, _MACHINES.get(machine()), f"{sys.version_info.major}.{sys.version_info.minor}")
-    found = [_installed(name) for name in packages()]
+    found = [_installed(name) for name in pins()]
     if here != ("linux", architecture, PYTHON) or None in found:
         return ()
     return _needed(file for package in found if package for file in _files(package))
@@ -92,9 +92,9 @@ def fetched(architecture: str, directory: Path) -> tuple[File, ...]:
     return _needed(wheels.fetch(server_root() / LOCK, PYTHON, architecture, directory))
 
 
-def packages() -> list[str]:
-    """Return the names of the locked packages."""
-    return re.findall(r"^([A-Za-z0-9._-]+)==", (server_root() / LOCK).read_text(), re.MULTILINE)
+def pins() -> dict[str, str]:
+    """Return the locked packages and their versions."""
+    return dict(re.findall(r"^([A-Za-z0-9._-]+)==([^ \\]+)", (server_root() / LOCK).read_text(), re.MULTILINE))
 
 
 def server() -> tuple[File, ...]:

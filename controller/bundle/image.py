@@ -101,9 +101,15 @@ def server_in(base_config: bytes) -> str:
 
 
 def assemble(
-    base_manifest: bytes, base_config: bytes, layers: Sequence[Layer], *, runtime: Runtime, server_version: str
+    base_manifest: bytes,
+    base_config: bytes,
+    layers: Sequence[Layer],
+    *,
+    runtime: Runtime,
+    server_version: str,
+    annotations: Mapping[str, str] | None = None,
 ) -> Image:
-    """Put layers onto a base image. Equal arguments give equal bytes.
+    """Put layers onto a base image, with `annotations` on its manifest. Equal arguments give equal bytes.
 
     `runtime` is what the layers were built for. Raise BundleError if the base is another architecture, if it
     is another Python and there are packages among the layers, or if its config isn't the one that its manifest names.
@@ -127,6 +133,7 @@ def assemble(
         "mediaType": MANIFEST_TYPE,
         "config": _descriptor(CONFIG_TYPE, digest_of(packed), len(packed)),
         "layers": [*below, *above],
+        **({"annotations": dict(annotations)} if annotations else {}),
     }
     return Image(_bytes(manifest), packed, tuple(layers), tuple(descriptor["digest"] for descriptor in below))
 

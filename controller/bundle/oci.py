@@ -108,7 +108,11 @@ class OciRepository:
         self._send("PUT", f"{place}{'&' if '?' in place else '?'}digest={digest}")
 
     def put(self, manifest: bytes, media_type: str, tag: str) -> None:
-        """Add the image and read it back. Raise FailedError if what the registry stored isn't what was sent."""
+        """Add the image, by its digest alone if `tag` is empty, and read it back.
+
+        Raise FailedError if what the registry stored isn't what was sent.
+        """
+        tag = tag or _digest(manifest)
         found = self._send("HEAD", f"manifests/{tag}", accept=(404,), headers={"Accept": ", ".join(MANIFEST_TYPES)})
         if found.status_code == 404:
             self._send("PUT", f"manifests/{tag}", headers={"Content-Type": media_type}, data=manifest)

@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import Protocol
 
 from controller.bundle.image import MANIFEST_TYPE, Image
+from controller.bundle.referrer import Referrer
 from controller.errors import BundleError
 
 
@@ -34,22 +35,29 @@ class Repository(Protocol):
         """Upload a blob."""
 
     def put(self, manifest: bytes, media_type: str, tag: str) -> None:
-        """Add a manifest whose blobs are there, and read it back."""
+        """Add a manifest whose blobs are there, without a name if `tag` is empty, and read it back."""
 
 
-def publish(image: Image, target: Repository, source: Repository, tag: str) -> int:
+def publish(image: Image, target: Repository, source: Repository, tag: str, referrers: Sequence[Referrer] = ()) -> int:
     """Push what `target` lacks of an image, taking the base's layers from `source`; return how many blobs were sent.
 
-    Can be repeated after a crash anywhere: what is there is not sent again. Raises BundleError if a layer of the base
-    isn't what its digest says, and whatever the repositories raise.
+    The tag comes last: what has it is whole, with all that points at it. Can be repeated after a crash anywhere: what is
+    there is not sent again. Raises BundleError if a layer of the base isn't what its digest says, and whatever the
+    repositories raise.
     """
     ours = {layer.digest: layer.content for layer in image.layers} | {image.config_digest: image.config}
+    for referrer in referrers:
+        ours |= referrer.blobs
     lacking = sorted(target.missing([*dict.fromkeys([*image.base_layers, *ours])]))
     for digest in lacking:
         if digest in ours:
             target.push(digest, [ours[digest]])
         else:
             copy(digest, source, target)
+    if referrers:
+        target.put(image.manifest, MANIFEST_TYPE, "")
+    for referrer in referrers:
+        target.put(referrer.manifest, MANIFEST_TYPE, "")
     target.put(image.manifest, MANIFEST_TYPE, tag)
     return len(lacking)
 

@@ -149,17 +149,20 @@ class _Walk:
     steps: dict[Key, Step] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
     identities: dict[Key, Mapping[str, Value]] = field(default_factory=dict)
+    open: set[Key] = field(default_factory=set)
 
     def run(self) -> None:
         blind = set(self.situation.unreadable)
         for node in self.situation.graph.order():
             if not node.parents.isdisjoint(blind):
                 blind.add(node.key)
-            if node.key not in blind and not self.situation.types[node.key.kind].read_only:
+            if self.situation.types[node.key.kind].read_only:
+                self._look(node)
+            elif node.key not in blind:
                 self._visit(node)
 
     def lookup(self, ref: Ref) -> Value:
-        if ref.key in self.unsettled:
+        if ref.key in self.unsettled or ref.key in self.open:
             return UNKNOWN
         step = self.steps.get(ref.key)
         if step is not None:
@@ -167,6 +170,11 @@ class _Walk:
             if volatile or step.action in (Action.CREATE, Action.REPLACE):
                 return UNKNOWN
         return output_of(self.situation.seen, ref, UNKNOWN)
+
+    def _look(self, node: Node) -> None:
+        """What a read-only node says is open while it isn't known what it looks at."""
+        if not is_known(node.resolved(self.lookup).identity):
+            self.open.add(node.key)
 
     def _visit(self, node: Node) -> None:
         resolved = node.resolved(self.lookup)

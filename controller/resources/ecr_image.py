@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 from controller.aws import Aws
 from controller.aws.images import registry
 from controller.aws.repository import Repository
-from controller.bundle import closure, image, layers
+from controller.bundle import closure, image, layers, sbom, signature
 from controller.bundle.build import Bundle
 from controller.bundle.closure import Runtime
 from controller.bundle.publish import publish
+from controller.bundle.referrer import Referrer, refer
 from controller.core.graph import Node, Observed, Target
 from controller.core.plan import Step
 from controller.core.policy import FieldPolicy
@@ -51,6 +52,7 @@ class ModelImage(Resource):
         "ecr.put_image": frozenset({"ecr:PutImage"}),
         "ecr.batch_delete_image": frozenset({"ecr:BatchDeleteImage"}),
         "s3.get_object": frozenset({"s3:GetObject"}),
+        "kms.sign": frozenset({"kms:Sign"}),
     }
     retain = "service"
 
@@ -66,6 +68,8 @@ class ModelImage(Resource):
             "base": Ref(want.own("ecr/base-image"), "digest"),
             "architecture": spec.architecture,
         }
+        if spec.signing:
+            parts["key"] = spec.signing.key
         identity = {"repository": Ref(want.own("ecr/repository"), "name"), **parts}
         yield Node(want.own(self.kind), identity, {**parts, "bundle": Ref(selection, "bundle")})
 
@@ -79,20 +83,35 @@ class ModelImage(Resource):
         if seen is not None:
             return seen
         identity, bundle = step.node.identity, _bundle(aws, step.node)
-        repository, architecture = Repository(aws, identity["repository"]), identity["architecture"]
-        base_manifest = repository.manifest(digest=identity["base"])
-        base_config = repository.fetch(image.config_of(base_manifest)).read()
+        repository = Repository(aws, identity["repository"])
+        made, server = self._assemble(repository, identity, bundle)
+        bill = sbom.bill(made, bundle, base=identity["base"], server=server)
+        beside = [refer(made.manifest, sbom.MEDIA_TYPE, bill, sbom.MEDIA_TYPE)]
+        if "key" in identity:
+            uri = _observed(aws, identity, made.digest).outputs["uri"]
+            beside.append(_signed(aws, made, identity["key"], uri.partition("@")[0]))
+        publish(made, repository, repository, tag_of(identity), beside)
+        return _observed(aws, identity, made.digest)
+
+    def _assemble(
+        self, repository: Repository, identity: Mapping[str, Value], bundle: Bundle
+    ) -> tuple[image.Image, str]:
+        """The image, and the version of the server in it."""
+        architecture, base_manifest = identity["architecture"], repository.manifest(digest=identity["base"])
+        with repository.fetch(image.config_of(base_manifest)) as body:
+            base_config = body.read()
         server = image.server_in(base_config)
         below = () if server else layers.server_layers(self.workshop.cache, architecture)
+        server = server or identity["server"][:12]
         made = image.assemble(
             base_manifest,
             base_config,
             [*below, layers.model_layer(bundle)],
             runtime=Runtime(closure.PYTHON, architecture),
-            server_version=server or identity["server"][:12],
+            server_version=server,
+            annotations=_provenance(bundle, identity["base"]),
         )
-        publish(made, repository, repository, tag_of(identity))
-        return _observed(aws, identity, made.digest)
+        return made, server
 
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
         """Remove it; layers that no image uses any more, ECR removes by itself."""
@@ -124,6 +143,29 @@ def _observed(aws: Aws, identity: Mapping[str, Value], digest_: str) -> Observed
     fields = {name: value for name, value in identity.items() if name != "repository"}
     uri = f"{registry(aws.account, aws.region)}/{identity['repository']}@{digest_}"
     return Observed(fields, {"uri": uri, "digest": digest_, "tag": tag_of(identity)})
+
+
+def _signed(aws: Aws, made: image.Image, key: str, repository: str) -> Referrer:
+    """The image's signature with a KMS key, as `cosign` writes it."""
+    message = signature.payload(repository, made.digest)
+    answer = aws.write("kms", "sign", KeyId=key, Message=message, MessageType="RAW", SigningAlgorithm="ECDSA_SHA_256")
+    return signature.signed(made.manifest, repository, answer["Signature"])
+
+
+def _provenance(bundle: Bundle, base: str) -> dict[str, str]:
+    """Where it comes from, as annotations; what isn't known is left out."""
+    manifest, lineage = bundle.manifest, bundle.manifest.lineage
+    told = {
+        "org.opencontainers.image.title": manifest.name,
+        "org.opencontainers.image.version": str(manifest.version or ""),
+        "org.opencontainers.image.revision": lineage.get("commit", ""),
+        "org.opencontainers.image.base.digest": base,
+        "dev.moorage.data": lineage.get("data_digest", ""),
+        "dev.moorage.fingerprint": lineage.get("fingerprint", ""),
+        "dev.moorage.model": manifest.model.sha256,
+        "dev.moorage.training-job": lineage.get("training_job", ""),
+    }
+    return {name: value for name, value in told.items() if value}
 
 
 def _bundle(aws: Aws, node: Node) -> Bundle:

@@ -111,9 +111,10 @@ class TaskDefinition(Resource):
 
 def _container(want: Wanted, service: Service) -> dict[str, Value]:
     selection, health = want.own("model/selection"), service.health
+    cleared = want.service is not None and want.service.spec.image.cleared
     return {
         "name": CONTAINER,
-        "image": Ref(want.own("ecr/image"), "uri"),
+        "image": Ref(want.own("ecr/clearance" if cleared else "ecr/image"), "uri"),
         "essential": True,
         "readonlyRootFilesystem": True,
         "portMappings": [{"containerPort": PORT, "hostPort": PORT, "protocol": "tcp"}],

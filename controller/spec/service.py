@@ -14,6 +14,13 @@ from controller.spec.units import FARGATE_MEMORY, Cpu, Duration, Memory, show_cp
 Retention = Literal["Delete", "Retain"]
 
 
+class Signing(Block):
+    """Images are signed when they are made, and what isn't signed by this key isn't deployed."""
+
+    key: Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/.+$")]
+    """ARN of an asymmetric KMS key for signing, ECC_NIST_P256."""
+
+
 class Image(Block):
     """What the model is put on."""
 
@@ -21,6 +28,15 @@ class Image(Block):
     """Image in ECR, by digest, or by a tag that is resolved once: Python 3.11, or built from the Dockerfile; left out: the public Python image."""
     architecture: Literal["amd64", "arm64"] = "amd64"
     """CPU architecture of image and tasks."""
+    max_severity: Literal["low", "medium", "high", "critical"] | None = None
+    """A finding of ECR's scan at or above this stops the rollout; left out: none does."""
+    signing: Signing | None = None
+    """Who signs images; left out: nobody."""
+
+    @property
+    def cleared(self) -> bool:
+        """Whether an image is held against anything before it is deployed."""
+        return self.max_severity is not None or self.signing is not None
 
 
 class Secret(Block):

@@ -90,6 +90,12 @@ def ask(url: str, body: Any = None) -> tuple[int, bytes]:
         return error.code, error.read()
 
 
+def put(url: str, body: Any) -> None:
+    request = urllib.request.Request(url, json.dumps(body).encode(), method="PUT")
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+        assert answer.status == 200
+
+
 @contextmanager
 def client_without_pause(endpoint: str) -> Iterator[Counter[str]]:
     """Somebody who asks for predictions all the time; counts every outcome."""
@@ -240,6 +246,23 @@ def test_a_relaxed_gate_lets_the_same_version_through(team: Team) -> None:
     assert done.code == 0
     assert not trained(done)
     assert condition(team.get(), "Approved") == ("True", "Approved")
+
+
+def test_a_scans_finding_stops_a_rollout(team: Team) -> None:
+    """With a finding at image.maxSeverity the next change isn't rolled out: exit 5, and what serves goes on serving."""
+    endpoint = team.endpoint
+    findings = team.moorage("local", "status", "-o", "json").json["endpoint"] + "/_moorage/findings"
+    limit = ("spec:\n", "spec:\n  image: {maxSeverity: high}\n")
+    try:
+        put(findings, {"HIGH": 2})
+        team.edit(limit, ("0.25 vCPU", "0.5 vCPU"))
+        held = team.reconcile()
+        assert held.code == 5, held.err
+        assert condition(team.get(), "Ready") == ("False", "FindingsForbid")
+        assert ask(f"{endpoint}/predict", {"instances": [ROW]})[0] == 200
+    finally:
+        put(findings, {})
+    assert team.reconcile().code == 0
 
 
 def test_a_route_comes_and_goes(team: Team) -> None:

@@ -36,12 +36,14 @@ class Descriptor:
 
 @dataclass(frozen=True)
 class Manifest:
-    """One image (`config` and `layers`), or an index of images (`images`)."""
+    """One image (`config` and `layers`), or an index of images (`images`); `subject` is what an artifact points at."""
 
     media_type: str
     config: Descriptor | None = None
     layers: tuple[Descriptor, ...] = ()
     images: tuple[Descriptor, ...] = ()
+    subject: Descriptor | None = None
+    artifact_type: str = ""
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
@@ -73,7 +75,11 @@ def parse_manifest(text: str, media_type: str | None = None) -> Manifest:
         raise ManifestError(f"the media type {kind!r} is not supported")
     if kind in _INDEXES:
         return Manifest(kind, images=_descriptors(document, "manifests"))
-    return Manifest(kind, _descriptor(document.get("config"), "config"), _descriptors(document, "layers"))
+    config, layers = _descriptor(document.get("config"), "config"), _descriptors(document, "layers")
+    subject = _descriptor(document["subject"], "subject") if "subject" in document else None
+    return Manifest(
+        kind, config, layers, subject=subject, artifact_type=str(document.get("artifactType", config.media_type))
+    )
 
 
 def _descriptors(document: Mapping[str, Any], field_name: str) -> tuple[Descriptor, ...]:

@@ -36,10 +36,12 @@ def install(world: World) -> None:
         registry.get_download_url_for_layer,
         registry.describe_images,
         registry.describe_image_scan_findings,
+        registry.list_image_referrers,
     ):
         name = "".join(word.capitalize() for word in operation.__name__.split("_"))
         world.handle("ecr", name, operation)
     world.route(_LAYERS + "/{digest:sha256:[0-9a-f]{64}}", registry.download, "GET")
+    world.route("/_moorage/findings", registry.find, "PUT")
     world.on_reset(registry.reset)
 
 
@@ -64,10 +66,12 @@ class Registry:
     def __init__(self, world: World) -> None:
         self._world = world
         self._blobs = Blobs(world.home / DIRECTORY)
+        self._findings: dict[str, int] = {}
 
     def reset(self) -> None:
         """Forget all blobs and seed the base images, an index of two architectures each, in the home region."""
         self._blobs.clear()
+        self._findings = {}
         backend = ecr_backends[self._world.account][self._world.region]
         repository = backend.create_repository(base_image.REPOSITORY, None, {}, {}, "MUTABLE", [])
         for python in base_image.PYTHONS:
@@ -158,7 +162,30 @@ class Registry:
                 image.remove_tag(tag)
             if not image.image_tags:
                 repository.images.remove(image)
+                _drop_referrers(repository, image.image_digest)
         return done
+
+    def list_image_referrers(self, call: Call) -> Mapping[str, Any]:
+        """List what points at an image, of the types that were asked for."""
+        repository, params = _repository(call), call.params
+        types = params.get("filter", {}).get("artifactTypes") or []
+        found = [
+            {
+                "digest": image.image_digest,
+                "mediaType": image.image_manifest_media_type,
+                "artifactType": image.manifest.artifact_type,
+                "size": len(image.image_manifest),
+            }
+            for image in _referrers(repository, params["subjectId"]["imageDigest"])
+            if not types or image.manifest.artifact_type in types
+        ]
+        return {"referrers": found}
+
+    async def find(self, request: web.Request) -> web.Response:
+        """Let scans find something from now on: severity → how many. For trying `image.maxSeverity`; AWS has no such call."""
+        with self._world.lock:
+            self._findings = {str(name): int(count) for name, count in (await request.json()).items()}
+        return web.json_response(self._findings)
 
     def get_download_url_for_layer(self, call: Call) -> Mapping[str, Any]:
         """Return where a layer, or a config, can be had; AWS gives an S3 URL that is signed for an hour."""
@@ -186,7 +213,7 @@ class Registry:
         return {"imageDetails": [_details(repository, image) for image in images if image]}
 
     def describe_image_scan_findings(self, call: Call) -> Mapping[str, Any]:
-        """Report a scan, made at the push or by StartImageScan, that found nothing; no scan: ScanNotFoundException."""
+        """Report a scan, made at the push or by StartImageScan: it found what it was told to; none: ScanNotFoundException."""
         repository, wanted = _repository(call), call.params["imageId"]
         image = _find(repository, wanted)
         if image is None or image.last_scan is None:
@@ -195,7 +222,11 @@ class Registry:
         return _named(repository) | {
             "imageId": wanted,
             "imageScanStatus": {"status": "COMPLETE", "description": "The scan was completed successfully."},
-            "imageScanFindings": {"findings": [], "findingSeverityCounts": {}, "imageScanCompletedAt": image.last_scan},
+            "imageScanFindings": {
+                "findings": [],
+                "findingSeverityCounts": self._findings,
+                "imageScanCompletedAt": image.last_scan,
+            },
         }
 
 
@@ -255,6 +286,17 @@ def _find(repository: Repository, wanted: Mapping[str, str]) -> Image | None:
 def _indexed(repository: Repository, image: Image) -> bool:
     """Whether an index in the repository points to the image."""
     return any(part.digest == image.image_digest for other in repository.images for part in other.manifest.images)
+
+
+def _referrers(repository: Repository, digest: str) -> list[StoredImage]:
+    return [image for image in repository.images if image.manifest.subject and image.manifest.subject.digest == digest]
+
+
+def _drop_referrers(repository: Repository, digest: str) -> None:
+    """What points at an image goes with it (Amazon ECR user guide, "Deleting signatures and other artifacts")."""
+    for image in _referrers(repository, digest):
+        if not image.image_tags:
+            repository.images.remove(image)
 
 
 def _require_parts(repository: Repository, manifest: Manifest) -> None:

@@ -107,6 +107,17 @@ def test_a_fix_does_not_wait_for_training() -> None:
     assert ("revise", "task", True) in told(made.steps)
 
 
+def test_what_looks_at_something_open_is_open() -> None:
+    """A read-only node whose identity follows from the choice says nothing of later: what it gives isn't known then."""
+    check, (job, choice, task, *rest) = Key("prod", "choice", "check"), nodes("job-2")
+    looking = Node(check, {"image": Ref(CHOICE, "image")})
+    checked = replace(task, desired={**task.desired, "image": Ref(check, "image")})
+    seen = {**SEEN, check: Observed({}, {"image": "img-1"})}
+    del seen[JOB]
+    made = plan([job, choice, looking, checked, *rest], seen)
+    assert told(made.steps) == [("create", "job", False), ("revise", "task", True), ("update", "service", True)]
+
+
 def test_what_a_choice_only_takes_a_name_from_does_not_unsettle_it() -> None:
     """An update that leaves the values that it takes as they are, as a tag's, brings nothing later."""
     group, (job, choice, *rest) = Key("prod", "route", "group"), nodes()

@@ -74,12 +74,12 @@ def test_an_image_is_pushed_once_and_holds_the_model(bench: Any, ready: Any, emb
 
 
 def test_the_next_version_pushes_only_what_is_new(bench: Any, ready: Any) -> None:
-    """Base, dependencies and server are there already; the model layer, the config and the manifest are sent."""
+    """Base, dependencies and server are there already; one layer is sent, the config, and the bill of materials."""
     bench.settle(ready("grown", 1))
     before = bench.aws.calls.by_name()
     bench.settle(ready("grown", 2))
     after = bench.aws.calls.by_name()
-    assert after["ecr.complete_layer_upload"] - before["ecr.complete_layer_upload"] == 2
+    assert after["ecr.complete_layer_upload"] - before["ecr.complete_layer_upload"] == 3
     assert bench.see(ready("grown", 1), ready("grown", 2)).keys() == {ready("grown", 1).key}
 
 

@@ -1,0 +1,46 @@
+"""What is signed of an image, and what a signature must say: the payload that `cosign` signs and verifies.
+
+Who signs, others know. Format: https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator
+
+from controller.bundle.image import digest_of
+from controller.bundle.referrer import Referrer, refer
+
+ARTIFACT_TYPE = "application/vnd.dev.cosign.artifact.sig.v1+json"
+_MEDIA_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
+_ANNOTATION = "dev.cosignproject.cosign/signature"
+
+
+def payload(repository: str, digest: str) -> bytes:
+    """What is to be signed for an image of that manifest digest."""
+    critical = {
+        "identity": {"docker-reference": repository},
+        "image": {"docker-manifest-digest": digest},
+        "type": "cosign container image signature",
+    }
+    return json.dumps({"critical": critical, "optional": None}, sort_keys=True, separators=(",", ":")).encode()
+
+
+def signed(subject: bytes, repository: str, signature: bytes) -> Referrer:
+    """The signature as something that points at the image whose manifest is `subject`."""
+    content = payload(repository, digest_of(subject))
+    text = base64.b64encode(signature).decode()
+    return refer(subject, ARTIFACT_TYPE, content, _MEDIA_TYPE, {_ANNOTATION: text})
+
+
+def signatures(manifest: bytes, repository: str, digest: str) -> Iterator[bytes]:
+    """The signatures in a referrer's manifest that are of just this image's payload; whether they are true, a key tells."""
+    wanted = digest_of(payload(repository, digest))
+    for layer in json.loads(manifest).get("layers", ()):
+        if layer.get("digest") == wanted:
+            try:
+                yield base64.b64decode(str(layer.get("annotations", {}).get(_ANNOTATION, "")), validate=True)
+            except binascii.Error:
+                continue

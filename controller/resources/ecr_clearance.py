@@ -1,0 +1,118 @@
+"""The clearance: whether the image that is to be deployed is signed by the spec's key, and free of findings that forbid it.
+
+It is looked up, not kept anywhere, and asked anew in each pass: what ECR finds later stops the next rollout too. What
+serves goes on serving.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from controller.aws import Aws
+from controller.aws.repository import Repository
+from controller.bundle import signature
+from controller.core.graph import Node, Observed, Target
+from controller.core.status import Held, Ready, Verdict, Waiting
+from controller.core.values import Key, Ref, Value
+from controller.core.wanted import Wanted
+from controller.errors import MissingError, RejectedError
+from controller.resources.base import Resource
+
+SEVERITIES = ("low", "medium", "high", "critical")
+_UNDER_WAY = ("PENDING", "IN_PROGRESS")
+# ACTIVE is what enhanced scanning says of an image that it keeps scanning.
+_DONE = ("COMPLETE", "ACTIVE")
+
+
+class Clearance(Resource):
+    """Of one image, where the spec asks for it. Output: the image's `uri`."""
+
+    kind = "ecr/clearance"
+    read_only = True
+    permissions = {
+        "ecr.describe_image_scan_findings": frozenset({"ecr:DescribeImageScanFindings"}),
+        "ecr.list_image_referrers": frozenset({"ecr:ListImageReferrers"}),
+        "ecr.batch_get_image": frozenset({"ecr:BatchGetImage"}),
+        "kms.verify": frozenset({"kms:Verify"}),
+    }
+
+    def expand(self, want: Wanted) -> Iterable[Node]:
+        """One, if images are to be held against anything."""
+        if want.service is None or not want.service.spec.image.cleared:
+            return
+        spec, made = want.service.spec.image, want.own("ecr/image")
+        identity = {
+            "repository": Ref(want.own("ecr/repository"), "name"),
+            "digest": Ref(made, "digest"),
+            "uri": Ref(made, "uri"),
+            "maxSeverity": spec.max_severity or "",
+            "key": spec.signing.key if spec.signing else "",
+        }
+        yield Node(want.own(self.kind), identity)
+
+    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+        """Ask for what was found, and for signatures."""
+        return {
+            target.key: Observed(
+                {},
+                {
+                    "uri": target.identity["uri"],
+                    **(_scan(aws, target.identity) if target.identity["maxSeverity"] else {}),
+                    **({"signed": _signed(aws, target.identity)} if target.identity["key"] else {}),
+                },
+            )
+            for target in targets
+        }
+
+    def ready(self, node: Node, seen: Observed) -> Verdict:
+        """Held by a signature that is missing or false, by a finding, or by a scan that gave none; waits for the scan."""
+        if seen.outputs.get("signed") is False:
+            return Held("NotSigned", f"no signature of {node.identity['key']} on {node.identity['uri']}")
+        scan = seen.outputs.get("scan", "COMPLETE")
+        if scan in _UNDER_WAY:
+            return Waiting("ScanUnderWay", "ECR scans the image")
+        if scan not in _DONE:
+            return Held("NotScanned", f"ECR could not scan the image: {scan}")
+        if found := _forbidden(node.identity["maxSeverity"], seen.outputs.get("findings", {})):
+            return Held(
+                "FindingsForbid", f"ECR's scan found {found}; image.maxSeverity is {node.identity['maxSeverity']}"
+            )
+        return Ready()
+
+
+def _scan(aws: Aws, identity: Mapping[str, Value]) -> dict[str, Value]:
+    wanted = {"repositoryName": identity["repository"], "imageId": {"imageDigest": identity["digest"]}}
+    try:
+        answer = aws.read("ecr", "describe_image_scan_findings", **wanted)
+    except MissingError:  # ScanNotFoundException: pushed a moment ago
+        return {"scan": "PENDING"}
+    counts = answer.get("imageScanFindings", {}).get("findingSeverityCounts", {})
+    return {"scan": answer["imageScanStatus"]["status"], "findings": dict(counts)}
+
+
+def _forbidden(worst: str, counts: Mapping[str, int]) -> str:
+    """The findings at or above `worst`, for people; ECR's UNDEFINED and INFORMATIONAL are below all."""
+    if not worst:
+        return ""
+    names = [name for name in reversed(SEVERITIES[SEVERITIES.index(worst) :]) if counts.get(name.upper())]
+    return ", ".join(f"{counts[name.upper()]} {name}" for name in names)
+
+
+def _signed(aws: Aws, identity: Mapping[str, Value]) -> bool:
+    name, digest = identity["uri"].partition("@")[0], identity["digest"]
+    message = signature.payload(name, digest)
+    for manifest in Repository(aws, identity["repository"]).referrers(digest, signature.ARTIFACT_TYPE):
+        for found in signature.signatures(manifest, name, digest):
+            if _verified(aws, identity["key"], message, found):
+                return True
+    return False
+
+
+def _verified(aws: Aws, key: str, message: bytes, found: bytes) -> bool:
+    asked = {"KeyId": key, "Message": message, "Signature": found, "MessageType": "RAW"}
+    try:
+        return bool(aws.read("kms", "verify", **asked, SigningAlgorithm="ECDSA_SHA_256")["SignatureValid"])
+    except RejectedError as error:
+        if error.code == "KMSInvalidSignatureException":
+            return False
+        raise

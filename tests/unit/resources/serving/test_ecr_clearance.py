@@ -1,0 +1,176 @@
+"""What may be deployed: an image without findings that forbid it, signed by the spec's key; and what is told about it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from hashlib import sha256
+from typing import Any
+
+import pytest
+
+from controller.aws.repository import Repository
+from controller.bundle import sbom, signature
+from controller.bundle.build import Bundle
+from controller.bundle.referrer import refer
+from controller.core.status import Held, Ready, Waiting
+from inference_server.manifest import Feature, Manifest, ModelFile, Target
+
+KIND = "ecr/clearance"
+MODEL = b"a model, as far as an image is concerned"
+LINEAGE = {"commit": "c0ffee", "data_digest": "d" * 64, "fingerprint": "f" * 64, "training_job": "arn:job"}
+FILE = ModelFile(sha256(MODEL).hexdigest(), len(MODEL))
+BUNDLE = Bundle(MODEL, Manifest("m", FILE, (Feature("a"),), Target("y"), "reg:squarederror", "3.2.0", lineage=LINEAGE))
+
+
+@pytest.fixture(scope="module")
+def key(embedded_aws: Any) -> str:
+    """A KMS key for signing."""
+    made = embedded_aws.client("kms").create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")
+    return str(made["KeyMetadata"]["Arn"])
+
+
+@pytest.fixture(scope="module")
+def made(bench: Any, want: Any, embedded_aws: Any) -> Any:
+    """Make a spec's image and give its clearance: `made(name, maxSeverity="high")`."""
+    s3 = embedded_aws.client("s3")
+    s3.create_bucket(Bucket="cleared")
+    for name, content in BUNDLE.files().items():
+        s3.put_object(Bucket="cleared", Key=f"m/{name}", Body=content)
+    told = {"version": 1, "model_sha256": FILE.sha256, "bundle": "s3://cleared/m/", "fingerprint": "f"}
+
+    def make(name: str, **image: Any) -> Any:
+        given = {("model/selection", output): value for output, value in told.items()}
+        for kind in ("ecr/repository", "ecr/base-image", "ecr/image"):
+            outputs = bench.settle(bench.node(kind, want(name, image=image), given)).outputs
+            given |= {(kind, output): value for output, value in outputs.items()}
+        return bench.node(KIND, want(name, image=image), given)
+
+    return make
+
+
+def test_without_a_wish_nothing_is_asked(bench: Any, want: Any) -> None:
+    """No field, no node, no call: the image is deployed as it is."""
+    assert bench.nodes(KIND, want("unasked")) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "worst", "said"),
+    [
+        ({}, "low", ""),
+        ({"INFORMATIONAL": 9, "UNDEFINED": 2}, "low", ""),
+        ({"LOW": 3, "MEDIUM": 2}, "high", ""),
+        ({"HIGH": 1}, "high", "1 high"),
+        ({"CRITICAL": 2, "HIGH": 1, "LOW": 4}, "medium", "2 critical, 1 high"),
+        ({"HIGH": 7}, "critical", ""),
+        ({"LOW": 1}, "low", "1 low"),
+    ],
+)
+def test_findings_at_or_above_the_limit_hold_it(
+    bench: Any, made: Any, embedded_aws: Any, found: dict[str, int], worst: str, said: str
+) -> None:
+    """The worst that may be found is below the limit; what was found is told by severity."""
+    node = made("scanned", maxSeverity=worst)
+    embedded_aws.admin("findings", "PUT", found)
+    verdict = bench.verdict(node)
+    embedded_aws.admin("findings", "PUT", {})
+    if said:
+        assert isinstance(verdict, Held)
+        assert f"found {said}; image.maxSeverity is {worst}" in verdict.message
+    else:
+        assert verdict == Ready()
+
+
+def test_a_scan_under_way_is_waited_for_and_one_that_failed_holds(bench: Any, made: Any) -> None:
+    """No scan yet and one in progress are waited for; a scan that can't be had is not taken for one that found nothing."""
+    node = made("scanning", maxSeverity="high")
+    kind, seen = bench.registry[KIND], bench.see(node)[node.key]
+    for status, expected in (("PENDING", Waiting), ("IN_PROGRESS", Waiting), ("ACTIVE", Ready), ("COMPLETE", Ready)):
+        assert isinstance(kind.ready(node, replace(seen, outputs={**seen.outputs, "scan": status})), expected)
+    for status in ("FAILED", "UNSUPPORTED_IMAGE", "SCAN_ELIGIBILITY_EXPIRED", "FINDINGS_UNAVAILABLE"):
+        verdict = kind.ready(node, replace(seen, outputs={**seen.outputs, "scan": status}))
+        assert isinstance(verdict, Held)
+        assert status in verdict.message
+
+
+def test_a_signed_image_is_cleared(bench: Any, made: Any, key: str) -> None:
+    """What the controller makes is signed by the key, and the signature is verified with it."""
+    node = made("signed", signing={"key": key})
+    assert bench.see(node)[node.key].outputs["signed"] is True
+    assert bench.verdict(node) == Ready()
+
+
+def test_an_image_that_is_not_signed_or_falsely_is_held(bench: Any, made: Any, key: str, embedded_aws: Any) -> None:
+    """No signature, another key's, another image's, and nonsense: none of them is one."""
+    kms = embedded_aws.client("kms")
+    other = kms.create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")["KeyMetadata"]["Arn"]
+    plain = made("unsigned", maxSeverity="high")
+    identity = {**plain.identity, "maxSeverity": "", "key": key}
+    node = replace(plain, identity=identity)
+    assert isinstance(bench.verdict(node), Held)
+    repository, digest = Repository(bench.aws, identity["repository"]), identity["digest"]
+    name, manifest = identity["uri"].partition("@")[0], repository.manifest(digest=digest)
+
+    def sign(by: str, message: bytes) -> bytes:
+        asked = {"KeyId": by, "Message": message, "MessageType": "RAW", "SigningAlgorithm": "ECDSA_SHA_256"}
+        return bytes(kms.sign(**asked)["Signature"])
+
+    message = signature.payload(name, digest)
+    for false in (sign(other, message), sign(key, message + b" "), b"nonsense"):
+        attach(repository, signature.signed(manifest, name, false))
+        verdict = bench.verdict(node)
+        assert isinstance(verdict, Held)
+        assert verdict.reason == "NotSigned"
+    attach(repository, signature.signed(manifest, name, sign(key, message)))
+    assert bench.verdict(node) == Ready()
+
+
+def attach(repository: Repository, referrer: Any) -> None:
+    for digest, content in referrer.blobs.items():
+        repository.push(digest, [content])
+    repository.put(referrer.manifest, "application/vnd.oci.image.manifest.v1+json", "")
+
+
+def test_a_bill_of_materials_points_at_the_image(bench: Any, made: Any) -> None:
+    """Beside the image, as its referrer: CycloneDX of the locked packages, the server, the model and the base."""
+    node = made("billed", maxSeverity="high")
+    repository, digest = Repository(bench.aws, node.identity["repository"]), node.identity["digest"]
+    (manifest,) = (json.loads(found) for found in repository.referrers(digest, sbom.MEDIA_TYPE))
+    assert manifest["subject"]["digest"] == digest
+    with repository.fetch(manifest["layers"][0]["digest"]) as body:
+        document = json.loads(body.read())
+    assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.6")
+    assert document["metadata"]["component"]["version"] == digest
+    named = {component["name"]: component for component in document["components"]}
+    assert {"aiohttp", "xgboost-cpu", "uvloop", "moorage-inference-server", "base", "m"} <= named.keys()
+    assert not {"numpy", "scipy", "boto3"} & named.keys()
+    assert named["m"]["hashes"][0]["content"] == FILE.sha256
+    assert named["aiohttp"]["purl"].startswith("pkg:pypi/aiohttp@3.")
+
+
+def test_provenance_stands_in_annotations(bench: Any, made: Any) -> None:
+    """Commit, data, training job, fingerprint, model and base can be read off the image's manifest."""
+    node = made("annotated", maxSeverity="high")
+    told = json.loads(Repository(bench.aws, node.identity["repository"]).manifest(digest=node.identity["digest"]))
+    annotations = told["annotations"]
+    assert annotations["org.opencontainers.image.revision"] == "c0ffee"
+    assert annotations["dev.moorage.data"] == "d" * 64
+    assert annotations["dev.moorage.training-job"] == "arn:job"
+    assert annotations["dev.moorage.fingerprint"] == "f" * 64
+    assert annotations["dev.moorage.model"] == FILE.sha256
+    assert annotations["org.opencontainers.image.base.digest"].startswith("sha256:")
+
+
+def test_an_image_with_a_referrer_can_be_removed(bench: Any, made: Any) -> None:
+    """What points at an image goes with it."""
+    node = made("removed", maxSeverity="high")
+    repository, digest = Repository(bench.aws, node.identity["repository"]), node.identity["digest"]
+    name = node.identity["repository"]
+    bench.aws.write("ecr", "batch_delete_image", repositoryName=name, imageIds=[{"imageDigest": digest}])
+    assert list(repository.referrers(digest, sbom.MEDIA_TYPE)) == []
+
+
+def test_equal_referrers_are_equal_bytes() -> None:
+    """Nothing of the day is in them."""
+    assert refer(b"{}", "t", b"x", "m") == refer(b"{}", "t", b"x", "m")
+    assert refer(b"{}", "t", b"x", "m").manifest != refer(b"{ }", "t", b"x", "m").manifest
