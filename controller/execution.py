@@ -6,7 +6,7 @@ A node waits for those it is built on. What fails, fails alone: whatever isn't b
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from controller.core.diff import diff
@@ -36,10 +36,11 @@ class Leave:
 
 @dataclass
 class Execution:
-    """One plan being carried out.
+    """One plan being carried out, spec by spec: the Environment first, then its ModelServices in any order, or at once.
 
-    After `run`, `verdicts` has one for each node, `done` the steps that worked, and `fresh` the read-only nodes that
-    were looked at once more.
+    Threads may share one, each with specs of its own: no ModelService is built on another. `halt` is called before
+    each node and raises when no more may be begun. After `run`, `verdicts` has one for each of the spec's nodes, `done`
+    the steps that worked, and `fresh` the read-only nodes that were looked at once more.
     """
 
     executor: Executor
@@ -50,24 +51,34 @@ class Execution:
     unreadable: Mapping[Key, MoorageError]
     leaves: Mapping[Key, Leave]
     tell: Tell
+    halt: Callable[[], None] = lambda: None
     verdicts: dict[Key, Verdict] = field(default_factory=dict)
-    deleting: list[Verdict] = field(default_factory=list)
+    deleting: dict[Key, list[Verdict]] = field(default_factory=dict)
     done: list[Step] = field(default_factory=list)
     fresh: set[Key] = field(default_factory=set)
 
-    def run(self) -> None:
-        """Carry out what can be done now; `later` steps are for a later pass."""
+    def run(self, owner: Key) -> None:
+        """Make one spec's nodes as far as that can be done now; `later` steps are for a later pass."""
         steps = {step.node.key: step for step in self.plan.steps if not step.later and step.action is not Action.DELETE}
         refusals = {refusal.node.key: refusal for refusal in self.plan.refusals}
         for node in self.graph.order():
+            if self.graph.owners[node.key] != owner:
+                continue
+            self.halt()
             refusal = refusals.get(node.key)
             if refusal is not None:
                 self.verdicts[node.key] = Failed("Refused", f"{refusal.message}; {refusal.hint}")
             else:
                 self.verdicts[node.key] = self._visit(node, steps.get(node.key))
-        for step in self.plan.steps:
+
+    def sweep(self, owner: Key) -> None:
+        """Delete what one spec no longer wants, once nothing needs it."""
+        for step in self.plan.of(owner).steps:
             if step.action is Action.DELETE:
-                self._delete(step)
+                self.halt()
+                waiting = self._delete(step)
+                if waiting is not None:
+                    self.deleting.setdefault(owner, []).append(waiting)
 
     def _visit(self, node: Node, step: Step | None) -> Verdict:
         if node.key in self.unreadable:
@@ -129,25 +140,22 @@ class Execution:
         self.tell(step, "Normal", step.action.past, summary(step))
         return None
 
-    def _delete(self, step: Step) -> None:
+    def _delete(self, step: Step) -> Verdict | None:
         """Once all that its spec wants is there, what it no longer wants may go; a removed spec's things go at once."""
         if self._still_needed(step):
-            self.deleting.append(Waiting("Superseded", f"{step.node.key} goes once nothing needs it"))
-            return
+            return Waiting("Superseded", f"{step.node.key} goes once nothing needs it")
         try:
             waiting = self.executor.remove(step)
         except LeaseHeldError:
             raise
         except MoorageError as error:
             self.tell(step, "Warning", reason_of(error), str(error))
-            self.deleting.append(verdict_of(error))
-            return
-        if waiting is not None:
-            self.deleting.append(waiting)
-            return
-        self.done.append(step)
-        stops = self.executor.registry[step.node.key.kind].superseded == "stop"
-        self.tell(step, "Normal", "Stopped" if stops else "Deleted", step.why)
+            return verdict_of(error)
+        if waiting is None:
+            self.done.append(step)
+            stops = self.executor.registry[step.node.key.kind].superseded == "stop"
+            self.tell(step, "Normal", "Stopped" if stops else "Deleted", step.why)
+        return waiting
 
     def _still_needed(self, step: Step) -> bool:
         if self.executor.registry[step.node.key.kind].superseded == "stop":
@@ -172,7 +180,7 @@ class Execution:
                     else f"waits for {edge}: {verdict.message or verdict.reason}"
                 )
                 return (
-                    Waiting("Blocked", message, verdict.after)
+                    replace(verdict, reason="Blocked", message=message)
                     if isinstance(verdict, Waiting)
                     else type(verdict)(verdict.reason, message)
                 )
@@ -187,16 +195,16 @@ class Execution:
         runs = kind.superseded == "stop" and not (seen and seen.outputs.get("finished") is True)
         return ("" if runs else kind.retain) in self.leaves[owner].retained
 
-    def after(self) -> float | None:
-        """When to look again: at once after a step that worked, else when the first thing waited for may be there."""
-        waits = [verdict.after for verdict in (*self.verdicts.values(), *self.deleting) if isinstance(verdict, Waiting)]
-        return 0.0 if self.done else min(waits, default=None)
+    def waits(self, owner: Key) -> list[Waiting]:
+        """What one spec waits for."""
+        mine = [self.verdicts[key] for key, whose in self.graph.owners.items() if whose == owner]
+        return [verdict for verdict in (*mine, *self.deleting.get(owner, ())) if isinstance(verdict, Waiting)]
 
 
 def verdict_of(error: MoorageError) -> Verdict:
     """What an error means for its node: waiting where waiting helps."""
     if error.remedy in (Remedy.SOON, Remedy.DEPENDENCY):
-        return Waiting(reason_of(error), str(error), getattr(error, "retry_after", None) or 2.0)
+        return Waiting(reason_of(error), str(error), getattr(error, "retry_after", None) or 2.0, failing=True)
     return (Held if error.exit_code == 5 else Failed)(reason_of(error), str(error))
 
 

@@ -3,9 +3,10 @@
     specs ──expand──▶ graph ──observe, in waves──▶ what is there ──plan──▶ steps ──execute──▶ AWS
                                                                              └──▶ status, events ──▶ store
 
-`survey` is the first half and only reads; `reconcile` is both. Level-triggered: a pass knows nothing of the one
-before, and plans anew. It never sleeps: what takes time is started and looked at again in a later pass, and the
-pass says after how many seconds.
+`survey` is the first half and only reads; `reconcile` is both. The second half goes spec by spec: `begin` makes what an
+environment shares, `finish` each spec, several at once where there are threads for it. Level-triggered: a pass knows
+nothing of the one before, and plans anew. It never sleeps: what takes time is started and looked at again in a later
+pass, and the pass says after how many seconds.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from controller.core.record import Record
 from controller.core.status import Condition, Event, Ready, ResourceState, Status, Verdict, Waiting, judge
 from controller.core.values import UNKNOWN, Key, Value, digest, is_known, resolve
 from controller.core.wanted import Wanted
-from controller.errors import CredentialsError, LeaseHeldError, MoorageError
+from controller.errors import CredentialsError, LeaseHeldError, MoorageError, Remedy
 from controller.execution import Execution, Leave
 from controller.executor import Executor
 from controller.resources.base import Registry
@@ -30,9 +31,13 @@ from controller.store.base import Store
 
 @dataclass(frozen=True)
 class Survey:
-    """The first half of a pass: what is wanted, what is there, and the plan between. `unreadable` nodes are left alone."""
+    """The first half of a pass: what is wanted, what is there, and the plan between. `unreadable` nodes are left alone.
+
+    `wants` begins with the Environment; `gone` are the removed specs that are to be pruned.
+    """
 
     wants: Sequence[Wanted]
+    gone: Collection[Key]
     graph: Graph
     seen: dict[Key, Observed]
     records: Collection[Record]
@@ -42,23 +47,33 @@ class Survey:
 
 @dataclass(frozen=True)
 class Pass:
-    """What a pass came to. `after` is when to look again, in seconds; None when nothing is under way."""
+    """What a pass came to, for one spec or several.
+
+    `after` is when to look again, in seconds; None when nothing is under way. `failing`: all that is waited for is that
+    errors pass.
+    """
 
     statuses: tuple[Status, ...]
     done: tuple[Step, ...]
     plan: Plan
     after: float | None
+    failing: bool = False
 
 
 @dataclass(frozen=True)
 class Reconciler:
-    """Keeps one environment as its specs say. `now` gives the time as RFC 3339 text; `tell` is called with each event as it happens."""
+    """Keeps one environment as its specs say.
+
+    `now` gives the time as RFC 3339 text; `tell` is called with each event as it happens; `halt` before anything new is
+    begun, and raises when it mustn't be.
+    """
 
     registry: Registry
     aws: Aws
     store: Store
     now: Callable[[], str]
     tell: Callable[[Event], None] = lambda _: None
+    halt: Callable[[], None] = lambda: None
 
     def survey(self, wants: Sequence[Wanted], *, gone: Collection[Key] = ()) -> Survey:
         """Look, and plan. Reads only.
@@ -74,15 +89,29 @@ class Reconciler:
         seen, unreadable = self._observe(graph, records)
         # A node that can't be read is neither there nor absent: no plan is made for it, nor for what is built on it.
         plan = make_plan(Situation(graph, self.registry, seen, records, (), gone, unreadable.keys()))
-        return Survey(wants, graph, seen, records, plan, unreadable)
+        return Survey(wants, gone, graph, seen, records, plan, unreadable)
 
     def reconcile(self, wants: Sequence[Wanted], *, gone: Collection[Key] = ()) -> Pass:
         """One pass: survey, then carry out what can be done now."""
         survey = self.survey(wants, gone=gone)
-        executor = Executor(self.registry, self.aws, self.store)
-        leaves = {owner: Leave() for owner in gone} | {want.owner: _leave(want) for want in wants}
+        work = self.begin(survey)
+        home, *services = (want.owner for want in wants)
+        parts = [self.finish(survey, work, owner) for owner in (*services, *gone)]
+        parts.insert(0, self.finish(survey, work, home))
+        waiting = [part for part in parts if part.after is not None]
+        return Pass(
+            tuple(status for part in parts for status in part.statuses),
+            tuple(work.done),
+            survey.plan,
+            min((part.after for part in waiting if part.after is not None), default=None),
+            bool(waiting) and all(part.failing for part in waiting),
+        )
+
+    def begin(self, survey: Survey) -> Execution:
+        """Start carrying out a plan: make what the environment shares, which everything else is built on."""
+        leaves = {owner: Leave() for owner in survey.gone} | {want.owner: _leave(want) for want in survey.wants}
         work = Execution(
-            executor,
+            Executor(self.registry, self.aws, self.store),
             survey.graph,
             survey.plan,
             dict(survey.seen),
@@ -90,10 +119,29 @@ class Reconciler:
             survey.unreadable,
             leaves,
             self._event,
+            self.halt,
         )
-        work.run()
-        self._release(gone)
-        return Pass(tuple(self._status(want, work) for want in wants), tuple(work.done), survey.plan, work.after())
+        work.run(survey.wants[0].owner)
+        return work
+
+    def finish(self, survey: Survey, work: Execution, owner: Key, *, sweep: bool = True, trouble: str = "") -> Pass:
+        """Carry out one spec's part, and say how it stands.
+
+        The Environment's part was made already: `sweep` then says whether what it shares no longer may go, which others
+        may still be built on. `trouble` says why something newer than these specs can't be read.
+        """
+        want = next((want for want in survey.wants if want.owner == owner), None)
+        if want is not survey.wants[0]:
+            work.run(owner)
+        if sweep:
+            work.sweep(owner)
+        statuses = (self._status(want, work, trouble),) if want else ()
+        if want is None:
+            self._release(owner)
+        waits = work.waits(owner)
+        done = tuple(step for step in work.done if step.owner == owner)
+        after = 0.0 if done else min((waiting.after for waiting in waits), default=None)
+        return Pass(statuses, done, survey.plan.of(owner), after, bool(waits) and all(w.failing for w in waits))
 
     def _observe(
         self, graph: Graph, records: Collection[Record]
@@ -103,27 +151,42 @@ class Reconciler:
         known = {record.id: record.outputs for record in records}
         for wave in graph.waves():
             for kind, targets in _targets(wave, seen, known).items():
-                try:
-                    seen |= self.registry[kind].observe(self.aws, targets)
-                except (CredentialsError, LeaseHeldError):
-                    raise
-                except MoorageError as error:
-                    unreadable |= {target.key: error for target in targets}
+                self.halt()
+                found, failed = self._look(kind, targets, graph.owners)
+                seen |= found
+                unreadable |= failed
         return seen, unreadable
 
-    def _release(self, gone: Collection[Key]) -> None:
-        """What a removed spec retains is nobody's business any more; once nothing else is left, its status goes too."""
-        for owner in gone:
-            mine = [record for record in self.store.records(owner.environment) if record.owner == owner]
-            if all(record.retain for record in mine):
-                for record in mine:
-                    self.store.drop(record)
-                    self._tell(
-                        Event(self.now(), owner, "Normal", "Retained", "stays, as policy.deletion says", record.key)
-                    )
-                self.store.forget(owner)
+    def _look(
+        self, kind: str, targets: Sequence[Target], owners: Mapping[Key, Key]
+    ) -> tuple[dict[Key, Observed], dict[Key, MoorageError]]:
+        """Look at all targets of a kind at once. Where that fails, spec by spec: one that can't be read hides no other."""
+        try:
+            return self.registry[kind].observe(self.aws, targets), {}
+        except (CredentialsError, LeaseHeldError):
+            raise
+        except MoorageError as error:
+            groups: dict[Key, list[Target]] = {}
+            for target in targets:
+                groups.setdefault(owners[target.key], []).append(target)
+            # What passes by itself would only be asked more often.
+            if len(groups) == 1 or error.remedy is Remedy.SOON:
+                return {}, {target.key: error for target in targets}
+        parts = [self._look(kind, group, owners) for group in groups.values()]
+        return {k: v for found, _ in parts for k, v in found.items()}, {
+            k: v for _, bad in parts for k, v in bad.items()
+        }
 
-    def _status(self, want: Wanted, work: Execution) -> Status:
+    def _release(self, owner: Key) -> None:
+        """What a removed spec retains is nobody's business any more; once nothing else is left, its status goes too."""
+        mine = [record for record in self.store.records(owner.environment) if record.owner == owner]
+        if all(record.retain for record in mine):
+            for record in mine:
+                self.store.drop(record)
+                self._tell(Event(self.now(), owner, "Normal", "Retained", "stays, as policy.deletion says", record.key))
+            self.store.forget(owner)
+
+    def _status(self, want: Wanted, work: Execution, trouble: str) -> Status:
         before = self.store.status(want.owner)
         spec = (want.service or want.environment).model_dump(mode="json", by_alias=True)
         spec_digest = digest(spec, want.inputs.data_digest)
@@ -136,7 +199,7 @@ class Reconciler:
             facts |= self.registry[key.kind].facts(work.seen[key]) if key in work.seen else {}
         if any(step.later for step in work.plan.of(want.owner).steps):
             aspects.setdefault("", []).append(Waiting("Later", "what follows from the candidate is still to come", 1))
-        conditions = judge(aspects, before, self.now(), generation)
+        conditions = judge(aspects, before, self.now(), generation, trouble)
         states = tuple(_state(key, work) for key in sorted(mine))
         status = Status(want.owner, generation, spec_digest, conditions, facts, states)
         if status != before:

@@ -21,11 +21,12 @@ class Ready:
 
 @dataclass(frozen=True)
 class Waiting:
-    """It is on its way; look again after so many seconds."""
+    """It is on its way; look again after so many seconds. `failing`: it is an error that may pass, so ask ever less often."""
 
     reason: str
     message: str = ""
     after: float = 5.0
+    failing: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,16 +99,17 @@ class Event:
 
 
 def judge(
-    aspects: Mapping[str, Sequence[Verdict]], before: Status | None, now: str, generation: int
+    aspects: Mapping[str, Sequence[Verdict]], before: Status | None, now: str, generation: int, trouble: str = ""
 ) -> tuple[Condition, ...]:
     """The conditions of a spec from the verdicts on its nodes.
 
     `aspects` maps a condition (`Trained`, `Approved`, `Deployed`, `Exposed`) to its nodes' verdicts; `""` has those of
-    the nodes that no aspect covers. `Ready`, `Progressing`, `Degraded` and `Stalled` follow from all of them.
+    the nodes that no aspect covers. `Ready`, `Progressing`, `Degraded` and `Stalled` follow from all of them; `trouble`
+    says why something newer can't be read: what is declared so far may be Ready, and is Degraded all the same.
     """
     everything = [verdict for verdicts in aspects.values() for verdict in verdicts]
     told = [_aspect(name, verdicts) for name, verdicts in aspects.items() if name]
-    return tuple(_since(condition, before, now, generation) for condition in (*_summary(everything), *told))
+    return tuple(_since(condition, before, now, generation) for condition in (*_summary(everything, trouble), *told))
 
 
 def _aspect(name: str, verdicts: Sequence[Verdict]) -> Condition:
@@ -117,7 +119,7 @@ def _aspect(name: str, verdicts: Sequence[Verdict]) -> Condition:
     return Condition(name, "False", worst.reason, worst.message)
 
 
-def _summary(verdicts: Sequence[Verdict]) -> list[Condition]:
+def _summary(verdicts: Sequence[Verdict], trouble: str) -> list[Condition]:
     worst = _worst(verdicts)
     waiting = next((verdict for verdict in verdicts if isinstance(verdict, Waiting)), None)
     failed = next((verdict for verdict in verdicts if isinstance(verdict, Failed)), None)
@@ -130,6 +132,8 @@ def _summary(verdicts: Sequence[Verdict]) -> list[Condition]:
         else Condition("Progressing", "False", "Idle"),
         Condition("Degraded", "True", failed.reason, failed.message)
         if failed
+        else Condition("Degraded", "True", "SourceFailed", trouble)
+        if trouble
         else Condition("Degraded", "False", "AsDeclared"),
         Condition("Stalled", "True", failed.reason, failed.message)
         if failed and not waiting
