@@ -71,12 +71,13 @@ class Execution:
             else:
                 self.verdicts[node.key] = self._visit(node, steps.get(node.key))
 
-    def sweep(self, owner: Key) -> None:
-        """Delete what one spec no longer wants, once nothing needs it."""
+    def sweep(self, owner: Key, *, later: bool = False) -> None:
+        """Delete what one spec no longer wants, once nothing needs it; `later`: not in this pass."""
         for step in self.plan.of(owner).steps:
             if step.action is Action.DELETE:
                 self.halt()
-                waiting = self._delete(step)
+                unused = Waiting("Superseded", f"{step.node.key} goes once nothing needs it", failing=True)
+                waiting = unused if later else self._delete(step)
                 if waiting is not None:
                     self.deleting.setdefault(owner, []).append(waiting)
 

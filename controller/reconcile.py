@@ -131,10 +131,11 @@ class Reconciler:
         may still be built on. `trouble` says why something newer than these specs can't be read.
         """
         want = next((want for want in survey.wants if want.owner == owner), None)
+        if want is None and owner not in survey.gone:
+            raise ValueError(f"{owner} is neither wanted nor gone")
         if want is not survey.wants[0]:
             work.run(owner)
-        if sweep:
-            work.sweep(owner)
+        work.sweep(owner, later=not sweep)
         statuses = (self._status(want, work, trouble),) if want else ()
         if want is None:
             self._release(owner)

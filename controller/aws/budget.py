@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from controller.errors import ThrottledError
@@ -93,6 +94,15 @@ def budgets_of(service: str, operation: str) -> tuple[Budget, ...]:
         # AWS publishes no figure; one call a second of each kind is what users report to be safe.
         return (Budget(f"SageMaker {operation}", 10, 1, "unpublished"),)
     return ()
+
+
+def seconds_for(calls: Mapping[str, int]) -> float:
+    """How many seconds AWS's rates take for so many calls of each `service.operation`: those of the tightest bucket."""
+    drawn: Counter[Budget] = Counter()
+    for name, count in calls.items():
+        service, _, operation = name.partition(".")
+        drawn.update(dict.fromkeys(budgets_of(service, operation), count))
+    return max((count / budget.rate for budget, count in drawn.items()), default=0.0)
 
 
 @dataclass

@@ -70,6 +70,7 @@ class Calls:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._mine = threading.local()
         self._kinds: Counter[Kind] = Counter()
         self._names: Counter[str] = Counter()
 
@@ -78,6 +79,12 @@ class Calls:
         with self._lock:
             self._kinds[call.kind] += 1
             self._names[call.name] += 1
+        mine = vars(self._mine).setdefault("names", Counter())
+        mine[call.name] += 1
+
+    def of_this_thread(self) -> Counter[str]:
+        """How many calls of each name the calling thread has sent so far."""
+        return Counter(vars(self._mine).get("names", {}))
 
     @property
     def read(self) -> int:

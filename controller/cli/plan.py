@@ -10,7 +10,7 @@ from controller.cli import failure, output, render_plan
 from controller.cli.options import Files, Output, Place
 from controller.core.plan import Plan
 from controller.runtime import prepare
-from controller.runtime.compose import open_sites
+from controller.runtime.compose import House
 from controller.spec.load import load
 
 
@@ -51,13 +51,11 @@ def diff(*, files: Files = Files(), place: Place = Place(), form: Output = "tabl
 
 def survey(files: Files, place: Place, *, prune: bool = False) -> Plan:
     """Plan every environment, and put the plans together. Raises what reading AWS raises."""
-    specs = load(files.file)
-    data = prepare.read_data(specs)
+    snapshot = prepare.snapshot_of(load(files.file), prepare.commit_of(files.directory))
     plans = []
-    with open_sites(
-        specs, data, home=place.home, local=place.local, commit=prepare.commit_of(files.directory)
-    ) as sites:
-        for site in sites:
+    with House(place.home, local=place.local) as house:
+        for name in snapshot.environments:
+            site = house.site(snapshot, name)
             found = site.reconciler.survey(site.wants, gone=site.gone() if prune else ())
             for error in found.unreadable.values():
                 raise error

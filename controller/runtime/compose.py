@@ -1,30 +1,34 @@
-"""Puts the parts together for one run: who is asked, what is remembered, what is wanted.
+"""Puts the parts together: who is asked, what is remembered, what is wanted.
 
-Everything above takes a `Site`: one environment, opened. The embedded AWS differs from AWS in its endpoint alone.
+A process has one `House`; everything else takes a `Site`: one environment, opened. The embedded AWS differs from AWS in
+its endpoint, and in where it is remembered.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from controller.aws import AssumeRole, Aws, connect
+from controller.aws.budget import Budgets
+from controller.aws.calls import Hook
 from controller.aws.objects import BucketObjects
 from controller.bundle.layers import server_digest
 from controller.core.status import Event
 from controller.core.values import Key
 from controller.core.wanted import Place, Wanted
-from controller.dataset import Dataset
 from controller.local import control
 from controller.reconcile import Reconciler
 from controller.resources.base import Workshop, discover
-from controller.runtime.home import in_bucket, on_this_machine, utc_now
+from controller.runtime.halt import Halt
+from controller.runtime.home import Home, in_bucket, on_this_machine, utc_now
 from controller.runtime.leased import UnderLease
-from controller.runtime.prepare import environments, wants
+from controller.runtime.prepare import Snapshot, wants
 from controller.spec.load import load
-from controller.spec.loaded import Specs
 from controller.spec.models import Environment
 from controller.store.base import Store
 from controller.store.lease import Lease
@@ -61,6 +65,9 @@ class Site:
         return [owner for owner in known if owner not in declared and owner.kind == "ModelService"]
 
 
+OpenSite = Callable[[Snapshot, str], Site]
+
+
 def open_store(paths: Sequence[Path], environment: str, *, home: Path, local: bool) -> Store:
     """The store of an environment, to be read. Raises NotFoundError, CredentialsError, SpecError."""
     if local:
@@ -71,41 +78,106 @@ def open_store(paths: Sequence[Path], environment: str, *, home: Path, local: bo
     return S3Store(BucketObjects(aws, want.bucket))
 
 
-@contextmanager
-def open_sites(
-    specs: Specs,
-    data: Mapping[str, Dataset],
-    *,
-    home: Path,
-    local: bool,
-    commit: str = "",
-    tell: Callable[[Event], None] = lambda _: None,
-) -> Iterator[list[Site]]:
-    """Every environment that the specs declare or use, ready to be planned or reconciled.
+class House:
+    """What a process opens once, whatever comes and goes in the specs: homes, doors, and one set of rate budgets.
 
-    `local` asks the embedded AWS of `home`, and starts it if need be. Raises CredentialsError, StoreError, UsageError.
+    `local` asks the embedded AWS of `directory`, and starts it if need be. `hooks` watch every call; `halt` ends what
+    reconciles, and lets leases be given back. Use it as a context manager. Raises StoreError and UsageError.
     """
-    endpoint = control.up(home).endpoint if local else None
-    registry = discover(Workshop(home / "cache"))
-    shared = on_this_machine(home) if local else None
-    with ExitStack() as ends:
-        sites = []
-        for name in environments(specs):
-            aws = open_door(specs.environment(name), endpoint)
-            place = Place(aws.account, aws.region, aws.partition)
-            wanted = wants(specs, data, name, place, server_digest=server_digest(), commit=commit)
-            kept = shared or in_bucket(aws, wanted[0], registry, tell)
-            ends.callback(kept.lease.release)
-            ends.callback(kept.store.close)
-            under = aws.watched(UnderLease(kept.lease))
-            sites.append(Site(name, Reconciler(registry, under, kept.store, utc_now, tell), wanted, kept.lease))
-        yield sites
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        local: bool,
+        tell: Callable[[Event], None] = lambda _: None,
+        hooks: Sequence[Hook] = (),
+        halt: Halt | None = None,
+    ) -> None:
+        self._endpoint = control.up(directory).endpoint if local else None
+        self._shared = on_this_machine(directory) if local else None
+        self._registry = discover(Workshop(directory / "cache"))
+        self._tell, self._hooks, self._halt = tell, tuple(hooks), halt or Halt()
+        self._budgets, self._server_digest = Budgets(), server_digest()
+        self._lock = threading.Lock()
+        self._doors: dict[_Door, Aws] = {}
+        self._homes: dict[tuple[_Door, str], Home] = {}
+
+    def site(self, snapshot: Snapshot, name: str) -> Site:
+        """Open the environment of that name, with all that the snapshot wants of it; quick when it was open before.
+
+        Raises CredentialsError and AwsError.
+        """
+        environment = snapshot.specs.environment(name)
+        aws = self._door(environment)
+        place = Place(aws.account, aws.region, aws.partition)
+        wanted = wants(snapshot, name, place, server_digest=self._server_digest)
+        home = self._home(aws, wanted[0])
+        under = aws.watched(self._halt, UnderLease(home.lease))
+        reconciler = Reconciler(self._registry, under, home.store, utc_now, self._tell, self._halt.check)
+        return Site(name, reconciler, wanted, home.lease)
+
+    def calls(self) -> Counter[str]:
+        """How many calls were sent through all doors: `{"read": n, "write": n}`."""
+        with self._lock:
+            totals = Counter({"read": 0, "write": 0})
+            for door in self._doors.values():
+                totals.update(door.calls.totals())
+            return totals
+
+    @property
+    def leases(self) -> Sequence[Lease]:
+        """The leases of all environments that were opened, held or not."""
+        with self._lock:
+            return [self._shared.lease] if self._shared else [home.lease for home in self._homes.values()]
+
+    def _door(self, environment: Environment) -> Aws:
+        with self._lock:
+            key = _door_key(environment)
+            if key not in self._doors:
+                self._doors[key] = open_door(environment, self._endpoint, hooks=self._hooks, budgets=self._budgets)
+            return self._doors[key]
+
+    def _home(self, aws: Aws, want: Wanted) -> Home:
+        if self._shared is not None:
+            return self._shared
+        with self._lock:
+            key = (_door_key(want.environment), want.bucket)
+            if key not in self._homes:
+                self._homes[key] = in_bucket(aws, want, self._registry, self._tell)
+            return self._homes[key]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for lease in self.leases:
+            lease.release()
+        for home in [self._shared] if self._shared else self._homes.values():
+            home.store.close()
 
 
-def open_door(environment: Environment, endpoint: str | None = None) -> Aws:
+_Door = tuple[str | None, ...]
+
+
+def _door_key(environment: Environment) -> _Door:
+    spec = environment.spec
+    return environment.name, spec.region, spec.account, spec.assume_role
+
+
+def open_door(
+    environment: Environment, endpoint: str | None = None, *, hooks: Sequence[Hook] = (), budgets: Budgets | None = None
+) -> Aws:
     """The door to an Environment's account and region. Raises CredentialsError when the account is another one."""
     spec = environment.spec
     # The embedded AWS is one account for all specs, so that production's can be tried as they are.
     account = None if endpoint else spec.account
     role = AssumeRole(spec.assume_role, tags={"moorage:environment": environment.name}) if spec.assume_role else None
-    return connect(region=spec.region, assume_role=role, expected_account=account, endpoint=endpoint)
+    return connect(
+        region=spec.region,
+        assume_role=role,
+        expected_account=account,
+        hooks=hooks,
+        endpoint=endpoint,
+        budgets=budgets,
+    )

@@ -1,36 +1,30 @@
-"""`reconcile --once`: pass after pass until everything is as it should be, failed, or waits for a person."""
+"""What a run came to, and what the shell is told of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from controller.core.status import Status
-from controller.errors import DeadlineError, FailedError
+from controller.core.values import Key
 from controller.reconcile import Pass
-
-# A step that is planned and done again and again changes nothing: AWS stores something other than what was sent.
-_REPEATS = 5
-
-
-@dataclass(frozen=True)
-class Clock:
-    """Time, as the passes between need it. `now` is monotonic, in seconds."""
-
-    now: Callable[[], float]
-    sleep: Callable[[float], None]
 
 
 @dataclass
 class Run:
     """What a run came to: the last status of each spec, and the steps done by action."""
 
-    statuses: tuple[Status, ...] = ()
+    latest: dict[Key, Status] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def statuses(self) -> Sequence[Status]:
+        """By environment, each Environment before its ModelServices."""
+        return [self.latest[owner] for owner in sorted(self.latest)]
 
     def add(self, done: Pass) -> None:
         """Count a pass in."""
-        self.statuses = done.statuses
+        self.latest |= {status.owner: status for status in done.statuses}
         for step in done.done:
             self.steps[step.action.value] = self.steps.get(step.action.value, 0) + 1
 
@@ -43,37 +37,6 @@ class Run:
             "steps": dict(sorted(self.steps.items())),
             "calls": dict(calls),
         }
-
-
-def run_once(
-    reconcile: Callable[[], Pass],
-    clock: Clock,
-    *,
-    timeout: float,
-    wait: bool = True,
-    pace: float = 1.0,
-    watch: Callable[[Pass], None] = lambda _: None,
-) -> Run:
-    """Reconcile until nothing is under way any more; with `wait` false, one pass.
-
-    `pace` scales the pauses (the embedded AWS is faster than AWS); `watch` sees every pass. Raises DeadlineError after
-    `timeout` seconds, and FailedError when the same steps are done over and over.
-    """
-    deadline = clock.now() + timeout
-    run, repeated, last = Run(), 0, ""
-    while True:
-        done = reconcile()
-        run.add(done)
-        watch(done)
-        if done.after is None or not wait:
-            return run
-        repeated = repeated + 1 if done.done and done.plan.digest == last else 0
-        last = done.plan.digest
-        if repeated >= _REPEATS:
-            raise FailedError("the same steps are needed again after they were done", why=_fields(done))
-        if clock.now() + done.after * pace > deadline:
-            raise DeadlineError(f"not done after {timeout:g} s", why=_waiting(run.statuses), hint="run again to go on")
-        clock.sleep(done.after * pace)
 
 
 def is_ready(status: Status) -> bool:
@@ -98,13 +61,8 @@ def _code(status: Status) -> int:
     return 5
 
 
-def _fields(done: Pass) -> str:
-    return "; ".join(
-        f"{step.action} {step.node.key}: {', '.join(change.path for change in step.changes)}" for step in done.done
-    )
-
-
-def _waiting(statuses: Iterable[Status]) -> str:
+def waiting(statuses: Iterable[Status]) -> str:
+    """What the specs that aren't ready wait for, in one line."""
     found = [(status.owner.name, status.condition("Ready")) for status in statuses]
     return "; ".join(
         f"{name}: {ready.message or ready.reason}" for name, ready in found if ready and ready.status != "True"

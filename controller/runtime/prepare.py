@@ -4,14 +4,50 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from controller.core.values import Blob
+from controller.core.values import Blob, Key, digest
 from controller.core.wanted import Inputs, Place, Wanted
 from controller.dataset import Channel, Dataset, Split, parse
 from controller.errors import DataError, Problem, SpecError
 from controller.spec.loaded import Loaded, Specs
 from controller.spec.models import ModelService
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a source declares at one moment: specs, their data, and the Git commit where there is one."""
+
+    specs: Specs
+    data: Mapping[str, Dataset]
+    commit: str = ""
+
+    @property
+    def environments(self) -> list[str]:
+        """The names of the Environments that are declared or used, in reading order."""
+        used = [service.model.spec.environment for service in self.specs.services.values()]
+        return list(dict.fromkeys([*self.specs.environments, *used]))
+
+    @property
+    def owners(self) -> list[Key]:
+        """The key of every spec, Environments first."""
+        services = (service.model for service in self.specs.services.values())
+        return [
+            *(Key(name, "Environment", name) for name in self.environments),
+            *(Key(service.spec.environment, "ModelService", service.name) for service in services),
+        ]
+
+    @property
+    def digest(self) -> str:
+        """Equal where a pass would want the same."""
+        models = [document.model.model_dump(mode="json", by_alias=True) for document in self.specs.documents]
+        return digest(models, {name: data.digest for name, data in self.data.items()}, self.commit)
+
+
+def snapshot_of(specs: Specs, commit: str = "") -> Snapshot:
+    """Specs with the data they name. Raises SpecError with every problem of every table."""
+    return Snapshot(specs, read_data(specs), commit)
 
 
 def read_data(specs: Specs) -> dict[str, Dataset]:
@@ -38,22 +74,13 @@ def _problem(service: Loaded[ModelService], error: DataError) -> Problem:
     return service.problem(f"spec.data.{error.field}", message, error.hint)
 
 
-def wants(
-    specs: Specs, data: Mapping[str, Dataset], environment: str, place: Place, *, server_digest: str, commit: str = ""
-) -> list[Wanted]:
+def wants(snapshot: Snapshot, environment: str, place: Place, *, server_digest: str) -> list[Wanted]:
     """The Environment of that name and all its ModelServices, in the order in which they were read."""
-    home = specs.environment(environment)
-    services = [service.model for service in specs.services.values() if service.model.spec.environment == environment]
-    return [
-        Wanted(home, None, place),
-        *(Wanted(home, service, place, _inputs(data[service.name], server_digest, commit)) for service in services),
-    ]
-
-
-def environments(specs: Specs) -> list[str]:
-    """The names of the Environments that are declared or used, in reading order."""
-    used = [service.model.spec.environment for service in specs.services.values()]
-    return list(dict.fromkeys([*specs.environments, *used]))
+    home = snapshot.specs.environment(environment)
+    declared = [service.model for service in snapshot.specs.services.values()]
+    services = [service for service in declared if service.spec.environment == environment]
+    inputs = {one.name: _inputs(snapshot.data[one.name], server_digest, snapshot.commit) for one in services}
+    return [Wanted(home, None, place), *(Wanted(home, one, place, inputs[one.name]) for one in services)]
 
 
 def _inputs(data: Dataset, server_digest: str, commit: str) -> Inputs:

@@ -19,7 +19,7 @@ from controller.core.wanted import Place, Wanted
 from controller.errors import AnswerLostError, DeniedError, RejectedError, ThrottledError, UnavailableError
 from controller.reconcile import Pass, Reconciler
 from controller.resources.base import Resource, Workshop
-from controller.runtime.once import Clock, exit_code, run_once
+from controller.runtime.once import exit_code
 from controller.spec.load import load_text
 from controller.store.memory import MemoryStore
 
@@ -325,25 +325,3 @@ def test_a_lost_store_makes_no_step() -> None:
     house.settle()
     assert len(house.cloud.writes) == 2
     assert len(house.store.records("default")) == 2
-
-
-def test_once_ends_when_nothing_is_under_way_and_names_what_never_settles() -> None:
-    """`--once` stops by itself; a step that is needed again each time it was done is reported instead of looping."""
-    house = House()
-    slept: list[float] = []
-    clock = Clock(lambda: 0.0, slept.append)
-    run = run_once(house.go, clock, timeout=60)
-    assert run.steps == {"create": 2}
-    assert run.summary({"read": 3, "write": 2}) == {
-        "specs": 2,
-        "ready": 2,
-        "steps": {"create": 2},
-        "calls": {"read": 3, "write": 2},
-    }
-
-    def forgetful() -> Pass:
-        house.cloud.things.clear()
-        return house.go()
-
-    with pytest.raises(Exception, match="needed again after they were done"):
-        run_once(forgetful, clock, timeout=60)

@@ -19,18 +19,11 @@ import yaml
 
 from controller.cli import failure, run
 from controller.cli.predict import curl
-from controller.cli.reconcile import _prunable
 from controller.core.status import Condition, Event, Status
 from controller.core.values import Key
-from controller.core.wanted import Place, Wanted
-from controller.errors import MoorageError, SpecError, StoppedError
-from controller.reconcile import Reconciler
-from controller.runtime.compose import Site
-from controller.runtime.home import on_this_machine, utc_now
+from controller.errors import MoorageError, SpecError
+from controller.runtime.home import on_this_machine
 from controller.spec.load import load
-from controller.spec.models import Environment
-from controller.store.file_lease import FileLease
-from controller.store.memory import MemoryStore
 
 ROOT = Path(__file__).resolve().parents[3]
 SPECS = str(ROOT / "specs")
@@ -306,29 +299,6 @@ def test_an_api_that_is_gone_ends_4(home: Path, capsys: pytest.CaptureFixture[st
     store.close()
     assert run(["predict", "housing-model", "a=1", "--local", "--home", str(home)]) == 4
     assert "the API doesn't answer" in capsys.readouterr().err
-
-
-def site(*known: str) -> Site:
-    """An environment whose files declare nothing, while the store knows some models."""
-    store = MemoryStore()
-    for name in known:
-        store.save(Status(Key("default", "ModelService", name), 1, ""))
-    store.save(Status(Key("default", "Environment", "default"), 1, ""))
-    reconciler: Any = Reconciler({}, None, store, utc_now)  # type: ignore[arg-type]
-    return Site(
-        "default",
-        reconciler,
-        [Wanted(Environment.default(), None, Place("1", "us-east-1"))],
-        FileLease(Path("lease"), now=utc_now),
-    )
-
-
-def test_pruning_knows_its_limit() -> None:
-    """One model may always go; more only within the share that is allowed; an Environment never by this."""
-    assert [owner.name for owner in _prunable(site("a"), 0.0)] == ["a"]
-    assert len(_prunable(site("a", "b"), 1.0)) == 2
-    with pytest.raises(StoppedError, match="2 of 2 ModelServices would be deleted, more than --max-prune 20% allows"):
-        _prunable(site("a", "b"), 0.2)
 
 
 def test_a_spec_error_is_no_defect() -> None:

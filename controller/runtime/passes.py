@@ -1,0 +1,289 @@
+"""Passes over the keys that are due: looked at together, environment by environment; finished one by one, in threads.
+
+    queue ──due keys──▶ survey of each environment ──▶ what it shares ──▶ each key in a thread of its own ──▶ queue
+
+The event loop only hands out work and takes outcomes back; whatever asks AWS or reads the store runs in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import structlog
+
+from controller.aws.budget import seconds_for
+from controller.core.values import Key
+from controller.errors import CredentialsError, FailedError, LeaseHeldError, MoorageError, StoreError
+from controller.execution import Execution
+from controller.reconcile import Pass, Survey
+from controller.runtime.compose import OpenSite, Site
+from controller.runtime.halt import Halt, HaltedError
+from controller.runtime.once import is_ready
+from controller.runtime.prepare import Snapshot
+from controller.runtime.queue import Queue
+from controller.store.lease import Lease
+
+T = TypeVar("T")
+
+# A step that is planned and done again and again changes nothing: AWS stores something other than what was sent.
+_REPEATS = 5
+# How often a lease that somebody else holds is asked for, in seconds.
+_STANDBY = 5.0
+# How often those that are ours are kept.
+_KEEP = 5.0
+# What concerns an environment as a whole: looking at its specs one by one would fail alike.
+_WHOLE = (CredentialsError, LeaseHeldError, StoreError)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one key's pass: `done`, or else the error that ended it. `seconds` is what it took."""
+
+    key: Key
+    done: Pass | None
+    error: Exception | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A pass over some keys of one environment, after what they share was seen to. `number` tells passes apart in the log."""
+
+    site: Site
+    snapshot: Snapshot
+    survey: Survey
+    work: Execution
+    number: str
+
+    def concerns(self, key: Key) -> bool:
+        """Whether the key is declared, or to be pruned, in what the pass began with."""
+        return key in self.survey.gone or any(want.owner == key for want in self.survey.wants)
+
+
+class Passes:
+    """Works off a queue.
+
+    `open_site` opens an environment, in a thread; `leases` are those to be kept while nothing is sent; `told` gets every
+    outcome, on the event loop.
+    """
+
+    def __init__(
+        self,
+        open_site: OpenSite,
+        queue: Queue,
+        halt: Halt,
+        clock: Callable[[], float],
+        *,
+        parallel: int,
+        leases: Callable[[], Iterable[Lease]] = tuple,
+        told: Callable[[Outcome], None],
+    ) -> None:
+        self._open, self._queue, self._halt, self._clock = open_site, queue, halt, clock
+        self._leases, self._told = leases, told
+        self._pool = ThreadPoolExecutor(parallel, "pass")
+        self._woken = asyncio.Event()
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._snapshot: Snapshot | None = None
+        self._gone: frozenset[Key] = frozenset()
+        self._ready: dict[str, bool] = {}
+        self._repeats: dict[Key, tuple[str, int]] = {}
+        self._costs: dict[Key, float] = {}
+        self.keys: frozenset[Key] = frozenset()
+        self.trouble = ""
+
+    def declare(self, snapshot: Snapshot, gone: Iterable[Key] = ()) -> None:
+        """Want this from now on, whatever was waited for until now; `gone` are the removed specs that are to be pruned."""
+        self._snapshot, self._gone, self.trouble = snapshot, frozenset(gone), ""
+        keys = frozenset((*snapshot.owners, *self._gone))
+        for key in self.keys - keys:
+            self._queue.forget(key)
+            self._costs.pop(key, None)
+        self.keys = keys
+        for key in sorted(keys):
+            self._queue.supersede(key)
+        self._repeats.clear()
+        self.wake()
+
+    def complain(self, trouble: str) -> None:
+        """Let every status say why something newer than what is declared can't be read."""
+        self.trouble = trouble
+        self.look()
+
+    def look(self) -> None:
+        """Look at everything: nobody may have told what changed."""
+        for key in self.keys:
+            self._queue.add(key)
+        self.wake()
+
+    def wake(self) -> None:
+        """Let the loop ask the queue again."""
+        self._woken.set()
+
+    @property
+    def reading(self) -> float:
+        """How many seconds of AWS's rates one look at everything takes."""
+        return sum(self._costs.values())
+
+    async def run(self, *, settle: bool = False) -> None:
+        """Work until halted; with `settle`, until no key has a date. Returns once nothing is in flight."""
+        flights: set[asyncio.Task[None]] = set()
+        keeper = asyncio.create_task(self._keep())
+        while not self._halt.asked:
+            for environment, keys in _by_environment(self._queue.take()).items():
+                flight = asyncio.create_task(self._fly(environment, keys))
+                flights.add(flight)
+                flight.add_done_callback(flights.discard)
+            if settle and not self._queue.unsettled:
+                break
+            await self._nap()
+        await asyncio.gather(*flights)
+        keeper.cancel()
+
+    def close(self) -> None:
+        """Give the threads back; they are idle once `run` has returned."""
+        self._pool.shutdown(wait=False)
+
+    async def _keep(self) -> None:
+        """Keep the leases while nothing is sent: each call renews them, too. A lost one is told by the next pass."""
+        while True:
+            await asyncio.sleep(_KEEP)
+            for lease in self._leases():
+                if lease.held:
+                    with contextlib.suppress(MoorageError):
+                        await asyncio.to_thread(lease.keep)
+
+    async def _nap(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), self._queue.wait())
+        self._woken.clear()
+
+    async def _fly(self, environment: str, keys: Sequence[Key], *, alone: bool = False) -> None:
+        """One pass: what is shared under a lock, then every ModelService by itself; `alone`, with no other key."""
+        started, home = self._clock(), Key(environment, "Environment", environment)
+        try:
+            async with self._locks.setdefault(environment, asyncio.Lock()):
+                if not alone and home not in keys and self._queue.claim(home):
+                    keys = [home, *keys]
+                begun = await self._thread(partial(self._begin, environment, keys))
+                if home in keys or any(step.owner == home for step in begun.work.done):
+                    await self._finish(begun, home, ours=home in keys)
+        except HaltedError:
+            return
+        except Exception as error:  # noqa: BLE001  (a key's defect ends its pass, never the loop)
+            if len(keys) > 1 and not isinstance(error, _WHOLE):
+                for key in keys:
+                    await self._fly(environment, [key], alone=True)
+                return
+            for key in keys:
+                self._end(Outcome(key, None, error, self._clock() - started))
+            return
+        await asyncio.gather(*(self._finish(begun, key) for key in keys if key != home))
+
+    def _begin(self, environment: str, keys: Collection[Key]) -> Begun:
+        """Look at some keys of an environment together, and make what they share. Runs in a thread."""
+        self._halt.check()
+        if self._snapshot is None:
+            raise RuntimeError("nothing is declared yet")
+        site, number = self._open(self._snapshot, environment), secrets.token_hex(4)
+        site.lease.acquire()
+        home, *services = site.wants
+        before = site.aws.calls.of_this_thread()
+        with _told_of(home.owner, self._snapshot, number):
+            survey = site.reconciler.survey(
+                [home, *(want for want in services if want.owner in keys)], gone=self._gone.intersection(keys)
+            )
+            cost = seconds_for(site.aws.calls.of_this_thread() - before)
+            self._costs |= dict.fromkeys(keys, cost / len(keys))
+            return Begun(site, self._snapshot, survey, site.reconciler.begin(survey), number)
+
+    async def _finish(self, begun: Begun, key: Key, *, ours: bool = True) -> None:
+        """Finish one key's part; not `ours` when another pass, which waits for this one, has the key from the queue."""
+        if not begun.concerns(key):
+            # Declared no more since it was handed out.
+            self._queue.finish(key)
+            self.wake()
+            return
+        started = self._clock()
+        others = (other for other in self._queue.unsettled if other != key and other.environment == key.environment)
+        sweep = key.kind != "Environment" or not any(others)
+
+        def finish() -> Pass:
+            self._halt.check()
+            with _told_of(key, begun.snapshot, begun.number):
+                reconciler = begun.site.reconciler
+                return reconciler.finish(begun.survey, begun.work, key, sweep=sweep, trouble=self.trouble)
+
+        try:
+            done = await self._thread(finish)
+        except HaltedError:
+            return
+        except Exception as error:  # noqa: BLE001  (a key's defect ends its pass, never the loop)
+            self._end(Outcome(key, None, error, self._clock() - started), ours=ours)
+        else:
+            self._end(Outcome(key, done, self._repeated(key, done), self._clock() - started), ours=ours)
+
+    def _end(self, outcome: Outcome, *, ours: bool = True) -> None:
+        """Tell of an outcome, and give the key its next date."""
+        if ours:
+            self._schedule(outcome)
+        self._told(outcome)
+        self.wake()
+
+    def _schedule(self, outcome: Outcome) -> None:
+        key, done, error = outcome.key, outcome.done, outcome.error
+        if isinstance(error, LeaseHeldError):
+            self._queue.finish(key, error.retry_after or _STANDBY)
+        elif error is not None:
+            self._queue.finish(key, getattr(error, "retry_after", None), failing=True)
+        elif done is not None:
+            self._queue.finish(key, done.after, failing=done.failing)
+            self._settled(key, done)
+        if key not in self.keys:
+            self._queue.forget(key)
+
+    def _settled(self, key: Key, done: Pass) -> None:
+        """What a good pass means for others: what was pruned is nobody's key; who waits for an environment needn't."""
+        if key in self._gone and done.after is None:
+            self._gone, self.keys = self._gone - {key}, self.keys - {key}
+        if key.kind == "Environment":
+            ready = all(is_ready(status) for status in done.statuses)
+            if ready and not self._ready.get(key.environment, True):
+                for other in self._queue.unsettled:
+                    if other.environment == key.environment and other != key:
+                        self._queue.supersede(other)
+            self._ready[key.environment] = ready
+
+    def _repeated(self, key: Key, done: Pass) -> FailedError | None:
+        """The error of doing the same steps over and over, when it has come to that."""
+        last, count = self._repeats.get(key, ("", 0))
+        digest = done.plan.digest
+        count = count + 1 if done.done and digest == last else 0
+        self._repeats[key] = digest, count
+        if count < _REPEATS:
+            return None
+        fields = (f"{s.action} {s.node.key}: {', '.join(change.path for change in s.changes)}" for s in done.done)
+        return FailedError("the same steps are needed again after they were done", why="; ".join(fields))
+
+    async def _thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+
+def _by_environment(keys: Iterable[Key]) -> dict[str, list[Key]]:
+    groups: dict[str, list[Key]] = {}
+    for key in keys:
+        groups.setdefault(key.environment, []).append(key)
+    return groups
+
+
+def _told_of(key: Key, snapshot: Snapshot, number: str) -> AbstractContextManager[None]:
+    """While this holds, every line of the log says which key, commit and pass it is about."""
+    about = {"key": f"{key.environment}/{key.kind}/{key.name}", "pass": number}
+    return structlog.contextvars.bound_contextvars(**about, **({"commit": snapshot.commit} if snapshot.commit else {}))

@@ -1,0 +1,385 @@
+"""Passes over a fake cloud, with real threads: batches, failures that stay alone, commits, and the end of a run."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from controller.aws import Aws
+from controller.aws.calls import Call, Calls
+from controller.core.graph import Node, Observed, Target
+from controller.core.plan import Step
+from controller.core.status import Failed, Ready, Verdict, Waiting
+from controller.core.values import Key, Ref
+from controller.core.wanted import Inputs, Place, Wanted
+from controller.errors import DeadlineError, DeniedError, FailedError, LeaseHeldError, UnavailableError
+from controller.reconcile import Reconciler
+from controller.resources.base import Resource, Workshop
+from controller.runtime.compose import Site
+from controller.runtime.halt import Halt
+from controller.runtime.home import utc_now
+from controller.runtime.once import Run
+from controller.runtime.passes import Outcome, Passes
+from controller.runtime.prepare import Snapshot
+from controller.runtime.queue import Queue
+from controller.runtime.settle import run_once
+from controller.spec.load import load_text
+from controller.store.memory import MemoryStore
+
+SPEC = """
+apiVersion: moorage/v1alpha1
+kind: ModelService
+metadata: {{name: {name}, labels: {{cpu: "{cpu}"}}}}
+spec:
+  data: {{source: rows.csv, target: y}}
+  training: {{algorithm: {{name: xgboost, version: "3.2-0"}}, hyperparameters: {{num_round: 3}}}}
+"""
+HOME = Key("default", "Environment", "default")
+
+
+def key(name: str) -> Key:
+    return Key("default", "ModelService", name)
+
+
+def snapshot(commit: str = "", **cpus: str) -> Snapshot:
+    return Snapshot(load_text("---".join(SPEC.format(name=name, cpu=cpu) for name, cpu in cpus.items())), {}, commit)
+
+
+class NoLease:
+    """A lease that is anybody's, until `other` holds it."""
+
+    def __init__(self) -> None:
+        self.other = 0
+
+    def acquire(self) -> None:
+        if self.other:
+            self.other -= 1
+            raise LeaseHeldError("another controller is at work", retry_after=0.001)
+
+    def keep(self) -> None:
+        pass
+
+    held = True
+
+    def release(self) -> None:
+        pass
+
+
+@dataclass
+class Cloud:
+    """What exists, by name; what a look at a name, or a write of it, does first; and who looked at what together."""
+
+    things: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    looks: list[list[str]] = field(default_factory=list)
+    writes: list[str] = field(default_factory=list)
+    on_look: Callable[[str], None] = lambda _: None
+    on_write: Callable[[str], None] = lambda _: None
+    verdicts: dict[str, list[Verdict]] = field(default_factory=dict)
+    calls: Calls = field(default_factory=Calls)
+
+
+class Thing(Resource):
+    """A type whose objects are entries of the cloud; those of models stand on the environment's."""
+
+    kind = "test/thing"
+
+    def expand(self, want: Wanted) -> Iterable[Node]:
+        if want.service is None:
+            yield Node(want.shared(self.kind), {"name": "shared"}, {})
+        else:
+            desired = {"cpu": want.service.metadata.labels["cpu"], "on": Ref(want.shared(self.kind), "arn")}
+            yield Node(want.own(self.kind), {"name": want.owner.name}, desired)
+
+    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+        cloud = cast("Cloud", aws)
+        names = {target.key: str(target.identity["name"]) for target in targets}
+        cloud.looks.append(sorted(names.values()))
+        cloud.calls.add(Call("read", "ecs", "describe_services", {}))
+        for name in names.values():
+            cloud.on_look(name)
+        return {
+            key: Observed(cloud.things[name], {"arn": f"arn:{name}"})
+            for key, name in names.items()
+            if name in cloud.things
+        }
+
+    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+        cloud, name = cast("Cloud", aws), str(step.node.identity["name"])
+        cloud.writes.append(name)
+        cloud.on_write(name)
+        cloud.things[name] = step.node.desired
+        return Observed(step.node.desired, {"arn": f"arn:{name}"})
+
+    def ready(self, node: Node, seen: Observed) -> Verdict:
+        del seen
+        left = self.cloud.verdicts.get(str(node.identity["name"]), [])
+        return left.pop(0) if len(left) > 1 else left[0] if left else Ready()
+
+    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+        cloud, name = cast("Cloud", aws), str(target.identity["name"])
+        cloud.writes.append(f"-{name}")
+        cloud.things.pop(name, None)
+        return None
+
+    cloud: Cloud
+
+
+class Bench:
+    """Passes over one cloud and one store."""
+
+    def __init__(self, parallel: int = 4) -> None:
+        self.cloud, self.store, self.lease, self.halt = Cloud(), MemoryStore(), NoLease(), Halt()
+        self.thing = Thing(Workshop(Path()))
+        self.thing.cloud = self.cloud
+        self.parallel = parallel
+        self.opened: list[str] = []
+
+    def site(self, wanted: Snapshot, environment: str) -> Site:
+        self.opened.append(environment)
+        place, home = Place("123456789012", "us-east-1"), wanted.specs.environment(environment)
+        services = [one.model for one in wanted.specs.services.values()]
+        wants = [
+            Wanted(home, None, place),
+            *(Wanted(home, one, place, Inputs(commit=wanted.commit)) for one in services),
+        ]
+        registry = {"test/thing": self.thing}
+        reconciler = Reconciler(registry, cast("Aws", self.cloud), self.store, utc_now, halt=self.halt.check)
+        return Site(environment, reconciler, wants, self.lease)
+
+    def once(self, wanted: Snapshot, **options: Any) -> Run:
+        return run_once(
+            self.site, wanted, Halt(), **{"timeout": 60, "pace": 0.001, "parallel": self.parallel, **options}
+        )
+
+    def loop(self, script: Callable[[Passes, list[Outcome]], Any], wanted: Snapshot) -> list[Outcome]:
+        """Run passes while `script` (a coroutine function) lasts."""
+        outcomes: list[Outcome] = []
+
+        async def run() -> None:
+            queue = Queue(time.monotonic, random.random, pace=0.001)
+            passes = Passes(self.site, queue, self.halt, time.monotonic, parallel=self.parallel, told=outcomes.append)
+            passes.declare(wanted)
+            work = asyncio.create_task(passes.run())
+            try:
+                await asyncio.wait_for(script(passes, outcomes), 30)
+            finally:
+                self.halt.ask()
+                passes.wake()
+                await work
+                passes.close()
+
+        asyncio.run(run())
+        return outcomes
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Let the event loop go on until the condition holds; the caller's deadline ends it."""
+    while not condition():  # noqa: ASYNC110  (what it waits for happens in threads)
+        await asyncio.sleep(0.001)
+
+
+def test_due_keys_are_looked_at_together() -> None:
+    """Five new specs: two waves of one look each before anything is made, and one look at all of them in a quiet run."""
+    bench, wanted = Bench(), snapshot(**dict.fromkeys("abcde", "1"))
+    run = bench.once(wanted)
+    assert run.steps == {"create": 6}
+    assert [status.owner for status in run.statuses] == [HOME, *map(key, "abcde")]
+    bench.cloud.looks.clear()
+    assert bench.once(wanted).steps == {}
+    assert bench.cloud.looks == [["a", "b", "c", "d", "e", "shared"]]
+
+
+def test_only_what_is_under_way_is_looked_at_again() -> None:
+    """A model that waits is looked at, with what it stands on; the ready one is left alone."""
+    bench = Bench()
+    bench.cloud.verdicts = {"a": [Waiting("Rollout", "", 1), Waiting("Rollout", "", 1), Ready()]}
+    bench.once(snapshot(a="1", b="1"))
+    looks = Counter(name for look in bench.cloud.looks for name in look)
+    assert looks["a"] > looks["b"]
+
+
+def test_no_wait_is_one_pass_each() -> None:
+    """With wait off, every spec gets one pass, whatever it waits for."""
+    bench = Bench()
+    bench.cloud.verdicts = {"a": [Waiting("Rollout", "", 1)]}
+    run = bench.once(snapshot(a="1"), wait=False)
+    assert run.steps == {"create": 2}
+    assert len(bench.opened) == 1
+
+
+def test_an_unreadable_spec_hides_no_other() -> None:
+    """Looking at all fails because of one: each is looked at alone, and only that one is degraded."""
+    bench = Bench()
+
+    def deny(name: str) -> None:
+        if name == "bad":
+            raise DeniedError("not allowed")
+
+    bench.cloud.on_look = deny
+    run = bench.once(snapshot(a="1", bad="1", c="1"))
+    assert {status.owner.name: status.conditions[0].status for status in run.statuses} == {
+        "default": "True",
+        "a": "True",
+        "bad": "False",
+        "c": "True",
+    }
+
+
+def test_a_defect_in_one_spec_ends_only_its_pass() -> None:
+    """An exception that nobody foresaw, in a batch of three: the others are made; the loop goes on, and waits with that one."""
+    bench = Bench()
+
+    def crash(name: str) -> None:
+        if name == "bad":
+            raise ZeroDivisionError
+
+    bench.cloud.on_look = crash
+
+    async def script(_: Passes, outcomes: list[Outcome]) -> None:
+        await until(lambda: {"a", "c"} <= bench.cloud.things.keys() and sum(o.key == key("bad") for o in outcomes) > 2)
+
+    outcomes = bench.loop(script, snapshot(a="1", bad="1", c="1"))
+    assert {type(o.error) for o in outcomes if o.key == key("bad")} == {ZeroDivisionError}
+    assert all(o.error is None for o in outcomes if o.key != key("bad"))
+
+
+def test_a_stuck_key_holds_up_nobody() -> None:
+    """While one spec's write hangs, its neighbour is made, changed by a new commit and made again."""
+    bench, free = Bench(), threading.Event()
+
+    def hang(name: str) -> None:
+        if name == "stuck":
+            free.wait(30)
+
+    bench.cloud.on_write = hang
+
+    async def script(passes: Passes, _: list[Outcome]) -> None:
+        await until(lambda: "stuck" in bench.cloud.writes and "a" in bench.cloud.things)
+        passes.declare(snapshot("second", stuck="1", a="2"))
+        await until(lambda: bench.cloud.things["a"]["cpu"] == "2")
+        assert "stuck" not in bench.cloud.things
+        free.set()
+        await until(lambda: "stuck" in bench.cloud.things)
+
+    bench.loop(script, snapshot("first", stuck="1", a="1"))
+
+
+def test_a_new_commit_supersedes_waiting() -> None:
+    """A spec that waits an hour is looked at when something newer is declared."""
+    bench = Bench()
+    bench.cloud.verdicts = {"a": [Waiting("Training", "", 3_600_000), Ready()]}
+
+    async def script(passes: Passes, outcomes: list[Outcome]) -> None:
+        await until(lambda: any(o.key == key("a") for o in outcomes))
+        bench.cloud.verdicts["a"] = [Waiting("Training", "", 3_600_000)]
+        passes.declare(snapshot("next", a="2"))
+        await until(lambda: bench.cloud.things["a"]["cpu"] == "2")
+
+    bench.loop(script, snapshot(a="1"))
+
+
+def test_trouble_with_the_source_is_told_and_nothing_else_changes() -> None:
+    """Degraded says why something newer can't be read, on every spec, while Ready stays true; the next good read clears it."""
+    bench = Bench()
+
+    def conditions(name: str) -> dict[str, str]:
+        found = bench.store.status(key(name))
+        return {c.type: c.status for c in found.conditions} if found else {}
+
+    async def script(passes: Passes, _: list[Outcome]) -> None:
+        await until(lambda: conditions("a").get("Ready") == "True")
+        passes.complain("commit 123 can't be used")
+        await until(lambda: conditions("a")["Degraded"] == "True")
+        assert conditions("a")["Ready"] == "True"
+        passes.declare(snapshot("good", a="1"))
+        await until(lambda: conditions("a")["Degraded"] == "False")
+
+    bench.loop(script, snapshot(a="1"))
+
+
+def test_a_spec_that_is_gone_is_pruned_once_and_forgotten() -> None:
+    """What is named as gone is deleted; what merely isn't declared any more is left, and looked at no more."""
+    bench = Bench()
+
+    async def script(passes: Passes, outcomes: list[Outcome]) -> None:
+        await until(lambda: {"a", "b", "c"} <= bench.cloud.things.keys())
+        passes.declare(snapshot(a="1"), [key("b")])
+        await until(lambda: "b" not in bench.cloud.things)
+        await until(lambda: passes.keys == {HOME, key("a")})
+        outcomes.clear()
+        passes.look()
+        await until(lambda: len(outcomes) >= 2)
+        assert {outcome.key for outcome in outcomes} == {HOME, key("a")}
+
+    bench.loop(script, snapshot(a="1", b="1", c="1"))
+    assert "c" in bench.cloud.things
+    assert bench.store.status(key("b")) is None
+    assert bench.store.status(key("c")) is not None
+
+
+def test_who_waits_for_the_lease_starts_when_it_is_free() -> None:
+    """Nothing is looked at while somebody else works here; then everything is made."""
+    bench = Bench()
+    bench.lease.other = 3
+    assert bench.once(snapshot(a="1")).steps == {"create": 2}
+
+
+def test_the_end_comes_between_steps() -> None:
+    """Asked to end during a write, the run finishes and journals that one, begins no other, and says it was interrupted."""
+    bench = Bench(parallel=1)
+    bench.cloud.on_write = lambda _: bench.halt.ask()
+
+    async def script(_: Passes, __: list[Outcome]) -> None:
+        await until(lambda: bench.halt.asked)
+
+    bench.loop(script, snapshot(a="1", b="1"))
+    assert bench.cloud.writes == ["shared"]
+    assert [record.pending for record in bench.store.records("default")] == [None]
+
+
+def test_what_never_settles_is_named() -> None:
+    """A step that is needed again each time it was done ends a run, with the fields that don't stay."""
+    bench = Bench()
+    bench.cloud.on_look = lambda name: cast("None", bench.cloud.things.pop("a", None)) if name == "a" else None
+    with pytest.raises(FailedError, match="needed again after they were done: replace test/thing a"):
+        bench.once(snapshot(a="1"))
+
+
+def test_time_runs_out() -> None:
+    """A run that waits longer than it may ends with what it waits for."""
+    bench = Bench()
+    bench.cloud.verdicts = {"a": [Waiting("Training", "round 3 of 100", 1)]}
+    with pytest.raises(DeadlineError, match="round 3 of 100"):
+        bench.once(snapshot(a="1"), timeout=0.2)
+
+
+def test_failures_back_off_and_heal() -> None:
+    """AWS that can't be reached is asked ever less often, and once it answers, everything is made."""
+    bench = Bench()
+    asked: list[float] = []
+
+    def fail(_: str) -> None:
+        asked.append(time.monotonic())
+        if len(asked) < 6:
+            raise UnavailableError("no answer")
+
+    bench.cloud.on_look = fail
+    assert bench.once(snapshot(a="1")).steps == {"create": 2}
+
+
+def test_a_failure_that_stays_is_no_reason_to_go_on() -> None:
+    """What only another spec helps ends the run, and the loop doesn't look at it again by itself."""
+    bench = Bench()
+    bench.cloud.verdicts = {"a": [Failed("RolledBack", "it crashed")]}
+    run = bench.once(snapshot(a="1"))
+    assert run.latest[key("a")].condition("Degraded") is not None
+    assert bench.opened.count("default") <= 3
