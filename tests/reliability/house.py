@@ -21,7 +21,6 @@ from controller.store.file_lease import FileLease
 from tests.demo import ENVIRONMENT, MODEL, Model, UnsettledError
 from tests.reliability.cloud import RUNNING, TYPES, Cloud, Thing
 from tests.reliability.killer import CrashedError, Journal, Killer
-from tests.reliability.story import Chapter
 
 # The ids that the cloud gives.
 MADE_UP = r"\b[a-z]+-\d+\b"
@@ -133,11 +132,3 @@ def wants(model: Model | None) -> list[Wanted]:
     home, place = specs.environment("default"), Place("123456789012", "us-east-1")
     inputs = Inputs(data_digest="d")
     return [Wanted(home, None, place), *(Wanted(home, one.model, place, inputs) for one in specs.services.values())]
-
-
-def settled(parts: Parts, before: tuple[Chapter, ...]) -> House:
-    """A house in which these chapters have been lived through without a crash."""
-    house = House(parts)
-    for chapter in before:
-        house.live(chapter.model)
-    return house

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from tests.demo import Model, UnsettledError
-from tests.reliability.house import House, Parts, settled
+from tests.reliability.house import House, Parts
 from tests.reliability.killer import CrashedError, Moment
 from tests.reliability.story import STORY
 
@@ -35,39 +35,38 @@ class Matrix:
         self.begun: list[House] = []
         self.points: list[Point] = []
         self.ended: list[House] = []
+        house = House(self.parts)
         for number, chapter in enumerate(STORY):
-            self.begun.append(settled(self.parts, STORY[:number]))
-            clean = self.begun[-1].twin()
+            self.begun.append(house)
+            clean = house.twin()
             clean.live(chapter.model)
             self.ended.append(clean)
+            house = clean.twin()
             for moment in Moment:
                 calls = clean.killer.journaled if moment is Moment.UNWRITTEN else clean.killer.points
                 self.points += [Point(number, moment, call) for call in calls]
 
-    def alone(self) -> Iterator[str]:
+    def alone(self, point: Point) -> Iterator[str]:
         """Killed once: it ends as undisturbed, in every detail, and nothing was made that is not in there."""
-        for point in self.points:
-            house = self.begun[point.chapter].twin()
+        house = self.begun[point.chapter].twin()
+        house.killer.once_at(point.moment, point.call)
+        yield from _compared(house, self.ended[point.chapter], STORY[point.chapter].model, str(point))
+        if not house.killer.hit:
+            yield f"{point}: never come to"
+
+    def of_another_mind(self, point: Point) -> Iterator[str]:
+        """Killed once, and then the spec is as it was when it last served, or gone: what lives is as if that had come at once."""
+        for model in {_served_before(point.chapter), None}:
+            house, clean = self.begun[point.chapter].twin(), self.begun[point.chapter].twin()
             house.killer.once_at(point.moment, point.call)
-            clean = self.ended[point.chapter]
-            yield from _compared(house, clean, STORY[point.chapter].model, str(point))
+            with suppress(CrashedError):
+                house.live(STORY[point.chapter].model, until_hit=True)
             if not house.killer.hit:
                 yield f"{point}: never come to"
-
-    def of_another_mind(self) -> Iterator[str]:
-        """Killed once, and then the spec is as it was when it last served, or gone: what lives is as if that had come at once."""
-        for point in self.points:
-            for model in {_served_before(point.chapter), None}:
-                house, clean = self.begun[point.chapter].twin(), self.begun[point.chapter].twin()
-                house.killer.once_at(point.moment, point.call)
-                with suppress(CrashedError):
-                    house.live(STORY[point.chapter].model, until_hit=True)
-                if not house.killer.hit:
-                    yield f"{point}: never come to"
-                house.killer.rest()
-                clean.live(model)
-                what = "gone" if model is None else "as before"
-                yield from _compared(house, clean, model, f"{point}, then {what}", history=False)
+            house.killer.rest()
+            clean.live(model)
+            what = "gone" if model is None else "as before"
+            yield from _compared(house, clean, model, f"{point}, then {what}", history=False)
 
     def in_pairs(self, number: int, seed: int) -> Iterator[list[str]]:
         """Killed twice, somewhere: in one life, and in the next one or a later one. What is wrong, so many times."""

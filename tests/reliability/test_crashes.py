@@ -8,6 +8,7 @@ point alone, and pairs of them, on a cloud of dictionaries.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,8 +28,8 @@ from tests.reliability.world import World, world
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 # What a chapter ends with; all others end Ready.
 REASONS = {"gate failure": "GateFailed"}
-# Sent again, these leave what they left before; whatever else reaches AWS twice makes something twice.
-REPEATABLE = ("put_object", "upload_layer_part", "initiate_layer_upload", "update_", "tag_", "delete_", "batch_delete")
+# What is made again when such a call is sent again; others leave what they left before.
+MAKING = re.compile(r"\w+\.(create_(?!tags)|register_|put_image )")
 
 
 @dataclass
@@ -68,7 +69,7 @@ class Teller:
 
     def _note(self, told: Told, name: str, killer: Killer, demo: Demo, done: Pass) -> None:
         told.points[name], told.journaled[name], told.hit[name] = killer.points, killer.journaled, killer.hit
-        told.twice[name] = {point for point, sent in killer.sent.items() if sent > 1 and not _repeatable(point)}
+        told.twice[name] = {point for point, sent in killer.sent.items() if sent > 1 and MAKING.match(point)}
         told.reasons[name] = {reason(status) for status in done.statuses}
         told.still_planned[name] = [f"{step.action} {step.node.key}" for step in demo.survey().plan.steps]
         records = demo.store.records(demo.environment)
@@ -89,10 +90,6 @@ def survive(life: Callable[[], Pass], most: int = 200) -> Pass:
 def reason(status: Status) -> str:
     found = status.condition("Ready")
     return found.reason if found else ""
-
-
-def _repeatable(point: str) -> bool:
-    return point.partition(" ")[0].partition(".")[2].startswith(REPEATABLE)
 
 
 @pytest.fixture(scope="module")
