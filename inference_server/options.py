@@ -39,8 +39,12 @@ class Options:
     max_body: int = _option(8 * 2**20, _number(1, int), "largest body; above it 413")
     max_bodies: int = _option(64 * 2**20, _number(1, int), "bytes of all large bodies held at once; above it 503")
     max_rows: int = _option(10_000, _number(1, int), "most rows per request; above it 422")
+    max_explained: int = _option(1000, _number(1, int), "most rows that one request may have explained; above it 422")
     max_pending: int = _option(256, _number(1, int), "most requests that may wait for a prediction; above it 503")
     request_timeout: float = _option(30.0, _number(0, float), "how long a large request may take; after it 504")
+    head_timeout: float = _option(
+        10.0, _number(0, float), "how long a head may take to arrive; after it the connection closes"
+    )
     body_timeout: float = _option(30.0, _number(0, float), "how long a body may take to arrive; after it 408")
     keepalive: float = _option(75.0, _number(0, float), "idle time before a connection closes; load balancers wait 60")
     drain_delay: float = _option(5.0, _number(0, float), "after SIGTERM: how long new connections are still answered")

@@ -134,6 +134,10 @@ class Service:
 
     def _explain_alone(self, read: Callable[[Call], Question], call: Call) -> tuple[int, Reply]:
         rows = self._accepted(read(call)).rows
+        if rows.count > self._options.max_explained:
+            raise TooManyRowsError(
+                f"has {rows.count} rows; one request may have {self._options.max_explained} explained"
+            )
         return rows.count, explain(self.model, rows)
 
     def _accepted(self, question: Question) -> Question:

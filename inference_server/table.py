@@ -16,7 +16,7 @@ from inference_server.signature import Rows, Signature
 
 # Nothing but plain numbers: the fast way then needs no further look at a cell.
 _PLAIN: Final = re.compile(r"[0-9.eE+\-, \t\n]*").fullmatch
-_NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE).fullmatch
+_NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?|nan", re.IGNORECASE).fullmatch
 _MISSING: Final = frozenset({"", "nan", "na", "null"})
 
 
@@ -57,7 +57,7 @@ def _careful(signature: Signature, text: str, where: str) -> Rows:
     for index, row in enumerate(table):
         signature.check_width(len(row), f"{where}[{index}]")
     cells = [cell for row in table for cell in row]
-    return signature.pack([_number(signature, cell, index, where) for index, cell in enumerate(cells)], where)
+    return signature.pack([_cell(signature, cell, index, where) for index, cell in enumerate(cells)], where)
 
 
 def _header(signature: Signature, first: Sequence[str]) -> list[int] | None:
@@ -80,10 +80,19 @@ def _reordered(signature: Signature, row: Sequence[str], order: Sequence[int], w
     return [row[column] for column in order]
 
 
-def _number(signature: Signature, cell: str, index: int, where: str) -> float:
+def number(text: str) -> float:
+    """Read one number. Raise ValueError for what is none; float() alone would take `1_000`."""
+    if not _NUMBER(text):
+        raise ValueError
+    return float(text)
+
+
+def _cell(signature: Signature, cell: str, index: int, where: str) -> float:
     text = cell.strip()
     if text.lower() in _MISSING:
         return math.nan
-    if not _NUMBER(text):
-        raise InvalidError(f"must be a number or empty, is the text {text[:40]!r}", signature.place(index, where))
-    return float(text)
+    try:
+        return number(text)
+    except ValueError:
+        place = signature.place(index, where)
+        raise InvalidError(f"must be a number or empty, is the text {text[:40]!r}", place) from None

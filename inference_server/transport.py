@@ -52,15 +52,7 @@ class Transport:
 
     def protocol(self) -> web.RequestHandler:
         """Make a connection's protocol."""
-        connection = _Connection(
-            self.server,
-            loop=self._loop,
-            keepalive_timeout=self._options.keepalive,
-            lingering_time=1.0,
-            access_log=None,  # type: ignore[arg-type]  # documented as: no access log
-        )
-        connection.carrier = self
-        return connection
+        return _Connection(self, self.server, self._loop, self._options)
 
     def refused(self, request: web.BaseRequest, error: RequestError) -> web.Response:
         """Refuse what never became a request with a route."""
@@ -115,8 +107,32 @@ class Transport:
 class _Connection(web.RequestHandler):
     """aiohttp's connection, but what it can't parse is refused in our shape, and not one byte of it is logged."""
 
-    __slots__ = ("carrier",)
-    carrier: Transport
+    __slots__ = ("_carrier", "_head_timeout", "_late")
+
+    def __init__(
+        self, carrier: Transport, server: web.Server, loop: asyncio.AbstractEventLoop, options: Options
+    ) -> None:
+        super().__init__(
+            server,
+            loop=loop,
+            keepalive_timeout=options.keepalive,
+            lingering_time=1.0,
+            access_log=None,  # type: ignore[arg-type]  # documented as: no access log
+        )
+        self._carrier, self._head_timeout = carrier, options.head_timeout
+        self._late: asyncio.TimerHandle | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes in. A head that has begun must end within its time, for which aiohttp has no limit."""
+        super().data_received(data)
+        begun = self._waiter is not None and not self._waiter.done()  # all is read, and it waits for a request still
+        if begun != bool(self._late):
+            self._time_head(begun)
+
+    def _time_head(self, begun: bool) -> None:
+        if self._late:
+            self._late.cancel()
+        self._late = self._loop.call_later(self._head_timeout, self.force_close) if begun else None
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
@@ -129,7 +145,7 @@ class _Connection(web.RequestHandler):
         elif not isinstance(exc, HttpProcessingError):
             self.log_exception("answering failed", exc_info=exc)
             error = InternalError("the server failed; its log says why")
-        return self.carrier.refused(request, error)
+        return self._carrier.refused(request, error)
 
 
 def _refused(request: web.BaseRequest, route: Route | None, error: RequestError) -> Reply:

@@ -23,6 +23,7 @@ class Predict:
     def __init__(self, model: Model) -> None:
         self._signature = model.signature
         self._outputs = model.engine.outputs
+        self._colons = sum(1 + name.count(":") for name in model.signature.names)
         identity = {"name": model.manifest.name, "version": model.manifest.version}
         self._end = b',"model":' + orjson.dumps(identity) + b"}"
 
@@ -34,12 +35,26 @@ class Predict:
         """Read the rows of a body in any of the media types that are known here."""
         media_type = call.media_type
         if media_type in _AS_JSON:
-            return self._signature.rows(_instances(loads(call.body)), "instances")
+            document = loads(call.body)
+            return self._read(_instances(document), "instances", call.body, isinstance(document, dict))
         if media_type == CSV:
             return table.read(self._signature, call.body)
         if media_type in JSON_LINES:
-            return self._signature.rows(json_lines(call.body), "line")
+            return self._read(json_lines(call.body), "line", call.body)
         raise UnsupportedError(f"{media_type!r} isn't known here; send {JSON}, {CSV} or application/jsonlines")
+
+    def _read(self, instances: Sequence[Any], where: str, body: bytes, names: int = 0) -> Rows:
+        """Pack instances. Raise InvalidError also if a name stood twice: of those a JSON parser takes the last, silently.
+
+        In what the signature takes, only names are texts: so a right body has no more colons than names, and in names.
+        `names` is how many stand outside the instances.
+        """
+        rows = self._signature.rows(instances, where)
+        if isinstance(instances[0], dict):
+            names += rows.count * self._colons
+        if body.count(b":") > names:
+            raise InvalidError("has a name twice in one object", where)
+        return rows
 
     def _answer(self, values: Sequence[float]) -> Reply:
         return Reply(b'{"predictions":' + orjson.dumps(grouped(values, self._outputs)) + self._end)

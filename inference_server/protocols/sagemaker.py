@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import orjson
 
+from inference_server import table
 from inference_server.errors import InvalidError, MalformedError, NotAcceptableError
 from inference_server.messages import CSV, JSON, JSON_LINES, TEXT, Call, Question, Reply
 from inference_server.model import Model
@@ -100,22 +101,24 @@ def _libsvm(signature: Signature, body: bytes) -> Rows:
 
 
 def _sparse(width: int, words: Sequence[str], where: str) -> list[float]:
-    row = [math.nan] * width
     if words and ":" not in words[0]:
         _number(words[0], words[0], where)  # the label
         words = words[1:]
     if not words:
         raise InvalidError("has no column:value", where)
+    values: dict[int, float] = {}
     for word in words:
         column, _, value = word.partition(":")
         if not column.isdecimal() or int(column) >= width:
             raise InvalidError(f"has column {column[:40]!r}; the model's are 0 to {width - 1}", where)
-        row[int(column)] = _number(value, word, where)
-    return row
+        values[int(column)] = _number(value, word, where)
+    if len(values) < len(words):
+        raise InvalidError("has a column twice", where)
+    return [values.get(column, math.nan) for column in range(width)]
 
 
 def _number(text: str, word: str, where: str) -> float:
     try:
-        return float(text)
+        return table.number(text)
     except ValueError:
         raise InvalidError(f"has {word[:40]!r} where column:value must stand", where) from None

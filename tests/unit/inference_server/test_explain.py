@@ -52,3 +52,13 @@ def test_wrong_rows_are_refused(housing: Any, serve: Any) -> None:
     """The same checks as `/predict`'s."""
     answer = serve(housing).ask("POST", "/explain", {"instances": [[1, 2, 3, 4, 5, 6, 7]]})
     assert (answer.status, answer.error["field"]) == (422, "instances[0].longitude")
+
+
+def test_it_has_a_row_limit_of_its_own(housing: Any, serve: Any) -> None:
+    """Explaining a row takes as long as predicting hundreds: beyond the limit it is refused, while predicting isn't."""
+    server = serve(housing, max_explained=2)
+    body = {"instances": [[1.0] * 8] * 3}
+    assert server.ask("POST", "/predict", body).status == 200
+    answer = server.ask("POST", "/explain", body)
+    assert (answer.status, answer.error["code"]) == (422, "too_many_rows")
+    assert server.ask("POST", "/explain", {"instances": body["instances"][:2]}).status == 200

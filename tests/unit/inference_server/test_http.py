@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import select
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -156,6 +158,25 @@ def test_a_head_that_does_not_arrive(housing: Any, serve: Any) -> None:
     for sent in (b"", b"POST /predict HTTP/1.1\r\nHost:"):
         assert server.raw(sent) == b""
     assert Options(model_dir=housing.directory).keepalive > 60
+
+
+@pytest.mark.parametrize("before", [b"", b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"])
+def test_a_head_that_never_ends(housing: Any, serve: Any, before: bytes) -> None:
+    """However its bytes drip, on a new connection or a kept one: it is closed after its own time, and nobody else."""
+    server = serve(housing, head_timeout=0.2, keepalive=600)
+    with server.connect() as idle, server.connect() as slow:
+        for connection in (idle, slow):
+            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n" if connection is idle else before)
+        if before:
+            assert slow.recv(4096).startswith(b"HTTP/1.1 200")
+        slow.sendall(b"POST /predict HTTP/1.1\r\n")
+        with suppress(ConnectionError):
+            while select.select([slow], [], [], 0.02)[0] == []:
+                slow.sendall(b"X-A: b\r\n")
+            assert slow.recv(4096) == b""
+        assert idle.recv(4096).startswith(b"HTTP/1.1 200")
+        idle.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert idle.recv(4096).startswith(b"HTTP/1.1 200")
 
 
 def test_pipelined_requests_are_answered_in_order(housing: Any, serve: Any) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import xgboost as xgb
+
+from inference_server.manifest import ModelFile
 
 from .bundles import NAMES, lists, same_bits
 
@@ -66,6 +72,42 @@ def test_multi_class_gives_a_list_per_row(trained: Any, serve: Any) -> None:
 
 def changed(index: int, value: Any) -> list[Any]:
     return [*ROW[:index], value, *ROW[index + 1 :]]
+
+
+NAMED = json.dumps(dict(zip(NAMES, ROW, strict=True)))
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type"),
+    [
+        (f'{{"instances": [{ROW}], "instances": [{ROW}]}}', "application/json"),
+        (f'{{"instances": [{NAMED}], "instances": [{NAMED}]}}', "application/json"),
+        (f'[{NAMED}, {NAMED[:-1]}, "latitude": 1}}]', "application/json"),
+        (f'{NAMED}\n{NAMED[:-1]}, "latitude": 1}}', "application/jsonlines"),
+        (f'{NAMED[:-1]}, "latitude": null}}', "application/jsonlines"),
+    ],
+)
+def test_a_name_that_stands_twice_is_refused(housing: Any, serve: Any, body: str, media_type: str) -> None:
+    """Which of the two values is meant nobody knows."""
+    answer = serve(housing).ask("POST", "/predict", body, content_type=media_type)
+    assert (answer.status, answer.error["message"]) == (422, "has a name twice in one object")
+
+
+def test_colons_in_names_are_no_names_twice(trained: Any, serve: Any, tmp_path: Path) -> None:
+    """Names may have colons of their own; with them, too, a second value for one is refused."""
+    bundle = trained()
+    names = [f"{name}:x:" for name in NAMES]
+    booster = xgb.Booster(model_file=bytearray(bundle.booster.save_raw("ubj")))
+    booster.feature_names = names
+    raw = bytes(booster.save_raw("ubj"))
+    features = tuple(replace(each, name=name) for each, name in zip(bundle.manifest.features, names, strict=True))
+    model = ModelFile(hashlib.sha256(raw).hexdigest(), len(raw))
+    bundle = replace(
+        bundle, directory=bundle.write(tmp_path, replace(bundle.manifest, features=features, model=model), raw)
+    )
+    row = json.dumps(dict(zip(names, ROW, strict=True)))
+    assert serve(bundle).ask("POST", "/predict", f'{{"instances": [{row}, {row}]}}').status == 200
+    assert serve(bundle).ask("POST", "/predict", f'[{row[:-1]}, "latitude:x:": 1}}]').status == 422
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,8 @@ def test_libsvm(housing: Any, serve: Any, label: str, media_type: str) -> None:
         ("{}", "has '{}' where"),
         ("0:1\n\n0:1", "line 2: has no column:value"),
         ("", "there is no row"),
+        ("0:1 3:2 0:1", "line 1: has a column twice"),
+        ("0:1_000", "has '0:1_000' where"),
         ("0:inf", "must be a finite number"),
     ],
 )
