@@ -48,10 +48,10 @@ def _work_together(options: Options, log: FilteringBoundLogger) -> int:
 def _work(options: Options, log: FilteringBoundLogger, board: Board) -> int:
     try:
         model = models.load(options.model_dir, options.threads)
+        uvloop.run(serve(model, options, log, board))
     except StartError as error:
         log.error("can't serve", reason=str(error))  # noqa: TRY400 - the reason says it all
         return 1
-    uvloop.run(serve(model, options, log, board))
     return 0
 
 

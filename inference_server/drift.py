@@ -130,6 +130,8 @@ class Drift(Collector):
             self._columns, accumulate((column.cells for column in self._columns), initial=self._now.start), strict=False
         ):
             column.first = first
+        # What the counting of a value needs: nothing else is looked up per row.
+        self._plan = [(column.edges, column.first, column.first + column.cells - 1) for column in self._columns]
         self.size, self.enough = window, max(window // _SLICES, 1)
         self._earlier: deque[array[float]] = deque()
         self._fresh = 0
@@ -137,22 +139,17 @@ class Drift(Collector):
     def see(self, data: bytes, values: Sequence[float], rows: int) -> None:
         """Count rows as the engine took them, and the values that it gave."""
         step = max(rows // _LOOKS, 1)
-        weight = 1 if step == 1 else rows / len(range(0, rows, step))
-        numbers, stride = memoryview(data).cast("f"), step * len(self._features)
-        for index, column in enumerate(self._features):
-            self._count(column, numbers[index::stride].tolist(), weight)
-        if self._prediction is not None:
-            self._count(self._prediction, values[::step], weight)
-        self._own[self._now[-1]] += rows
+        own, weight = self._own, 1 if step == 1 else rows / len(range(0, rows, step))
+        floats, stride = memoryview(data).cast("f"), step * len(self._features)
+        numbers = floats.tolist() if step == 1 else floats
+        for index, (edges, first, missing) in enumerate(self._plan):
+            for value in numbers[index::stride] if index < len(self._features) else values[::step]:
+                # Only NaN differs from itself.
+                own[first + bisect_right(edges, value) if value == value else missing] += weight  # noqa: PLR0124
+        own[self._now[-1]] += rows
         self._fresh += rows
         if self._fresh >= self.enough:
             self._slide()
-
-    def _count(self, column: _Column, values: Sequence[float], weight: float) -> None:
-        own, edges, first, missing = self._own, column.edges, column.first, column.first + column.cells - 1
-        for value in values:
-            # Only NaN differs from itself.
-            own[first + bisect_right(edges, value) if value == value else missing] += weight  # noqa: PLR0124
 
     def _slide(self) -> None:
         """Let the window begin a tenth later once it is full."""

@@ -8,19 +8,23 @@ requests under way finish; the process ends with 0.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import sys
+from collections.abc import Iterable
 from contextlib import suppress
-from time import monotonic
+from time import monotonic, time
 
 from structlog.typing import FilteringBoundLogger
 
 from inference_server import listening
-from inference_server.drift import Drift
-from inference_server.metrics import Board, Metrics
+from inference_server.emf import Lines
+from inference_server.metrics import Board
 from inference_server.model import Model
 from inference_server.options import Options
 from inference_server.routes import table
 from inference_server.service import Service
+from inference_server.tracing import spans
 from inference_server.transport import Transport
 
 _HANDSHAKE = 0.1  # seconds for those who have begun to connect: a round trip
@@ -28,7 +32,7 @@ _LAST_WORDS = 1.0  # seconds in which a connection that is open, and idle, may s
 
 
 async def serve(model: Model, options: Options, log: FilteringBoundLogger, board: Board) -> None:
-    """Serve until a signal. Raise OSError if the address can't be had."""
+    """Serve until a signal. Raise OSError if the address can't be had, StartError if an option can't."""
     loop = asyncio.get_running_loop()
     stop, hurry = asyncio.Event(), asyncio.Event()
 
@@ -37,11 +41,12 @@ async def serve(model: Model, options: Options, log: FilteringBoundLogger, board
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    drift = Drift(model.manifest, board, options.drift_window)
-    service = Service(model, options, Metrics(model.manifest, board), drift)
-    transport = Transport(service, table(service), options, log)
+    service = Service(model, options, board)
+    traces = spans(os.environ, model.manifest, log)
+    transport = Transport(service, table(service), options, log, traces)
     listener = listening.listen(options.host, options.port, options.workers > 1)
     acceptor = await loop.create_server(transport.protocol, sock=listener, backlog=listening.BACKLOG)
+    telling = loop.create_task(_tell(service, options, board))
     log.info("started", address=listening.address(listener), **_identity(model))
 
     await stop.wait()
@@ -55,8 +60,29 @@ async def serve(model: Model, options: Options, log: FilteringBoundLogger, board
     await _until_gone(transport, min(_LAST_WORDS, options.stop_timeout))
     transport.server.pre_shutdown()
     await transport.server.shutdown(options.stop_timeout)
+    telling.cancel()
     service.close()
+    if traces is not None:
+        await loop.run_in_executor(None, traces.close)
     log.info("stopped")
+
+
+async def _tell(service: Service, options: Options, board: Board) -> None:
+    """Log metrics for CloudWatch if asked for; one worker does so for all, and once more at the end."""
+    if not options.emf_interval or board.worker:
+        return
+    lines = Lines(service.model.manifest.name)
+    try:
+        while True:
+            await asyncio.sleep(options.emf_interval)
+            _write(lines.next(service.metrics.all(), int(time() * 1000)))
+    finally:
+        _write(lines.next(service.metrics.all(), int(time() * 1000)))
+
+
+def _write(lines: Iterable[bytes]) -> None:
+    sys.stdout.buffer.writelines(lines)
+    sys.stdout.buffer.flush()
 
 
 async def _until_gone(transport: Transport, seconds: float) -> None:

@@ -23,6 +23,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from inference_server.errors import RequestError
 from inference_server.manifest import Manifest
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -87,6 +88,8 @@ class Metrics(Collector):
         self._seconds: dict[str, _Histogram] = {}
         self._batches = _Histogram(board, _ROWS)
         self._rows, self._pending, self._ready = board.take(3)
+        codes = sorted(codes_of(RequestError))
+        self._rejects = dict(zip(codes, board.take(len(codes)), strict=True))
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -107,6 +110,10 @@ class Metrics(Collector):
         self._own[self._requests[route, status]] += 1
         self._seconds[route].see(seconds)
 
+    def rejected(self, code: str) -> None:
+        """Count one refusal, by its code."""
+        self._own[self._rejects[code]] += 1
+
     def predicted(self, rows: int) -> None:
         """Count one call to the engine."""
         self._own[self._rows] += rows
@@ -124,6 +131,10 @@ class Metrics(Collector):
         """Write everything in Prometheus' text format."""
         return generate_latest(self._registry)
 
+    def all(self) -> Iterable[Metric]:
+        """Give everything, others' metrics too."""
+        return self._registry.collect()
+
     def collect(self) -> Iterator[Metric]:
         """Give all metrics, summed over the workers."""
         requests = CounterMetricFamily("moorage_requests", "Requests answered.", labels=("route", "status"))
@@ -131,6 +142,11 @@ class Metrics(Collector):
             if count:
                 requests.add_metric((route, str(status)), count)
         yield requests
+        rejects = CounterMetricFamily("moorage_rejects", "Requests refused, by why.", labels=("code",))
+        for code, count in zip(self._rejects, self._board.sums(self._rejects.values()), strict=True):
+            if count:
+                rejects.add_metric((code,), count)
+        yield rejects
         seconds = HistogramMetricFamily(
             "moorage_request_seconds", "From the head of a request to its answer.", labels=("route",)
         )
@@ -148,6 +164,11 @@ class Metrics(Collector):
         version = str(self._manifest.version or "")
         model.add_metric((), {"name": self._manifest.name, "version": version, "sha256": self._manifest.model.sha256})
         yield model
+
+
+def codes_of(error: type[RequestError]) -> set[str]:
+    """Give the codes that a refusal can have."""
+    return {error.code}.union(*map(codes_of, error.__subclasses__()))
 
 
 def _histogram(name: str, text: str, histogram: _Histogram) -> Metric:

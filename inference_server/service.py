@@ -8,16 +8,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import orjson
 
 from inference_server.batching import Batcher
+from inference_server.capture import Capture
 from inference_server.drift import Drift
 from inference_server.errors import OverloadedError, SlowAnswerError, TooManyRowsError, UnavailableError
 from inference_server.manifest import Feature
 from inference_server.messages import Call, Question, Reply
-from inference_server.metrics import MEDIA_TYPE, Metrics
+from inference_server.metrics import MEDIA_TYPE, Board, Metrics
 from inference_server.model import Model
 from inference_server.openapi import document
 from inference_server.options import Options
@@ -30,10 +32,16 @@ _LARGE: Final = 64 * 1024
 
 
 class Service:
-    """One model in one event loop. `draining` is set when the server is about to stop."""
+    """One model in one event loop. `draining` is set when the server is about to stop. Raise StartError if it can't be."""
 
-    def __init__(self, model: Model, options: Options, metrics: Metrics, drift: Drift) -> None:
-        self.model, self.metrics, self.drift = model, metrics, drift
+    def __init__(self, model: Model, options: Options, board: Board) -> None:
+        self.model, self.metrics = model, Metrics(model.manifest, board)
+        self.drift = Drift(model.manifest, board, options.drift_window)
+        self.metrics.include(self.drift)
+        self._capture: Capture | None = None
+        if options.capture:
+            self._capture = Capture(Path(options.capture), options.capture_share, model, board)
+            self.metrics.include(self._capture)
         self.draining = False
         self._options, self._pending = options, 0
         self._loop = asyncio.get_running_loop()
@@ -41,8 +49,7 @@ class Service:
         self._large = ThreadPoolExecutor(1, "large")
         self._description = Reply(orjson.dumps(_described(model)))
         self._document: Reply | None = None
-        metrics.include(drift)
-        metrics.ready(True)
+        self.metrics.ready(True)
 
     def drain(self) -> None:
         """Say from now on that traffic should go elsewhere."""
@@ -50,7 +57,9 @@ class Service:
         self.metrics.ready(False)
 
     def close(self) -> None:
-        """Let the thread for large bodies end, after what it is at."""
+        """Let the threads end, after what they are at."""
+        if self._capture is not None:
+            self._capture.close()
         self._large.shutdown(cancel_futures=True)
 
     async def infer(self, read: Callable[[Call], Question], call: Call) -> Reply:
@@ -107,6 +116,8 @@ class Service:
     def _predicted(self, data: bytes, values: list[float], rows: int) -> None:
         self.metrics.predicted(rows)
         self.drift.see(data, values, rows)
+        if self._capture is not None:
+            self._capture.see(data, values, rows)
 
     def _admit(self) -> None:
         """Count one more who waits. Raise OverloadedError, at once, rather than let all wait ever longer."""

@@ -33,6 +33,7 @@ from inference_server.messages import Call, Reply
 from inference_server.options import Options
 from inference_server.routes import Route, Routes, refusal, refuse
 from inference_server.service import Service
+from inference_server.tracing import Spans, trace_id
 
 _SERVER: Final = "moorage"  # instead of aiohttp's banner with versions
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}").fullmatch
@@ -43,7 +44,10 @@ _ID: Final = web.RequestKey("id", str)
 class Transport:
     """Carries one service's routes. `protocol` makes the protocol of a new connection."""
 
-    def __init__(self, service: Service, routes: Routes, options: Options, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self, service: Service, routes: Routes, options: Options, log: FilteringBoundLogger, spans: Spans | None
+    ) -> None:
+        self._spans, self._tells = spans, options.log_level == "debug"
         self._service, self._routes, self._options, self.log = service, routes, options, log
         self._loop, self._bodies = asyncio.get_running_loop(), Bodies(options)
         names = dict.fromkeys(route.name for methods in routes.values() for route in methods.values())
@@ -57,6 +61,7 @@ class Transport:
     def refused(self, request: web.BaseRequest, error: RequestError) -> web.Response:
         """Refuse what never became a request with a route."""
         self._service.metrics.answered(_NO_ROUTE, error.status, 0)
+        self._service.metrics.rejected(error.code)
         response = self._response(request, refuse(error, request_id(request)))
         response.force_close()
         return response
@@ -69,14 +74,27 @@ class Transport:
             route = self._find(request)
             reply = await self._answer(request, route)
         except RequestError as error:
+            metrics.rejected(error.code)
             reply = _refused(request, route, error)
         except Exception as error:  # noqa: BLE001 - the client hears of it, the operator where it was
             name = route.name if route else _NO_ROUTE
-            self.log.error("request failed", route=name, request_id=request_id(request), **traced(error))  # noqa: TRY400
+            self.log.error("request failed", route=name, **_named(request), **traced(error))  # noqa: TRY400
             failure = InternalError("the server failed; its log says why")
+            metrics.rejected(failure.code)
             reply = _refused(request, route, failure)
-        metrics.answered(route.name if route else _NO_ROUTE, reply.status, perf_counter() - start)
+        seconds = perf_counter() - start
+        metrics.answered(route.name if route else _NO_ROUTE, reply.status, seconds)
+        if self._tells or self._spans is not None:
+            self._tell(request, route, reply.status, seconds)
         return self._response(request, reply)
+
+    def _tell(self, request: web.BaseRequest, route: Route | None, status: int, seconds: float) -> None:
+        """Log an answered request, and make its span, where that is asked for."""
+        name, milliseconds = route.name if route else _NO_ROUTE, round(seconds * 1000, 3)
+        self.log.debug("request", route=name, status=status, milliseconds=milliseconds, **_named(request))
+        if self._spans is not None:
+            path = request.path if route else _NO_ROUTE
+            self._spans.record(request.method, path, request.headers, status, seconds)
 
     def _find(self, request: web.BaseRequest) -> Route:
         methods = self._routes.get(request.path)
@@ -157,6 +175,12 @@ def _refused(request: web.BaseRequest, route: Route | None, error: RequestError)
     if isinstance(error, OverloadedError):
         return replace(reply, headers={"Retry-After": str(error.retry_after)})
     return reply
+
+
+def _named(request: web.BaseRequest) -> dict[str, str]:
+    """Say which request it is, for the log: its id, and the trace that it is part of."""
+    trace = trace_id(request.headers)
+    return {"request_id": request_id(request)} | ({"trace_id": trace} if trace else {})
 
 
 def request_id(request: web.BaseRequest) -> str:

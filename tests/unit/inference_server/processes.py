@@ -56,11 +56,12 @@ def get(port: int, path: str) -> int:
         connection.close()
 
 
-def ask(port: int, path: str, body: str | None = None) -> bytes:
-    """Ask on a connection of its own, so that the kernel chooses a worker anew."""
+def ask(port: int, path: str, body: str | None = None, **headers: str) -> bytes:
+    """Ask on a connection of its own, so that the kernel chooses a worker anew. Headers are given with underscores."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
-        connection.request("POST" if body else "GET", path, body)
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request("POST" if body else "GET", path, body, sent)
         return connection.getresponse().read()
     finally:
         connection.close()

@@ -15,9 +15,8 @@ from typing import Any
 import structlog
 
 from inference_server import model as models
-from inference_server.drift import Drift
 from inference_server.engine import Engine
-from inference_server.metrics import Board, Metrics
+from inference_server.metrics import Board
 from inference_server.options import Options
 from inference_server.routes import table
 from inference_server.service import Service
@@ -64,12 +63,9 @@ class Running:
         self.loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         log = structlog.wrap_logger(None, processors=[self._keep])
         model = models.load(self._options.model_dir)
-        board = Board()
-        drift = Drift(model.manifest, board, self._options.drift_window)
-        model = replace(model, engine=self._engine(model.engine))
-        self.service = Service(model, self._options, Metrics(model.manifest, board), drift)
+        self.service = Service(replace(model, engine=self._engine(model.engine)), self._options, Board())
         self.routes = table(self.service)
-        transport = Transport(self.service, self.routes, self._options, log)
+        transport = Transport(self.service, self.routes, self._options, log, None)
         server = await self.loop.create_server(transport.protocol, "127.0.0.1", 0)
         self._started.set_result(server.sockets[0].getsockname()[1])
         await self._stop.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
+from typing import Any
 
 import pytest
 
@@ -60,6 +61,26 @@ def test_every_status_of_an_error_can_be_counted() -> None:
         return {error.status}.union(*map(statuses, error.__subclasses__()))
 
     assert statuses(RequestError) <= set(STATUSES)
+
+
+def test_refusals_are_counted_by_why(housing: Any, serve: Any) -> None:
+    """Each refusal counts under its code: no route, no such method, no JSON, not the signature, no HTTP at all."""
+    server = serve(housing, keepalive=70.0)  # its own
+    server.ask("GET", "/nothing")
+    server.ask("DELETE", "/predict")
+    server.ask("POST", "/predict", "{")
+    server.ask("POST", "/predict", {"instances": [[1]]})
+    server.ask("POST", "/", {"pred_x_csv": ""})
+    server.raw(b"nonsense\r\n\r\n")
+    lines = server.ask("GET", "/metrics").body.decode().splitlines()
+    for code, count in (
+        ("not_found", 1),
+        ("method_not_allowed", 1),
+        ("malformed", 2),
+        ("invalid_input", 1),
+        ("seed_contract", 1),
+    ):
+        assert f'moorage_rejects_total{{code="{code}"}} {count}.0' in lines
 
 
 def test_the_board_is_of_bounded_size() -> None:

@@ -1,0 +1,106 @@
+"""Metrics as log lines for CloudWatch, for tasks that nobody scrapes: `--emf-interval SECONDS`.
+
+Each line is a JSON object in CloudWatch's embedded metric format: CloudWatch Logs makes metrics of it, without a call
+from here. What the lines say is read from the same metrics that Prometheus gets, as the change since the last lines.
+Source: "Specification: Embedded metric format" in the CloudWatch user guide.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+import orjson
+from prometheus_client.core import Metric
+
+NAMESPACE: Final = "Moorage"
+_MOST_VALUES: Final = 100  # per metric and line, by the specification
+_COUNT, _MILLISECONDS, _NONE = "Count", "Milliseconds", "None"
+
+_Totals = dict[tuple[str, tuple[str, ...]], float]  # sample name, label values by label name → value
+_Metrics = Mapping[str, tuple[str, Any]]  # name → unit, value or values
+
+
+class Lines:
+    """Makes the lines of one server. `model` is the dimension that all of them have."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._before: _Totals = {}
+
+    def next(self, metrics: Iterable[Metric], milliseconds: int) -> Iterator[bytes]:
+        """Give the lines for what has changed since the last call; `milliseconds` is the time since the epoch."""
+        now = {
+            (sample.name, tuple(sample.labels[name] for name in sorted(sample.labels))): sample.value
+            for metric in metrics
+            for sample in metric.samples
+        }
+        change = {key: value - self._before.get(key, 0.0) for key, value in now.items()}
+        self._before = now
+        groups: list[tuple[dict[str, str], _Metrics]] = [({}, _of_model(now, change))]
+        groups += [({"Route": route}, found) for route, found in _of_routes(change)]
+        groups += [({"Feature": feature}, found) for feature, found in _of_features(now, change)]
+        for dimensions, found in groups:
+            yield _line({"Model": self._model, **dimensions}, found, milliseconds)
+
+
+def _of_model(now: _Totals, change: _Totals) -> _Metrics:
+    found: dict[str, tuple[str, Any]] = {
+        "Rows": (_COUNT, change["moorage_rows_total", ()]),
+        "Pending": (_COUNT, now["moorage_requests_pending", ()]),
+        "WorkersReady": (_COUNT, now["moorage_workers_ready", ()]),
+    }
+    if (drift := now.get(("moorage_prediction_drift", ()))) is not None:
+        found["PredictionDrift"] = (_NONE, drift)
+    return found
+
+
+def _of_routes(change: _Totals) -> Iterator[tuple[str, _Metrics]]:
+    """Count requests by route: all of them, those refused (4xx, and 503 for a full queue), those that failed (other 5xx)."""
+    counts: dict[str, dict[str, float]] = defaultdict(lambda: dict.fromkeys(("Requests", "Refused", "Failed"), 0.0))
+    buckets: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for (name, labels), value in change.items():
+        if name == "moorage_requests_total" and value:
+            route, status = labels
+            kinds = ["Requests", *(["Refused"] if status.startswith("4") or status == "503" else [])]
+            for kind in [*kinds, *(["Failed"] if status in {"500", "504"} else [])]:
+                counts[route][kind] += value
+        elif name == "moorage_request_seconds_bucket":
+            edge, route = labels
+            buckets[route].append((float(edge), value))
+    for route, found in counts.items():
+        latency = (_MILLISECONDS, _values(buckets[route]))
+        yield route, {kind: (_COUNT, count) for kind, count in found.items()} | {"Latency": latency}
+
+
+def _of_features(now: _Totals, change: _Totals) -> Iterator[tuple[str, _Metrics]]:
+    features: dict[str, dict[str, tuple[str, Any]]] = defaultdict(dict)
+    for (name, labels), value in change.items():
+        if name == "moorage_feature_missing_total":
+            features[labels[0]]["Missing"] = (_COUNT, value)
+        elif name == "moorage_feature_out_of_range_total":
+            _, before = features[labels[0]].get("OutOfRange", (_COUNT, 0.0))
+            features[labels[0]]["OutOfRange"] = (_COUNT, before + value)
+        elif name == "moorage_feature_drift":
+            features[labels[0]]["Drift"] = (_NONE, now[name, labels])
+    yield from features.items()
+
+
+def _values(buckets: list[tuple[float, float]]) -> list[float]:
+    """Give values that stand for a cumulative histogram, evenly by rank, each its bucket's upper edge in milliseconds."""
+    total = round(buckets[-1][1])
+    count = min(total, _MOST_VALUES)
+    largest = buckets[-2][0]
+    ranks = ((index + 0.5) * total / count for index in range(count))
+    return [round(1000 * min(next(edge for edge, below in buckets if rank <= below), largest), 3) for rank in ranks]
+
+
+def _line(dimensions: Mapping[str, str], metrics: _Metrics, milliseconds: int) -> bytes:
+    directive = {
+        "Namespace": NAMESPACE,
+        "Dimensions": [list(dimensions)],
+        "Metrics": [{"Name": name, "Unit": unit} for name, (unit, _) in metrics.items()],
+    }
+    root: dict[str, Any] = {"_aws": {"Timestamp": milliseconds, "CloudWatchMetrics": [directive]}, **dimensions}
+    return orjson.dumps(root | {name: value for name, (_, value) in metrics.items()}, option=orjson.OPT_APPEND_NEWLINE)
