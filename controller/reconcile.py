@@ -220,7 +220,20 @@ class Reconciler:
                 self._tell(Event(self.now(), status.owner, "Warning" if worse else "Normal", condition.reason, message))
 
     def _event(self, step: Step, kind: Literal["Normal", "Warning"], reason: str, message: str) -> None:
-        self._tell(Event(self.now(), step.owner, kind, reason, message, step.node.key))
+        event = Event(self.now(), step.owner, kind, reason, message, step.node.key)
+        # What fails in the same way pass after pass is told each time, and kept once: events have a limit.
+        if kind == "Warning" and self._stands(event):
+            self.tell(event)
+        else:
+            self._tell(event)
+
+    def _stands(self, event: Event) -> bool:
+        """Whether the last status says the same of the resource."""
+        status = self.store.status(event.owner)
+        states = status.resources if status else ()
+        return any(
+            (state.key, state.state, state.message) == (event.key, event.reason, event.message) for state in states
+        )
 
     def _tell(self, event: Event) -> None:
         self.store.emit(event)

@@ -227,6 +227,17 @@ def test_throttling_waits_and_rejection_fails() -> None:
     assert any(event.reason == "Rejected" and event.type == "Warning" for event in house.told)
 
 
+def test_a_failure_that_stays_is_kept_as_one_event() -> None:
+    """Told in every pass, it is kept once, and once more when it fails in another way."""
+    house = House()
+    for number, why in enumerate(("no such thing", "no such thing", "no such thing", "not allowed")):
+        house.cloud.before[number] = RejectedError(why)
+        house.go()
+    rejected = [event for event in house.store.events() if event.reason == "Rejected" and event.key is not None]
+    assert [event.message for event in rejected] == ["no such thing", "not allowed"]
+    assert len([event for event in house.told if event.reason == "Rejected" and event.key is not None]) == 4
+
+
 def test_what_fails_fails_alone() -> None:
     """A service whose first call is denied doesn't hold up its neighbour."""
     house = House(cpus={"a": 1, "b": 2})
