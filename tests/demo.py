@@ -23,7 +23,7 @@ from controller.core.values import Key
 from controller.core.wanted import Place, Wanted
 from controller.reconcile import Pass, Reconciler, Survey
 from controller.resources.base import Registry
-from controller.runtime.prepare import read_data, wants
+from controller.runtime.prepare import snapshot_of, wants
 from controller.spec.load import load_text
 from controller.store.base import Store
 from controller.store.memory import MemoryStore
@@ -138,9 +138,7 @@ class Demo:
         texts += [MODEL.format(**vars(model)) for model in self.models]
         specs = load_text("---".join(texts), str(self.directory / "spec.yaml"))
         place = Place(ACCOUNT, REGION)
-        return wants(
-            specs, read_data(specs), self.environment, place, server_digest=self.server_digest, commit=self.commit
-        )
+        return wants(snapshot_of(specs, self.commit), self.environment, place, server_digest=self.server_digest)
 
     def reconciler(self) -> Reconciler:
         """The controller, newly born: it knows what store and AWS tell it."""
