@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from inference_server.engine import Engine
 from inference_server.signature import Rows
+
+Tell = Callable[[list[float] | Exception], None]
 
 
 class Batcher:
@@ -19,14 +22,18 @@ class Batcher:
         self, engine: Engine, loop: asyncio.AbstractEventLoop, on_batch: Callable[[bytes, list[float], int], None]
     ) -> None:
         self._engine, self._loop, self._on_batch = engine, loop, on_batch
-        self._waiting: list[tuple[Rows, asyncio.Future[list[float]]]] = []
+        self._waiting: list[tuple[Rows, Tell]] = []
+
+    def ask(self, rows: Rows, tell: Tell) -> None:
+        """Have the values of `rows`, or why there are none, told in the loop's next turn. `tell` must not raise."""
+        if not self._waiting:
+            self._loop.call_soon(self._flush)
+        self._waiting.append((rows, tell))
 
     def predict(self, rows: Rows) -> asyncio.Future[list[float]]:
         """Give the future values of `rows`."""
         future = self._loop.create_future()
-        if not self._waiting:
-            self._loop.call_soon(self._flush)
-        self._waiting.append((rows, future))
+        self.ask(rows, partial(_settle, future))
         return future
 
     def _flush(self) -> None:
@@ -36,14 +43,21 @@ class Batcher:
             data = b"".join([rows.data for rows, _ in batch])
             values = self._engine.predict(data, total)
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to those who wait
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(error)
+            for _, tell in batch:
+                tell(error)
             return
         start = 0
-        for rows, future in batch:
+        for rows, tell in batch:
             end = start + rows.count * self._engine.outputs
-            if not future.done():  # its client may have gone
-                future.set_result(values[start:end])
+            tell(values[start:end])
             start = end
         self._on_batch(data, values, total)
+
+
+def _settle(future: asyncio.Future[list[float]], outcome: list[float] | Exception) -> None:
+    if future.done():  # its client has gone
+        return
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)

@@ -10,7 +10,7 @@ import orjson
 
 from inference_server import page
 from inference_server.errors import RequestError
-from inference_server.messages import Call, Reply
+from inference_server.messages import Call, Question, Reply
 from inference_server.protocols import open_inference, sagemaker, seed
 from inference_server.protocols.open_inference import OpenInference
 from inference_server.protocols.predict import Predict
@@ -25,13 +25,17 @@ def refuse(error: RequestError, request_id: str) -> Reply:
     return Reply(orjson.dumps({"error": body}), status=error.status)
 
 
+Ask = Callable[[Call, Callable[[Reply | Exception], None]], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What answers, under which name it is counted, and how it refuses."""
+    """What answers, under which name it is counted, and how it refuses. `ask` answers small bodies without a task."""
 
     name: str
     handle: Callable[[Call], Awaitable[Reply]]
     refuse: Callable[[RequestError, str], Reply] = refuse
+    ask: Ask | None = None
 
 
 def refusal(path: str) -> Callable[[RequestError, str], Reply]:
@@ -46,13 +50,13 @@ def table(service: Service) -> Routes:
     """Give the routes of a service."""
     predict, files = Predict(service.model).read, page.files()
     return {
-        "/predict": {"POST": Route("predict", partial(service.infer, predict))},
+        "/predict": {"POST": _infers(service, "predict", predict)},
         "/explain": {"POST": Route("explain", partial(service.explain, predict))},
-        "/invocations": {"POST": Route("invocations", partial(service.infer, Invocations(service.model).read))},
+        "/invocations": {"POST": _infers(service, "invocations", Invocations(service.model).read)},
         "/ping": {"GET": Route("ping", partial(service.ready, sagemaker.PONG))},
         "/": {
             "GET": Route("page", partial(service.alive, files["/"])),
-            "POST": Route("seed", partial(service.infer, Seed(service.model).read), seed.refuse),
+            "POST": _infers(service, "seed", Seed(service.model).read, seed.refuse),
         },
         **{path: {"GET": Route("page", partial(service.alive, files[path]))} for path in files if path != "/"},
         "/healthcheck": {"GET": Route("healthcheck", partial(service.alive, seed.HEALTHY))},
@@ -64,6 +68,15 @@ def table(service: Service) -> Routes:
         "/metrics": {"GET": Route("metrics", service.measure)},
         **_open_inference(service),
     }
+
+
+def _infers(
+    service: Service,
+    name: str,
+    read: Callable[[Call], Question],
+    refuse: Callable[[RequestError, str], Reply] = refuse,
+) -> Route:
+    return Route(name, partial(service.infer, read), refuse, partial(service.ask, read))
 
 
 def _open_inference(service: Service) -> Routes:
@@ -83,5 +96,5 @@ def _open_inference(service: Service) -> Routes:
     for path in (base, f"{base}/versions/{model.version}") if model.version else (base,):
         routes[path] = page("v2 model", partial(service.alive, model.described()))
         routes[f"{path}/ready"] = ready
-        routes[f"{path}/infer"] = {"POST": Route("v2 infer", partial(service.infer, model.read), open_inference.refuse)}
+        routes[f"{path}/infer"] = {"POST": _infers(service, "v2 infer", model.read, open_inference.refuse)}
     return routes

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -28,7 +29,7 @@ from inference_server.signature import Rows
 
 _T = TypeVar("_T")
 # Bodies above this are parsed and predicted in a thread of their own, so that small ones and health checks stay quick.
-_LARGE: Final = 64 * 1024
+LARGE: Final = 64 * 1024
 
 
 class Service:
@@ -66,7 +67,7 @@ class Service:
         """Read rows with a protocol's `read`, predict them, and answer in the protocol's words."""
         self._admit()
         try:
-            if len(call.body) > _LARGE:
+            if len(call.body) > LARGE:
                 rows, values, reply = await self._aside(self._infer_alone, read, call)
                 self._predicted(rows.data, values, rows.count)
                 return reply
@@ -74,6 +75,33 @@ class Service:
             return question.answer(await self._batcher.predict(question.rows))
         finally:
             self._release()
+
+    def ask(self, read: Callable[[Call], Question], call: Call, tell: Callable[[Reply | Exception], None]) -> None:
+        """Do the same for a small body, without a task: tell the reply, or what went wrong, when the batch is done.
+
+        Raise what `infer` would raise for a request that never gets into a batch.
+        """
+        self._admit()
+        try:
+            question = self._accepted(read(call))
+        except BaseException:
+            self._release()
+            raise
+        self._batcher.ask(question.rows, partial(self._answer, question, tell))
+
+    def _answer(
+        self, question: Question, tell: Callable[[Reply | Exception], None], outcome: list[float] | Exception
+    ) -> None:
+        self._release()
+        if isinstance(outcome, Exception):
+            tell(outcome)
+            return
+        try:
+            reply = question.answer(outcome)
+        except Exception as error:  # noqa: BLE001 - it belongs to the one who asked
+            tell(error)
+        else:
+            tell(reply)
 
     async def explain(self, read: Callable[[Call], Question], call: Call) -> Reply:
         """Read rows with a protocol's `read` and explain their predictions."""

@@ -1,23 +1,25 @@
-"""HTTP: aiohttp requests to calls, replies to responses. Routes, limits and errors; nothing of models.
+"""HTTP: requests to calls, replies to responses. Routes, limits and errors; nothing of models.
 
 It is aiohttp's low-level server, with a plain table for a router: no route here has a pattern, and a prediction costs
-little more than its HTTP, so a framework's own layers would be felt.
+little more than its HTTP, so a framework's own layers would be felt. How a connection works is `connection.py`'s.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import re
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from time import perf_counter
 from typing import Final
 
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from structlog.typing import FilteringBoundLogger
 
 from inference_server.bodies import Bodies, Body
+from inference_server.connection import Connection, Write
 from inference_server.errors import (
     STATUSES,
     HeaderTooLargeError,
@@ -28,17 +30,15 @@ from inference_server.errors import (
     OverloadedError,
     RequestError,
 )
+from inference_server.exchange import NO_ROUTE, Exchange
 from inference_server.log import traced
 from inference_server.messages import Call, Reply
 from inference_server.options import Options
-from inference_server.routes import Route, Routes, refusal, refuse
-from inference_server.service import Service
-from inference_server.tracing import Spans, trace_id
+from inference_server.routes import Ask, Route, Routes, refusal
+from inference_server.service import LARGE, Service
+from inference_server.tracing import Spans
 
 _SERVER: Final = "moorage"  # instead of aiohttp's banner with versions
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}").fullmatch
-_NO_ROUTE: Final = "none"
-_ID: Final = web.RequestKey("id", str)
 
 
 class Transport:
@@ -47,60 +47,61 @@ class Transport:
     def __init__(
         self, service: Service, routes: Routes, options: Options, log: FilteringBoundLogger, spans: Spans | None
     ) -> None:
-        self._spans, self._tells = spans, options.log_level == "debug"
         self._service, self._routes, self._options, self.log = service, routes, options, log
+        self._spans, self._tells = spans, options.log_level == "debug"
         self._loop, self._bodies = asyncio.get_running_loop(), Bodies(options)
+        self._short = min(options.max_body, LARGE)
         names = dict.fromkeys(route.name for methods in routes.values() for route in methods.values())
-        service.metrics.expect([*names, _NO_ROUTE], STATUSES)
+        service.metrics.expect([*names, NO_ROUTE], STATUSES)
         self.server = web.Server(self._serve)
 
     def protocol(self) -> web.RequestHandler:
         """Make a connection's protocol."""
-        return _Connection(self, self.server, self._loop, self._options)
+        return Connection(self, self.server, self._loop, self._options)
 
-    def refused(self, request: web.BaseRequest, error: RequestError) -> web.Response:
-        """Refuse what never became a request with a route."""
-        self._service.metrics.answered(_NO_ROUTE, error.status, 0)
-        self._service.metrics.rejected(error.code)
-        response = self._response(request, refuse(error, request_id(request)))
+    def short_way(self, message: RawRequestMessage, payload: StreamReader) -> Callable[[Write], None] | None:
+        """Give what begins on a request that is here as a whole, None if it has to take the long way."""
+        exchange = Exchange(message.method, message.url.path, message.headers)
+        route = exchange.route = self._routes.get(exchange.path, {}).get(message.method)
+        if route is None or route.ask is None or payload.total_bytes > self._short or self._service.draining:
+            return None
+        return partial(self._ask, exchange, route.ask, payload)
+
+    def _ask(self, exchange: Exchange, ask: Ask, payload: StreamReader, write: Write) -> None:
+        def tell(outcome: Reply | Exception) -> None:
+            reply = self._refused(exchange, outcome) if isinstance(outcome, Exception) else outcome
+            write(reply.status, self._done(exchange, reply), reply.body)
+
+        try:
+            ask(Call(payload.read_nowait(), exchange.headers), tell)
+        except Exception as error:  # noqa: BLE001 - `_refused` tells them apart
+            tell(error)
+
+    async def _serve(self, request: web.BaseRequest) -> web.Response:
+        exchange = Exchange(request.method, request.path, request.headers)
+        try:
+            exchange.route = self._find(exchange)
+            reply = await self._answer(request, exchange.route)
+        except Exception as error:  # noqa: BLE001 - `_refused` tells them apart
+            reply = self._refused(exchange, error)
+        response = web.Response(body=reply.body, status=reply.status, headers=self._done(exchange, reply))
+        if self._service.draining or reply.status in {408, 413}:
+            response.force_close()
+        return response
+
+    def unparsed(self, request: web.BaseRequest, error: BaseException | None) -> web.Response:
+        """Answer what is no HTTP, or not within the limits of a head."""
+        exchange = Exchange(request.method, request.path, request.headers)
+        reply = self._refused(exchange, _unreadable(error))
+        response = web.Response(body=reply.body, status=reply.status, headers=self._done(exchange, reply))
         response.force_close()
         return response
 
-    async def _serve(self, request: web.BaseRequest) -> web.Response:
-        start = perf_counter()
-        metrics = self._service.metrics
-        route = None
-        try:
-            route = self._find(request)
-            reply = await self._answer(request, route)
-        except RequestError as error:
-            metrics.rejected(error.code)
-            reply = _refused(request, route, error)
-        except Exception as error:  # noqa: BLE001 - the client hears of it, the operator where it was
-            name = route.name if route else _NO_ROUTE
-            self.log.error("request failed", route=name, **_named(request), **traced(error))  # noqa: TRY400
-            failure = InternalError("the server failed; its log says why")
-            metrics.rejected(failure.code)
-            reply = _refused(request, route, failure)
-        seconds = perf_counter() - start
-        metrics.answered(route.name if route else _NO_ROUTE, reply.status, seconds)
-        if self._tells or self._spans is not None:
-            self._tell(request, route, reply.status, seconds)
-        return self._response(request, reply)
-
-    def _tell(self, request: web.BaseRequest, route: Route | None, status: int, seconds: float) -> None:
-        """Log an answered request, and make its span, where that is asked for."""
-        name, milliseconds = route.name if route else _NO_ROUTE, round(seconds * 1000, 3)
-        self.log.debug("request", route=name, status=status, milliseconds=milliseconds, **_named(request))
-        if self._spans is not None:
-            path = request.path if route else _NO_ROUTE
-            self._spans.record(request.method, path, request.headers, status, seconds)
-
-    def _find(self, request: web.BaseRequest) -> Route:
-        methods = self._routes.get(request.path)
+    def _find(self, exchange: Exchange) -> Route:
+        methods = self._routes.get(exchange.path)
         if methods is None:
             raise NotFoundError(f"nothing is at this path; there are: {', '.join(self._routes)}")
-        route = methods.get("GET" if request.method == "HEAD" else request.method)
+        route = methods.get("GET" if exchange.method == "HEAD" else exchange.method)
         if route is None:
             raise MethodError(methods)
         return route
@@ -112,81 +113,38 @@ class Transport:
         finally:
             body.close()
 
-    def _response(self, request: web.BaseRequest, reply: Reply) -> web.Response:
-        headers = {"Content-Type": reply.media_type, "Server": _SERVER, **reply.headers}
-        if reply.status >= 400 or "X-Request-Id" in request.headers:
-            headers["X-Request-Id"] = request_id(request)
-        response = web.Response(body=reply.body, status=reply.status, headers=headers)
-        if self._service.draining or reply.status in {408, 413}:
-            response.force_close()
-        return response
-
-
-class _Connection(web.RequestHandler):
-    """aiohttp's connection, but what it can't parse is refused in our shape, and not one byte of it is logged."""
-
-    __slots__ = ("_carrier", "_head_timeout", "_late")
-
-    def __init__(
-        self, carrier: Transport, server: web.Server, loop: asyncio.AbstractEventLoop, options: Options
-    ) -> None:
-        super().__init__(
-            server,
-            loop=loop,
-            keepalive_timeout=options.keepalive,
-            lingering_time=1.0,
-            access_log=None,  # type: ignore[arg-type]  # documented as: no access log
-        )
-        self._carrier, self._head_timeout = carrier, options.head_timeout
-        self._late: asyncio.TimerHandle | None = None
-
-    def data_received(self, data: bytes) -> None:
-        """Take bytes in. A head that has begun must end within its time, for which aiohttp has no limit."""
-        super().data_received(data)
-        begun = self._waiter is not None and not self._waiter.done()  # all is read, and it waits for a request still
-        if begun != bool(self._late):
-            self._time_head(begun)
-
-    def _time_head(self, begun: bool) -> None:
-        if self._late:
-            self._late.cancel()
-        self._late = self._loop.call_later(self._head_timeout, self.force_close) if begun else None
-
-    def handle_error(
-        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
-    ) -> web.StreamResponse:
-        """Answer what is no HTTP, or not within the limits of a head."""
-        del status, message  # they quote the client
-        error: RequestError = MalformedError("the request is not HTTP that this server understands")
-        if isinstance(exc, LineTooLong):
-            error = HeaderTooLargeError("the request line or a header is too long")
-        elif not isinstance(exc, HttpProcessingError):
-            self.log_exception("answering failed", exc_info=exc)
+    def _refused(self, exchange: Exchange, error: Exception) -> Reply:
+        """Phrase a refusal in the route's words, with the headers that belong to its status; log what is our fault."""
+        if not isinstance(error, RequestError):
+            self.log.error("request failed", **exchange.named(), **traced(error))
             error = InternalError("the server failed; its log says why")
-        return self._carrier.refused(request, error)
+        self._service.metrics.rejected(error.code)
+        phrase = exchange.route.refuse if exchange.route else refusal(exchange.path)
+        reply = phrase(error, exchange.id)
+        if isinstance(error, MethodError):
+            return replace(reply, headers={"Allow": error.allowed})
+        if isinstance(error, OverloadedError):
+            return replace(reply, headers={"Retry-After": str(error.retry_after)})
+        return reply
+
+    def _done(self, exchange: Exchange, reply: Reply) -> Mapping[str, str]:
+        """Count an answer, tell of it where that is asked for, and give its headers."""
+        seconds = perf_counter() - exchange.start
+        self._service.metrics.answered(exchange.name, reply.status, seconds)
+        if self._tells:
+            self.log.debug("request", status=reply.status, milliseconds=round(seconds * 1000, 3), **exchange.named())
+        if self._spans is not None:
+            self._spans.record(exchange.method, exchange.template, exchange.headers, reply.status, seconds)
+        headers = {"Content-Type": reply.media_type, "Server": _SERVER, **reply.headers}
+        if reply.status >= 400 or "X-Request-Id" in exchange.headers:
+            headers["X-Request-Id"] = exchange.id
+        return headers
 
 
-def _refused(request: web.BaseRequest, route: Route | None, error: RequestError) -> Reply:
-    """Phrase a refusal in the route's words, with the headers that belong to its status."""
-    phrase = route.refuse if route else refusal(request.path)
-    reply = phrase(error, request_id(request))
-    if isinstance(error, MethodError):
-        return replace(reply, headers={"Allow": error.allowed})
-    if isinstance(error, OverloadedError):
-        return replace(reply, headers={"Retry-After": str(error.retry_after)})
-    return reply
-
-
-def _named(request: web.BaseRequest) -> dict[str, str]:
-    """Say which request it is, for the log: its id, and the trace that it is part of."""
-    trace = trace_id(request.headers)
-    return {"request_id": request_id(request)} | ({"trace_id": trace} if trace else {})
-
-
-def request_id(request: web.BaseRequest) -> str:
-    """Give the client's own request id if it is a decent one, else this request's new one."""
-    known = request.get(_ID)
-    if known is None:
-        sent = request.headers.get("X-Request-Id", "")
-        known = request[_ID] = sent if _REQUEST_ID(sent) else os.urandom(8).hex()
-    return known
+def _unreadable(error: BaseException | None) -> Exception:
+    """Say what was wrong with what aiohttp could not parse, without a byte of it."""
+    if isinstance(error, LineTooLong):
+        return HeaderTooLargeError("the request line or a header is too long")
+    if isinstance(error, HttpProcessingError):
+        return MalformedError("the request is not HTTP that this server understands")
+    return error if isinstance(error, Exception) else InternalError("the server failed")

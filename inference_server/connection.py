@@ -1,0 +1,135 @@
+"""One client's connection: aiohttp's, with a short way for the requests that a server of predictions lives on.
+
+The short way is for a request that is here as a whole, on a connection that has nothing else under way, to a route that
+answers by the batch. It needs no task, no future and no response object: its rows go to the batcher in the turn in which
+they came, and the response is written in one piece when the batch is done. Parsing stays with aiohttp's parser, so a
+request is the same request on either way, and whatever is uncommon takes the long way, which is aiohttp's own.
+
+Nothing of routes, limits or errors is decided here. Of aiohttp's RequestHandler this uses, beside what is documented:
+`_waiter` (the long way waits for a message), `_messages` (parsed, not begun), and what `start()` does as it takes one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from email.utils import formatdate
+from functools import lru_cache
+from http import HTTPStatus
+from time import time
+from typing import Any, Final, Protocol
+
+from aiohttp import HttpVersion11, StreamReader, web
+from aiohttp.http import RawRequestMessage
+
+from inference_server.errors import STATUSES
+from inference_server.options import Options
+
+Write = Callable[[int, Mapping[str, str], bytes], None]  # status, headers, body
+_PHRASES: Final = {status: HTTPStatus(status).phrase for status in STATUSES}
+
+
+class Carrier(Protocol):
+    """Who decides what becomes of requests."""
+
+    def short_way(self, message: RawRequestMessage, payload: StreamReader) -> Callable[[Write], None] | None:
+        """Give what begins on a request that is here as a whole, None if it has to take the long way.
+
+        What begins calls `Write` once: at once, or in a later turn.
+        """
+
+    def unparsed(self, request: web.BaseRequest, error: BaseException | None) -> web.Response:
+        """Answer what is no HTTP, or not within the limits of a head."""
+
+
+class Connection(web.RequestHandler):
+    """aiohttp's connection with the short way; what it can't parse is refused in our shape, and not a byte of it logged."""
+
+    __slots__ = ("_busy", "_carrier", "_head_timeout", "_late")
+
+    def __init__(self, carrier: Carrier, server: web.Server, loop: asyncio.AbstractEventLoop, options: Options) -> None:
+        super().__init__(
+            server,
+            loop=loop,
+            keepalive_timeout=options.keepalive,
+            lingering_time=1.0,
+            access_log=None,  # type: ignore[arg-type]  # documented as: no access log
+        )
+        self._carrier, self._head_timeout = carrier, options.head_timeout
+        self._late: asyncio.TimerHandle | None = None
+        self._busy = False  # a request is on the short way, and not answered yet
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, and let what is there begin. A head must end within its time, for which aiohttp has no limit."""
+        waiter = self._waiter
+        idle = waiter is not None and not waiter.done()  # if not, the long way takes what comes when it has done
+        if idle:
+            self._waiter = None  # so aiohttp only parses
+        try:
+            super().data_received(data)
+        finally:
+            if idle:
+                self._waiter = waiter
+        begun = idle and not self._busy and not self._messages  # all is read, and there is no request yet
+        if begun != bool(self._late):
+            self._time_head(begun)
+        if idle:
+            self._begin()
+
+    def _time_head(self, begun: bool) -> None:
+        if self._late:
+            self._late.cancel()
+        self._late = self._loop.call_later(self._head_timeout, self.force_close) if begun else None
+
+    def _begin(self) -> None:
+        """Let requests begin in their order: on the short way as long as that will do, else on the long one."""
+        while self._messages and not self._busy:
+            begin = self._short_way(*self._messages[0])
+            if begin is None:
+                if self._waiter is not None and not self._waiter.done():
+                    self._waiter.set_result(None)
+                return
+            self._busy = True
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+            self._messages.popleft()
+            if self._parser is not None:
+                self._parser.message_consumed()
+            if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+                self._resume_reading_if_drained()
+            begin(self._write)
+
+    def _short_way(self, message: Any, payload: StreamReader) -> Callable[[Write], None] | None:
+        common = (
+            isinstance(message, RawRequestMessage)
+            and message.version == HttpVersion11
+            and not (message.should_close or message.upgrade or message.compression)
+            and payload.is_eof()
+            and self._keepalive_handle is not None
+        )
+        return self._carrier.short_way(message, payload) if common else None
+
+    def _write(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self._busy = False
+        if self.transport is not None:  # the client may have gone
+            self.transport.write(_head(status, headers, len(body)) + body)
+        if self._messages:
+            self._begin()
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """Answer what is no HTTP, or not within the limits of a head."""
+        del status, message  # they quote the client
+        return self._carrier.unparsed(request, exc)
+
+
+def _head(status: int, headers: Mapping[str, str], length: int) -> bytes:
+    """Write a response's head. Names and values are ours, or have been found decent."""
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    date = _date(int(time()))
+    return f"HTTP/1.1 {status} {_PHRASES[status]}\r\n{lines}Content-Length: {length}\r\nDate: {date}\r\n\r\n".encode()
+
+
+@lru_cache(1)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
