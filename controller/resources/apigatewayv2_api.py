@@ -15,7 +15,7 @@ from controller.core.status import Waiting
 from controller.core.values import Key, Value
 from controller.core.wanted import Wanted
 from controller.errors import MissingError
-from controller.resources.base import Resource
+from controller.resources.base import Resource, Scope
 from controller.spec.models import Cors
 
 
@@ -33,12 +33,24 @@ class HttpApi(Resource):
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonapigatewaymanagementv2.html
     permissions = {
         "apigatewayv2.get_apis": frozenset({"apigateway:GET"}),
-        "apigatewayv2.create_api": frozenset({"apigateway:POST", "apigateway:TagResource"}),
+        "apigatewayv2.create_api": frozenset({"apigateway:POST"}),
         "apigatewayv2.update_api": frozenset({"apigateway:PATCH"}),
         "apigatewayv2.delete_cors_configuration": frozenset({"apigateway:DELETE"}),
-        "apigatewayv2.tag_resource": frozenset({"apigateway:POST", "apigateway:TagResource"}),
-        "apigatewayv2.untag_resource": frozenset({"apigateway:DELETE", "apigateway:UntagResource"}),
+        "apigatewayv2.tag_resource": frozenset({"apigateway:POST"}),
+        "apigatewayv2.untag_resource": frozenset({"apigateway:DELETE"}),
         "apigatewayv2.delete_api": frozenset({"apigateway:DELETE"}),
+    }
+    scopes = {
+        "apigateway:GET": (Scope("apigateway:{region}::/apis"),),
+        "apigateway:POST": (
+            Scope("apigateway:{region}::/apis"),
+            Scope("apigateway:{region}::/tags/*"),
+        ),
+        "apigateway:PATCH": (Scope("apigateway:{region}::/apis/*"),),
+        "apigateway:DELETE": (
+            Scope("apigateway:{region}::/apis/*"),
+            Scope("apigateway:{region}::/tags/*"),
+        ),
     }
     retain = "service"
 

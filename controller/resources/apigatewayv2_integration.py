@@ -14,7 +14,7 @@ from controller.core.status import Waiting
 from controller.core.values import Key, Ref
 from controller.core.wanted import Wanted
 from controller.errors import ConflictError, MissingError
-from controller.resources.base import Resource
+from controller.resources.base import Resource, Scope
 
 # Integrations have no name and no tags; of those in an API of ours, the ones that say this are ours.
 _OURS = "Made by Moorage"
@@ -31,6 +31,12 @@ class Integration(Resource):
         "apigatewayv2.create_integration": frozenset({"apigateway:POST"}),
         "apigatewayv2.update_integration": frozenset({"apigateway:PATCH"}),
         "apigatewayv2.delete_integration": frozenset({"apigateway:DELETE"}),
+    }
+    scopes = {
+        "apigateway:GET": (Scope("apigateway:{region}::/apis/*/integrations"),),
+        "apigateway:POST": (Scope("apigateway:{region}::/apis/*/integrations"),),
+        "apigateway:PATCH": (Scope("apigateway:{region}::/apis/*/integrations/*"),),
+        "apigateway:DELETE": (Scope("apigateway:{region}::/apis/*/integrations/*"),),
     }
     retain = "service"
 

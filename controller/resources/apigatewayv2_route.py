@@ -14,7 +14,7 @@ from controller.core.status import Waiting
 from controller.core.values import Format, Key, Ref
 from controller.core.wanted import Wanted
 from controller.errors import MissingError
-from controller.resources.base import Resource
+from controller.resources.base import Resource, Scope
 
 
 class Route(Resource):
@@ -28,6 +28,12 @@ class Route(Resource):
         "apigatewayv2.create_route": frozenset({"apigateway:POST"}),
         "apigatewayv2.update_route": frozenset({"apigateway:PATCH"}),
         "apigatewayv2.delete_route": frozenset({"apigateway:DELETE"}),
+    }
+    scopes = {
+        "apigateway:GET": (Scope("apigateway:{region}::/apis/*/routes"),),
+        "apigateway:POST": (Scope("apigateway:{region}::/apis/*/routes"),),
+        "apigateway:PATCH": (Scope("apigateway:{region}::/apis/*/routes/*"),),
+        "apigateway:DELETE": (Scope("apigateway:{region}::/apis/*/routes/*"),),
     }
     retain = "service"
 

@@ -15,7 +15,7 @@ from controller.core.status import Failed, Ready, Verdict, Waiting
 from controller.core.values import Key, Ref, Value
 from controller.core.wanted import Wanted
 from controller.errors import MissingError
-from controller.resources.base import Resource
+from controller.resources.base import Resource, Scope
 from controller.spec.models import Throttle
 
 # The limits are what an account has by default, so the same as none. An update keeps what it doesn't name, so this is
@@ -36,11 +36,26 @@ class Stage(Resource):
     permissions = {
         "apigatewayv2.get_apis": frozenset({"apigateway:GET"}),
         "apigatewayv2.get_stage": frozenset({"apigateway:GET"}),
-        "apigatewayv2.create_stage": frozenset({"apigateway:POST", "apigateway:TagResource"}),
+        "apigatewayv2.create_stage": frozenset({"apigateway:POST"}),
         "apigatewayv2.update_stage": frozenset({"apigateway:PATCH"}),
-        "apigatewayv2.tag_resource": frozenset({"apigateway:POST", "apigateway:TagResource"}),
-        "apigatewayv2.untag_resource": frozenset({"apigateway:DELETE", "apigateway:UntagResource"}),
+        "apigatewayv2.tag_resource": frozenset({"apigateway:POST"}),
+        "apigatewayv2.untag_resource": frozenset({"apigateway:DELETE"}),
         "apigatewayv2.delete_stage": frozenset({"apigateway:DELETE"}),
+    }
+    scopes = {
+        "apigateway:GET": (
+            Scope("apigateway:{region}::/apis"),
+            Scope("apigateway:{region}::/apis/*/stages/*"),
+        ),
+        "apigateway:POST": (
+            Scope("apigateway:{region}::/apis/*/stages"),
+            Scope("apigateway:{region}::/tags/*"),
+        ),
+        "apigateway:PATCH": (Scope("apigateway:{region}::/apis/*/stages/*"),),
+        "apigateway:DELETE": (
+            Scope("apigateway:{region}::/apis/*/stages/*"),
+            Scope("apigateway:{region}::/tags/*"),
+        ),
     }
     retain = "service"
 

@@ -14,7 +14,7 @@ from controller.core.status import Failed, Ready, Verdict, Waiting
 from controller.core.values import Key, Ref
 from controller.core.wanted import Wanted
 from controller.errors import ConflictError, MissingError, RejectedError
-from controller.resources.base import Resource
+from controller.resources.base import Resource, Scope
 
 
 class VpcLink(Resource):
@@ -27,12 +27,30 @@ class VpcLink(Resource):
     permissions = {
         "apigatewayv2.get_vpc_links": frozenset({"apigateway:GET"}),
         "apigatewayv2.get_vpc_link": frozenset({"apigateway:GET"}),
-        "apigatewayv2.create_vpc_link": frozenset(
-            {"apigateway:POST", "apigateway:TagResource", "iam:CreateServiceLinkedRole"}
-        ),
-        "apigatewayv2.tag_resource": frozenset({"apigateway:POST", "apigateway:TagResource"}),
-        "apigatewayv2.untag_resource": frozenset({"apigateway:DELETE", "apigateway:UntagResource"}),
+        "apigatewayv2.create_vpc_link": frozenset({"apigateway:POST", "iam:CreateServiceLinkedRole"}),
+        "apigatewayv2.tag_resource": frozenset({"apigateway:POST"}),
+        "apigatewayv2.untag_resource": frozenset({"apigateway:DELETE"}),
         "apigatewayv2.delete_vpc_link": frozenset({"apigateway:DELETE"}),
+    }
+    scopes = {
+        "apigateway:GET": (
+            Scope("apigateway:{region}::/vpclinks"),
+            Scope("apigateway:{region}::/vpclinks/*"),
+        ),
+        "apigateway:POST": (
+            Scope("apigateway:{region}::/vpclinks"),
+            Scope("apigateway:{region}::/tags/*"),
+        ),
+        "apigateway:DELETE": (
+            Scope("apigateway:{region}::/vpclinks/*"),
+            Scope("apigateway:{region}::/tags/*"),
+        ),
+        "iam:CreateServiceLinkedRole": (
+            Scope(
+                "iam::{account}:role/aws-service-role/ops.apigateway.amazonaws.com/AWSServiceRoleForAPIGateway",
+                {"iam:AWSServiceName": "ops.apigateway.amazonaws.com"},
+            ),
+        ),
     }
 
     def expand(self, want: Wanted) -> Iterable[Node]:

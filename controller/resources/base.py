@@ -10,12 +10,13 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal, TypeVar
 
 from controller.aws import Aws
 from controller.core.graph import Node, Observed, Target
+from controller.core.ownership import ENVIRONMENT
 from controller.core.plan import Step
 from controller.core.policy import FieldPolicy
 from controller.core.status import Ready, Verdict, Waiting
@@ -32,12 +33,31 @@ class Workshop:
     cache: Path
 
 
+@dataclass(frozen=True)
+class Scope:
+    """Where an IAM action is needed: an ARN without its `arn:PARTITION:`, and the condition keys that must have a value.
+
+    Both may hold `{names}`: of `partition`, `region`, `account`, `environment`, `owner`, `bucket` and of the fields of a
+    node's identity; where such a field is empty or missing, nothing is needed. A field may also be the whole ARN.
+    """
+
+    arn: str
+    when: Mapping[str, str] = field(default_factory=dict)
+
+
+# What has an id of AWS's choice can't be named beforehand; where AWS takes conditions on tags, its tag tells it apart.
+OURS = {f"aws:ResourceTag/{ENVIRONMENT}": "{environment}"}
+MADE_OURS = {f"aws:RequestTag/{ENVIRONMENT}": "{environment}"}
+
+
 class Resource:
     """One AWS type.
 
     kind:        its name, `service/type` (`ecs/service`)
     policy:      how its fields are compared
     permissions: each call it makes (`ecs.create_service`) → the IAM actions that call needs, PassRole included
+    scopes:      an IAM action, or `ecs:` for all other ones of a service → where it is needed; what isn't named here
+                 knows no resources (`controller.permissions.UNSCOPED`)
     condition:   the aspect of a spec's status that it stands for, if any
     read_only:   it is only looked at (a default VPC, the selected model); no step is ever planned for it
     superseded:  what becomes of one whose identity is no longer wanted: deleted once its successor works; kept as
@@ -49,6 +69,7 @@ class Resource:
     kind: ClassVar[str]
     policy: FieldPolicy = FieldPolicy()
     permissions: ClassVar[Mapping[str, frozenset[str]]] = {}
+    scopes: ClassVar[Mapping[str, tuple[Scope, ...]]] = {}
     condition: ClassVar[str] = ""
     read_only: bool = False
     superseded: Literal["delete", "keep", "stop"] = "delete"
@@ -82,6 +103,11 @@ class Resource:
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
         """Remove it, or find it gone. A Waiting says that AWS is still at it. Can be repeated."""
         raise NotImplementedError
+
+    def names(self, want: Wanted, node: Node) -> Mapping[str, Value]:
+        """What its scopes may name: the identity's fields, whose Refs are resolved as far as that needs no AWS. Pure."""
+        del want
+        return node.identity
 
     def facts(self, seen: Observed) -> Mapping[str, Value]:
         """What of it belongs into the spec's status (`endpoint`, `model`, `image`)."""

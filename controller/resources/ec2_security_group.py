@@ -14,13 +14,15 @@ from controller.core.status import Waiting
 from controller.core.values import Key, Ref, Value
 from controller.core.wanted import Wanted
 from controller.errors import ConflictError, MissingError
-from controller.resources.base import Resource
+from controller.resources.base import MADE_OURS, OURS, Resource, Scope
 
 PORT = 8080
 LINK = "vpc-link"
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html#Filtering_Resources_CLI
 _FILTER = 200
 
+# Their ids are AWS's: what tells ours apart is the tag.
+_GROUPS = "ec2:{region}:{account}:security-group/*"
 # Field of an IpPermission → the field in it that says who is let in.
 _SOURCES = {
     "UserIdGroupPairs": "GroupId",
@@ -43,6 +45,11 @@ class SecurityGroup(Resource):
         "ec2.create_tags": frozenset({"ec2:CreateTags"}),
         "ec2.delete_tags": frozenset({"ec2:DeleteTags"}),
         "ec2.delete_security_group": frozenset({"ec2:DeleteSecurityGroup"}),
+    }
+    scopes = {
+        "ec2:CreateSecurityGroup": (Scope("ec2:{region}:{account}:vpc/*"), Scope(_GROUPS, MADE_OURS)),
+        "ec2:CreateTags": (Scope(_GROUPS, {"ec2:CreateAction": "CreateSecurityGroup"}), Scope(_GROUPS, OURS)),
+        "ec2:": (Scope(_GROUPS, OURS),),
     }
 
     def expand(self, want: Wanted) -> Iterable[Node]:

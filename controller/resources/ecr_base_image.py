@@ -22,11 +22,13 @@ from controller.core.status import Waiting
 from controller.core.values import Key, Ref, Value, digest
 from controller.core.wanted import Wanted
 from controller.errors import BundleError, MissingError
-from controller.resources.base import Resource
+from controller.resources.base import Resource, Scope
 
 # As an ECR pull-through cache of the public registry names it.
 BASE = f"ecr-public/docker/library/python:{closure.PYTHON}-slim"
 _ECR = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.[^/]+/(?P<rest>.+)")
+_OWN = "ecr:{region}:{account}:repository/{repository}"
+_BASE = "ecr:{region}:{base_account}:repository/{base_repository}"
 
 
 class BaseImage(Resource):
@@ -37,7 +39,9 @@ class BaseImage(Resource):
     policy = FieldPolicy(revisioned=True, volatile=frozenset({"digest"}))
     permissions = {
         "ecr.describe_images": frozenset({"ecr:DescribeImages"}),
-        "ecr.batch_get_image": frozenset({"ecr:BatchGetImage", "ecr:BatchImportUpstreamImage"}),
+        # The first image that a pull-through cache fetches also makes its repository:
+        # https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache-iam.html
+        "ecr.batch_get_image": frozenset({"ecr:BatchGetImage", "ecr:BatchImportUpstreamImage", "ecr:CreateRepository"}),
         "ecr.get_download_url_for_layer": frozenset({"ecr:GetDownloadUrlForLayer"}),
         "ecr.batch_check_layer_availability": frozenset({"ecr:BatchCheckLayerAvailability"}),
         "ecr.initiate_layer_upload": frozenset({"ecr:InitiateLayerUpload"}),
@@ -45,6 +49,13 @@ class BaseImage(Resource):
         "ecr.complete_layer_upload": frozenset({"ecr:CompleteLayerUpload"}),
         "ecr.put_image": frozenset({"ecr:PutImage"}),
         "ecr.batch_delete_image": frozenset({"ecr:BatchDeleteImage"}),
+    }
+    scopes = {
+        "ecr:": (Scope(_OWN),),
+        "ecr:BatchGetImage": (Scope(_OWN), Scope(_BASE)),
+        "ecr:BatchImportUpstreamImage": (Scope(_BASE),),
+        "ecr:CreateRepository": (Scope(_BASE),),
+        "ecr:GetDownloadUrlForLayer": (Scope(_BASE),),
     }
     retain = "service"
 
@@ -84,6 +95,13 @@ class BaseImage(Resource):
         with contextlib.suppress(MissingError):
             aws.write("ecr", "batch_delete_image", repositoryName=name, imageIds=[{"imageTag": tag}])
         return None
+
+    def names(self, want: Wanted, node: Node) -> Mapping[str, Value]:
+        """Its own repository, and the one that the base image is in."""
+        place = _ECR.fullmatch(node.identity["base"])
+        account, rest = (place["account"], place["rest"]) if place else (want.place.account, node.identity["base"])
+        base = {"base_account": account, "base_repository": rest.partition("@")[0].partition(":")[0]}
+        return {**node.identity, **base}
 
 
 def tag_of(identity: Mapping[str, Value]) -> str:

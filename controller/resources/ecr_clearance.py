@@ -16,7 +16,7 @@ from controller.core.status import Held, Ready, Verdict, Waiting
 from controller.core.values import Key, Ref, Value
 from controller.core.wanted import Wanted
 from controller.errors import MissingError, RejectedError
-from controller.resources.base import Resource
+from controller.resources.base import Resource, Scope
 
 SEVERITIES = ("low", "medium", "high", "critical")
 _UNDER_WAY = ("PENDING", "IN_PROGRESS")
@@ -34,6 +34,10 @@ class Clearance(Resource):
         "ecr.list_image_referrers": frozenset({"ecr:ListImageReferrers"}),
         "ecr.batch_get_image": frozenset({"ecr:BatchGetImage"}),
         "kms.verify": frozenset({"kms:Verify"}),
+    }
+    scopes = {
+        "ecr:": (Scope("ecr:{region}:{account}:repository/{repository}"),),
+        "kms:": (Scope("{key}"),),
     }
 
     def expand(self, want: Wanted) -> Iterable[Node]:

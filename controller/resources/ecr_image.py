@@ -25,7 +25,7 @@ from controller.core.status import Waiting
 from controller.core.values import Key, Ref, Value, digest
 from controller.core.wanted import Wanted
 from controller.errors import BundleError, MissingError
-from controller.resources.base import Resource
+from controller.resources.base import Resource, Scope
 
 _FILES = ("model.ubj", "manifest.json")
 
@@ -53,6 +53,11 @@ class ModelImage(Resource):
         "ecr.batch_delete_image": frozenset({"ecr:BatchDeleteImage"}),
         "s3.get_object": frozenset({"s3:GetObject"}),
         "kms.sign": frozenset({"kms:Sign"}),
+    }
+    scopes = {
+        "ecr:": (Scope("ecr:{region}:{account}:repository/{repository}"),),
+        "s3:": (Scope("s3:::{bucket}/bundles/{owner}/*"),),
+        "kms:": (Scope("{key}"),),
     }
     retain = "service"
 

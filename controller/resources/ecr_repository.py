@@ -15,7 +15,7 @@ from controller.core.status import Waiting
 from controller.core.values import Key
 from controller.core.wanted import Wanted
 from controller.errors import MissingError
-from controller.resources.base import Resource, batches
+from controller.resources.base import Resource, Scope, batches
 
 
 class ImageRepository(Resource):
@@ -35,6 +35,11 @@ class ImageRepository(Resource):
         "ecr.tag_resource": frozenset({"ecr:TagResource"}),
         "ecr.untag_resource": frozenset({"ecr:UntagResource"}),
         "ecr.delete_repository": frozenset({"ecr:DeleteRepository"}),
+    }
+    scopes = {
+        # Where one of several is missing, all are listed.
+        "ecr:DescribeRepositories": (Scope("ecr:{region}:{account}:repository/*"),),
+        "ecr:": (Scope("ecr:{region}:{account}:repository/{name}"),),
     }
     retain = "registry"
 

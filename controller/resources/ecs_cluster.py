@@ -13,7 +13,7 @@ from controller.core.status import Failed, Ready, Verdict, Waiting
 from controller.core.values import Key
 from controller.core.wanted import Wanted
 from controller.errors import ConflictError, MissingError
-from controller.resources.base import Resource
+from controller.resources.base import Resource, Scope
 
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeClusters.html
 _AT_ONCE = 100
@@ -29,6 +29,15 @@ class Cluster(Resource):
         "ecs.tag_resource": frozenset({"ecs:TagResource"}),
         "ecs.untag_resource": frozenset({"ecs:UntagResource"}),
         "ecs.delete_cluster": frozenset({"ecs:DeleteCluster"}),
+    }
+    scopes = {
+        "ecs:": (Scope("ecs:{region}:{account}:cluster/{name}"),),
+        "iam:CreateServiceLinkedRole": (
+            Scope(
+                "iam::{account}:role/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS",
+                {"iam:AWSServiceName": "ecs.amazonaws.com"},
+            ),
+        ),
     }
 
     def expand(self, want: Wanted) -> Iterable[Node]:

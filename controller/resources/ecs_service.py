@@ -14,7 +14,7 @@ from controller.core.status import Failed, Ready, Verdict, Waiting
 from controller.core.values import Key, Ref, Value, digest
 from controller.core.wanted import Wanted
 from controller.errors import MissingError, RolledBackError
-from controller.resources.base import Resource, batches
+from controller.resources.base import Resource, Scope, batches
 
 _NETWORK = "networkConfiguration.awsvpcConfiguration"
 # ListServiceDeployments shows the last 90 days; an older failure is no reason to hold a deployment back.
@@ -45,6 +45,21 @@ class EcsService(Resource):
         "ecs.tag_resource": frozenset({"ecs:TagResource"}),
         "ecs.untag_resource": frozenset({"ecs:UntagResource"}),
         "ecs.delete_service": frozenset({"ecs:DeleteService"}),
+    }
+    scopes = {
+        "ecs:": (Scope("ecs:{region}:{account}:service/{cluster}/{name}"),),
+        "ecs:ListTasks": (Scope("*", {"ecs:cluster": "arn:{partition}:ecs:{region}:{account}:cluster/{cluster}"}),),
+        "ecs:DescribeTasks": (Scope("ecs:{region}:{account}:task/{cluster}/*"),),
+        "ecs:DescribeServiceRevisions": (
+            Scope("ecs:{region}:{account}:service/{cluster}/{name}"),
+            Scope("ecs:{region}:{account}:service-revision/{cluster}/{name}/*"),
+        ),
+        "iam:CreateServiceLinkedRole": (
+            Scope(
+                "iam::{account}:role/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS",
+                {"iam:AWSServiceName": "ecs.amazonaws.com"},
+            ),
+        ),
     }
     retain = "service"
 

@@ -14,7 +14,7 @@ from controller.core.status import Waiting
 from controller.core.values import Format, Key, Ref, Value
 from controller.core.wanted import Wanted
 from controller.errors import MissingError
-from controller.resources.base import Resource, batches
+from controller.resources.base import Resource, Scope, batches
 from controller.spec.models import Service
 
 CONTAINER = "server"
@@ -64,6 +64,7 @@ class TaskDefinition(Resource):
         "ecs.deregister_task_definition": frozenset({"ecs:DeregisterTaskDefinition"}),
         "ecs.delete_task_definitions": frozenset({"ecs:DeleteTaskDefinitions"}),
     }
+    scopes = {"ecs:": (Scope("ecs:{region}:{account}:task-definition/{family}:*"),)}
     retain = "service"
 
     def expand(self, want: Wanted) -> Iterable[Node]:

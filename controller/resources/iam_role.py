@@ -19,7 +19,7 @@ from controller.core.status import Waiting
 from controller.core.values import Format, Key, Ref, Value
 from controller.core.wanted import Wanted
 from controller.errors import ConflictError, MissingError
-from controller.resources.base import Resource
+from controller.resources.base import Resource, Scope
 
 _INLINE = "moorage"
 _PULL = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
@@ -48,6 +48,7 @@ class Role(Resource):
         "iam.untag_role": frozenset({"iam:UntagRole"}),
         "iam.delete_role": frozenset({"iam:DeleteRole"}),
     }
+    scopes = {"iam:": (Scope("iam::{account}:role/{name}"),)}
 
     def expand(self, want: Wanted) -> Iterable[Node]:
         """Training (unless the spec names a role), task and execution role of a model."""

@@ -14,7 +14,7 @@ from controller.core.status import Waiting
 from controller.core.values import Key
 from controller.core.wanted import Wanted
 from controller.errors import ConflictError, MissingError
-from controller.resources.base import Resource
+from controller.resources.base import Resource, Scope
 
 RETENTION_DAYS = 30
 
@@ -33,6 +33,13 @@ class LogGroup(Resource):
         "logs.tag_resource": frozenset({"logs:TagResource"}),
         "logs.untag_resource": frozenset({"logs:UntagResource"}),
         "logs.delete_log_group": frozenset({"logs:DeleteLogGroup"}),
+    }
+    # Some of its calls are checked against the group's own ARN, others against the one with `:*` at its end.
+    scopes = {
+        "logs:": (
+            Scope("logs:{region}:{account}:log-group:{name}"),
+            Scope("logs:{region}:{account}:log-group:{name}:*"),
+        )
     }
 
     def expand(self, want: Wanted) -> Iterable[Node]:

@@ -15,7 +15,7 @@ from controller.core.status import Waiting
 from controller.core.values import Key, Ref, Value
 from controller.core.wanted import Wanted
 from controller.errors import BundleError, MissingError
-from controller.resources.base import Resource
+from controller.resources.base import Resource, Scope
 
 CHANNELS = ("train", "validation", "test")
 _MANIFEST, _MODEL = "manifest.json", "model.ubj"
@@ -35,6 +35,14 @@ class Bundle(Resource):
         "s3.get_object": frozenset({"s3:GetObject"}),
         "s3.put_object": frozenset({"s3:PutObject"}),
         "s3.delete_object": frozenset({"s3:DeleteObject"}),
+    }
+    scopes = {
+        "s3:": (Scope("s3:::{bucket}/bundles/{owner}/*"),),
+        "s3:GetObject": (
+            Scope("s3:::{bucket}/bundles/{owner}/*"),
+            Scope("s3:::{bucket}/datasets/{owner}/*"),
+            Scope("s3:::{bucket}/training/moorage-{owner}-????????/*"),
+        ),
     }
 
     def expand(self, want: Wanted) -> Iterable[Node]:

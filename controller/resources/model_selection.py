@@ -11,7 +11,7 @@ from controller.core.status import Failed, Ready, Verdict
 from controller.core.values import Key, Ref, Value
 from controller.core.wanted import Wanted
 from controller.errors import MissingError
-from controller.resources.base import Resource
+from controller.resources.base import Resource, Scope
 
 _PREFIX = "moorage:"
 
@@ -30,6 +30,10 @@ class Selection(Resource):
         "sagemaker.describe_model_package": frozenset({"sagemaker:DescribeModelPackage"}),
         "ecs.describe_services": frozenset({"ecs:DescribeServices"}),
         "ecs.describe_task_definition": frozenset({"ecs:DescribeTaskDefinition"}),
+    }
+    scopes = {
+        "sagemaker:": (Scope("sagemaker:{region}:{account}:model-package/{group}/*"),),
+        "ecs:": (Scope("ecs:{region}:{account}:service/{cluster}/{service}"),),
     }
 
     def expand(self, want: Wanted) -> Iterable[Node]:

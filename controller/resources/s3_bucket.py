@@ -19,7 +19,7 @@ from controller.core.status import Waiting
 from controller.core.values import Key, Value
 from controller.core.wanted import Wanted
 from controller.errors import ConflictError, DeniedError, FailedError, ForeignError, MissingError
-from controller.resources.base import Resource
+from controller.resources.base import Resource, Scope
 
 _PRIVATE = {
     "BlockPublicAcls": True,
@@ -52,6 +52,7 @@ class Bucket(Resource):
         "s3.put_bucket_policy": frozenset({"s3:PutBucketPolicy"}),
         "s3.delete_bucket": frozenset({"s3:DeleteBucket"}),
     }
+    scopes = {"s3:": (Scope("s3:::{name}"),)}
 
     def expand(self, want: Wanted) -> Iterable[Node]:
         """One bucket for the environment, made or named."""

@@ -15,7 +15,7 @@ from controller.core.status import Waiting
 from controller.core.values import Blob, Key, Ref
 from controller.core.wanted import Wanted
 from controller.errors import MissingError
-from controller.resources.base import Resource
+from controller.resources.base import Resource, Scope
 
 
 class Object(Resource):
@@ -30,6 +30,10 @@ class Object(Resource):
         "s3.head_object": frozenset({"s3:GetObject", "s3:ListBucket"}),
         "s3.put_object": frozenset({"s3:PutObject"}),
         "s3.delete_object": frozenset({"s3:DeleteObject"}),
+    }
+    scopes = {
+        "s3:": (Scope("s3:::{bucket}/datasets/{owner}/*"),),
+        "s3:ListBucket": (Scope("s3:::{bucket}"),),
     }
 
     def expand(self, want: Wanted) -> Iterable[Node]:

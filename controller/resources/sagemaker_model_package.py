@@ -14,7 +14,7 @@ from controller.core.status import Failed, Held, Ready, Verdict, Waiting
 from controller.core.values import Key, Ref, Value, digest
 from controller.core.wanted import Wanted
 from controller.errors import MissingError
-from controller.resources.base import Resource
+from controller.resources.base import Resource, Scope
 
 # A version has no name of its own: the fingerprint in its description finds it with one listing.
 _MARK = "fingerprint "
@@ -43,6 +43,16 @@ class ModelPackage(Resource):
         "sagemaker.update_model_package": frozenset({"sagemaker:UpdateModelPackage"}),
         "sagemaker.delete_model_package": frozenset({"sagemaker:DeleteModelPackage"}),
     }
+    scopes = {
+        "sagemaker:": (Scope("sagemaker:{region}:{account}:model-package/{group}/*"),),
+        "ecr:": (Scope("ecr:{region}:{registry}:repository/sagemaker-xgboost"),),
+        "s3:": (Scope("s3:::{bucket}/training/moorage-{owner}-????????/*"),),
+    }
+
+    def names(self, want: Wanted, node: Node) -> Mapping[str, Value]:
+        """Its group, and the account that the algorithm's image is in."""
+        del want
+        return {**node.identity, "registry": str(node.desired["image"]).partition(".")[0]}
 
     def expand(self, want: Wanted) -> Iterable[Node]:
         """One version for the spec's fingerprint."""

@@ -12,7 +12,7 @@ from controller.core.status import Failed, Ready, Verdict, Waiting
 from controller.core.values import Key
 from controller.core.wanted import Wanted
 from controller.errors import ConflictError, MissingError
-from controller.resources.base import Resource
+from controller.resources.base import Resource, Scope
 
 
 class ModelPackageGroup(Resource):
@@ -29,6 +29,7 @@ class ModelPackageGroup(Resource):
         "sagemaker.delete_tags": frozenset({"sagemaker:DeleteTags"}),
         "sagemaker.delete_model_package_group": frozenset({"sagemaker:DeleteModelPackageGroup"}),
     }
+    scopes = {"sagemaker:": (Scope("sagemaker:{region}:{account}:model-package-group/{name}"),)}
 
     def expand(self, want: Wanted) -> Iterable[Node]:
         """One group for the model."""

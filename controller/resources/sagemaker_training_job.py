@@ -14,7 +14,7 @@ from controller.core.status import Failed, Ready, Verdict, Waiting
 from controller.core.values import Format, Key, Ref, Value
 from controller.core.wanted import Wanted
 from controller.errors import ConflictError, MissingError
-from controller.resources.base import Resource
+from controller.resources.base import Resource, Scope
 from controller.spec.models import Training
 
 FINISHED = ("Completed", "Failed", "Stopped")
@@ -39,6 +39,8 @@ class TrainingJob(Resource):
         ),
         "sagemaker.stop_training_job": frozenset({"sagemaker:StopTrainingJob"}),
     }
+    # Other settings are another job, so that a name ends in eight characters of hash.
+    scopes = {"sagemaker:": (Scope("sagemaker:{region}:{account}:training-job/moorage-{owner}-????????"),)}
 
     def expand(self, want: Wanted) -> Iterable[Node]:
         """One job for the spec's fingerprint."""

@@ -13,7 +13,7 @@ from controller.core.status import Ready, Verdict, Waiting
 from controller.core.values import Key, Ref, digest
 from controller.core.wanted import Wanted
 from controller.errors import ConflictError, FailedError, MissingError
-from controller.resources.base import Resource
+from controller.resources.base import MADE_OURS, OURS, Resource, Scope
 
 
 class Namespace(Resource):
@@ -42,6 +42,13 @@ class Namespace(Resource):
         "servicediscovery.delete_namespace": frozenset(
             {"servicediscovery:DeleteNamespace", "route53:DeleteHostedZone"}
         ),
+    }
+    scopes = {
+        "servicediscovery:CreatePrivateDnsNamespace": (Scope("*", MADE_OURS),),
+        "servicediscovery:TagResource": (Scope("*", MADE_OURS),),
+        "servicediscovery:GetOperation": (Scope("servicediscovery:{region}:{account}:namespace/*"),),
+        "servicediscovery:": (Scope("servicediscovery:{region}:{account}:namespace/*", OURS),),
+        "route53:": (Scope("route53:::hostedzone/*"),),
     }
 
     def expand(self, want: Wanted) -> Iterable[Node]:

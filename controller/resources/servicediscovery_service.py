@@ -14,7 +14,7 @@ from controller.core.status import Waiting
 from controller.core.values import Key, Ref, digest
 from controller.core.wanted import Wanted
 from controller.errors import ConflictError, MissingError
-from controller.resources.base import Resource
+from controller.resources.base import MADE_OURS, OURS, Resource, Scope
 
 # An HTTP API takes the port from SRV records and doesn't support A records alone.
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-private.html
@@ -39,6 +39,15 @@ class DiscoveryService(Resource):
         "servicediscovery.tag_resource": frozenset({"servicediscovery:TagResource"}),
         "servicediscovery.untag_resource": frozenset({"servicediscovery:UntagResource"}),
         "servicediscovery.delete_service": frozenset({"servicediscovery:DeleteService"}),
+    }
+    scopes = {
+        "servicediscovery:CreateService": (
+            Scope("servicediscovery:{region}:{account}:namespace/*", OURS),
+            Scope("servicediscovery:{region}:{account}:service/*", MADE_OURS),
+        ),
+        "servicediscovery:TagResource": (Scope("*", MADE_OURS),),
+        "servicediscovery:": (Scope("servicediscovery:{region}:{account}:service/*", OURS),),
+        "route53:": (Scope("route53:::hostedzone/*"),),
     }
 
     def expand(self, want: Wanted) -> Iterable[Node]:

@@ -17,6 +17,7 @@ from controller.core.ownership import OWNER
 from controller.core.plan import Action, Plan, Step, record_of
 from controller.core.values import UNKNOWN, Value, refs
 from controller.errors import MoorageError
+from controller.permissions import Grant, grants
 from controller.reconcile import Survey
 from controller.runtime.once import is_ready
 from tests.conformance.scene import Scene
@@ -43,6 +44,7 @@ class Evidence:
     """What happened, by type."""
 
     scene: Scene
+    granted: frozenset[Grant] = frozenset()
     kinds: set[str] = field(default_factory=set)
     tagged: set[str] = field(default_factory=set)
     created: set[str] = field(default_factory=set)
@@ -60,7 +62,7 @@ class Evidence:
 
 def live(demo: Demo, scene: Scene, turns: Sequence[Turn], stubborn: Mapping[str, str]) -> Evidence:
     """The whole life. What never settles ends it early, and is told. `stubborn` types can't be given to a stranger."""
-    told = Evidence(scene)
+    told = Evidence(scene, grants(scene.registry, demo.wants()))
     _expand_twice(demo, told)
     try:
         told.created = {step.node.key.kind for step in demo.survey().plan.steps if step.action is Action.CREATE}

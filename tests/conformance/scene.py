@@ -19,9 +19,14 @@ class Scene(Hook):
     def __init__(self, registry: Registry, clients: Clients) -> None:
         self.registry: Mapping[str, Any] = {kind: _Watched(inner, self) for kind, inner in registry.items()}
         self.calls: dict[str, set[str]] = defaultdict(set)
+        self.made: list[tuple[str, Call]] = []
         self.writes_while_looking: dict[str, set[str]] = defaultdict(set)
         self.too_large: dict[str, set[str]] = defaultdict(set)
         self._clients, self._who = clients, ("", "")
+
+    def client(self, service: str) -> Any:
+        """A client, for its model of the service."""
+        return self._clients.client(service)
 
     @contextmanager
     def of(self, kind: str, method: str) -> Iterator[None]:
@@ -38,6 +43,7 @@ class Scene(Hook):
         if call.name == "sts.get_caller_identity":  # the door's own
             return
         self.calls[kind].add(call.name)
+        self.made.append((kind, call))
         if call.kind == "write" and method not in ("apply", "delete"):
             self.writes_while_looking[kind].add(call.name)
         self.too_large[kind] |= {f"{call.name}: {text}" for text in too_large(self._clients.client(call.service), call)}

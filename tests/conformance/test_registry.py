@@ -12,19 +12,15 @@ import pytest
 
 from controller.resources.base import Workshop, discover
 from tests.conformance.checks import CHECKS, Check
-from tests.conformance.life import Evidence, live
-from tests.conformance.scene import Scene
-from tests.conformance.turns import MODEL, TURNS
-from tests.conftest import EmbeddedAws
-from tests.demo import Clients, Demo
+from tests.conformance.life import Evidence
+from tests.conformance.turns import STUBBORN, TURNS
 
 KINDS = tuple(discover(Workshop(Path())))
-# Types that can't be given to a stranger, and so not be disputed.
-STUBBORN = {"sagemaker/training-job": "a finished job is read once, and its name holds its owner and its fingerprint"}
 ONLY_LOOKED_AT = "it is only looked at"
 EXCUSED = {
     ("can_change", "ec2/network"): ONLY_LOOKED_AT,
     ("can_change", "model/gate"): ONLY_LOOKED_AT,
+    ("can_change", "ecr/base-image"): "its tag holds what it is a copy of: another base is another copy",
     ("can_change", "model/selection"): ONLY_LOOKED_AT,
     ("can_change", "model/bundle"): "its prefix holds the fingerprint: another model is another bundle",
     ("can_change", "s3/object"): "its key holds the content's digest: other rows are another object",
@@ -35,18 +31,6 @@ EXCUSED = {
     ("goes_for_good", "s3/bucket"): "what is left in it is there to be kept, and so is the bucket",
     ("goes_for_good", "sagemaker/training-job"): "a finished job is its model's lineage, and is kept",
 }
-
-
-@pytest.fixture(scope="module")
-def told(idle_aws: EmbeddedAws, workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Evidence:
-    """The life of all types together, under the longest names a spec may have."""
-    idle_aws.admin("reset", "POST")
-    clients = Clients(idle_aws.endpoint)
-    scene = Scene(discover(workshop), clients)
-    directory = tmp_path_factory.mktemp("specs")
-    demo = Demo(clients, scene.registry, directory, models=(MODEL,), environment=MODEL.environment, labels=MODEL.labels)
-    demo.hooks = (scene,)
-    return live(demo, scene, TURNS, STUBBORN)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -18,6 +18,10 @@ SERVED = frozenset({"taskDefinition"})
 SERVER = "containerDefinitions.server"
 
 
+# Types that can't be given to a stranger, and so not be disputed.
+STUBBORN = {"sagemaker/training-job": "a finished job is read once, and its name holds its owner and its fingerprint"}
+
+
 def _model(demo: Demo, **changes: Any) -> None:
     demo.models = (replace(demo.models[0], **changes),)
 

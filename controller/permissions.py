@@ -1,0 +1,191 @@
+"""What the controller must be allowed to do for some specs, no more: the IAM policy, from the types and the graph. Pure.
+
+A type says which IAM actions each of its calls needs (`permissions`) and where (`scopes`); the graph knows the names.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from string import Formatter
+from typing import Any, NamedTuple
+
+from controller.core.graph import Graph, Node
+from controller.core.values import Ref, Value, refs, resolve
+from controller.core.wanted import Wanted
+from controller.resources.base import Registry, Resource, Scope
+
+# A managed policy's characters, white space not counted; a role takes ten such policies unless its quota is raised.
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+LARGEST = 6144
+MOST = 10
+
+# Actions that know no resources: AWS takes `*` for them and nothing else. Why each is needed all the same.
+# https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
+UNSCOPED = {
+    "ec2:DescribeRegions": "Cloud Map asks it when a namespace is made",
+    "ec2:DescribeSecurityGroups": "security groups are found by name",
+    "ec2:DescribeSubnets": "the subnets of the default VPC",
+    "ec2:DescribeVpcs": "the default VPC; Cloud Map asks it too",
+    "ecs:DeregisterTaskDefinition": "revisions of a model that is removed",
+    "ecs:DescribeTaskDefinition": "the newest revision of each family, and the one that serves",
+    "ecs:ListTaskDefinitions": "revisions of a model that is removed",
+    "logs:DescribeLogGroups": "log groups are found by name",
+    "route53:CreateHostedZone": "Cloud Map makes a namespace's zone on the caller's behalf",
+    "route53:ListHostedZonesByName": "Cloud Map looks for a zone of that name first",
+    "servicediscovery:ListNamespaces": "namespaces are found by name",
+    "servicediscovery:ListServices": "services are found by name",
+    "servicediscovery:ListTagsForResource": "the tags tell whose a namespace or service is",
+    "servicediscovery:UntagResource": "a label that the spec dropped",
+}
+# The service to which a call hands a role over.
+_PASSED_TO = {"ecs": "ecs-tasks.amazonaws.com", "sagemaker": "sagemaker.amazonaws.com"}
+# Records, events and lease are kept in the artifact bucket, by conditional writes.
+_STORE = {
+    "s3:GetObject": Scope("s3:::{bucket}/moorage/*"),
+    "s3:ListBucket": Scope("s3:::{bucket}"),
+    "s3:PutObject": Scope("s3:::{bucket}/moorage/*"),
+}
+
+Policy = dict[str, Any]
+
+
+class Grant(NamedTuple):
+    """One action, where, and under which conditions (key, value)."""
+
+    action: str
+    arn: str
+    when: tuple[tuple[str, str], ...]
+
+
+def grants(registry: Registry, wants: Sequence[Wanted]) -> frozenset[Grant]:
+    """Every grant that reconciling these specs, deletion included, can need. `wants` are those of one environment.
+
+    Raises ValueError for an action that a type neither scopes nor `UNSCOPED` lists: a mistake of the type.
+    """
+    expanded = [(want, [node for resource in registry.values() for node in resource.expand(want)]) for want in wants]
+    graph = Graph.build((want.owner, nodes) for want, nodes in expanded)
+    found: set[Grant] = set()
+    for want, nodes in expanded:
+        found |= {_grant(action, scope, _names(want)) for action, scope in _STORE.items()}
+        for node in nodes:
+            found |= set(_of_node(registry[node.key.kind], want, _named(node, graph), graph))
+    wide: dict[str, list[str]] = {}
+    for grant in found:
+        if grant.arn.endswith("*") and not grant.when:
+            wide.setdefault(grant.action, []).append(grant.arn)
+    return frozenset(grant for grant in found if not _covered(grant.arn, wide.get(grant.action, ())))
+
+
+def policies(granted: Iterable[Grant]) -> list[Policy]:
+    """The grants as managed policies, each within AWS's size; the same grants give the same policies."""
+    packed: list[list[dict[str, Any]]] = [[]]
+    for statement in _statements(granted):
+        if packed[-1] and size(_document(_numbered([*packed[-1], statement]))) > LARGEST:
+            packed.append([])
+        packed[-1].append(statement)
+    return [_document(_numbered(statements)) for statements in packed]
+
+
+def size(policy: Policy) -> int:
+    """A policy's length as IAM counts it."""
+    return len(json.dumps(policy, separators=(",", ":")))
+
+
+def _covered(arn: str, wide: Iterable[str]) -> bool:
+    """Whether another place has all of this one: `/apis/*` has `/apis/*/routes`."""
+    return any(other != arn and arn.startswith(other[:-1]) for other in wide)
+
+
+def _of_node(resource: Resource, want: Wanted, node: Node, graph: Graph) -> Iterator[Grant]:
+    names = {**_names(want), **resource.names(want, node)}
+    for call, actions in resource.permissions.items():
+        for action in actions:
+            scopes = _passed(call, node, graph) if action == "iam:PassRole" else _scopes(resource, action)
+            yield from (_grant(action, scope, names) for scope in scopes if _applies(scope, names))
+
+
+def _scopes(resource: Resource, action: str) -> Sequence[Scope]:
+    service = f"{action.partition(':')[0]}:"
+    if action in resource.scopes:
+        return resource.scopes[action]
+    if action in UNSCOPED:
+        return (Scope("*"),)
+    if service not in resource.scopes:
+        raise ValueError(f"{resource.kind} doesn't say where it needs {action}")
+    return resource.scopes[service]
+
+
+def _passed(call: str, node: Node, graph: Graph) -> Iterator[Scope]:
+    """The very roles that a node hands over: ours by their names, the user's by their ARNs."""
+    when = {"iam:PassedToService": _PASSED_TO[call.partition(".")[0]]}
+    for ref in refs(node.desired):
+        if ref.key.kind == "iam/role":
+            yield Scope(f"iam::{{account}}:role/{graph.nodes[ref.key].identity['name']}", when)
+    for value in node.desired.values():
+        if isinstance(value, str) and re.fullmatch(r"arn:[^:]+:iam::\d{12}:role/.+", value):
+            yield Scope(value.split(":", 2)[2], when)
+
+
+def _named(node: Node, graph: Graph) -> Node:
+    """The node with every Ref to a name that another node's identity tells; `*` for what only AWS can tell."""
+
+    def lookup(ref: Ref) -> Value:
+        return graph.nodes[ref.key].identity.get(ref.output, "*")
+
+    return Node(node.key, resolve(node.identity, lookup), node.desired)
+
+
+def _names(want: Wanted) -> dict[str, str]:
+    place, owner = want.place, want.owner
+    bucket = {"bucket": want.bucket, "environment": owner.environment, "owner": owner.name}
+    return {"partition": place.partition, "region": place.region, "account": place.account, **bucket}
+
+
+def _applies(scope: Scope, names: Mapping[str, Value]) -> bool:
+    return all(names.get(field) for _, field, _, _ in Formatter().parse(scope.arn) if field)
+
+
+def _grant(action: str, scope: Scope, names: Mapping[str, Value]) -> Grant:
+    place = scope.arn.format(**names)
+    arn = place if place == "*" or place.startswith("arn:") else f"arn:{names['partition']}:{place}"
+    return Grant(action, arn, tuple(sorted((key, value.format(**names)) for key, value in scope.when.items())))
+
+
+def _statements(granted: Iterable[Grant]) -> list[dict[str, Any]]:
+    """What is granted at the same places under the same conditions stands together, by service."""
+    places: dict[tuple[str, tuple[tuple[str, str], ...]], set[str]] = {}
+    for grant in granted:
+        places.setdefault((grant.action, grant.when), set()).add(grant.arn)
+    together: dict[tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]], list[str]] = {}
+    for (action, when), arns in sorted(places.items()):
+        for some in _pieces(sorted(arns)):
+            together.setdefault((action.partition(":")[0], some, when), []).append(action)
+    return [_statement(actions, arns, when) for (_, arns, when), actions in sorted(together.items())]
+
+
+def _pieces(arns: list[str]) -> Iterator[tuple[str, ...]]:
+    """No statement may outgrow a policy: with many specs, an action's places are told in several."""
+    most = 25
+    return (tuple(arns[start : start + most]) for start in range(0, len(arns), most))
+
+
+def _statement(actions: Sequence[str], arns: Sequence[str], when: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    statement = {"Sid": "", "Effect": "Allow", "Action": sorted(actions), "Resource": list(arns)}
+    return {**statement, "Condition": {"StringEquals": dict(when)}} if when else statement
+
+
+def _numbered(statements: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Name each statement by its service and its number among that service's."""
+    counted: dict[str, int] = {}
+    named = []
+    for statement in statements:
+        service = statement["Action"][0].partition(":")[0].capitalize()
+        counted[service] = counted.get(service, 0) + 1
+        named.append({**statement, "Sid": f"{service}{counted[service]}"})
+    return named
+
+
+def _document(statements: Sequence[dict[str, Any]]) -> Policy:
+    return {"Version": "2012-10-17", "Statement": list(statements)}
