@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 from rich.text import Text
@@ -19,11 +19,15 @@ app = App(name="local", help="Start, stop and find the embedded AWS.")
 def up(
     *,
     port: Annotated[int, Parameter(help="Port to listen on; 0 takes a free one.")] = 0,
+    runner: Annotated[
+        Literal["process", "docker"] | None,
+        Parameter(help="What a task is: a process (default) or a Docker container."),
+    ] = None,
     place: Place = Place(),
     form: Output = "table",
 ) -> int:
     """Start the embedded AWS, unless it runs already."""
-    return _show(control.up(place.home, port=port), form)
+    return _show(control.up(place.home, port=port, runner=runner or ""), form)
 
 
 @app.command

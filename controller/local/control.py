@@ -36,9 +36,10 @@ class Status:
     log: Path
 
 
-def up(home: Path, *, port: int = 0, timeout: float = 60.0) -> Status:
+def up(home: Path, *, port: int = 0, runner: str = "", timeout: float = 60.0) -> Status:
     """Make sure the home's embedded AWS runs and answers; start it if need be.
 
+    `runner` says what a task is, `process` or `docker`; one that runs already stays as it is.
     Raises UsageError when moto isn't installed, FailedError when the program ends at once, DeadlineError when it
     doesn't answer within `timeout` seconds.
     """
@@ -51,7 +52,7 @@ def up(home: Path, *, port: int = 0, timeout: float = 60.0) -> Status:
         if found.running:
             return found
         (home / "local.json").unlink(missing_ok=True)
-        return _await(home, _start(home, port), timeout)
+        return _await(home, _start(home, port, runner), timeout)
 
 
 def down(home: Path, *, timeout: float = 20.0) -> Status:
@@ -82,7 +83,7 @@ def status(home: Path) -> Status:
     return Status(True, recorded["endpoint"], recorded["pid"], recorded["started"], _log(home))
 
 
-def _start(home: Path, port: int) -> int:
+def _start(home: Path, port: int, runner: str) -> int:
     """Start the program, detached, with the code that runs now first on its path; return its pid."""
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
@@ -92,9 +93,8 @@ def _start(home: Path, port: int) -> int:
     null = os.open(os.devnull, os.O_RDONLY)
     try:
         actions = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)]
-        return os.posix_spawn(
-            command[0], command, {**os.environ, "PYTHONPATH": path}, file_actions=actions, setsid=True
-        )
+        environment = {**os.environ, "PYTHONPATH": path, **({"MOORAGE_LOCAL_RUNNER": runner} if runner else {})}
+        return os.posix_spawn(command[0], command, environment, file_actions=actions, setsid=True)
     finally:
         os.close(log)
         os.close(null)

@@ -6,6 +6,7 @@ texts follow what AWS answers. Blobs and manifests are read in `registry/`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from hashlib import sha256
@@ -15,7 +16,7 @@ from aiohttp import web
 from moto.ecr.models import Image, Repository, ecr_backends
 
 from controller.local.call import Call, Refused
-from controller.local.registry import base_image
+from controller.local.registry import base_image, docker_base
 from controller.local.registry.blobs import DIRECTORY, PART_SIZE, Blobs
 from controller.local.registry.manifest import Manifest, ManifestError, parse_manifest
 from controller.local.world import World
@@ -76,13 +77,20 @@ class Registry:
         repository = backend.create_repository(base_image.REPOSITORY, None, {}, {}, "MUTABLE", [])
         for python in base_image.PYTHONS:
             manifests = {}
-            for architecture in base_image.ARCHITECTURES:
-                text, blobs = base_image.build(self._blobs.put, python, architecture)
+            for architecture, (text, blobs) in self._bases(python).items():
                 repository.layers.update(blobs)
                 manifests[architecture] = text
                 repository.images.append(StoredImage(repository, None, text, parse_manifest(text)))
             text = base_image.index(manifests)
             repository.images.append(StoredImage(repository, base_image.tag(python), text, parse_manifest(text)))
+
+    def _bases(self, python: str) -> dict[str, tuple[str, dict[str, int]]]:
+        """Manifest and blobs of a Python's base image by architecture: synthetic, or out of Docker where tasks are containers."""
+        if os.environ.get("MOORAGE_LOCAL_RUNNER") == "docker" and python == base_image.PYTHONS[0]:
+            wanted = os.environ.get("MOORAGE_LOCAL_BASE") or f"python:{base_image.tag(python)}"
+            architecture, text, blobs = docker_base.read("docker", wanted, self._blobs.put)
+            return {architecture: (text, blobs)}
+        return {name: base_image.build(self._blobs.put, python, name) for name in base_image.ARCHITECTURES}
 
     def initiate_layer_upload(self, call: Call) -> Mapping[str, Any]:
         """Open an upload."""

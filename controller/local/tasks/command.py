@@ -34,6 +34,18 @@ class Place:
             translated[0] = self.python
         return translated
 
+    def start(self, words: Sequence[str], variables: Mapping[str, str]) -> list[str]:
+        """Return what starts the container's command; it runs with `variables`."""
+        del variables
+        return self.argv(words)
+
+    def probe(self, words: Sequence[str]) -> list[str]:
+        """Return what runs a health check's command where the container is."""
+        return self.argv(words)
+
+    def end(self) -> None:
+        """Clear away what may outlive the process that was started."""
+
     def environment(
         self, host: Mapping[str, str], image: Sequence[str], container: Sequence[Mapping[str, str]], region: str
     ) -> dict[str, str]:

@@ -39,10 +39,11 @@ class PullError(Exception):
 
 @dataclass(frozen=True)
 class PulledImage:
-    """An image as a task needs it: the manifest's digest and the `config` object of the image config."""
+    """An image as a task needs it: the manifest with its digest, and the `config` object of the image config."""
 
     digest: str
     config: Mapping[str, Any]
+    manifest: Manifest
 
 
 def pull(world: World, reference: str, architecture: str, directory: Path) -> PulledImage:
@@ -50,20 +51,25 @@ def pull(world: World, reference: str, architecture: str, directory: Path) -> Pu
 
     `architecture` is the task's, as OCI spells it. Takes the world's lock for the look-up only. Raises PullError.
     """
-    with world.lock:
-        digest, manifest = _resolve(reference)
-    blobs = Blobs(world.home / DIRECTORY)
-    if manifest.config is None:
-        raise PullError(f"{reference}: the manifest is an index, and has no image for this platform")
-    config = json.loads(_read(blobs, manifest.config))
-    if config.get("architecture", architecture) != architecture:
-        raise PullError(f"image Manifest does not contain descriptor matching platform 'linux/{architecture}'")
-    models = [layer for layer in manifest.layers if layer.annotations.get(MODEL_LAYER[0]) == MODEL_LAYER[1]]
+    image = look_up(world, reference, architecture)
+    models = [layer for layer in image.manifest.layers if layer.annotations.get(MODEL_LAYER[0]) == MODEL_LAYER[1]]
     if len(models) > 1:
         raise PullError(f"{reference}: {len(models)} layers are annotated as the model layer")
     for layer in models:
-        stream_model(blobs.path(layer.digest), layer, directory)
-    return PulledImage(digest, config.get("config") or {})
+        stream_model(Blobs(world.home / DIRECTORY).path(layer.digest), layer, directory)
+    return image
+
+
+def look_up(world: World, reference: str, architecture: str) -> PulledImage:
+    """Find an image and read its config; no layer is touched. Raises PullError."""
+    with world.lock:
+        digest, manifest = _resolve(reference)
+    if manifest.config is None:
+        raise PullError(f"{reference}: the manifest is an index, and has no image for this platform")
+    config = json.loads(_read(Blobs(world.home / DIRECTORY), manifest.config))
+    if config.get("architecture", architecture) != architecture:
+        raise PullError(f"image Manifest does not contain descriptor matching platform 'linux/{architecture}'")
+    return PulledImage(digest, config.get("config") or {}, manifest)
 
 
 def stream_model(blob: Path, layer: Descriptor, directory: Path) -> None:

@@ -16,6 +16,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from controller.local.tasks import references
@@ -40,11 +41,12 @@ class ProcessRunner:
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
+        fleet.world.on_reset(self.clear)
         self._lives: dict[str, _Life] = {}
 
     def start(self, task: Task) -> None:
         """Begin the task's life in a new thread."""
-        life = _Life(self._fleet, task)
+        life = _Life(self, self._fleet, task)
         self._lives[task.id] = life
         self._fleet.world.work(f"task {task.id[:8]}", lambda stop: self._run(life, stop))
 
@@ -53,10 +55,24 @@ class ProcessRunner:
         if life := self._lives.get(task.id):
             life.messages.put(_STOP)
 
+    def clear(self) -> None:
+        """Forget what an earlier program may have left running."""
+
+    def fetch(self, task: Task, container: Container, architecture: str, directory: Path) -> PulledImage:
+        """Get a container's image; the model's files go below `directory`. Raises PullError."""
+        del task
+        return pull(self._fleet.world, container.image, architecture, directory)
+
+    def place(self, task: Task, container: Container, image: PulledImage, directory: Path) -> Place:
+        """Say where a container runs."""
+        del container, image
+        return Place(sys.executable, directory, task.address)
+
     def _run(self, life: _Life, stop: threading.Event) -> None:
         try:
             life.run(stop)
         finally:
+            life.clear()
             self._lives.pop(life.task.id, None)
             shutil.rmtree(life.directory, ignore_errors=True)
 
@@ -75,8 +91,9 @@ class _Running:
 class _Life:
     """One task from pull to end. Messages: `_STOP`, or the container whose process has ended."""
 
-    def __init__(self, fleet: Fleet, task: Task) -> None:
+    def __init__(self, runner: ProcessRunner, fleet: Fleet, task: Task) -> None:
         self.task = task
+        self._runner = runner
         self.messages: SimpleQueue[str | Container] = SimpleQueue()
         self.directory = fleet.world.home / "tasks" / task.id
         self._fleet, self._world = fleet, fleet.world
@@ -108,6 +125,11 @@ class _Life:
                 self._fleet.report_exited(message)
             self._tick()
 
+    def clear(self) -> None:
+        """Clear away what may outlive the processes; the life is over, however it ended."""
+        for item in self._running:
+            item.place.end()
+
     def _next(self) -> str | Container | None:
         """Wait for a message; None when it is time for a health check."""
         dues = [item.check.due for item in self._running if item.check and item.container.exit_code is None]
@@ -128,7 +150,7 @@ class _Life:
                     self._fleet.report_health(self.task, item.container, item.check.status)
 
     def _passes(self, item: _Running, check: HealthCheck) -> bool:
-        command = item.place.argv(health_command(check.command))
+        command = item.place.probe(health_command(check.command))
         probe = self._world.children.spawn(command, cwd=self.directory, env=item.environment)
         try:
             return probe.wait(check.timeout) == 0
@@ -149,7 +171,7 @@ class _Life:
         # X86_64 unless the task definition says otherwise (API reference, RuntimePlatform).
         platform = self.task.definition.runtime_platform or {}
         architecture = {"ARM64": "arm64"}.get(platform.get("cpuArchitecture", ""), "amd64")
-        image = pull(self._world, container.image, architecture, self.directory / container.name)
+        image = self._runner.fetch(self.task, container, architecture, self.directory / container.name)
         container.digest = image.digest
         return image
 
@@ -157,7 +179,7 @@ class _Life:
         definition = container.definition
         root = self.directory / container.name
         root.mkdir(exist_ok=True)
-        place = Place(sys.executable, root, self.task.address)
+        place = self._runner.place(self.task, container, image, root)
         with self._world.lock:
             entries = definition.get("secrets") or ()
             secrets = {entry["name"]: references.secret(self.task, entry["valueFrom"]) for entry in entries}
@@ -167,7 +189,7 @@ class _Life:
         variables, inherited = definition.get("environment") or (), image.config.get("Env") or ()
         environment = place.environment(os.environ, inherited, variables, self.task.region) | secrets
         process = self._world.children.spawn(
-            place.argv(container_command(definition, image.config)),
+            place.start(container_command(definition, image.config), environment),
             cwd=root,
             env=environment,
             stdout=subprocess.PIPE,

@@ -1,6 +1,6 @@
 """ECS as alive as AWS: services that roll out, tasks that run. What is behind the API is in `tasks/`.
 
-MOORAGE_LOCAL_RUNNER says what a task is: `process` (default) or `noop`.
+MOORAGE_LOCAL_RUNNER says what a task is: `process` (default), `docker` or `noop`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from collections.abc import Callable
 
 from controller.errors import UsageError
 from controller.local.strict.ecs import clusters, definitions, deployments, services, tags, tasks
+from controller.local.tasks.docker import DockerRunner
 from controller.local.tasks.fleet import Fleet, Runner
 from controller.local.tasks.noop import NoopRunner
 from controller.local.tasks.process import ProcessRunner
 from controller.local.world import World
 
-_RUNNERS: dict[str, Callable[[Fleet], Runner]] = {"process": ProcessRunner, "noop": NoopRunner}
+_RUNNERS: dict[str, Callable[[Fleet], Runner]] = {"process": ProcessRunner, "docker": DockerRunner, "noop": NoopRunner}
 
 
 def install(world: World) -> None:
