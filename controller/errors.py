@@ -9,6 +9,7 @@
     │   └── LeaseLostError    it was ours, and is no longer
     ├── DeadlineError         time ran out; the work goes on
     ├── StoppedError          a gate, an approval or a policy says no
+    ├── SourceError           what declares the specs can't be reached or read
     ├── StoreError            what the controller remembers can't be read or written
     ├── DataError             the training data can't be used
     ├── BundleError           the artifact or bundle can't be trusted
@@ -150,6 +151,13 @@ class StoppedError(MoorageError):
 
     exit_code = 5
     remedy = Remedy.HUMAN
+
+
+class SourceError(MoorageError):
+    """The source of specs can't be reached, or what it has can't be trusted."""
+
+    exit_code = 2
+    remedy = Remedy.SOON
 
 
 class StoreError(MoorageError):

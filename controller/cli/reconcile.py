@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from controller.aws.log import configure
 from controller.cli import output, plan, render_events, render_status
 from controller.cli.options import Files, Output, Place
 from controller.cli.progress import Progress
@@ -21,9 +23,13 @@ from controller.errors import UsageError
 from controller.runtime import prepare
 from controller.runtime.compose import House
 from controller.runtime.halt import Halt
+from controller.runtime.loop import Settings, run
+from controller.runtime.loop import tell as log_event
+from controller.runtime.metrics import Metrics
 from controller.runtime.once import exit_code
 from controller.runtime.prune import prunable
 from controller.runtime.settle import run_once
+from controller.runtime.source import Directory
 from controller.spec.findings import FindingsError
 from controller.spec.load import load
 from controller.spec.units import parse_duration, parse_percent
@@ -49,6 +55,20 @@ class How:
         return float(_option("--max-prune", parse_percent, self.max_prune))
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Loop:
+    """How the loop behaves, without --once."""
+
+    interval: Annotated[
+        str, Parameter(help="Look at everything this often; more rarely where AWS's rates ask for it.")
+    ] = "60s"
+    grace: Annotated[str, Parameter(help="On SIGTERM, end within this long.")] = "25s"
+    listen: Annotated[str, Parameter(help="HOST:PORT of /healthz, /readyz, /metrics and the push webhook.")] = (
+        "127.0.0.1:9470"
+    )
+
+
 def reconcile(
     *,
     once: Annotated[
@@ -57,15 +77,16 @@ def reconcile(
     dry_run: Annotated[bool, Parameter(negative="", help="Show the plan instead.")] = False,
     events: Annotated[Path | None, Parameter(help="Write every event to this file, as JSON lines.")] = None,
     how: How = How(),
+    loop: Loop = Loop(),
     files: Files = Files(),
     place: Place = Place(),
     form: Output = "table",
 ) -> int:
-    """Drive AWS to what the specs declare, and wait until it is there."""
+    """Drive AWS to what the specs declare. With --once, wait until it is there; without, keep it there until told to end."""
     if dry_run:
         return plan.plan(files=files, place=place, form=form, prune=how.prune)
     if not once:
-        raise UsageError("say how long to run", why="the continuous loop isn't offered yet", hint="reconcile --once")
+        return _loop(events, how, loop, files, place)
     snapshot = prepare.snapshot_of(load(files.file), prepare.commit_of(files.directory))
     progress, lock, halt = Progress(output.console(stderr=True), time.monotonic), threading.Lock(), Halt()
     with _journal(events) as write, progress:
@@ -102,6 +123,40 @@ def reconcile(
         names=[render_status.name(status) for status in total.statuses],
     )
     return exit_code(total.statuses)
+
+
+def _loop(events: Path | None, how: How, loop: Loop, files: Files, place: Place) -> int:
+    """Run until told to end."""
+    configure()
+    host, _, port = loop.listen.rpartition(":")
+    if not port.isdigit():
+        raise UsageError(f"--listen: '{loop.listen}' isn't HOST:PORT", hint="127.0.0.1:9470")
+    settings = Settings(
+        interval=_option("--interval", parse_duration, loop.interval),
+        grace=_option("--grace", parse_duration, loop.grace),
+        parallel=how.parallel,
+        pace=_LOCAL_PACE if place.local else 1.0,
+        prune=how.share if how.prune else None,
+        host=host or "127.0.0.1",
+        port=int(port),
+        webhook_secret=os.environ.get("MOORAGE_WEBHOOK_SECRET", ""),
+    )
+    lock = threading.Lock()
+    with _journal(events) as write:
+
+        def tell(event: Event) -> None:
+            log_event(event)
+            with lock:
+                write(render_events.data(event))
+
+        def open_house(halt: Halt, metrics: Metrics) -> House:
+            return House(place.home, local=place.local, tell=tell, hooks=[metrics], halt=halt)
+
+        finished = run(open_house, Directory(files.file), settings)
+    if not finished:
+        # A thread is in the middle of a call; waiting for it would outlast the grace period.
+        os._exit(0)
+    return 0
 
 
 def _option(name: str, parse: Callable[[str], Any], text: str) -> Any:

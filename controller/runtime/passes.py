@@ -96,6 +96,7 @@ class Passes:
         self._ready: dict[str, bool] = {}
         self._repeats: dict[Key, tuple[str, int]] = {}
         self._costs: dict[Key, float] = {}
+        self._begun: dict[int, float] = {}
         self.keys: frozenset[Key] = frozenset()
         self.trouble = ""
 
@@ -132,6 +133,11 @@ class Passes:
         """How many seconds of AWS's rates one look at everything takes."""
         return sum(self._costs.values())
 
+    @property
+    def oldest(self) -> float:
+        """For how many seconds the oldest of the passes under way has been at work; 0 without any."""
+        return self._clock() - min(self._begun.values(), default=self._clock())
+
     async def run(self, *, settle: bool = False) -> None:
         """Work until halted; with `settle`, until no key has a date. Returns once nothing is in flight."""
         flights: set[asyncio.Task[None]] = set()
@@ -140,7 +146,9 @@ class Passes:
             for environment, keys in _by_environment(self._queue.take()).items():
                 flight = asyncio.create_task(self._fly(environment, keys))
                 flights.add(flight)
+                self._begun[id(flight)] = self._clock()
                 flight.add_done_callback(flights.discard)
+                flight.add_done_callback(lambda ended: self._begun.pop(id(ended), None))
             if settle and not self._queue.unsettled:
                 break
             await self._nap()

@@ -1,0 +1,145 @@
+"""What `/metrics` tells, in Prometheus' terms. A table of all of it is made from here: `docs/reference/metrics.md`."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from controller.aws.calls import Call, Hook
+from controller.core.status import Status
+from controller.errors import MoorageError, ThrottledError
+from controller.runtime.passes import Outcome
+
+_SECONDS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
+
+
+class Metrics(Hook):
+    """The controller's counters. As a hook of the doors it counts calls; `told` and `read` are told the rest."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.passes = Counter(
+            "moorage_passes", "Passes over one spec, by what came of them.", ["kind", "result"], registry=self.registry
+        )
+        self.seconds = Histogram(
+            "moorage_pass_seconds",
+            "How long one spec's part of a pass took.",
+            ["kind"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.steps = Counter(
+            "moorage_steps", "Steps carried out, by action and type.", ["action", "resource"], registry=self.registry
+        )
+        self.calls = Counter(
+            "moorage_aws_calls",
+            "Calls sent to AWS, repeats included.",
+            ["service", "operation"],
+            registry=self.registry,
+        )
+        self.throttles = Counter(
+            "moorage_aws_throttles", "Calls that AWS throttled.", ["service", "operation"], registry=self.registry
+        )
+        self.reads = Counter(
+            "moorage_source_reads", "Times the source was read, by result.", ["result"], registry=self.registry
+        )
+        self.hints = Counter(
+            "moorage_hints",
+            "Hints that something changed, by origin and result.",
+            ["origin", "result"],
+            registry=self.registry,
+        )
+        self.source = Gauge(
+            "moorage_source_good", "1 when the newest that the source has can be used.", registry=self.registry
+        )
+        self.interval = Gauge(
+            "moorage_resync_seconds",
+            "How often everything is looked at; stretched to keep reads under half of AWS's rates.",
+            registry=self.registry,
+        )
+        self._depth = Gauge("moorage_queue_depth", "Specs that are due and not at work.", registry=self.registry)
+        self._failing = Gauge(
+            "moorage_queue_failing", "Specs that are in a pause after a failure.", registry=self.registry
+        )
+        self._flying = Gauge(
+            "moorage_queue_unsettled", "Specs that are at work or have a date.", registry=self.registry
+        )
+        self._lease = Gauge("moorage_leases_held", "Leases that are ours.", registry=self.registry)
+        self._statuses = _Conditions()
+        self.registry.register(self._statuses)
+
+    def watch(
+        self,
+        *,
+        depth: Callable[[], float],
+        failing: Callable[[], float],
+        unsettled: Callable[[], float],
+        leases: Callable[[], float],
+    ) -> None:
+        """Ask these when somebody reads the gauges."""
+        self._depth.set_function(depth)
+        self._failing.set_function(failing)
+        self._flying.set_function(unsettled)
+        self._lease.set_function(leases)
+
+    def told(self, outcome: Outcome) -> None:
+        """Count one spec's pass."""
+        self.passes.labels(outcome.key.kind, result_of(outcome)).inc()
+        self.seconds.labels(outcome.key.kind).observe(outcome.seconds)
+        if outcome.done is not None:
+            for step in outcome.done.done:
+                self.steps.labels(step.action.value, step.node.key.kind).inc()
+            self._statuses.latest |= {status.owner: status for status in outcome.done.statuses}
+
+    def keep(self, owners: Iterable[object]) -> None:
+        """Forget the conditions of specs that are declared no more."""
+        kept = set(owners)
+        self._statuses.latest = {owner: status for owner, status in self._statuses.latest.items() if owner in kept}
+
+    def before(self, call: Call) -> None:
+        """Count a call."""
+        self.calls.labels(call.service, call.operation).inc()
+
+    def after(self, call: Call, answer: Mapping[str, object] | MoorageError) -> None:
+        """Count a throttled one."""
+        if isinstance(answer, ThrottledError):
+            self.throttles.labels(call.service, call.operation).inc()
+
+    def text(self) -> bytes:
+        """The page, in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def table(self) -> list[tuple[str, str, str]]:
+        """Name, type and meaning of every metric, by name."""
+        return sorted((_name(family), family.type, family.documentation) for family in self.registry.collect())
+
+
+class _Conditions(Collector):
+    """How many specs have which condition; counted when asked, so that nothing of a removed spec stays."""
+
+    def __init__(self) -> None:
+        self.latest: dict[object, Status] = {}
+
+    def collect(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily(
+            "moorage_conditions", "Specs by condition and its status.", labels=["type", "status"]
+        )
+        counts = Tally((c.type, c.status) for status in self.latest.values() for c in status.conditions)
+        for (kind, truth), count in sorted(counts.items()):
+            family.add_metric([kind, truth], count)
+        yield family
+
+
+def result_of(outcome: Outcome) -> str:
+    """`error`, `waiting` or `settled`."""
+    if outcome.error is not None:
+        return "error"
+    return "waiting" if outcome.done is not None and outcome.done.after is not None else "settled"
+
+
+def _name(family: Metric) -> str:
+    return f"{family.name}_total" if family.type == "counter" else family.name
