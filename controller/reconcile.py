@@ -88,7 +88,8 @@ class Reconciler:
         records = self.store.records(wants[0].environment.name)
         seen, unreadable = self._observe(graph, records)
         # A node that can't be read is neither there nor absent: no plan is made for it, nor for what is built on it.
-        plan = make_plan(Situation(graph, self.registry, seen, records, (), gone, unreadable.keys()))
+        adopters = {want.owner for want in wants if want.service is not None and want.service.spec.policy.adopt}
+        plan = make_plan(Situation(graph, self.registry, seen, records, adopters, gone, unreadable.keys()))
         return Survey(wants, gone, graph, seen, records, plan, unreadable)
 
     def reconcile(self, wants: Sequence[Wanted], *, gone: Collection[Key] = ()) -> Pass:

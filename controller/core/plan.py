@@ -32,6 +32,10 @@ class Action(StrEnum):
         return f"{self.value.removesuffix('e')}ed".capitalize()
 
 
+# What helps against a stranger's object, by the kind of spec that wants it.
+_REFUSED = {"ModelService": "rename the spec, remove that one first, or take it over with policy.adopt: true"}
+
+
 class Type(Protocol):
     """What planning must know of a resource type; `controller.resources.base` says what each means."""
 
@@ -191,7 +195,7 @@ class _Walk:
                     resolved,
                     owner,
                     f"it exists already and belongs to {foreigner}",
-                    "rename the spec, or remove that one first",
+                    _REFUSED.get(owner.kind, "rename the spec, or remove that one first"),
                 )
             )
             return

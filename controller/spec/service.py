@@ -196,6 +196,8 @@ class Policy(Block):
     """Leave everything as it is; deletion included."""
     prune: bool = True
     """Delete what belonged to this document when it is removed."""
+    adopt: bool = False
+    """Take over what exists under this document's names, whoever it belonged to; false: refuse it, and name its owner."""
     drift_correction: bool = True
     """Put back what somebody changed by hand; false: only report it."""
     deletion: Deletion = Deletion()

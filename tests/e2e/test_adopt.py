@@ -1,0 +1,70 @@
+"""What belongs to somebody else: refused with its owner named, or taken over where the spec says so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from controller.core.ownership import OWNER
+from controller.core.plan import Action, Step
+from controller.core.values import Key
+from controller.resources.base import Workshop, discover
+from controller.runtime.once import is_ready
+from tests.conformance.life import STRANGER, _apply, _resolved
+from tests.conformance.turns import STUBBORN
+from tests.conftest import EmbeddedAws
+from tests.demo import Clients, Demo
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def demo(idle_aws: EmbeddedAws, workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """The demo, all of whose ModelService's tagged objects were given to a stranger."""
+    idle_aws.admin("reset", "POST")
+    demo = Demo(Clients(idle_aws.endpoint), discover(workshop), tmp_path_factory.mktemp("specs"))
+    demo.go()
+    survey = demo.survey()
+    for node in _resolved(survey):
+        ours = survey.graph.owners[node.key].kind == "ModelService" and OWNER in node.desired.get("tags", {})
+        if ours and node.key.kind not in STUBBORN:
+            tags = {**node.desired["tags"], OWNER: STRANGER}
+            _apply(demo, survey, replace(node, desired={**node.desired, "tags": tags}))
+    return demo
+
+
+def _steps(demo: Demo) -> list[Step]:
+    return [step for step in demo.survey().plan.steps if not step.later]
+
+
+def test_a_strangers_objects_are_refused_with_their_owner_named(demo: Demo) -> None:
+    """Nothing is written; each refusal says whose it is and how to take it over, and the spec is Degraded."""
+    done = demo.go()
+    assert done.done == ()
+    refusals = done.plan.refusals
+    assert len(refusals) > 8
+    for refusal in refusals:
+        assert refusal.message == f"it exists already and belongs to {STRANGER} of environment default"
+        assert refusal.hint.endswith("policy.adopt: true")
+    (status,) = (status for status in done.statuses if status.owner.kind == "ModelService")
+    degraded = status.condition("Degraded")
+    assert degraded is not None
+    assert (degraded.status, degraded.reason) == ("True", "Refused")
+
+
+def test_with_adopt_they_are_taken_over_and_nothing_else_changes(demo: Demo) -> None:
+    """The owner's tag alone is planned for what was refused, and what follows from a new revision; then all is as declared."""
+    refused: set[Key] = {refusal.node.key for refusal in demo.survey().plan.refusals}
+    demo.models = (replace(demo.models[0], policy="{adopt: true}"),)
+    adopted = [step for step in _steps(demo) if step.action is Action.ADOPT]
+    assert {step.node.key for step in adopted} == refused
+    for step in adopted:
+        changes = [(change.path, change.old) for change in step.changes if change.path != "taskDefinition"]
+        assert changes == [(f"tags.{OWNER}", STRANGER)]
+    assert demo.survey().plan.refusals == ()
+    done = demo.go()
+    assert all(map(is_ready, done.statuses))
+    assert demo.survey().plan.steps == ()
+    demo.models = (replace(demo.models[0], policy="{}"),)
+    assert demo.survey().plan.refusals == ()
