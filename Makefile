@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test browser check check-images check-clients bench-serving setup down lock generate clean
+.PHONY: demo test browser check check-images check-clients fuzz bench-serving setup down lock generate clean
 .DELETE_ON_ERROR:
 
 # The row of the table's first block in Berkeley; its census value is 452,600.
@@ -72,6 +72,19 @@ $(CLIENTS)/.ready: requirements-clients.lock
 bench-serving: setup ## what serving costs, against a floor, peers and the kernel alone; QUICK=1, WRITE=1
 	@$(BIN)/python -m benchmarks.serving $(if $(QUICK),--quick) $(if $(WRITE),--write)
 
+# A fuzzer that follows the code's branches; in an environment of its own, since it has wheels for few Pythons.
+FUZZ := .venv-fuzz
+SECONDS ?= 60
+fuzz: setup $(FUZZ)/.ready ## let atheris look for a body that no parser of the server expects; SECONDS=60
+	@mkdir -p .fuzz
+	@PYTHONPATH=$$($(FUZZ)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
+		$(BIN)/python tests/fuzz/bodies.py -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=1024 -artifact_prefix=.fuzz/ .fuzz
+
+$(FUZZ)/.ready: requirements-fuzz.lock
+	@test -x $(FUZZ)/bin/python || $(PYTHON) -m venv $(FUZZ)
+	@$(FUZZ)/bin/python -m pip install -qq --require-hashes --only-binary :all: -r requirements-fuzz.lock
+	@touch $@
+
 COMPILE := uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate
 
 lock: ## resolve again; needs uv
@@ -82,6 +95,7 @@ lock: ## resolve again; needs uv
 	@echo 'sagemaker-core>=2.27,<3' | $(COMPILE) --universal - -o requirements-sagemaker.lock
 	@printf 'schemathesis>=4.32,<5\ntritonclient[http]>=2.73,<3\n' | $(COMPILE) --universal --constraints requirements.lock - \
 		-o requirements-clients.lock
+	@echo 'atheris>=3.0,<3.1' | $(COMPILE) --universal - -o requirements-fuzz.lock
 
 clean:
 	rm -rf $(VENV) .moorage .demo .bench

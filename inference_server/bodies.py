@@ -41,7 +41,15 @@ class Body:
 
     async def read(self, request: web.BaseRequest) -> bytes:
         """Read it whole. Raise a RequestError for a limit that it meets, or if it is broken."""
-        self._claim(request.content_length or 0)
+        try:
+            return await self._read(request)
+        except (web.RequestPayloadError, ConnectionError):  # its client may have gone: then nobody hears of it
+            raise MalformedError("the body can't be decoded or is incomplete") from None
+
+    async def _read(self, request: web.BaseRequest) -> bytes:
+        if (announced := request.content_length) is None:
+            _check_coding(request)
+        self._claim(announced or 0)
         content = request.content
         if content.is_eof():
             return await self._rest(content)
@@ -56,17 +64,14 @@ class Body:
             raise SlowBodyError(f"the body didn't arrive within {seconds:g} s") from None
 
     async def _rest(self, content: StreamReader) -> bytes:
-        try:
-            first = await content.readany()
-            self._claim(len(first))
-            body = None
-            # How long a chunked body is, and how long a compressed one grows, shows only on the way.
-            while chunk := await content.readany():
-                body = bytearray(first) if body is None else body
-                body += chunk
-                self._claim(len(body))
-        except web.RequestPayloadError:
-            raise MalformedError("the body can't be decoded or is incomplete") from None
+        first = await content.readany()
+        self._claim(len(first))
+        body = None
+        # How long a chunked body is, and how long a compressed one grows, shows only on the way.
+        while chunk := await content.readany():
+            body = bytearray(first) if body is None else body
+            body += chunk
+            self._claim(len(body))
         return first if body is None else bytes(body)
 
     def _claim(self, size: int) -> None:
@@ -81,3 +86,11 @@ class Body:
             raise OverloadedError("too many large bodies are under way; try again soon, or elsewhere")
         self._all.held = others + size
         self._claimed = size
+
+
+def _check_coding(request: web.BaseRequest) -> None:
+    """Refuse a transfer coding that the parser lets through undecoded: `gzip, chunked` would be read as plain bytes."""
+    coding = request.headers.get("Transfer-Encoding")
+    if coding is not None and coding.strip().lower() != "chunked":
+        request.protocol.close()  # once this is answered: whoever sent it may mean another end of the body
+        raise MalformedError("the only transfer coding that is understood is 'chunked'")

@@ -102,7 +102,7 @@ class Connection(web.RequestHandler):
         common = (
             isinstance(message, RawRequestMessage)
             and message.version == HttpVersion11
-            and not (message.should_close or message.upgrade or message.compression)
+            and not (message.should_close or message.upgrade or message.compression or message.chunked)
             and payload.is_eof()
             and self._keepalive_handle is not None
         )
@@ -114,6 +114,11 @@ class Connection(web.RequestHandler):
             self.transport.write(_head(status, headers, len(body)) + body)
         if self._messages:
             self._begin()
+
+    def log_exception(self, *arguments: Any, **how: Any) -> None:
+        """Log aiohttp's own failure, but not a body that it can't decode: that is answered, and not worth a line each."""
+        if not isinstance(how.get("exc_info"), web.RequestPayloadError):
+            super().log_exception(*arguments, **how)
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None

@@ -44,7 +44,7 @@ async def serve(model: Model, options: Options, log: FilteringBoundLogger, board
     service = Service(model, options, board)
     traces = spans(os.environ, model.manifest, log)
     transport = Transport(service, table(service), options, log, traces)
-    listener = listening.listen(options.host, options.port, options.workers > 1)
+    listener = listening.listen(options.host, options.port, options.workers > 1, options.write_timeout)
     acceptor = await loop.create_server(transport.protocol, sock=listener, backlog=listening.BACKLOG)
     telling = loop.create_task(_tell(service, options, board))
     log.info("started", address=listening.address(listener), **_identity(model))

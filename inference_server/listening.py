@@ -8,6 +8,7 @@ nobody is left to be reset. A client whose first packet was dropped sends it aga
 from __future__ import annotations
 
 import ctypes
+import math
 import socket
 import struct
 from contextlib import suppress
@@ -33,10 +34,12 @@ def reserve(host: str, port: int, shared: bool) -> socket.socket:
     return listener
 
 
-def listen(host: str, port: int, shared: bool) -> socket.socket:
-    """Bind an address and listen. Raise OSError."""
+def listen(host: str, port: int, shared: bool, patience: float) -> socket.socket:
+    """Bind an address and listen. A client that takes nothing of an answer for `patience` s is cut off. Raise OSError."""
     listener = reserve(host, port, shared)
     try:
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, math.ceil(patience * 1000))
         listener.listen(BACKLOG)  # only here another's exclusive listener is met
     except OSError:
         listener.close()

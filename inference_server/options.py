@@ -53,6 +53,9 @@ class Options:
         10.0, _number(0, float), "how long a head may take to arrive; after it the connection closes"
     )
     body_timeout: float = _option(30.0, _number(0, float), "how long a body may take to arrive; after it 408")
+    write_timeout: float = _option(
+        30.0, _number(0.001, float), "how long a client may take nothing of its answer; after it, it is cut off"
+    )
     keepalive: float = _option(75.0, _number(0, float), "idle time before a connection closes; load balancers wait 60")
     drain_delay: float = _option(5.0, _number(0, float), "after SIGTERM: how long new connections are still answered")
     stop_timeout: float = _option(
