@@ -46,6 +46,7 @@ spec:
     algorithm: {{name: xgboost, version: "3.2-0"}}
     hyperparameters: {{objective: reg:squarederror, max_depth: {depth}, num_round: {rounds}}}
   model: {{gates: [{{metric: rmse, dataset: test, max: {gate}}}]}}
+  image: {image}
   service: {service}
   api: {api}
   policy: {policy}
@@ -62,6 +63,7 @@ class Model:
     depth: int = 2
     rounds: int = 2
     gate: float = 1e9
+    image: str = "{}"
     service: str = "{cpu: 0.25 vCPU, memory: 1 GB}"
     api: str = "{routes: [{method: POST, path: /predict}, {method: GET, path: /model}]}"
     policy: str = "{}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from controller.resources.base import Workshop, discover
@@ -19,6 +21,8 @@ def told(idle_aws: EmbeddedAws, workshop: Workshop, tmp_path_factory: pytest.Tem
     clients = Clients(idle_aws.endpoint)
     scene = Scene(discover(workshop), clients)
     directory = tmp_path_factory.mktemp("specs")
-    demo = Demo(clients, scene.registry, directory, models=(MODEL,), environment=MODEL.environment, labels=MODEL.labels)
+    key = idle_aws.client("kms").create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")["KeyMetadata"]["Arn"]
+    model = replace(MODEL, image=f"{{maxSeverity: critical, signing: {{key: '{key}'}}}}")
+    demo = Demo(clients, scene.registry, directory, models=(model,), environment=model.environment, labels=model.labels)
     demo.hooks = (scene,)
     return live(demo, scene, TURNS, STUBBORN)

@@ -257,6 +257,7 @@ _BY_SERVICE: Mapping[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
     "sagemaker": _sagemaker,
     "ec2": _ec2,
     "logs": _logs,
+    "kms": lambda params: iter([params["KeyId"]]),
     "servicediscovery": _cloud_map,
     "iam": lambda params: iter([f"arn:aws:iam::123456789012:role/{params['RoleName']}"]),
     "route53": lambda params: iter([f"arn:aws:route53:::hostedzone/{params.get('Id', 'Z1')}"]),

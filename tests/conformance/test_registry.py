@@ -20,8 +20,9 @@ ONLY_LOOKED_AT = "it is only looked at"
 EXCUSED = {
     ("can_change", "ec2/network"): ONLY_LOOKED_AT,
     ("can_change", "model/gate"): ONLY_LOOKED_AT,
-    ("can_change", "ecr/base-image"): "its tag holds what it is a copy of: another base is another copy",
     ("can_change", "model/selection"): ONLY_LOOKED_AT,
+    ("can_change", "ecr/clearance"): ONLY_LOOKED_AT,
+    ("can_change", "ecr/base-image"): "its tag follows from all that is said of it: another base is another image",
     ("can_change", "model/bundle"): "its prefix holds the fingerprint: another model is another bundle",
     ("can_change", "s3/object"): "its key holds the content's digest: other rows are another object",
     ("can_change", "sagemaker/training-job"): "its name holds the fingerprint: other settings are another job",

@@ -95,10 +95,10 @@ def _redirect(aws: Aws, own: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _superseded_in_flight(demo: Demo) -> None:
-    """Start another training, and think better of it."""
-    _model(demo, depth=3)
+    """Start another training, a long one, and think better of it."""
+    _model(demo, depth=3, rounds=1_000_000)
     demo.reconciler().reconcile(demo.wants())
-    _model(demo, depth=MODEL.depth)
+    _model(demo, depth=MODEL.depth, rounds=MODEL.rounds)
 
 
 def _outputs(demo: Demo) -> dict[str, Mapping[str, Any]]:
