@@ -68,6 +68,37 @@ def trace(aws: Aws, owner: Key, cluster: str) -> Lineage:
     return Lineage(owner, tuple((route, *_way(aws, owner, group)) for group in groups))
 
 
+def served_before(aws: Aws, owner: Key, family: str, revision: int | None = None) -> tuple[int, int]:
+    """A revision of a task definition, and the model version that it served.
+
+    Without `revision`, the newest that served another version than the newest of all. Raises NotFoundError when there is
+    none, and when that version is no longer there or no longer approved.
+    """
+    arns = aws.pages("ecs", "list_task_definitions", "taskDefinitionArns", familyPrefix=family, status="ACTIVE")
+    numbers = sorted(int(arn.rpartition(":")[2]) for arn in arns if arn.split("/")[-1].rpartition(":")[0] == family)
+    wanted = numbers[::-1] if revision is None else [number for number in numbers if number == revision]
+    newest = 0
+    for number in wanted:
+        version = _version_of(aws, f"{family}:{number}")
+        newest = newest or version
+        if version and (revision is not None or version != newest):
+            package = _package(aws, owner, version) or {}
+            if package.get("ModelApprovalStatus") != "Approved":
+                state = package.get("ModelApprovalStatus", "no longer in the registry")
+                raise NotFoundError(f"revision {number} served version {version}, which is {state}", where=owner.name)
+            return number, version
+    what = f"there is no revision {revision} that served a model" if revision else "no other model has served before"
+    raise NotFoundError(what, where=owner.name, hint=f"revisions: {', '.join(map(str, numbers)) or 'none'}")
+
+
+def _version_of(aws: Aws, definition: str) -> int:
+    found = aws.read("ecs", "describe_task_definition", taskDefinition=definition)["taskDefinition"]
+    ours = (c.get("dockerLabels", {}) for c in found["containerDefinitions"] if c["name"] == _CONTAINER)
+    labels: Mapping[str, str] = next(ours, {})
+    version = labels.get("dev.moorage.model-version", "")
+    return int(version) if version.isdecimal() else 0
+
+
 def _route(aws: Aws, owner: Key) -> tuple[Hop, str]:
     """The API with the owner's tags, and the Cloud Map service that its routes lead to."""
     apis = [api for api in aws.pages("apigatewayv2", "get_apis", "Items") if owned_by(owner, api.get("Tags", {}))]

@@ -1,0 +1,55 @@
+"""`moorage rollback`: back to a model that served before, by an edit of the spec. Git stays the truth."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.text import Text
+
+from controller.cli import output
+from controller.cli.options import Files, Name
+from controller.cli.options import Place as Where
+from controller.core.wanted import Place, Wanted
+from controller.errors import NotFoundError
+from controller.lineage import served_before
+from controller.local import control
+from controller.runtime.compose import open_door
+from controller.spec import judge
+from controller.spec.edit import pin
+from controller.spec.load import load
+
+
+def rollback(
+    name: Name,
+    /,
+    *,
+    to_revision: Annotated[
+        int | None, Parameter(help="A revision of the task definition; left out: the last that served another model.")
+    ] = None,
+    dry_run: Annotated[bool, Parameter(negative="", help="Show the edit, and leave the file as it is.")] = False,
+    files: Files = Files(),
+    place: Where = Where(),
+) -> int:
+    """Pin the model that an earlier revision served, in the spec's file, and show the edit. The next reconcile follows it.
+
+    The model goes back alone: CPU, memory and routes stay as the spec has them.
+    """
+    specs = load(files.file)
+    loaded = specs.services.get(name)
+    if loaded is None:
+        raise NotFoundError(f"no file declares {name}", hint=judge.did_you_mean(name, specs.services))
+    home = specs.environment(loaded.model.spec.environment)
+    aws = open_door(home, control.up(place.home).endpoint if place.local else None)
+    want = Wanted(home, loaded.model, Place(aws.account, aws.region, aws.partition))
+    revision, version = served_before(aws, want.owner, want.physical_name(limit=255), to_revision)
+    file, text = loaded.document.source.file, pin(loaded, version)
+    old, new = (content.splitlines(keepends=True) for content in (loaded.document.source.text, text))
+    sys.stdout.writelines(difflib.unified_diff(old, new, file, file))
+    if not dry_run:
+        Path(file).write_text(text, encoding="utf-8")
+    output.progress(Text(f"version {version} served in revision {revision}; commit the edit, and reconcile follows it"))
+    return 0
