@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test browser check check-images check-clients fuzz bench-serving setup down lock generate clean
+.PHONY: demo test browser check check-images check-clients fuzz bench-serving bench-image setup down lock generate clean
 .DELETE_ON_ERROR:
 
 # The row of the table's first block in Berkeley; its census value is 452,600.
@@ -68,6 +68,9 @@ $(CLIENTS)/.ready: requirements-clients.lock
 	@test -x $(CLIENTS)/bin/python || $(PYTHON) -m venv $(CLIENTS)
 	@$(CLIENTS)/bin/python -m pip install -qq --require-hashes --only-binary :all: -r requirements-clients.lock
 	@touch $@
+
+bench-image: setup ## what the image weighs, what a new model costs, whether digests are equal; WRITE=1
+	@$(BIN)/python -m benchmarks.image $(if $(WRITE),--write)
 
 bench-serving: setup ## what serving costs, against a floor, peers and the kernel alone; QUICK=1, WRITE=1
 	@$(BIN)/python -m benchmarks.serving $(if $(QUICK),--quick) $(if $(WRITE),--write)

@@ -16,7 +16,7 @@ from controller.aws.body import Body
 from controller.aws.calls import Call
 from controller.aws.door import Aws
 from controller.aws.fetch import fetch
-from controller.errors import ConflictError, FailedError, MissingError
+from controller.errors import ConflictError, FailedError, MissingError, RejectedError, UnavailableError
 
 MANIFEST_TYPES = (
     "application/vnd.oci.image.manifest.v1+json",
@@ -82,6 +82,16 @@ class Repository:
             self.aws.write("ecr", "complete_layer_upload", **upload, layerDigests=[digest])
         except ConflictError:  # LayerAlreadyExistsException
             return
+        except RejectedError as error:
+            if error.code != "InvalidLayerException":
+                raise
+            raise UnavailableError(
+                "the registry received other bytes than were promised",
+                where=f"{self.name}, {digest}",
+                why=error.why,
+                hint="run again: what is there already is not sent again",
+                code=error.code,
+            ) from error
 
     def put(self, manifest: bytes, media_type: str, tag: str) -> None:
         """Add the image, once all of its blobs are there, and read it back; an empty tag gives it no name.

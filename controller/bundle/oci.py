@@ -16,7 +16,6 @@ from urllib.parse import urljoin
 
 from controller.errors import (
     AwsError,
-    BundleError,
     CredentialsError,
     FailedError,
     MissingError,
@@ -211,7 +210,7 @@ def _refused(answer: Any, where: str) -> MoorageError:
     if answer.status_code >= 500 and answer.status_code not in _OTHERS:
         return UnavailableError("the registry failed", where=where, why=why, hint="run again")
     if answer.status_code == 400 and "DIGEST_INVALID" in why:
-        return BundleError(
+        return UnavailableError(
             "the registry received other bytes than were promised", where=where, why=why, hint="run again"
         )
     kind = _OTHERS.get(answer.status_code, RejectedError)

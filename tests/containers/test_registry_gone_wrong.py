@@ -1,0 +1,109 @@
+"""A real registry at its worst: gone in mid-push, a token that ran out, a tag that is taken. Each push is taken up again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controller.bundle.oci import OciRepository
+from controller.errors import CredentialsError, FailedError, MissingError, UnavailableError
+from tests.containers.conftest import Registry, new_registry
+
+BLOB = bytes(range(256)) * 4096 * 24  # three parts
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+
+
+def digest(content: bytes) -> str:
+    return f"sha256:{sha256(content).hexdigest()}"
+
+
+def manifest(*blobs: bytes) -> bytes:
+    described = [{"mediaType": "application/octet-stream", "digest": digest(blob), "size": len(blob)} for blob in blobs]
+    return json.dumps(
+        {"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "config": described[0], "layers": described}
+    ).encode()
+
+
+def pieces(content: bytes) -> Iterator[bytes]:
+    yield from (content[start : start + (1 << 20)] for start in range(0, len(content), 1 << 20))
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Registry:
+    """A registry that the test starts and stops."""
+    return new_registry(tmp_path)
+
+
+def test_a_registry_that_goes_away_in_mid_push_is_told_and_resumed(own: Registry) -> None:
+    """The blob that was on its way isn't there; the one before it is, and isn't sent again."""
+    small = b"small"
+    with own.serving():
+        repository = own.open("model")
+        repository.push(digest(small), [small])
+    with pytest.raises(UnavailableError, match="can't be reached"):
+        repository.push(digest(BLOB), pieces(BLOB))
+    serving = own.serving()
+    serving.__enter__()
+
+    def cut_off() -> Iterable[bytes]:
+        for number, piece in enumerate(pieces(BLOB)):
+            if number == 15:
+                serving.__exit__(None, None, None)
+            yield piece
+
+    with pytest.raises(UnavailableError, match="run again"):
+        repository.push(digest(BLOB), cut_off())
+    with own.serving():
+        assert repository.missing([digest(small), digest(BLOB)]) == {digest(BLOB)}
+        repository.push(digest(BLOB), pieces(BLOB))
+        repository.put(manifest(small, BLOB), MANIFEST_TYPE, "1")
+        assert repository.missing([digest(BLOB)]) == set()
+        with repository.fetch(digest(BLOB)) as body:
+            assert body.read() == BLOB
+
+
+def test_a_token_that_ran_out_is_told_and_a_new_one_goes_on(own: Registry) -> None:
+    """ECR's last twelve hours: after that each call is refused, with what to do; logging in again resumes."""
+    with own.serving():
+        repository = own.open("model")
+        repository.push(digest(b"one"), [b"one"])
+        own.accept("the-next-token")
+        with pytest.raises(CredentialsError, match="tokens expire after twelve hours"):
+            repository.push(digest(b"two"), [b"two"])
+        renewed = own.open("model", "the-next-token")
+        assert renewed.missing([digest(b"one"), digest(b"two")]) == {digest(b"two")}
+        renewed.push(digest(b"two"), [b"two"])
+
+
+def test_other_bytes_than_promised_are_refused(registry: Registry) -> None:
+    """The registry holds the bytes against the digest; what is wrong isn't kept."""
+    repository = registry.open("promised")
+    with pytest.raises(UnavailableError, match="other bytes than were promised"):
+        repository.push(digest(b"this"), [b"that"])
+    assert repository.missing([digest(b"this"), digest(b"that")]) == {digest(b"this"), digest(b"that")}
+
+
+def test_a_tag_of_other_content_is_not_moved(registry: Registry) -> None:
+    """Somebody else's image under the tag is left as it is."""
+    repository = registry.open("taken")
+    for blob in (b"one", b"two"):
+        repository.push(digest(blob), [blob])
+    repository.put(manifest(b"one"), MANIFEST_TYPE, "1")
+    with pytest.raises(FailedError, match="another image under this tag"):
+        repository.put(manifest(b"two"), MANIFEST_TYPE, "1")
+    assert repository.manifest(tag="1") == manifest(b"one")
+
+
+def test_what_is_not_there_is_told_as_such(registry: Registry) -> None:
+    """Neither an image nor a blob that is missing is taken for anything else."""
+    repository: OciRepository = registry.open("empty")
+    with pytest.raises(MissingError):
+        repository.manifest(tag="1")
+    fetching: Any = repository.fetch(digest(b"nothing"))
+    with pytest.raises(MissingError), fetching:
+        pass

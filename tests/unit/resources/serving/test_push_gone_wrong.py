@@ -1,0 +1,190 @@
+"""What can go wrong between a registry and us: each has an error that says what it is, and the next try resumes.
+
+Against the embedded ECR, with its faults; what only a real registry does is in tests/containers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from controller.aws.repository import Repository
+from controller.bundle import Bundle
+from controller.bundle.closure import PYTHON, Runtime
+from controller.bundle.image import Image, assemble
+from controller.bundle.layers import model_layer
+from controller.bundle.publish import publish
+from controller.core.status import Failed, Waiting
+from controller.errors import (
+    AnswerLostError,
+    BundleError,
+    CredentialsError,
+    FailedError,
+    QuotaError,
+    UnavailableError,
+)
+from controller.execution import verdict_of
+from inference_server.manifest import Feature, Manifest, ModelFile, Target
+
+ROOT = Path(__file__).resolve().parents[4]
+MODEL = b"a model, as far as an image is concerned"
+FILE = ModelFile(sha256(MODEL).hexdigest(), len(MODEL))
+BUNDLE = Bundle(MODEL, Manifest("m", FILE, (Feature("a"),), Target("y"), "reg:squarederror", "3.2.0"))
+BASE_LAYER = b"a layer of the base"
+
+
+def digest(content: bytes) -> str:
+    return f"sha256:{sha256(content).hexdigest()}"
+
+
+class Source:
+    """Where the base's layers are: `content` is what it gives, whatever it is asked for."""
+
+    def __init__(self, content: bytes = BASE_LAYER) -> None:
+        self.content = content
+
+    def fetch(self, _: str) -> Source:
+        return self
+
+    def chunks(self, size: int = 1) -> Any:
+        del size
+        yield self.content
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def image() -> Image:
+    """A model on a base of one layer."""
+    config = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [digest(b"plain")]}}
+    packed = json.dumps(config).encode()
+    parts = [{"mediaType": "m", "digest": digest(packed), "size": len(packed)}]
+    kind = "application/vnd.oci.image.layer.v1.tar+gzip"
+    parts.append({"mediaType": kind, "digest": digest(BASE_LAYER), "size": len(BASE_LAYER)})
+    manifest = json.dumps({"schemaVersion": 2, "config": parts[0], "layers": parts[1:]}).encode()
+    return assemble(manifest, packed, [model_layer(BUNDLE)], runtime=Runtime(PYTHON, "amd64"), server_version="1")
+
+
+@pytest.fixture
+def repository(bench: Any, want: Any, request: pytest.FixtureRequest) -> Repository:
+    """An empty repository."""
+    name = f"wrong-{abs(hash(request.node.name)) % 10**8}"
+    return Repository(bench.aws, bench.make(bench.node("ecr/repository", want(name))).outputs["name"])
+
+
+def uploads(bench: Any) -> int:
+    return int(bench.aws.calls.by_name().get("ecr.complete_layer_upload", 0))
+
+
+FAULTS = [
+    # The registry is down, or its answer is lost, in mid-push: look again soon.
+    ({"call": "ecr.UploadLayerPart", "kind": "error", "nth": 2}, AnswerLostError, Waiting),
+    ({"call": "ecr.CompleteLayerUpload", "kind": "lost", "nth": 2}, AnswerLostError, Waiting),
+    ({"call": "ecr.PutImage", "kind": "lost"}, AnswerLostError, Waiting),
+    ({"call": "ecr.BatchCheckLayerAvailability", "kind": "error", "times": 4}, UnavailableError, Waiting),
+    # It received other bytes than were promised.
+    (
+        {"call": "ecr.CompleteLayerUpload", "kind": "error", "code": "InvalidLayerException", "status": 400},
+        UnavailableError,
+        Waiting,
+    ),
+    # A layer or a repository that is too large.
+    (
+        {"call": "ecr.UploadLayerPart", "kind": "error", "code": "LimitExceededException", "status": 400},
+        QuotaError,
+        Failed,
+    ),
+    # The session's token has expired.
+    (
+        {"call": "ecr.InitiateLayerUpload", "kind": "error", "code": "ExpiredTokenException", "status": 400},
+        CredentialsError,
+        Failed,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "verdict"), FAULTS, ids=[f"{f['call']} {f.get('code', f['kind'])}" for f, _, _ in FAULTS]
+)
+def test_a_push_that_breaks_off_is_told_and_taken_up_again(
+    bench: Any, embedded_aws: Any, image: Image, repository: Repository, fault: dict[str, Any], error: Any, verdict: Any
+) -> None:
+    """One clear error; no image under the tag; and the next try sends what is missing, not what arrived."""
+    embedded_aws.admin("faults", "POST", [fault])
+    try:
+        with pytest.raises(error) as caught:
+            publish(image, repository, Source(), "v1")
+    finally:
+        embedded_aws.admin("faults", "DELETE")
+    assert isinstance(verdict_of(caught.value), verdict)
+    assert str(caught.value)
+    arrived = len(
+        {*image.base_layers, image.config_digest, image.layers[0].digest}
+        - repository.missing([*image.base_layers, image.config_digest, image.layers[0].digest])
+    )
+    before = uploads(bench)
+    publish(image, repository, Source(), "v1")
+    assert uploads(bench) - before == 3 - arrived
+    assert repository.manifest(tag="v1") == image.manifest
+
+
+def test_a_base_that_gives_other_bytes_is_refused(image: Image, repository: Repository) -> None:
+    """A layer of the base that isn't what its digest says doesn't get into the repository, and the right one does."""
+    with pytest.raises(BundleError, match="other bytes than its manifest names"):
+        publish(image, repository, Source(b"something else"), "v1")
+    assert repository.missing([digest(b"something else"), digest(BASE_LAYER)]) == {
+        digest(b"something else"),
+        digest(BASE_LAYER),
+    }
+    publish(image, repository, Source(), "v1")
+
+
+def test_a_tag_of_other_content_is_not_taken_for_ours(image: Image, repository: Repository) -> None:
+    """Somebody else's image under our tag: a failure with a way out, after which the push goes through."""
+    other = json.loads(image.manifest) | {"annotations": {"by": "somebody"}}
+    publish(image, repository, Source(), "mine")
+    repository.put(json.dumps(other).encode(), other["mediaType"], "v1")
+    with pytest.raises(FailedError, match="another image under this tag") as caught:
+        publish(image, repository, Source(), "v1")
+    assert "delete that image" in caught.value.hint
+    repository.aws.write("ecr", "batch_delete_image", repositoryName=repository.name, imageIds=[{"imageTag": "v1"}])
+    publish(image, repository, Source(), "v1")
+    assert repository.manifest(tag="v1") == image.manifest
+
+
+def test_no_room_for_the_packed_layers_is_told(tmp_path: Path) -> None:
+    """A full disk is an error with its reason; half a file is not left; with room again the same layer is packed."""
+    program = (
+        "import resource, sys; from pathlib import Path; from controller.bundle import layers; from controller.errors import BundleError\n"
+        "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "layer = layers._pack('dependencies', [('x', bytes(range(256)) * 4096)])\n"
+        "hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))\n"
+        "cache = Path(sys.argv[1])\n"
+        "try: layers._keep(cache, 'inputs', layer)\n"
+        "except BundleError as error: print(error)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))\n"
+        "assert list(cache.iterdir()) == []\n"
+        "layers._keep(cache, 'inputs', layer)\n"
+        "assert layers._kept(cache, 'inputs') == layer\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "cache")],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "the packed dependencies can't be kept: File too large (make room" in done.stdout
