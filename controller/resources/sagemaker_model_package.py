@@ -113,11 +113,10 @@ class ModelPackage(Resource):
         want = step.node.desired
         decision = {"ModelApprovalStatus": _approval(want), "CustomerMetadataProperties": _metadata(want)}
         if seen is None:
-            aws.write("sagemaker", "create_model_package", **_request(step.node), **decision)
-        else:
-            arn, message = seen.outputs["arn"], want["message"]
-            aws.write("sagemaker", "update_model_package", ModelPackageArn=arn, ApprovalDescription=message, **decision)
-        return self.observe(aws, [Target(step.node.key, step.node.identity)])[step.node.key]
+            return _observed(_register(aws, _request(step.node) | decision))
+        arn, message = seen.outputs["arn"], want["message"]
+        aws.write("sagemaker", "update_model_package", ModelPackageArn=arn, ApprovalDescription=message, **decision)
+        return _observed(aws.read("sagemaker", "describe_model_package", ModelPackageName=arn))
 
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
         """Delete the version."""
@@ -128,6 +127,21 @@ class ModelPackage(Resource):
         except MissingError:
             return None
         return None
+
+
+def _register(aws: Aws, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Register a version and describe it.
+
+    For as long as AWS remembers a token, it answers with what that token made, even if that was deleted since: then
+    another token registers anew.
+    """
+    arn = aws.write("sagemaker", "create_model_package", **request)["ModelPackageArn"]
+    try:
+        return aws.read("sagemaker", "describe_model_package", ModelPackageName=arn)
+    except MissingError:
+        again = {**request, "ClientToken": digest(request["ClientToken"], arn)[:36]}
+        arn = aws.write("sagemaker", "create_model_package", **again)["ModelPackageArn"]
+        return aws.read("sagemaker", "describe_model_package", ModelPackageName=arn)
 
 
 def _approval(want: Mapping[str, Value]) -> str:
