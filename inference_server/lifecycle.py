@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
-from collections.abc import Iterable
 from contextlib import suppress
 from time import monotonic, time
 
@@ -19,6 +17,7 @@ from structlog.typing import FilteringBoundLogger
 
 from inference_server import listening
 from inference_server.emf import Lines
+from inference_server.log import Out
 from inference_server.metrics import Board
 from inference_server.model import Model
 from inference_server.options import Options
@@ -75,14 +74,9 @@ async def _tell(service: Service, options: Options, board: Board) -> None:
     try:
         while True:
             await asyncio.sleep(options.emf_interval)
-            _write(lines.next(service.metrics.all(), int(time() * 1000)))
+            Out().write(b"".join(lines.next(service.metrics.all(), int(time() * 1000))))
     finally:
-        _write(lines.next(service.metrics.all(), int(time() * 1000)))
-
-
-def _write(lines: Iterable[bytes]) -> None:
-    sys.stdout.buffer.writelines(lines)
-    sys.stdout.buffer.flush()
+        Out().write(b"".join(lines.next(service.metrics.all(), int(time() * 1000))))
 
 
 async def _until_gone(transport: Transport, seconds: float) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-import sys
+import os
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,28 @@ def configure(level: str) -> structlog.typing.FilteringBoundLogger:
             structlog.processors.JSONRenderer(serializer=_dumps),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
+        logger_factory=structlog.BytesLoggerFactory(Out()),  # type: ignore[arg-type]  # it writes and flushes, no more
         cache_logger_on_first_use=True,
     )
     log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
     logging.basicConfig(handlers=[_Forward(log)], level=logging.WARNING)
     return log
+
+
+class Out:
+    """Stdout, for lines that must not be in the way: when their reader has gone they are lost, and nothing fails for it.
+
+    Unbuffered, so workers' lines don't mix and nothing is left over for the interpreter to fail at in the end.
+    """
+
+    def write(self, data: bytes) -> int:
+        """Write whole lines."""
+        with suppress(OSError):
+            os.write(1, data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing waits."""
 
 
 def traced(error: BaseException) -> dict[str, Any]:

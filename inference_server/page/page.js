@@ -276,8 +276,8 @@ async function showDrift() {
   const worst = ["shifted", "moderate", "stable", "unknown"].find((level) => columns.some((column) => column.level === level));
   const state = find("drift-state");
   state.className = `badge ${worst}`;
-  const ill = known.filter((column) => column.level !== "stable").length;
-  state.textContent = !known.length ? `${drift.rows} of ${drift.enough} rows` : ill ? `${ill} of ${known.length} ${LEVELS[worst]}` : "stable";
+  const ill = known.filter((column) => column.level === worst).length;
+  state.textContent = !known.length ? `${drift.rows} of ${drift.enough} rows` : worst === "stable" ? worst : `${ill} of ${known.length}: ${LEVELS[worst]}`;
   find("drift-about").textContent = known.length
     ? `The last ${written.format(drift.rows)} rows (bars) against the training rows (dashed), in bins of the training rows’ tenths. Rows of this page don’t count.`
     : `Told from ${drift.enough} predicted rows on; ${drift.rows} have come. Rows of this page don’t count.`;

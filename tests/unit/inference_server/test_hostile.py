@@ -278,7 +278,7 @@ def test_a_client_that_never_reads(housing: Any, start: Any, sent: bytes) -> Non
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         deaf.connect(("127.0.0.1", port))
         deaf.settimeout(0.5)
-        with suppress(TimeoutError):
+        with suppress(TimeoutError, ConnectionError):  # the server reads no more, or has cut it off already
             for _ in range(20_000):
                 deaf.sendall(sent * 10)
         assert memory(process) - before < 16 * 2**20

@@ -7,6 +7,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+from .processes import BODY, ask
 
 CODE = """
 import logging
@@ -41,3 +44,16 @@ def test_lines_and_levels() -> None:
     assert (lines[2]["logger"], lines[2]["message"], lines[2]["error"]) == ("aiohttp.server", "in %s", "ValueError")
     assert lines[3]["message"] == "never retrieved"
     assert "secret" not in done.stdout + done.stderr
+
+
+def test_a_log_that_nobody_reads_any_more_stops_nobody(housing: Any, start: Any) -> None:
+    """When the reader of stdout has gone, requests are answered, metrics are told, and the server ends with 0."""
+    process = start(housing.directory, "--log-level", "debug", "--emf-interval", "0.01", DRAIN_DELAY="0")
+    port = process.started()
+    process.process.stdout.close()
+    for _ in range(20):
+        assert json.loads(ask(port, "/predict", BODY))["predictions"]
+    process.process.terminate()
+    process.process.stdout = None
+    assert process.process.wait(60) == 0
+    assert b"Traceback" not in process.process.stderr.read()

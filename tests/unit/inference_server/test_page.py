@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from inference_server import page
@@ -267,6 +268,28 @@ def test_axe_finds_nothing(visit: Visit, housing: Bundle, scheme: str, width: in
     visit.browser.run("document.getElementById('tab-python').click()")
     assert visit.axe() == []
     assert visit.browser.run("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_drift_at_a_glance(visit: Visit, housing: Bundle) -> None:
+    """Before enough rows it says how many have come; then how many columns drifted, each with a chart and its index."""
+    told = visit.server.ask("GET", "/drift").json
+    if told["rows"] < told["enough"]:
+        visit.shows("#drift-state", f"{told['rows']} of {told['enough']} rows")
+    rows = np.tile(housing.rows, (10, 1))
+    rows[:, 0] += 3
+    visit.server.ask("POST", "/predict", {"instances": lists(rows)})
+    told = visit.server.ask("GET", "/drift").json
+    columns = [told["prediction"], *told["features"]]
+    visit.open()
+    shifted = sum(column["level"] == "shifted" for column in columns)
+    visit.shows("#drift-state", f"{shifted} of {len(columns)}: drifted")
+    cards = visit.browser.run(
+        "[...document.querySelectorAll('#drifts li')].map((card) => [card.className, card.textContent,"
+        "card.querySelectorAll('rect').length])"
+    )
+    for (level, text, bars), column in zip(cards, columns, strict=True):
+        assert (level, bars) == (column["level"], len(column["bins"]["window"]))
+        assert f"PSI {column['psi']:.2f}" in text
 
 
 def test_axe_can_find_something(visit: Visit) -> None:
