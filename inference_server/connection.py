@@ -26,16 +26,21 @@ from inference_server.errors import STATUSES
 from inference_server.options import Options
 
 Write = Callable[[int, Mapping[str, str], bytes], None]  # status, headers, body
+_DEAF: Final = 0.5  # seconds; who takes Retry-After at its word never notices
+_NEXT_TURN: Final = 0.001
 _PHRASES: Final = {status: HTTPStatus(status).phrase for status in STATUSES}
 
 
 class Carrier(Protocol):
     """Who decides what becomes of requests."""
 
-    def short_way(self, message: RawRequestMessage, payload: StreamReader) -> Callable[[Write], None] | None:
+    def short_way(
+        self, message: RawRequestMessage, payload: StreamReader, late: bool
+    ) -> Callable[[Write], None] | None:
         """Give what begins on a request that is here as a whole, None if it has to take the long way.
 
-        What begins calls `Write` once: at once, or in a later turn.
+        What begins calls `Write` once: at once, or in a later turn. `late` says that the request may have been sent long
+        before it was read.
         """
 
     def unparsed(self, request: web.BaseRequest, error: BaseException | None) -> web.Response:
@@ -45,7 +50,7 @@ class Carrier(Protocol):
 class Connection(web.RequestHandler):
     """aiohttp's connection with the short way; what it can't parse is refused in our shape, and not a byte of it logged."""
 
-    __slots__ = ("_busy", "_carrier", "_head_timeout", "_late")
+    __slots__ = ("_busy", "_carrier", "_deaf", "_head_timeout", "_late")
 
     def __init__(self, carrier: Carrier, server: web.Server, loop: asyncio.AbstractEventLoop, options: Options) -> None:
         super().__init__(
@@ -58,6 +63,7 @@ class Connection(web.RequestHandler):
         self._carrier, self._head_timeout = carrier, options.head_timeout
         self._late: asyncio.TimerHandle | None = None
         self._busy = False  # a request is on the short way, and not answered yet
+        self._deaf = False  # the client has been told to come back later, and isn't listened to
 
     def data_received(self, data: bytes) -> None:
         """Parse, and let what is there begin. A head must end within its time, for which aiohttp has no limit."""
@@ -105,13 +111,16 @@ class Connection(web.RequestHandler):
             and not (message.should_close or message.upgrade or message.compression or message.chunked)
             and payload.is_eof()
             and self._keepalive_handle is not None
+            and not self.writing_paused  # the long way waits until the client reads
         )
-        return self._carrier.short_way(message, payload) if common else None
+        return self._carrier.short_way(message, payload, self._deaf) if common else None
 
     def _write(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         self._busy = False
         if self.transport is not None:  # the client may have gone
             self.transport.write(_head(status, headers, len(body)) + body)
+            if "Retry-After" in headers:
+                self._stop_listening()
         if self._messages:
             self._begin()
 
@@ -119,6 +128,20 @@ class Connection(web.RequestHandler):
         """Log aiohttp's own failure, but not a body that it can't decode: that is answered, and not worth a line each."""
         if not isinstance(how.get("exc_info"), web.RequestPayloadError):
             super().log_exception(*arguments, **how)
+
+    def _stop_listening(self) -> None:
+        """Leave in the socket for a while what a client sends who has been told not to."""
+        self._deaf = True
+        self._pause_reading_for_buffer()
+        self._loop.call_later(_DEAF, self._listen)
+
+    def _listen(self) -> None:
+        self._resume_reading_for_buffer()
+        # What has come meanwhile is read before a timer that begins now can end: only that is late.
+        self._loop.call_later(_NEXT_TURN, self._hear)
+
+    def _hear(self) -> None:
+        self._deaf = self._buffer_paused
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None

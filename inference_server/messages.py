@@ -22,10 +22,14 @@ JSON_LINES: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request: its whole body, and its headers (case-insensitive)."""
+    """One request: its whole body, and its headers (case-insensitive).
+
+    `late` if it was sent while the server didn't listen to its connection, nobody knows how long ago.
+    """
 
     body: bytes
     headers: Mapping[str, str]
+    late: bool = False
 
     @property
     def media_type(self) -> str:

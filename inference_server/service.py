@@ -14,10 +14,11 @@ from typing import Any, Final, TypeVar
 
 import orjson
 
+from inference_server.admission import Admission
 from inference_server.batching import Batcher
 from inference_server.capture import Capture
 from inference_server.drift import Drift
-from inference_server.errors import OverloadedError, SlowAnswerError, TooManyRowsError, UnavailableError
+from inference_server.errors import SlowAnswerError, TooManyRowsError, UnavailableError
 from inference_server.manifest import Feature
 from inference_server.messages import Call, Question, Reply
 from inference_server.metrics import MEDIA_TYPE, Board, Metrics
@@ -44,7 +45,7 @@ class Service:
             self._capture = Capture(Path(options.capture), options.capture_share, model, board)
             self.metrics.include(self._capture)
         self.draining = False
-        self._options, self._pending = options, 0
+        self._options, self._admission = options, Admission(options.max_pending)
         self._loop = asyncio.get_running_loop()
         self._batcher = Batcher(model.engine, self._loop, self._predicted)
         self._large = ThreadPoolExecutor(1, "large")
@@ -81,7 +82,7 @@ class Service:
 
         Raise what `infer` would raise for a request that never gets into a batch.
         """
-        self._admit()
+        self._admit(call.late)
         try:
             question = self._accepted(read(call))
         except BaseException:
@@ -147,15 +148,13 @@ class Service:
         if self._capture is not None:
             self._capture.see(data, values, rows)
 
-    def _admit(self) -> None:
-        """Count one more who waits. Raise OverloadedError, at once, rather than let all wait ever longer."""
-        if self._pending >= self._options.max_pending:
-            raise OverloadedError(f"{self._pending} requests wait already; try again soon, or elsewhere")
-        self._pending += 1
+    def _admit(self, late: bool = False) -> None:
+        """Count one more who waits. Raise OverloadedError if there are too many."""
+        self._admission.enter(late)
         self.metrics.waiting(1)
 
     def _release(self) -> None:
-        self._pending -= 1
+        self._admission.leave()
         self.metrics.waiting(-1)
 
     async def _aside(self, work: Callable[..., _T], *arguments: Any) -> _T:

@@ -59,21 +59,23 @@ class Transport:
         """Make a connection's protocol."""
         return Connection(self, self.server, self._loop, self._options)
 
-    def short_way(self, message: RawRequestMessage, payload: StreamReader) -> Callable[[Write], None] | None:
+    def short_way(
+        self, message: RawRequestMessage, payload: StreamReader, late: bool
+    ) -> Callable[[Write], None] | None:
         """Give what begins on a request that is here as a whole, None if it has to take the long way."""
         exchange = Exchange(message.method, message.url.path, message.headers)
         route = exchange.route = self._routes.get(exchange.path, {}).get(message.method)
         if route is None or route.ask is None or payload.total_bytes > self._short or self._service.draining:
             return None
-        return partial(self._ask, exchange, route.ask, payload)
+        return partial(self._ask, exchange, route.ask, payload, late)
 
-    def _ask(self, exchange: Exchange, ask: Ask, payload: StreamReader, write: Write) -> None:
+    def _ask(self, exchange: Exchange, ask: Ask, payload: StreamReader, late: bool, write: Write) -> None:
         def tell(outcome: Reply | Exception) -> None:
             reply = self._refused(exchange, outcome) if isinstance(outcome, Exception) else outcome
             write(reply.status, self._done(exchange, reply), reply.body)
 
         try:
-            ask(Call(payload.read_nowait(), exchange.headers), tell)
+            ask(Call(payload.read_nowait(), exchange.headers, late), tell)
         except Exception as error:  # noqa: BLE001 - `_refused` tells them apart
             tell(error)
 

@@ -29,16 +29,22 @@ class Held:
 
     def __init__(self) -> None:
         self.begun: list[tuple[bytes, Any]] = []
+        self.late: list[bool] = []
 
-    def short_way(self, message: Any, payload: Any) -> Any:
+    def short_way(self, message: Any, payload: Any, late: bool) -> Any:
         if message.url.path != "/short":
             return None
+        self.late.append(late)
         return lambda write: self.begun.append((payload.read_nowait(), write))
 
-    def answer(self) -> None:
+    def answer(self, status: int = 200, **headers: str) -> None:
         """Answer what was held longest."""
         body, write = self.begun.pop(0)
-        write(200, {"Server": "test"}, b"short " + body)
+        write(
+            status,
+            {"Server": "test", **{name.replace("_", "-"): text for name, text in headers.items()}},
+            b"short " + body,
+        )
 
 
 async def _long(request: web.BaseRequest) -> web.Response:
@@ -51,26 +57,38 @@ async def turns() -> None:
         await asyncio.sleep(0)
 
 
-def connected(test: Callable[[Held, Connection, Callable[[], list[bytes]]], Awaitable[None]]) -> None:
-    """Run a test on a connection over a pair of sockets' end; its last argument gives the bodies written so far."""
+async def until(reached: Callable[[], object]) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(10):
+        while not reached():  # noqa: ASYNC110 - a timer of the connection tells nobody
+            await asyncio.sleep(0.001)
+
+
+class Client:
+    """The other end of a connection."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self.socket, self._seen = end, b""
+        end.setblocking(False)
+
+    def bodies(self) -> list[bytes]:
+        """Give the bodies that have been written so far."""
+        with contextlib.suppress(BlockingIOError):
+            self._seen += self.socket.recv(65536)
+        return re.findall(rb"\r\n\r\n(short \d|/long/\d|/short)", self._seen)
+
+
+def connected(test: Callable[[Held, Connection, Client], Awaitable[None]]) -> None:
+    """Run a test on a connection whose client it is."""
 
     async def run() -> None:
         held, server = Held(), web.Server(_long)
         ours, theirs = socket.socketpair()
-        theirs.setblocking(False)
         connection = Connection(held, server, asyncio.get_running_loop(), Options(model_dir=Path()))
         await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, ours)
         await turns()
-        seen = b""
-
-        def bodies() -> list[bytes]:
-            nonlocal seen
-            with contextlib.suppress(BlockingIOError):
-                seen += theirs.recv(65536)
-            return re.findall(rb"\r\n\r\n(short \d|/long/\d|/short)", seen)
-
         try:
-            await test(held, connection, bodies)
+            await test(held, connection, Client(theirs))
         finally:
             await server.shutdown(1)
             theirs.close()
@@ -81,21 +99,21 @@ def connected(test: Callable[[Held, Connection, Callable[[], list[bytes]]], Awai
 def test_nothing_overtakes() -> None:
     """Of pipelined requests none begins before the last is answered, whichever way each takes."""
 
-    async def test(held: Held, connection: Connection, bodies: Callable[[], list[bytes]]) -> None:
+    async def test(held: Held, connection: Connection, client: Client) -> None:
         connection.data_received(SHORT % 1 + LONG % 2)
         connection.data_received(SHORT % 3 + SHORT % 4)
         await turns()
-        assert (len(held.begun), bodies()) == (1, [])
+        assert (len(held.begun), client.bodies()) == (1, [])
         held.answer()
         await turns()
         # The long way, once at work, goes on with what has come meanwhile.
-        assert (held.begun, bodies()) == ([], [b"short 1", b"/long/2", b"/short", b"/short"])
+        assert (held.begun, client.bodies()) == ([], [b"short 1", b"/long/2", b"/short", b"/short"])
         connection.data_received(SHORT % 5 + SHORT % 6)
         for left in (1, 1):
             assert len(held.begun) == left
             held.answer()
         await turns()
-        assert bodies()[4:] == [b"short 5", b"short 6"]
+        assert client.bodies()[4:] == [b"short 5", b"short 6"]
 
     connected(test)
 
@@ -103,13 +121,13 @@ def test_nothing_overtakes() -> None:
 def test_a_long_queue_is_not_read_ahead() -> None:
     """A hundred requests in one piece are all answered, in order, though aiohttp parses a few dozen ahead at most."""
 
-    async def test(held: Held, connection: Connection, bodies: Callable[[], list[bytes]]) -> None:
+    async def test(held: Held, connection: Connection, client: Client) -> None:
         connection.data_received(b"".join(SHORT % (number % 10) for number in range(100)))
         for number in range(100):
             assert len(held.begun) == 1
             held.answer()
             await turns()
-            assert bodies()[number:] == [b"short %d" % (number % 10)]
+            assert client.bodies()[number:] == [b"short %d" % (number % 10)]
 
     connected(test)
 
@@ -117,7 +135,7 @@ def test_a_long_queue_is_not_read_ahead() -> None:
 def test_a_client_that_has_gone_is_not_written_to() -> None:
     """An answer for a connection that is lost goes nowhere, and what was pipelined behind it never begins."""
 
-    async def test(held: Held, connection: Connection, _: Callable[[], list[bytes]]) -> None:
+    async def test(held: Held, connection: Connection, _: Client) -> None:
         connection.data_received(SHORT % 1)
         assert connection.transport is not None
         connection.transport.abort()
@@ -126,6 +144,27 @@ def test_a_client_that_has_gone_is_not_written_to() -> None:
         held.answer()
         await turns()
         assert not held.begun
+
+    connected(test)
+
+
+def test_who_was_told_to_come_back_later_is_not_heard_meanwhile() -> None:
+    """After a 503 the connection isn't read for a while; what was sent meanwhile is marked as late, what follows isn't."""
+
+    async def test(held: Held, connection: Connection, client: Client) -> None:
+        connection.data_received(SHORT % 1)
+        held.answer(503, Retry_After="1")
+        assert client.bodies() == [b"short 1"]
+        assert connection.transport is not None
+        assert not connection.transport.is_reading()
+        client.socket.sendall(SHORT % 2)
+        await until(lambda: held.begun)
+        assert held.late == [False, True]
+        held.answer()
+        while held.late[-1]:
+            client.socket.sendall(SHORT % 3)
+            await until(lambda: held.begun)
+            held.answer()
 
     connected(test)
 
