@@ -50,7 +50,7 @@ class Carrier(Protocol):
 class Connection(web.RequestHandler):
     """aiohttp's connection with the short way; what it can't parse is refused in our shape, and not a byte of it logged."""
 
-    __slots__ = ("_busy", "_carrier", "_deaf", "_head_timeout", "_late")
+    __slots__ = ("_beginning", "_busy", "_carrier", "_deaf", "_head_timeout", "_late")
 
     def __init__(self, carrier: Carrier, server: web.Server, loop: asyncio.AbstractEventLoop, options: Options) -> None:
         super().__init__(
@@ -62,6 +62,7 @@ class Connection(web.RequestHandler):
         )
         self._carrier, self._head_timeout = carrier, options.head_timeout
         self._late: asyncio.TimerHandle | None = None
+        self._beginning = False  # `_begin` is at work
         self._busy = False  # a request is on the short way, and not answered yet
         self._deaf = False  # the client has been told to come back later, and isn't listened to
 
@@ -89,6 +90,14 @@ class Connection(web.RequestHandler):
 
     def _begin(self) -> None:
         """Let requests begin in their order: on the short way as long as that will do, else on the long one."""
+        if not self._beginning:  # what is refused at once comes by here again: thousands, and the stack would overflow
+            self._beginning = True
+            try:
+                self._begin_all()
+            finally:
+                self._beginning = False
+
+    def _begin_all(self) -> None:
         while self._messages and not self._busy:
             begin = self._short_way(*self._messages[0])
             if begin is None:

@@ -222,3 +222,10 @@ def test_what_comes_in_pieces_is_answered(housing: Any, serve: Any) -> None:
                 connection.sendall(piece)
             body = connection.recv(65536).partition(b"\r\n\r\n")[2]
             assert same_bits(json.loads(body)["predictions"], expected)
+
+
+def test_thousands_at_once_are_refused_one_by_one(housing: Any, serve: Any) -> None:
+    """3,000 pipelined requests that are all refused where they are read get their 3,000 answers."""
+    request = _raw(b"{", b"/predict")
+    answer = serve(housing).raw(request * 2999 + request.replace(b"Host: x", b"Host: x\r\nConnection: close", 1))
+    assert answer.count(b"HTTP/1.1 400 Bad Request\r\n") == 3000
