@@ -63,10 +63,14 @@ class Generator:
         self._start = start = clock()
         while sent < total:
             now = clock()
-            ready = min(total, int((now - start) * rate) + 1, sent + _BURST)
-            while sent < ready:
+            due = min(total, int((now - start) * rate) + 1)
+            ready = min(due, sent + _BURST)
+            while sent < ready and self._idle:
                 self._send(start + sent / rate)
                 sent += 1
+            if not self._idle:  # counted at once: one by one would cost the generator the time for the others
+                self.held += due - sent
+                sent = due
             wait = start + sent / rate - clock()
             if wait > 50e-6:  # epoll's own timeout has no more than milliseconds
                 select.select([self._epoll], [], [], wait)
@@ -83,9 +87,6 @@ class Generator:
         self._epoll.close()
 
     def _send(self, due: float) -> None:
-        if not self._idle:
-            self.held += 1
-            return
         connection = self._idle.popleft()
         connection.due = due
         try:
