@@ -29,10 +29,18 @@ class Files:
         ),
     ] = (Path("specs"),)
 
-    @property
-    def directory(self) -> Path:
-        """Where the first of them is."""
-        return self.file[0] if self.file[0].is_dir() else self.file[0].parent
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Remote:
+    """Specs in Git, in the place of files."""
+
+    source: Annotated[
+        str, Parameter(help="Specs in Git, in the place of --file: git+URL@REF[:PATH].", show_default=False)
+    ] = ""
+    allowed_signers: Annotated[
+        Path | None, Parameter(help="Take only commits of --source that are signed by one of this file's keys (ssh).")
+    ] = None
 
 
 @Parameter(name="*")

@@ -7,16 +7,17 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from controller.cli import failure, output, render_plan
-from controller.cli.options import Files, Output, Place
+from controller.cli.options import Files, Output, Place, Remote
+from controller.cli.sources import open_source
 from controller.core.plan import Plan
-from controller.runtime import prepare
 from controller.runtime.compose import House
-from controller.spec.load import load
+from controller.runtime.source import read_now
 
 
 def plan(
     *,
     files: Files = Files(),
+    remote: Remote = Remote(),
     place: Place = Place(),
     form: Output = "table",
     prune: Annotated[bool, Parameter(help="Include the deletion of what no file declares any more.")] = False,
@@ -27,7 +28,7 @@ def plan(
     """Show what reconcile would do: field by field, what follows later, what trains."""
 
     def show() -> int:
-        found = survey(files, place, prune=prune)
+        found = survey(files, remote, place, prune=prune)
         output.emit(
             form, table=lambda _: render_plan.text(found), data=lambda: render_plan.data(found), names=_names(found)
         )
@@ -36,11 +37,11 @@ def plan(
     return failure.guard(show, lambda _: 1) if detailed_exitcode else show()
 
 
-def diff(*, files: Files = Files(), place: Place = Place(), form: Output = "table") -> int:
+def diff(*, files: Files = Files(), remote: Remote = Remote(), place: Place = Place(), form: Output = "table") -> int:
     """Exit 0 if what runs is as declared, 1 if it differs, above 1 on errors; show the difference."""
 
     def show() -> int:
-        found = survey(files, place)
+        found = survey(files, remote, place)
         output.emit(
             form, table=lambda _: render_plan.text(found), data=lambda: render_plan.data(found), names=_names(found)
         )
@@ -49,9 +50,9 @@ def diff(*, files: Files = Files(), place: Place = Place(), form: Output = "tabl
     return failure.guard(show, lambda code: max(code, 2))
 
 
-def survey(files: Files, place: Place, *, prune: bool = False) -> Plan:
+def survey(files: Files, remote: Remote, place: Place, *, prune: bool = False) -> Plan:
     """Plan every environment, and put the plans together. Raises what reading AWS raises."""
-    snapshot = prepare.snapshot_of(load(files.file), prepare.commit_of(files.directory))
+    snapshot = read_now(open_source(files, remote, place))
     plans = []
     with House(place.home, local=place.local) as house:
         for name in snapshot.environments:

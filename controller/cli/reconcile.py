@@ -16,11 +16,11 @@ from cyclopts import Parameter
 
 from controller.aws.log import configure
 from controller.cli import output, plan, render_events, render_status
-from controller.cli.options import Files, Output, Place
+from controller.cli.options import Files, Output, Place, Remote
 from controller.cli.progress import Progress
+from controller.cli.sources import open_source
 from controller.core.status import Event
 from controller.errors import UsageError
-from controller.runtime import prepare
 from controller.runtime.compose import House
 from controller.runtime.halt import Halt
 from controller.runtime.loop import Settings, run
@@ -29,9 +29,8 @@ from controller.runtime.metrics import Metrics
 from controller.runtime.once import exit_code
 from controller.runtime.prune import prunable
 from controller.runtime.settle import run_once
-from controller.runtime.source import Directory
+from controller.runtime.source import Source, read_now
 from controller.spec.findings import FindingsError
-from controller.spec.load import load
 from controller.spec.units import parse_duration, parse_percent
 
 # The embedded AWS finishes in seconds what takes AWS minutes.
@@ -79,15 +78,22 @@ def reconcile(
     how: How = How(),
     loop: Loop = Loop(),
     files: Files = Files(),
+    remote: Remote = Remote(),
     place: Place = Place(),
     form: Output = "table",
 ) -> int:
     """Drive AWS to what the specs declare. With --once, wait until it is there; without, keep it there until told to end."""
     if dry_run:
-        return plan.plan(files=files, place=place, form=form, prune=how.prune)
+        return plan.plan(files=files, remote=remote, place=place, form=form, prune=how.prune)
     if not once:
-        return _loop(events, how, loop, files, place)
-    snapshot = prepare.snapshot_of(load(files.file), prepare.commit_of(files.directory))
+        return _loop(
+            events,
+            how,
+            loop,
+            open_source(files, remote, place, interval=_option("--interval", parse_duration, loop.interval)),
+            place,
+        )
+    snapshot = read_now(open_source(files, remote, place))
     progress, lock, halt = Progress(output.console(stderr=True), time.monotonic), threading.Lock(), Halt()
     with _journal(events) as write, progress:
 
@@ -125,7 +131,7 @@ def reconcile(
     return exit_code(total.statuses)
 
 
-def _loop(events: Path | None, how: How, loop: Loop, files: Files, place: Place) -> int:
+def _loop(events: Path | None, how: How, loop: Loop, source: Source, place: Place) -> int:
     """Run until told to end."""
     configure()
     host, _, port = loop.listen.rpartition(":")
@@ -152,7 +158,7 @@ def _loop(events: Path | None, how: How, loop: Loop, files: Files, place: Place)
         def open_house(halt: Halt, metrics: Metrics) -> House:
             return House(place.home, local=place.local, tell=tell, hooks=[metrics], halt=halt)
 
-        finished = run(open_house, Directory(files.file), settings)
+        finished = run(open_house, source, settings)
     if not finished:
         # A thread is in the middle of a call; waiting for it would outlast the grace period.
         os._exit(0)

@@ -28,6 +28,11 @@ class Source(Protocol):
         """Call `changed` whenever reading again may give something else, until cancelled."""
 
 
+def read_now(source: Source) -> Snapshot:
+    """What a source declares now, for who only asks once. Raises SpecError and SourceError."""
+    return asyncio.run(source.read())
+
+
 class Directory:
     """Files and directories of this machine, as `-f` names them."""
 
