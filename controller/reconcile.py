@@ -12,14 +12,14 @@ pass, and the pass says after how many seconds.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from controller.aws import Aws
 from controller.core.graph import Graph, Node, Observed, Target, output_of
 from controller.core.plan import Plan, Situation, Step, make_plan
 from controller.core.record import Record
-from controller.core.status import Condition, Event, Ready, ResourceState, Status, Verdict, Waiting, judge
+from controller.core.status import Condition, Event, Ready, ResourceState, Status, Verdict, Waiting, history, judge
 from controller.core.values import UNKNOWN, Key, Value, digest, is_known, resolve
 from controller.core.wanted import Wanted
 from controller.errors import CredentialsError, LeaseHeldError, MoorageError, Remedy
@@ -27,6 +27,9 @@ from controller.execution import Execution, Leave
 from controller.executor import Executor
 from controller.resources.base import Registry
 from controller.store.base import Store
+
+# How many revisions of an Environment are remembered; a ModelService says it itself.
+_HISTORY = 10
 
 
 @dataclass(frozen=True)
@@ -204,9 +207,11 @@ class Reconciler:
         conditions = judge(aspects, before, self.now(), generation, trouble)
         states = tuple(_state(key, work) for key in sorted(mine))
         status = Status(want.owner, generation, spec_digest, conditions, facts, states)
+        kept = want.service.spec.policy.history if want.service else _HISTORY
+        status = replace(status, history=history(status, before, self.now(), kept))
         if status != before:
-            self.store.save(status)
             self._transitions(before, status)
+            self.store.save(status)
         return status
 
     def _transitions(self, before: Status | None, status: Status) -> None:

@@ -27,6 +27,7 @@ _READING = (
     "discover",
     "simulate",
     "lookup",
+    "filter",
     "verify",
 )
 

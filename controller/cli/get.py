@@ -108,6 +108,14 @@ def find(store: Store, environment: str, name: str) -> Status:
     raise NotFoundError(f"there is no {name} in environment {environment}", hint=hint)
 
 
+def resource_id(status: Status, kind: str) -> str:
+    """The name or ARN of a spec's resource of a kind, as last seen. Raises NotFoundError while there is none."""
+    found = next((state.id for state in status.resources if state.key.kind == kind and state.id), "")
+    if not found:
+        raise NotFoundError(f"{status.owner.name} has no {kind} yet", hint="moorage describe shows what it waits for")
+    return found
+
+
 def _declared(files: Files) -> dict[tuple[str, str], Environment | ModelService]:
     """What the files declare, if they can be read at all: the store alone answers otherwise."""
     try:

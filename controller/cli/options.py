@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from cyclopts import Parameter
 
+from controller.errors import UsageError
+from controller.spec.findings import FindingsError
+from controller.spec.units import parse_duration
+
+Value = TypeVar("Value")
 Format = Literal["table", "wide", "json", "yaml", "name"]
 
 Output = Annotated[Format, Parameter(name=("--output", "-o"), help="How to print.")]
@@ -50,3 +56,17 @@ class Place:
 
     local: Annotated[bool, Parameter(env_var="MOORAGE_LOCAL", negative="", help="Use the embedded AWS.")] = False
     home: Annotated[Path, Parameter(env_var="MOORAGE_HOME", help="Directory for state.")] = Path(".moorage")
+
+
+def parsed(name: str, parse: Callable[[str], Value], text: str) -> Value:
+    """An option's value. Raises UsageError, naming the option."""
+    try:
+        return parse(text)
+    except FindingsError as error:
+        finding = error.findings[0]
+        raise UsageError(f"{name}: {finding.message}", hint=finding.hint) from error
+
+
+def duration(name: str, text: str) -> float:
+    """An option's seconds. Raises UsageError."""
+    return float(parsed(name, parse_duration, text))

@@ -16,7 +16,7 @@ from cyclopts import Parameter
 
 from controller.aws.log import configure
 from controller.cli import output, plan, render_events, render_status
-from controller.cli.options import Files, Output, Place, Remote
+from controller.cli.options import Files, Output, Place, Remote, duration, parsed
 from controller.cli.progress import Progress
 from controller.cli.sources import open_source
 from controller.core.status import Event
@@ -30,8 +30,7 @@ from controller.runtime.once import exit_code
 from controller.runtime.prune import prunable
 from controller.runtime.settle import run_once
 from controller.runtime.source import Source, read_now
-from controller.spec.findings import FindingsError
-from controller.spec.units import parse_duration, parse_percent
+from controller.spec.units import parse_percent
 
 # The embedded AWS finishes in seconds what takes AWS minutes.
 _LOCAL_PACE = 0.1
@@ -51,7 +50,7 @@ class How:
     @property
     def share(self) -> float:
         """What --max-prune says."""
-        return float(_option("--max-prune", parse_percent, self.max_prune))
+        return float(parsed("--max-prune", parse_percent, self.max_prune))
 
 
 @Parameter(name="*")
@@ -90,7 +89,7 @@ def reconcile(
             events,
             how,
             loop,
-            open_source(files, remote, place, interval=_option("--interval", parse_duration, loop.interval)),
+            open_source(files, remote, place, interval=duration("--interval", loop.interval)),
             place,
         )
     snapshot = read_now(open_source(files, remote, place))
@@ -110,7 +109,7 @@ def reconcile(
                 gone=prunable((house.site(snapshot, name) for name in snapshot.environments), how.share)
                 if how.prune
                 else (),
-                timeout=_option("--timeout", parse_duration, how.timeout),
+                timeout=duration("--timeout", how.timeout),
                 wait=how.wait,
                 parallel=how.parallel,
                 pace=_LOCAL_PACE if place.local else 1.0,
@@ -138,8 +137,8 @@ def _loop(events: Path | None, how: How, loop: Loop, source: Source, place: Plac
     if not port.isdigit():
         raise UsageError(f"--listen: '{loop.listen}' isn't HOST:PORT", hint="127.0.0.1:9470")
     settings = Settings(
-        interval=_option("--interval", parse_duration, loop.interval),
-        grace=_option("--grace", parse_duration, loop.grace),
+        interval=duration("--interval", loop.interval),
+        grace=duration("--grace", loop.grace),
         parallel=how.parallel,
         pace=_LOCAL_PACE if place.local else 1.0,
         prune=how.share if how.prune else None,
@@ -163,14 +162,6 @@ def _loop(events: Path | None, how: How, loop: Loop, source: Source, place: Plac
         # A thread is in the middle of a call; waiting for it would outlast the grace period.
         os._exit(0)
     return 0
-
-
-def _option(name: str, parse: Callable[[str], Any], text: str) -> Any:
-    try:
-        return parse(text)
-    except FindingsError as error:
-        finding = error.findings[0]
-        raise UsageError(f"{name}: {finding.message}", hint=finding.hint) from error
 
 
 @contextlib.contextmanager

@@ -6,10 +6,8 @@ from controller.cli import output, render_why
 from controller.cli.get import Environments
 from controller.cli.options import Files, Name, Output, Place
 from controller.core.values import Key
-from controller.errors import NotFoundError
 from controller.lineage import trace
-from controller.local import control
-from controller.runtime.compose import open_door
+from controller.runtime.compose import open_account
 from controller.spec.load import load
 
 
@@ -27,10 +25,7 @@ def why(
     The specs only say where to look: the Environment's region, role and cluster.
     """
     where = load(files.file).environment(environment)
-    status = control.status(place.home) if place.local else None
-    if status is not None and not status.running:
-        raise NotFoundError("no embedded AWS is running", hint="moorage local up, or reconcile --once --local")
-    aws = open_door(where, status.endpoint if status else None)
+    aws = open_account(files.file, environment, home=place.home, local=place.local)
     lineage = trace(aws, Key(environment, "ModelService", name), where.spec.cluster)
     output.emit(
         form,

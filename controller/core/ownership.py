@@ -10,6 +10,8 @@ from controller.core.values import ABSENT, Key, Value
 PREFIX = "moorage:"
 ENVIRONMENT = f"{PREFIX}environment"
 OWNER = f"{PREFIX}owner"
+# What failed and carries this tag may be tried again.
+RETRY = f"{PREFIX}retry"
 
 
 def tags(owner: Key, labels: Mapping[str, str] | None = None) -> dict[str, str]:

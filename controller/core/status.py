@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from controller.core.history import READY, UNDER_WAY, Revision, recorded
 from controller.core.values import Key, Value
 
 Truth = Literal["True", "False", "Unknown"]
@@ -72,7 +73,7 @@ class ResourceState:
 
 @dataclass(frozen=True)
 class Status:
-    """A spec's status. `facts` holds endpoint, model and image, once known."""
+    """A spec's status. `facts` holds endpoint, model and image, once known; `history` is oldest first."""
 
     owner: Key
     observed_generation: int
@@ -80,6 +81,7 @@ class Status:
     conditions: tuple[Condition, ...] = ()
     facts: Mapping[str, Value] = field(default_factory=dict)
     resources: tuple[ResourceState, ...] = ()
+    history: tuple[Revision, ...] = ()
 
     def condition(self, kind: str) -> Condition | None:
         """The condition of that type."""
@@ -110,6 +112,31 @@ def judge(
     everything = [verdict for verdicts in aspects.values() for verdict in verdicts]
     told = [_aspect(name, verdicts) for name, verdicts in aspects.items() if name]
     return tuple(_since(condition, before, now, generation) for condition in (*_summary(everything, trouble), *told))
+
+
+def history(status: Status, before: Status | None, now: str, limit: int) -> tuple[Revision, ...]:
+    """The history of a spec, with what its new status says: at most `limit` revisions."""
+    model = status.facts.get("model") or {}
+    result, message = _result(status)
+    revision = Revision(
+        generation=status.observed_generation,
+        time=now,
+        commit=str(status.facts.get("commit") or ""),
+        version=model.get("version") or 0,
+        image=str(status.facts.get("image") or ""),
+        result=result,
+        message=message,
+    )
+    return recorded(before.history if before else (), revision, limit)
+
+
+def _result(status: Status) -> tuple[str, str]:
+    ready, degraded, progressing = (status.condition(kind) for kind in ("Ready", "Degraded", "Progressing"))
+    if ready is None or ready.status == "True":
+        return READY, ""
+    if progressing is not None and progressing.status == "True" and (degraded is None or degraded.status != "True"):
+        return UNDER_WAY, ""
+    return ready.reason, ready.message
 
 
 def _aspect(name: str, verdicts: Sequence[Verdict]) -> Condition:

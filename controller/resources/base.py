@@ -109,6 +109,14 @@ class Resource:
         del want
         return node.identity
 
+    def retry(self, aws: Aws, node: Node, seen: Observed) -> str:
+        """Mark what failed and stays failed, so that the next pass tries again; AWS keeps the mark.
+
+        Returns what was marked, in words; nothing where nothing failed. `node` has its Refs resolved as far as they are known.
+        """
+        del aws, node, seen
+        return ""
+
     def facts(self, seen: Observed) -> Mapping[str, Value]:
         """What of it belongs into the spec's status (`endpoint`, `model`, `image`)."""
         del seen

@@ -7,7 +7,7 @@ from typing import Any
 
 from controller.aws import Aws
 from controller.core.graph import Node, Observed, Target
-from controller.core.ownership import dropped_tags, tag_list, tags_of
+from controller.core.ownership import RETRY, dropped_tags, tag_list, tags_of
 from controller.core.plan import Step
 from controller.core.policy import FieldPolicy
 from controller.core.status import Failed, Ready, Verdict, Waiting
@@ -139,10 +139,23 @@ class EcsService(Resource):
             return Observed({**seen.fields, "tags": desired["tags"]}, seen.outputs)
         cluster, name = step.node.identity["cluster"], step.node.identity["name"]
         if "taskDefinition" in differing:
-            _refuse_undone(aws, cluster, name, desired["taskDefinition"])
+            _refuse_undone(aws, cluster, name, desired["taskDefinition"], _forgiven(seen.fields["tags"]))
         fields = {field: desired[field] for field in differing}
         live = aws.write("ecs", "update_service", cluster=cluster, service=name, **fields)["service"]
         return _observed({**live, "tags": tag_list(desired["tags"], "key", "value")}, [])
+
+    def retry(self, aws: Aws, node: Node, seen: Observed) -> str:
+        """Forgive every deployment that AWS has rolled back so far; start a first one that failed once more."""
+        cluster, name = node.identity["cluster"], node.identity["name"]
+        undone = max((began for began, _, _ in _undone(aws, cluster, name)), default=0)
+        forgives = undone > _forgiven(seen.fields["tags"])
+        if forgives:
+            mark = tag_list({RETRY: str(undone)}, "key", "value")
+            aws.write("ecs", "tag_resource", resourceArn=seen.outputs["arn"], tags=mark)
+        if seen.outputs["deployment"]["state"] == "FAILED":
+            aws.write("ecs", "update_service", cluster=cluster, service=name, forceNewDeployment=True)
+            return f"service {name}, whose deployment failed"
+        return f"service {name}, whose deployment was rolled back" if forgives else ""
 
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
         """Stop its tasks and remove it. It drains for as long as its tasks take to stop."""
@@ -283,12 +296,25 @@ def _retag(aws: Aws, step: Step, seen: Observed) -> None:
         aws.write("ecs", "untag_resource", resourceArn=arn, tagKeys=dropped)
 
 
-def _refuse_undone(aws: Aws, cluster: str, name: str, intended: str) -> None:
-    """Raise RolledBackError when AWS has rolled a deployment of this very task definition back."""
-    undone = aws.pages(
+def _undone(aws: Aws, cluster: str, name: str) -> Iterator[tuple[int, str, str]]:
+    """The deployments of a service that AWS rolled back: when each began (ms), its service revision, and why."""
+    listed = aws.pages(
         "ecs", "list_service_deployments", "serviceDeployments", cluster=cluster, service=name, status=_UNDONE
     )
-    reasons = {brief["targetServiceRevisionArn"]: brief.get("statusReason", "") for brief in undone}
+    for brief in listed:
+        began = round(brief["createdAt"].timestamp() * 1000)
+        yield began, brief["targetServiceRevisionArn"], brief.get("statusReason", "")
+
+
+def _forgiven(tags: Mapping[str, str]) -> int:
+    """Until when (AWS's own time of a deployment, in ms) what was rolled back may be tried again; 0 without a mark."""
+    mark = tags.get(RETRY, "")
+    return int(mark) if mark.isdecimal() else 0
+
+
+def _refuse_undone(aws: Aws, cluster: str, name: str, intended: str, forgiven: int) -> None:
+    """Raise RolledBackError when AWS has rolled a deployment of this very task definition back, and nobody forgave it."""
+    reasons = {revision: why for began, revision, why in _undone(aws, cluster, name) if began > forgiven}
     for batch in batches(sorted(reasons), 20):
         answer = aws.read("ecs", "describe_service_revisions", serviceRevisionArns=list(batch))
         for revision in answer["serviceRevisions"]:
@@ -297,7 +323,7 @@ def _refuse_undone(aws: Aws, cluster: str, name: str, intended: str) -> None:
                     f"AWS rolled {_short(intended)} back",
                     where=f"ecs/service {name}",
                     why=reasons[revision["serviceRevisionArn"]],
-                    hint="the version before serves on; change the spec to try again",
+                    hint="the version before serves on; change the spec, or let it be tried again: moorage retry",
                 )
 
 

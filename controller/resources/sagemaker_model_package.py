@@ -13,7 +13,7 @@ from controller.core.policy import FieldPolicy
 from controller.core.status import Failed, Held, Ready, Verdict, Waiting
 from controller.core.values import Key, Ref, Value, digest
 from controller.core.wanted import Wanted
-from controller.errors import MissingError
+from controller.errors import MissingError, NotFoundError
 from controller.resources.base import Resource, Scope
 
 # A version has no name of its own: the fingerprint in its description finds it with one listing.
@@ -142,6 +142,41 @@ def _register(aws: Aws, request: Mapping[str, Any]) -> Mapping[str, Any]:
         again = {**request, "ClientToken": digest(request["ClientToken"], arn)[:36]}
         arn = aws.write("sagemaker", "create_model_package", **again)["ModelPackageArn"]
         return aws.read("sagemaker", "describe_model_package", ModelPackageName=arn)
+
+
+def decide(aws: Aws, group: str, *, approve: bool, version: int | None, message: str) -> tuple[int, str]:
+    """A person's word on a version of a group, by default the newest that waits for one.
+
+    Gives its number, and what its gates said where they held it back.
+
+    Raises NotFoundError when there is no such version.
+    """
+    listed = list(aws.pages("sagemaker", "list_model_packages", "ModelPackageSummaryList", ModelPackageGroupName=group))
+    versions = {item["ModelPackageVersion"]: item for item in listed}
+    waiting = [n for n, item in versions.items() if item.get("ModelApprovalStatus") == "PendingManualApproval"]
+    chosen = version if version is not None else max(waiting, default=None)
+    if chosen is None or chosen not in versions:
+        raise NotFoundError(
+            "no version waits for approval" if chosen is None else f"there is no version {chosen}",
+            where=group.rpartition("/")[2],
+            hint=f"its versions: {_told(versions)}" if versions else "nothing was trained yet",
+        )
+    arn = versions[chosen]["ModelPackageArn"]
+    before = aws.read("sagemaker", "describe_model_package", ModelPackageName=arn)
+    status = "Approved" if approve else "Rejected"
+    aws.write(
+        "sagemaker",
+        "update_model_package",
+        ModelPackageArn=arn,
+        ModelApprovalStatus=status,
+        ApprovalDescription=message or f"{status.lower()} by a person",
+    )
+    failed = before.get("CustomerMetadataProperties", {}).get(f"{_PREFIX}decision", "").startswith("failed")
+    return chosen, str(before.get("ApprovalDescription", "")) if failed else ""
+
+
+def _told(versions: Mapping[int, Mapping[str, Any]]) -> str:
+    return ", ".join(f"{n} ({versions[n].get('ModelApprovalStatus')})" for n in sorted(versions, reverse=True)[:5])
 
 
 def _approval(want: Mapping[str, Value]) -> str:

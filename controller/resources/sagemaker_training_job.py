@@ -1,13 +1,19 @@
-"""SageMaker training jobs. Named by fingerprint: an identical finished job is found and reused, never run again."""
+"""SageMaker training jobs. Named by fingerprint: an identical finished job is found and reused, never run again.
+
+A job that failed keeps its name. Once it is marked for a retry, by a tag of its own, the next attempt has a number behind
+the name: so what was tried is known from AWS alone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 from controller.aws import Aws
 from controller.aws.images import xgboost_image
 from controller.core.graph import Node, Observed, Target
+from controller.core.ownership import RETRY, tag_list, tags_of
 from controller.core.plan import Step
 from controller.core.policy import FieldPolicy
 from controller.core.status import Failed, Ready, Verdict, Waiting
@@ -17,7 +23,10 @@ from controller.errors import ConflictError, MissingError
 from controller.resources.base import Resource, Scope
 from controller.spec.models import Training
 
-FINISHED = ("Completed", "Failed", "Stopped")
+UNSUCCESSFUL = ("Failed", "Stopped")
+FINISHED = ("Completed", *UNSUCCESSFUL)
+# A job's name has 63 characters at most; those of later attempts end in `-2`, `-3`, …
+_LIMIT = 60
 CHANNELS = ("train", "validation")
 
 
@@ -37,10 +46,16 @@ class TrainingJob(Resource):
         "sagemaker.create_training_job": frozenset(
             {"sagemaker:CreateTrainingJob", "sagemaker:AddTags", "iam:PassRole"}
         ),
+        "sagemaker.add_tags": frozenset({"sagemaker:AddTags"}),
         "sagemaker.stop_training_job": frozenset({"sagemaker:StopTrainingJob"}),
     }
-    # Other settings are another job, so that a name ends in eight characters of hash.
-    scopes = {"sagemaker:": (Scope("sagemaker:{region}:{account}:training-job/moorage-{owner}-????????"),)}
+    # Other settings are another job, so that a name ends in eight characters of hash; a later attempt has a number more.
+    scopes = {
+        "sagemaker:": (
+            Scope("sagemaker:{region}:{account}:training-job/moorage-{owner}-????????"),
+            Scope("sagemaker:{region}:{account}:training-job/moorage-{owner}-????????-*"),
+        )
+    }
 
     def expand(self, want: Wanted) -> Iterable[Node]:
         """One job for the spec's fingerprint."""
@@ -60,24 +75,18 @@ class TrainingJob(Resource):
             "spot": training.spot.enabled,
             "tags": want.tags(),
         }
-        yield Node(want.own(self.kind), {"name": want.physical_name(want.fingerprint, limit=63)}, desired)
+        yield Node(want.own(self.kind), {"name": want.physical_name(want.fingerprint, limit=_LIMIT)}, desired)
 
     def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """Each job by its name; one that is known to be finished never changes, so it isn't asked for again."""
+        """Each job by its name, or its newest attempt; one that is known to be completed never changes, and isn't asked for."""
         found = {}
         for target in targets:
-            if target.known.get("finished") is True:
+            if target.known.get("status") == "Completed":
                 found[target.key] = Observed({"tags": target.known["tags"]}, target.known)
                 continue
-            try:
-                job = aws.read("sagemaker", "describe_training_job", TrainingJobName=target.identity["name"])
-            except MissingError:
-                continue
-            tags = {
-                tag["Key"]: tag["Value"]
-                for tag in aws.pages("sagemaker", "list_tags", "Tags", ResourceArn=job["TrainingJobArn"])
-            }
-            found[target.key] = Observed({"tags": tags}, _outputs(job, tags))
+            _, job, tags = _newest(aws, target.identity["name"])
+            if job is not None:
+                found[target.key] = Observed({"tags": tags}, _outputs(job, tags))
         return found
 
     def ready(self, node: Node, seen: Observed) -> Verdict:
@@ -87,31 +96,72 @@ class TrainingJob(Resource):
         if status == "Completed":
             return Ready()
         if status in FINISHED:
-            return Failed(f"Training{status}", message or f"the training job {seen.outputs['name']} {status.lower()}")
+            # What follows the first line is a stack trace; the log has it.
+            told = message.partition("\n")[0] or f"the training job {seen.outputs['name']} {status.lower()}"
+            return Failed(f"Training{status}", f"{told} (moorage retry starts another attempt)")
         return Waiting("Training", f"{seen.outputs['name']}: {message or status}", after=10)
 
     def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
         """Start the job. A job of this name that appeared meanwhile is the same job: the name holds the fingerprint."""
         del seen
         target = Target(step.node.key, step.node.identity)
+        free, _, _ = _newest(aws, step.node.identity["name"])
         try:
-            aws.write("sagemaker", "create_training_job", **_request(step.node))
+            aws.write("sagemaker", "create_training_job", TrainingJobName=free, **_request(step.node))
         except ConflictError:
             if not self.observe(aws, [target]):
                 raise
         return self.observe(aws, [target])[step.node.key]
 
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
-        """Stop it if it runs. A finished job stays: it is the lineage of its model, and may be reused."""
-        try:
-            job = aws.read("sagemaker", "describe_training_job", TrainingJobName=target.identity["name"])
-        except MissingError:
+        """Stop it if it runs. A finished job stays: it is the lineage of its model, and may be reused.
+
+        One that is stopped for being no longer wanted says so: should it be wanted again, that is another attempt.
+        """
+        name, job, tags = _newest(aws, target.identity["name"])
+        if job is None or job["TrainingJobStatus"] in FINISHED:
             return None
-        if job["TrainingJobStatus"] in FINISHED:
-            return None
+        if RETRY not in tags:
+            _mark(aws, job["TrainingJobArn"], "superseded")
         if job["TrainingJobStatus"] == "InProgress":
-            aws.write("sagemaker", "stop_training_job", TrainingJobName=target.identity["name"])
-        return Waiting("Stopping", f"{target.identity['name']} is being stopped", after=10)
+            aws.write("sagemaker", "stop_training_job", TrainingJobName=name)
+        return Waiting("Stopping", f"{name} is being stopped", after=10)
+
+    def retry(self, aws: Aws, node: Node, seen: Observed) -> str:
+        """Let another attempt follow a job that failed or was stopped."""
+        del node
+        if seen.outputs["status"] not in UNSUCCESSFUL:
+            return ""
+        _mark(aws, seen.outputs["arn"], "asked for")
+        return f"training job {seen.outputs['name']}, which {seen.outputs['status'].lower()}"
+
+
+def _newest(aws: Aws, name: str) -> tuple[str, Mapping[str, Any] | None, dict[str, str]]:
+    """The newest attempt at a job: its name, the job, its tags. No job where an attempt is still to be made.
+
+    An attempt that ended without success counts until it is marked: then the next one's name is looked for.
+    """
+    for attempt in count(1):
+        tried = name if attempt == 1 else f"{name}-{attempt}"
+        try:
+            job = aws.read("sagemaker", "describe_training_job", TrainingJobName=tried)
+        except MissingError:
+            return tried, None, {}
+        listed = aws.pages("sagemaker", "list_tags", "Tags", ResourceArn=job["TrainingJobArn"])
+        tags = tags_of(listed)
+        if job["TrainingJobStatus"] not in UNSUCCESSFUL or RETRY not in tags:
+            return tried, job, tags
+    raise AssertionError("not reached")
+
+
+def _mark(aws: Aws, arn: str, why: str) -> None:
+    aws.write("sagemaker", "add_tags", ResourceArn=arn, Tags=tag_list({RETRY: why}))
+
+
+def finished(aws: Aws, name: str) -> bool:
+    """Whether a job of that name has come to its end. Raises MissingError."""
+    job = aws.read("sagemaker", "describe_training_job", TrainingJobName=name)
+    return job["TrainingJobStatus"] in FINISHED
 
 
 def _resources(training: Training) -> dict[str, Value]:
@@ -142,7 +192,6 @@ def _outputs(job: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, Value
 def _request(node: Node) -> dict[str, Any]:
     want = node.desired
     return {
-        "TrainingJobName": node.identity["name"],
         "AlgorithmSpecification": {"TrainingImage": want["image"], "TrainingInputMode": "File"},
         "RoleArn": want["role"],
         "HyperParameters": want["hyperparameters"],

@@ -21,6 +21,7 @@ from controller.bundle.layers import server_digest
 from controller.core.status import Event
 from controller.core.values import Key
 from controller.core.wanted import Place, Wanted
+from controller.errors import NotFoundError
 from controller.local import control
 from controller.reconcile import Reconciler
 from controller.resources.base import Workshop, discover
@@ -76,6 +77,14 @@ def open_store(paths: Sequence[Path], environment: str, *, home: Path, local: bo
     aws = open_door(specs.environment(environment))
     want = Wanted(specs.environment(environment), None, Place(aws.account, aws.region, aws.partition))
     return S3Store(BucketObjects(aws, want.bucket))
+
+
+def open_account(paths: Sequence[Path], environment: str, *, home: Path, local: bool) -> Aws:
+    """The door to an environment's account, to look or to act for a person. Raises NotFoundError, CredentialsError, SpecError."""
+    status = control.status(home) if local else None
+    if status is not None and not status.running:
+        raise NotFoundError("no embedded AWS is running", hint="moorage local up, or reconcile --once --local")
+    return open_door(load(paths).environment(environment), status.endpoint if status else None)
 
 
 class House:

@@ -200,5 +200,7 @@ class Policy(Block):
     """Take over what exists under this document's names, whoever it belonged to; false: refuse it, and name its owner."""
     drift_correction: bool = True
     """Put back what somebody changed by hand; false: only report it."""
+    history: Annotated[int, Field(ge=1, le=100)] = 10
+    """How many revisions `moorage history` remembers."""
     deletion: Deletion = Deletion()
     """What happens to each part when the document is removed."""

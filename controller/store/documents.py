@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from controller.core.history import Revision
 from controller.core.record import Record
 from controller.core.status import Condition, Event, ResourceState, Status
 from controller.core.values import Key, plain
@@ -33,7 +34,7 @@ def record_from(text: str) -> Record:
 
 def status_text(status: Status) -> str:
     """A status as text."""
-    parts = {name: [vars(part) for part in vars(status)[name]] for name in ("conditions", "resources")}
+    parts = {name: [vars(part) for part in vars(status)[name]] for name in ("conditions", "resources", "history")}
     return _text({**vars(status), **parts})
 
 
@@ -46,6 +47,7 @@ def status_from(text: str) -> Status:
         owner=_key(document, "owner"),
         conditions=tuple(_made(Condition, condition) for condition in document.get("conditions", ())),
         resources=tuple(_made(ResourceState, state, key=_key(state)) for state in document.get("resources", ())),
+        history=tuple(_made(Revision, revision) for revision in document.get("history", ())),
     )
 
 

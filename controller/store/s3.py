@@ -27,6 +27,8 @@ from controller.store.sheet import PREFIX, Content, Edit, Sheet, body_of, conten
 EVENTS_KEPT = 200
 _EVENTS_WAITING = 50
 _ATTEMPTS = 8
+# A lost race is another's success: however many are at it, each gets its turn.
+_RACES = 200
 
 
 class S3Store:
@@ -171,9 +173,8 @@ class S3Store:
 
     def _write(self, sheet: Sheet) -> None:
         """Write a sheet's object, with every edit that it doesn't have yet."""
-        for _ in range(_ATTEMPTS):
-            if not sheet.unwritten:
-                return
+        races, failures = 0, 0
+        while sheet.unwritten:
             sheet.sent, sheet.content.nonce = len(sheet.unwritten), uuid4().hex
             try:
                 sheet.etag = self._objects.put(sheet.name, body_of(sheet.content), sheet.etag)
@@ -181,17 +182,18 @@ class S3Store:
                 sheet.homeless = True
                 return
             except (ConflictError, AnswerLostError, UnavailableError) as error:
-                trouble = error
+                lost = isinstance(error, ConflictError)
+                races, failures = races + lost, failures + (not lost)
+                if races > _RACES or failures >= _ATTEMPTS:
+                    raise StoreError(
+                        "what was done can't be written down",
+                        where=f"{self._objects.where}/{sheet.name}",
+                        why=str(error),
+                        hint="run again",
+                    ) from error
                 self._read(sheet)
             else:
                 sheet.written()
-        if sheet.unwritten:
-            raise StoreError(
-                "what was done can't be written down",
-                where=f"{self._objects.where}/{sheet.name}",
-                why=str(trouble),
-                hint="run again",
-            )
 
     def _read(self, sheet: Sheet) -> None:
         """Read a sheet's object anew, and make the edits again that aren't in it."""

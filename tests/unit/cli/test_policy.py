@@ -50,7 +50,8 @@ def test_the_documents_need_no_aws_where_the_account_is_named(
     statements = [s for policy in told["policies"] for s in policy["document"]["Statement"]]
     (job,) = [s for s in statements if "sagemaker:CreateTrainingJob" in s["Action"]]
     assert job["Resource"] == [
-        "arn:aws:sagemaker:eu-central-1:210987654321:training-job/moorage-housing-model-????????"
+        "arn:aws:sagemaker:eu-central-1:210987654321:training-job/moorage-housing-model-????????",
+        "arn:aws:sagemaker:eu-central-1:210987654321:training-job/moorage-housing-model-????????-*",
     ]
     for policy in told["policies"]:
         sids = [s["Sid"] for s in policy["document"]["Statement"]]

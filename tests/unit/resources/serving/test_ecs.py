@@ -150,7 +150,7 @@ def test_a_service_from_birth_to_end(bench: Any, lane: Any, embedded_aws: Any) -
 
 
 def test_a_rollout_that_fails_is_rolled_back_and_stays_so(bench: Any, lane: Any) -> None:
-    """AWS goes back; that is a failure with AWS's reason; the same revision is not tried again, another one is."""
+    """AWS goes back; that is a failure with AWS's reason. The same revision is tried again only once that was asked for; another one is."""
     spec = lane("failing")
     first = bench.settle(spec.definition()).outputs["arn"]
     bench.make(spec.service(first))
@@ -163,10 +163,25 @@ def test_a_rollout_that_fails_is_rolled_back_and_stays_so(bench: Any, lane: Any)
     with pytest.raises(RolledBackError, match=r"rolled .*-\w+:2 back.*circuit breaker"):
         bench.make(bad)
     assert bench.aws.calls.by_name()["ecs.update_service"] == calls
+    assert "rolled back" in retry(bench, bad)
+    assert retry(bench, bad) == "", "what is forgiven once is forgiven"
+    bench.make(bad)
+    assert bench.aws.calls.by_name()["ecs.update_service"] == calls + 1
+    assert isinstance(until_not_waiting(bench, bad), Failed)
+    bench.wait(spec.service(first))
+    with pytest.raises(RolledBackError, match="moorage retry"):
+        bench.make(bad)
+    assert "rolled back" in retry(bench, bad)
     third = spec.service(bench.make(spec.definition()).outputs["arn"])
     bench.make(third)
     bench.wait(third)
     bench.gone(third)
+
+
+def retry(bench: Any, node: Node) -> str:
+    """What is marked for another try, in words."""
+    told: str = bench.registry[SERVICE].retry(bench.aws, node, bench.see(node)[node.key])
+    return told
 
 
 def until_not_waiting(bench: Any, node: Node) -> Any:
@@ -189,6 +204,10 @@ def test_a_service_nobody_can_start_says_why(bench: Any, lane: Any) -> None:
     assert isinstance(verdict, Failed)
     assert verdict.reason == "RolloutFailed"
     assert "circuit breaker" in verdict.message
+    first = bench.see(node)[node.key].outputs["deployment"]["id"]
+    assert "deployment failed" in retry(bench, node)
+    assert bench.see(node)[node.key].outputs["deployment"]["id"] != first
+    assert isinstance(bench.verdict(node), Waiting)
     bench.gone(node)
 
 

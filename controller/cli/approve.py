@@ -1,0 +1,37 @@
+"""`moorage approve`: a person's word on a model version, in the SageMaker Model Registry."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.text import Text
+
+from controller.cli import output
+from controller.cli.get import Environments, find, resource_id
+from controller.cli.options import Files, Name, Place
+from controller.resources.sagemaker_model_package import decide
+from controller.runtime.compose import open_account, open_store
+
+
+def approve(
+    name: Name,
+    /,
+    *,
+    version: Annotated[int | None, Parameter(help="Which; by default the newest that waits.")] = None,
+    reject: Annotated[bool, Parameter(negative="", help="Reject it instead.")] = False,
+    message: Annotated[str, Parameter(help="Why; kept with the version.")] = "",
+    environment: Environments = "default",
+    files: Files = Files(),
+    place: Place = Place(),
+) -> int:
+    """Approve a version, so that the next pass lets it serve; what serves now goes on until then."""
+    status = find(open_store(files.file, environment, home=place.home, local=place.local), environment, name)
+    group = resource_id(status, "sagemaker/model-package-group")
+    aws = open_account(files.file, environment, home=place.home, local=place.local)
+    number, held = decide(aws, group, approve=not reject, version=version, message=message)
+    word = "rejected" if reject else "approved"
+    if held and not reject:
+        output.progress(Text(f"its gates held it back: {held}", "yellow"))
+    output.show(Text(f"version {number} of {name} is {word}"))
+    return 0

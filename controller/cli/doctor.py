@@ -1,0 +1,90 @@
+"""`moorage doctor`: is everything in place, and if not, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from rich.text import Text
+
+from controller.aws.clock import ServerClock
+from controller.aws.objects import BucketObjects
+from controller.cli import output
+from controller.cli.get import Environments
+from controller.cli.options import Files, Output, Place
+from controller.cli.render import Cell, columns
+from controller.core.wanted import Place as Account
+from controller.core.wanted import Wanted
+from controller.errors import MoorageError, SpecError
+from controller.resources.base import Workshop, discover
+from controller.runtime import prepare
+from controller.runtime.compose import open_account
+from controller.runtime.doctor import Finding, Patient, credentials, examine
+from controller.spec.load import load
+from controller.spec.loaded import Specs
+from controller.spec.models import ModelService
+
+_STYLES = {"ok": "green", "warning": "yellow", "failed": "red", "unknown": "dim"}
+
+
+def doctor(
+    *, environment: Environments = "default", files: Files = Files(), place: Place = Place(), form: Output = "table"
+) -> int:
+    """Check source, credentials, clock, permissions, state, quotas and network; nothing is changed.
+
+    Exit 2 for the source, 3 for the credentials, 4 for anything else that failed; 0 with warnings, too.
+    """
+    found = list(_findings(environment, files, place))
+    output.emit(
+        form,
+        table=lambda _: table(found),
+        data=lambda: [asdict(finding) for finding in found],
+        names=[finding.check for finding in found if finding.state == "failed"],
+    )
+    failed = {finding.check for finding in found if finding.state == "failed"}
+    return next((code for check, code in (("source", 2), ("credentials", 3)) if check in failed), 4 if failed else 0)
+
+
+def table(found: Sequence[Finding]) -> Text:
+    """One line for each finding."""
+    rows: list[Sequence[Cell]] = [("CHECK", "STATE", "FOUND", "WHAT TO DO")]
+    rows += [(f.check, Text(f.state, _STYLES[f.state]), f.message, f.hint) for f in found]
+    return columns(rows)
+
+
+def _findings(environment: str, files: Files, place: Place) -> Iterator[Finding]:
+    try:
+        specs = load(files.file)
+        prepare.read_data(specs)
+        yield Finding("source", "ok", f"{len(specs.documents)} documents, and the data that they name")
+    except SpecError as error:
+        first, *more = error.problems
+        message = str(first).split("\n", 1)[0] + (f" and {len(more)} more" if more else "")
+        yield Finding("source", "failed", message, "moorage validate")
+        return
+    clock = ServerClock(lambda: datetime.now(UTC))
+    try:
+        aws = open_account(files.file, environment, home=place.home, local=place.local).watched(clock)
+    except MoorageError as error:
+        yield Finding("credentials", "failed", error.what, error.hint)
+        return
+    who = credentials(aws)
+    yield who
+    if who.state == "ok":
+        want = Wanted(specs.environment(environment), None, Account(aws.account, aws.region, aws.partition))
+        yield from examine(
+            Patient(
+                aws,
+                clock,
+                want,
+                _services(specs, environment),
+                discover(Workshop(place.home / "cache")),
+                None if place.local else BucketObjects(aws, want.bucket),
+            )
+        )
+
+
+def _services(specs: Specs, environment: str) -> list[ModelService]:
+    found = (service.model for service in specs.services.values())
+    return [service for service in found if service.spec.environment == environment]

@@ -1,0 +1,73 @@
+"""`moorage history`: the revisions of a model, from the store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.text import Text
+
+from controller.cli import output
+from controller.cli.get import Environments, find
+from controller.cli.options import Files, Name, Output, Place
+from controller.cli.render import Cell, columns, word
+from controller.core.history import Revision
+from controller.runtime.compose import open_store
+
+_SHORT = 12  # characters of a commit or a digest that people compare
+
+
+def history(
+    name: Name,
+    /,
+    *,
+    environment: Environments = "default",
+    files: Files = Files(),
+    place: Place = Place(),
+    form: Output = "table",
+) -> int:
+    """Show what was declared, which model and image it served, and what came of it; oldest first.
+
+    A generation is a change of the spec or of its data. One that came to serve another model or image has several lines.
+    """
+    store = open_store(files.file, environment, home=place.home, local=place.local)
+    found = find(store, environment, name).history
+    output.emit(
+        form,
+        table=lambda wide: table(found, wide=wide),
+        data=lambda: [data(revision) for revision in found],
+        names=[str(revision.generation) for revision in found],
+    )
+    return 0
+
+
+def table(history: Sequence[Revision], *, wide: bool = False) -> Text:
+    """One line for each revision; commits and digests in full when `wide`."""
+    rows: list[Sequence[Cell]] = [("GENERATION", "TIME", "COMMIT", "MODEL", "IMAGE", "RESULT", "MESSAGE")]
+    for revision in history:
+        commit, digest = revision.commit, revision.image.rpartition("@")[2]
+        rows.append(
+            (
+                str(revision.generation),
+                revision.time,
+                commit if wide else commit[:_SHORT],
+                str(revision.version or ""),
+                revision.image if wide else digest.removeprefix("sha256:")[:_SHORT],
+                word(revision.result),
+                revision.message,
+            )
+        )
+    return columns(rows)
+
+
+def data(revision: Revision) -> dict[str, Any]:
+    """Give a revision as JSON; what isn't known is null."""
+    return {
+        "generation": revision.generation,
+        "time": revision.time,
+        "commit": revision.commit or None,
+        "modelVersion": revision.version or None,
+        "image": revision.image or None,
+        "result": revision.result,
+        "message": revision.message,
+    }

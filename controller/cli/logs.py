@@ -1,0 +1,79 @@
+"""`moorage logs`: what was said about a model, where it was said."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from controller.cli.get import Environments, find, resource_id
+from controller.cli.options import Files, Name, Place, duration
+from controller.core.status import Status
+from controller.resources.sagemaker_training_job import finished
+from controller.runtime.compose import open_account, open_store
+from controller.runtime.logs import TRAINING_GROUP, Line, Source, cloudwatch, controller, follow
+from controller.runtime.logs import lines as lines_of
+from controller.store.base import Store
+
+
+def logs(
+    name: Name,
+    /,
+    *,
+    of: Annotated[
+        Literal["service", "training", "controller"],
+        Parameter(help="Whose: the running tasks', the newest training job's, or what the controller noted."),
+    ] = "service",
+    follow_: Annotated[bool, Parameter(name="--follow", negative="", help="Go on until interrupted.")] = False,
+    since: Annotated[str, Parameter(help="How far to look back.")] = "24h",
+    lines: Annotated[int, Parameter(name="--tail", help="How many lines, at most, before following.")] = 200,
+    form: Annotated[Literal["text", "json"], Parameter(name=("--output", "-o"), help="How to print.")] = "text",
+    environment: Environments = "default",
+    files: Files = Files(),
+    place: Place = Place(),
+) -> int:
+    """Show a model's logs, oldest line first. Following a training ends with it."""
+    store = open_store(files.file, environment, home=place.home, local=place.local)
+    status = find(store, environment, name)
+    source, over = _source(of, status, store, files, place)
+    start = round((time.time() - duration("--since", since)) * 1000)
+    found = lines_of(source, start)
+    write = _as_json if form == "json" else _as_text
+    for line in found[max(0, len(found) - lines) :]:
+        write(line)
+    if follow_:
+        for line in follow(source, start, found, over, time.sleep):
+            write(line)
+    return 0
+
+
+def _source(of: str, status: Status, store: Store, files: Files, place: Place) -> tuple[Source, Callable[[], bool]]:
+    """Where the lines are, and what says that no more will come."""
+    if of == "controller":
+        return controller(store, status.owner), lambda: False
+    aws = open_account(files.file, status.owner.environment, home=place.home, local=place.local)
+    if of == "service":
+        return cloudwatch(aws, _group(resource_id(status, "logs/log-group"))), lambda: False
+    job = resource_id(status, "sagemaker/training-job").rpartition("/")[2]
+    return cloudwatch(aws, TRAINING_GROUP, f"{job}/"), partial(finished, aws, job)
+
+
+def _group(name_or_arn: str) -> str:
+    """A log group's name; its ARN may end in `:*`."""
+    return name_or_arn.removesuffix(":*").rpartition("log-group:")[2]
+
+
+def _as_text(line: Line) -> None:
+    sys.stdout.write(f"{line.stamp}  {line.source}  {line.message}\n")
+    sys.stdout.flush()
+
+
+def _as_json(line: Line) -> None:
+    data = {"time": line.stamp, "source": line.source, "message": line.message}
+    sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,44 @@
+"""`moorage retry`: another attempt at what failed, though nothing was changed."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from controller.cli import output
+from controller.cli.get import Environments
+from controller.cli.options import Files, Name, Place
+from controller.core.values import Key
+from controller.errors import NotFoundError
+from controller.runtime.compose import House, Site, open_account
+from controller.runtime.retry import retry as mark
+from controller.runtime.source import Directory, read_now
+from controller.spec import judge
+
+
+def retry(
+    name: Name,
+    /,
+    *,
+    environment: Environments = "default",
+    files: Files = Files(),
+    place: Place = Place(),
+) -> int:
+    """Let a failed or stopped training job, or a deployment that was rolled back, be tried again by the next pass."""
+    snapshot = read_now(Directory(files.file))
+    aws = open_account(files.file, environment, home=place.home, local=place.local)
+    with House(place.home, local=place.local) as house:
+        site = house.site(snapshot, environment)
+        marked = mark(site, _declared(site, name), aws)
+    if not marked:
+        output.progress(Text(f"nothing of {name} failed for good"))
+    for told in marked:
+        output.show(Text(f"to be tried again: {told}"))
+    return 0
+
+
+def _declared(site: Site, name: str) -> Key:
+    declared = {want.owner.name: want.owner for want in site.wants if want.service is not None}
+    if name not in declared:
+        hint = judge.did_you_mean(name, list(declared)) or "moorage validate lists what is declared"
+        raise NotFoundError(f"no file declares {name} in environment {site.environment}", hint=hint)
+    return declared[name]

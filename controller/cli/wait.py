@@ -1,0 +1,48 @@
+"""`moorage wait`: for scripts that go on when a model is ready, whoever reconciles it."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from controller.cli import output, render_status
+from controller.cli.get import Environments
+from controller.cli.options import Files, Name, Output, Place, duration
+from controller.core.status import Status
+from controller.core.values import Key
+from controller.runtime.compose import open_store
+from controller.runtime.wait import Awaited, wait_for
+
+
+def wait(
+    name: Name,
+    /,
+    *,
+    condition: Annotated[
+        str, Parameter(name="--for", help="`condition=TYPE` or `condition=TYPE=STATUS`.")
+    ] = "condition=Ready",
+    timeout: Annotated[str, Parameter(help="Give up after this long.")] = "30m",
+    environment: Environments = "default",
+    files: Files = Files(),
+    place: Place = Place(),
+    form: Output = "table",
+) -> int:
+    """Wait until a condition of a model holds. Exit 9 when it doesn't in time, 6 when the model isn't known by then."""
+    awaited, seconds = Awaited.parse(condition), duration("--timeout", timeout)
+    store = open_store(files.file, environment, home=place.home, local=place.local)
+    owner = Key(environment, "ModelService", name)
+
+    def read() -> Status | None:
+        store.refresh()
+        return store.status(owner)
+
+    status = wait_for(awaited, read, seconds, now=time.monotonic, sleep=time.sleep)
+    output.emit(
+        form,
+        table=lambda wide: render_status.table([status], wide=wide),
+        data=lambda: render_status.as_object(status, None),
+        names=[render_status.name(status)],
+    )
+    return 0

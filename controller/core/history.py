@@ -1,0 +1,43 @@
+"""What a spec went through: a revision for each generation, and for each model or image that it served. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+READY = "Ready"
+UNDER_WAY = "Progressing"
+SUPERSEDED = "Superseded"
+
+
+@dataclass(frozen=True)
+class Revision:
+    """What was declared, what it served, and what came of it.
+
+    `time` is when it began (RFC 3339, UTC); `version` is 0 and `image` empty as long as nothing serves. `result` is
+    Ready, Progressing, Superseded (something newer was declared before it was done), or the reason why it is not Ready.
+    """
+
+    generation: int
+    time: str
+    commit: str = ""
+    version: int = 0
+    image: str = ""
+    result: str = UNDER_WAY
+    message: str = ""
+
+
+def recorded(history: Sequence[Revision], now: Revision, limit: int) -> tuple[Revision, ...]:
+    """The history, oldest first, with how things stand `now`: in its last revision, or as a new one.
+
+    What was ready once stays so in the history, whatever drifts or breaks later: that is the status's business.
+    """
+    last = history[-1] if history else None
+    if last is None:
+        return (now,)
+    served = (last.version, last.image) == (now.version, now.image)
+    if last.generation == now.generation and (last.result != READY or served):
+        began = replace(now, time=last.time, commit=last.commit)
+        return tuple(history) if last.result == READY else (*history[:-1], began)
+    ended = replace(last, result=SUPERSEDED, message="") if last.result == UNDER_WAY else last
+    return (*history[:-1], ended, now)[-limit:]

@@ -1,0 +1,222 @@
+"""What Moorage needs of an account, looked at one by one; nothing is changed. Each check says what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from controller.aws import Aws
+from controller.aws.clock import ServerClock
+from controller.core.wanted import Wanted
+from controller.errors import AwsError, CredentialsError, MissingError, MoorageError
+from controller.resources.base import Registry
+from controller.spec.models import EnvironmentSpec, ModelService
+from controller.store.objects import Objects
+
+State = Literal["ok", "warning", "failed", "unknown"]
+
+# What the store and the lease do beside the resources.
+_OWN = frozenset({"sts:GetCallerIdentity", "s3:ListBucket", "s3:GetObject", "s3:PutObject"})
+# Signatures are refused from five minutes on.
+_SKEW = 60.0, 240.0
+# What a task needs at its start, where nothing routes to the internet: its image (layers are in S3), and its log.
+_ENDPOINTS = ("ecr.api", "ecr.dkr", "s3", "logs")
+_BATCH = 50
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. `unknown`: it couldn't be."""
+
+    check: str
+    state: State
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Patient:
+    """What is examined: the door, with a clock that watches it, and what is wanted of the account.
+
+    `objects` are the bucket's, where records are kept there.
+    """
+
+    aws: Aws
+    clock: ServerClock
+    want: Wanted
+    services: Sequence[ModelService]
+    registry: Registry
+    objects: Objects | None
+
+    @property
+    def environment(self) -> EnvironmentSpec:
+        """What the Environment says."""
+        return self.want.environment.spec
+
+
+def examine(patient: Patient) -> Iterator[Finding]:
+    """Every check in turn; one that can't be made says why, and stops no other."""
+    for check, look in _CHECKS.items():
+        try:
+            for state, message, hint in look(patient):
+                yield Finding(check, state, message, hint)
+        except MoorageError as error:
+            yield Finding(check, "unknown", str(error))
+
+
+Told = tuple[State, str, str]
+
+
+def credentials(aws: Aws) -> Finding:
+    """Who asks. Without this no other check can be made."""
+    try:
+        account, arn = aws.account, aws.read("sts", "get_caller_identity")["Arn"]
+    except (CredentialsError, AwsError) as error:
+        return Finding("credentials", "failed", error.what, error.why or error.hint)
+    return Finding("credentials", "ok", f"{arn} in account {account}, {aws.region}")
+
+
+def _clock(patient: Patient) -> Iterator[Told]:
+    behind = patient.clock.behind
+    if behind is None:
+        yield "unknown", "no answer had a date", ""
+        return
+    state: State = "ok" if abs(behind) < _SKEW[0] else "warning" if abs(behind) < _SKEW[1] else "failed"
+    word = "behind" if behind >= 0 else "ahead of"
+    yield state, f"{abs(behind):.0f} s {word} AWS", "" if state == "ok" else "synchronise this machine's clock"
+
+
+def _permissions(patient: Patient) -> Iterator[Told]:
+    """By IAM's own simulation. It knows no resources here, so what a policy allows for some only is told as a warning."""
+    needed = sorted(_OWN.union(*(a for r in patient.registry.values() for a in r.permissions.values())))
+    source = _principal(patient.aws)
+    denied: list[str] = []
+    for start in range(0, len(needed), _BATCH):
+        actions = needed[start : start + _BATCH]
+        results = patient.aws.read("iam", "simulate_principal_policy", PolicySourceArn=source, ActionNames=actions)[
+            "EvaluationResults"
+        ]
+        denied += [result["EvalActionName"] for result in results if result["EvalDecision"] != "allowed"]
+    if denied:
+        yield "warning", f"not allowed on every resource: {', '.join(denied)}", "`moorage policy` prints what is needed"
+    else:
+        yield "ok", f"all {len(needed)} actions are allowed", ""
+
+
+def _principal(aws: Aws) -> str:
+    """The user or role that the caller is; a session's ARN names the role without its path."""
+    arn: str = aws.read("sts", "get_caller_identity")["Arn"]
+    if ":assumed-role/" not in arn:
+        return arn
+    role: str = aws.read("iam", "get_role", RoleName=arn.split("/")[1])["Role"]["Arn"]
+    return role
+
+
+def _state(patient: Patient) -> Iterator[Told]:
+    if patient.objects is None:
+        yield "ok", "kept on this machine, beside the embedded AWS", ""
+        return
+    try:
+        kept = patient.objects.list("moorage/")
+    except MissingError:
+        yield "ok", f"{patient.objects.where} will be made by the first run", ""
+        return
+    yield "ok", f"{patient.objects.where} holds the state of {sum('/state/' in key for key in kept)} specs", ""
+
+
+def _quotas(patient: Patient) -> Iterator[Told]:
+    yield _links(patient)
+    for instance, count in sorted(_instances(patient.services).items()):
+        yield _allowed(patient.aws, "sagemaker", f"{instance} for training job usage", count)
+    units = sum(service.spec.service.cpu * service.spec.service.desired_count for service in patient.services)
+    # A rolling update runs the old and the new tasks at once.
+    yield _allowed(patient.aws, "fargate", "Fargate On-Demand vCPU resource count", 2 * units / 1024)
+
+
+def _links(patient: Patient) -> Told:
+    most = 10
+    used = len(list(patient.aws.pages("apigatewayv2", "get_vpc_links", "Items")))
+    state: State = "ok" if used < most else "warning"
+    return state, f"{used} of {most} VPC links are used", "" if used < most else "an Environment needs one of its own"
+
+
+def _instances(services: Iterable[ModelService]) -> dict[str, int]:
+    needed: dict[str, int] = {}
+    for service in services:
+        instance = service.spec.training.instance
+        needed[instance.type] = max(instance.count, needed.get(instance.type, 0))
+    return needed
+
+
+def _allowed(aws: Aws, service: str, name: str, needed: float) -> Told:
+    try:
+        quotas = aws.pages("service-quotas", "list_service_quotas", "Quotas", ServiceCode=service)
+        value = next((quota["Value"] for quota in quotas if quota["QuotaName"] == name), None)
+    except AwsError as error:
+        return "unknown", f"{name}: {error.what}", ""
+    if value is None:
+        return "unknown", f"{name}: no such quota is listed", ""
+    if value < needed:
+        return "failed", f"{name}: {needed:g} needed, {value:g} allowed", "ask for more in Service Quotas"
+    return "ok", f"{name}: {needed:g} needed, {value:g} allowed", ""
+
+
+def _network(patient: Patient) -> Iterator[Told]:
+    network = patient.environment.network
+    if not network.subnets:
+        filters = [{"Name": "is-default", "Values": ["true"]}]
+        found = list(patient.aws.pages("ec2", "describe_vpcs", "Vpcs", Filters=filters))
+        hint = "" if found else "name subnets in spec.network"
+        yield ("ok", f"the default VPC {found[0]['VpcId']}", "") if found else ("failed", "no default VPC", hint)
+        return
+    filters = [{"Name": "subnet-id", "Values": list(network.subnets)}]
+    for subnet in patient.aws.pages("ec2", "describe_subnets", "Subnets", Filters=filters):
+        yield _reach(patient.aws, subnet, public=network.assign_public_ip)
+
+
+def _reach(aws: Aws, subnet: Mapping[str, Any], *, public: bool) -> Told:
+    """Whether a task in a subnet can fetch its image and write its log."""
+    name, vpc = subnet["SubnetId"], subnet["VpcId"]
+    way = _way_out(aws, name, vpc)
+    if way.startswith("igw-") and not public:
+        return "failed", f"{name} is public, and tasks get no address", "spec.network.assignPublicIp: true"
+    if way:
+        return "ok", f"{name} reaches AWS through {way}", ""
+    filters = [{"Name": "vpc-id", "Values": [vpc]}]
+    there = {
+        endpoint["ServiceName"].partition(f".{aws.region}.")[2]
+        for endpoint in aws.pages("ec2", "describe_vpc_endpoints", "VpcEndpoints", Filters=filters)
+        if endpoint["State"].lower() == "available"
+    }
+    missing = [name for name in _ENDPOINTS if name not in there]
+    if missing:
+        what = f"{name} has no way out, and {vpc} no endpoint for {', '.join(missing)}"
+        return "failed", what, "add a NAT gateway, or VPC endpoints"
+    return "ok", f"{name} reaches AWS through the endpoints of {vpc}", ""
+
+
+def _way_out(aws: Aws, subnet: str, vpc: str) -> str:
+    """What a subnet's default route leads to; empty where there is none."""
+    own = [{"Name": "association.subnet-id", "Values": [subnet]}]
+    main = [{"Name": "vpc-id", "Values": [vpc]}, {"Name": "association.main", "Values": ["true"]}]
+    for filters in (own, main):
+        tables = list(aws.pages("ec2", "describe_route_tables", "RouteTables", Filters=filters))
+        if tables:
+            break
+    for route in (route for table in tables for route in table["Routes"]):
+        if route.get("DestinationCidrBlock") == "0.0.0.0/0" and route.get("State", "active") == "active":
+            targets = (
+                route.get(kind) for kind in ("NatGatewayId", "GatewayId", "TransitGatewayId", "NetworkInterfaceId")
+            )
+            return next((str(target) for target in targets if target), "")
+    return ""
+
+
+_CHECKS: Mapping[str, Callable[[Patient], Iterator[Told]]] = {
+    "clock": _clock,
+    "permissions": _permissions,
+    "state": _state,
+    "quotas": _quotas,
+    "network": _network,
+}

@@ -1,0 +1,102 @@
+"""What a model's training and tasks have written to CloudWatch Logs, and what the controller noted of it, as lines."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from controller.aws import Aws
+from controller.core.status import Event
+from controller.core.values import Key
+from controller.errors import MissingError
+from controller.store.base import Store
+
+TRAINING_GROUP = "/aws/sagemaker/TrainingJobs"
+_POLL = 2.0
+# CloudWatch Logs shows lines late and out of order by seconds: so much is read again with each look.
+_LATE = 15_000
+_MOST = 100_000
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line: when (ms since 1970, UTC), from which task, job or resource, and what. `id` tells equal lines apart."""
+
+    time: int
+    source: str
+    message: str
+    id: str
+
+    @property
+    def stamp(self) -> str:
+        """The time as RFC 3339."""
+        moment = datetime.fromtimestamp(self.time / 1000, UTC)
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+# Everything since a time (ms), oldest first.
+Source = Callable[[int], Iterable[Line]]
+
+
+def cloudwatch(aws: Aws, group: str, prefix: str = "") -> Source:
+    """The lines of a log group's streams whose names begin with `prefix`. A group that isn't there has none yet."""
+    chosen = {"logStreamNamePrefix": prefix} if prefix else {}
+
+    def read(since: int) -> Iterator[Line]:
+        try:
+            found = aws.pages(
+                "logs", "filter_log_events", "events", logGroupName=group, startTime=max(0, since), **chosen
+            )
+            for event in found:
+                source = event["logStreamName"].rpartition("/")[2]
+                yield Line(event["timestamp"], source, event["message"].rstrip("\n"), event["eventId"])
+        except MissingError:
+            return
+
+    return read
+
+
+def controller(store: Store, owner: Key) -> Source:
+    """What the controller noted of a spec: its events."""
+
+    def read(since: int) -> Iterator[Line]:
+        store.refresh()
+        for event in store.events(owner, limit=10_000):
+            line = _line(event)
+            if line.time >= since:
+                yield line
+
+    return read
+
+
+def lines(source: Source, since: int) -> list[Line]:
+    """The lines since a time, oldest first; where there are very many, the newest of them."""
+    return sorted(deque(source(since), maxlen=_MOST), key=lambda line: line.time)
+
+
+def follow(
+    source: Source, since: int, seen: Iterable[Line], over: Callable[[], bool], sleep: Callable[[float], None]
+) -> Iterator[Line]:
+    """Every line since a time but those that were seen, as it comes; ends once `over` says that nothing more will."""
+    known = {line.id: line.time for line in seen}
+    while True:
+        last = over()
+        newest = max(known.values(), default=0)
+        for line in sorted(source(max(since, newest - _LATE)), key=lambda line: line.time):
+            if line.id not in known:
+                known[line.id] = line.time
+                yield line
+        newest = max(known.values(), default=0)
+        known = {id_: time for id_, time in known.items() if time >= newest - _LATE}
+        if last:
+            return
+        sleep(_POLL)
+
+
+def _line(event: Event) -> Line:
+    about = str(event.key) if event.key else event.owner.kind
+    moment = datetime.fromisoformat(event.time)
+    text = f"{event.type} {event.reason}: {event.message}" if event.message else f"{event.type} {event.reason}"
+    return Line(round(moment.timestamp() * 1000), about, text, f"{event.time} {about} {text}")

@@ -1,0 +1,26 @@
+"""Trying again what failed and stays failed: it is marked in AWS, and whoever holds the lease acts on it."""
+
+from __future__ import annotations
+
+from controller.aws import Aws
+from controller.core.graph import output_of
+from controller.core.status import Event
+from controller.core.values import UNKNOWN, Key, is_known
+from controller.runtime.compose import Site
+from controller.runtime.home import utc_now
+
+
+def retry(site: Site, owner: Key, aws: Aws) -> list[str]:
+    """Mark whatever of a spec failed, and say what it was. `aws` needs no lease: marks are for its holder to read."""
+    survey = site.reconciler.survey(site.wants)
+    marked = []
+    for node in survey.graph.order():
+        seen = survey.seen.get(node.key)
+        resolved = node.resolved(lambda ref: output_of(survey.seen, ref, UNKNOWN))
+        if survey.graph.owners[node.key] != owner or seen is None or not is_known(resolved.identity):
+            continue
+        told = site.reconciler.registry[node.key.kind].retry(aws, resolved, seen)
+        if told:
+            site.store.emit(Event(utc_now(), owner, "Normal", "Retry", f"asked for: {told}", node.key))
+            marked.append(told)
+    return marked
