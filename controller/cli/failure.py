@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 
+from controller.cli import github
 from controller.errors import MoorageError
 
 INTERRUPTED = 130
@@ -18,6 +19,7 @@ def guard(command: Callable[[], int], code_of: Callable[[int], int] = int) -> in
         code = command()
         sys.stdout.flush()
     except MoorageError as error:
+        github.annotate(error)
         return code_of(_told(str(error), error.exit_code))
     except KeyboardInterrupt:
         return _told("interrupted; what was started goes on, and the next run resumes", INTERRUPTED)

@@ -16,6 +16,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "controller/spec/schema/environment.json": lambda: json_schema.text("Environment"),
     "controller/spec/schema/modelservice.json": lambda: json_schema.text("ModelService"),
     "docs/reference/cli.md": reference.commands,
+    "docs/reference/metrics.md": reference.metrics,
     "docs/reference/spec.md": reference.page,
 }
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from controller.aws.log import configure
-from controller.cli import output, plan, render_events, render_status
+from controller.cli import github, output, plan, render_events, render_status
 from controller.cli.options import Files, Output, Place, Remote, duration, parsed
 from controller.cli.progress import Progress
 from controller.cli.sources import open_source
@@ -62,6 +62,9 @@ class Loop:
         str, Parameter(help="Look at everything this often; more rarely where AWS's rates ask for it.")
     ] = "60s"
     grace: Annotated[str, Parameter(help="On SIGTERM, end within this long.")] = "25s"
+    hints: Annotated[
+        str, Parameter(help="URL of an SQS queue that gets EventBridge's events: look at once at what they name.")
+    ] = ""
     listen: Annotated[str, Parameter(help="HOST:PORT of /healthz, /readyz, /metrics and the push webhook.")] = (
         "127.0.0.1:9470"
     )
@@ -118,6 +121,7 @@ def reconcile(
             )
             summary = total.summary(house.calls())
         write(summary)
+    github.summarise(total.statuses, total.steps)
     output.emit(
         form,
         table=lambda wide: render_status.table(total.statuses, wide=wide),
@@ -144,6 +148,7 @@ def _loop(events: Path | None, how: How, loop: Loop, source: Source, place: Plac
         prune=how.share if how.prune else None,
         host=host or "127.0.0.1",
         port=int(port),
+        hints=loop.hints,
         webhook_secret=os.environ.get("MOORAGE_WEBHOOK_SECRET", ""),
     )
     lock = threading.Lock()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from controller.cli import app
+from controller.runtime.metrics import Metrics
 from controller.spec import explain, hyperparameters
 from controller.spec.models import KINDS
 
@@ -42,11 +43,25 @@ stdout is data, stderr is progress. Everything works without a terminal exactly 
 """
 
 
+_METRICS_HEAD = """# Metrics
+
+<!-- Made from controller/runtime/metrics.py by `make generate`; edits here are lost. -->
+
+What `reconcile` tells at `/metrics` while it runs as a loop; see [Running the controller](../controller.md).
+"""
+
+
 def commands() -> str:
     """Write the page of the commands as Markdown."""
     page = app.generate_docs(output_format="markdown", recursive=True, heading_level=1)
     _, _, listed = page.partition("\n## moorage ")
     return f"{_COMMANDS_HEAD}\n## moorage {listed.strip()}\n"
+
+
+def metrics() -> str:
+    """Write the page of the loop's metrics as Markdown."""
+    rows = (f"| `{name}` | {kind} | {meaning} |" for name, kind, meaning in Metrics().table())
+    return "\n".join([_METRICS_HEAD, "| metric | type | meaning |", "|---|---|---|", *rows]) + "\n"
 
 
 def page() -> str:

@@ -126,6 +126,10 @@ class House:
         reconciler = Reconciler(self._registry, under, home.store, utc_now, self._tell, self._halt.check)
         return Site(name, reconciler, wanted, home.lease)
 
+    def queue_door(self, region: str | None) -> Aws:
+        """The door to the hints' queue, as whoever the process is: it belongs to no Environment."""
+        return connect(region=region, hooks=[*self._hooks, self._halt], endpoint=self._endpoint, budgets=self._budgets)
+
     def calls(self) -> Counter[str]:
         """How many calls were sent through all doors: `{"read": n, "write": n}`."""
         with self._lock:

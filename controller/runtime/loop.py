@@ -15,6 +15,7 @@ import signal
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import cache
 
 import structlog
 
@@ -23,6 +24,7 @@ from controller.core.values import Key
 from controller.errors import LeaseHeldError, MoorageError, SpecError
 from controller.runtime.compose import House
 from controller.runtime.halt import Halt
+from controller.runtime.hints import follow, named_in, names_of, region_of
 from controller.runtime.listen import Pages, listening
 from controller.runtime.metrics import Metrics, result_of
 from controller.runtime.passes import Outcome, Passes
@@ -39,7 +41,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How a loop behaves. Times are in seconds; `prune` is the share of models that may go, None for none."""
+    """How a loop behaves. Times are in seconds; `prune` is the share of models that may go, None for none; `hints` an SQS URL."""
 
     interval: float = 60.0
     grace: float = 25.0
@@ -49,6 +51,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 9470
     webhook_secret: str = ""
+    hints: str = ""
 
 
 class Loop:
@@ -69,6 +72,7 @@ class Loop:
         self._changed = asyncio.Event()
         self._declared = ""
         self._standby = ""
+        self._names: dict[str, Key] = {}
         metrics.watch(
             depth=lambda: self._queue.depth,
             failing=lambda: len(self._queue.failing),
@@ -88,7 +92,10 @@ class Loop:
         pages = Pages(self._metrics, webhook, ill=self._ill, unready=self._unready, changed=self._changed.set)
         async with listening(pages.application(), self._settings.host, self._settings.port) as address:
             log.info("listening", address=address, source=self._source.name, webhook=webhook is not None)
-            helpers = [asyncio.create_task(work) for work in (self._follow(), self._watch(), self._resync())]
+            helpers = [asyncio.create_task(self._follow()), asyncio.create_task(self._watch())]
+            helpers.append(asyncio.create_task(self._resync()))
+            if self._settings.hints:
+                helpers.append(asyncio.create_task(self._hear(self._settings.hints)))
             work = asyncio.create_task(self._passes.run())
             try:
                 await asyncio.wait([work, *helpers], return_when=asyncio.FIRST_COMPLETED)
@@ -125,6 +132,17 @@ class Loop:
     async def _watch(self) -> None:
         await self._source.watch(self._changed.set)
 
+    async def _hear(self, queue: str) -> None:
+        door = cache(lambda: self._house.queue_door(region_of(queue)))
+        await follow(door, queue, self._heard)
+
+    def _heard(self, bodies: list[str]) -> None:
+        for body in bodies:
+            keys = named_in(body, self._names)
+            self._metrics.hints.labels("queue", "woke" if keys else "ignored").inc()
+            for key in keys:
+                self._passes.hint(key)
+
     async def _follow(self) -> None:
         """Read the source whenever it may have something new."""
         while True:
@@ -151,6 +169,7 @@ class Loop:
                 trouble = error
         self._declared = snapshot.digest
         self._passes.declare(snapshot, gone)
+        self._names = {name: key for name, key in self._names.items() if key in self._passes.keys}
         self._metrics.keep(self._passes.keys)
         self._metrics.source.set(1)
         log.info("declared", commit=snapshot.commit, specs=len(snapshot.owners), gone=len(gone))
@@ -180,6 +199,8 @@ class Loop:
 
     def _told(self, outcome: Outcome) -> None:
         self._metrics.told(outcome)
+        for status in outcome.done.statuses if outcome.done else ():
+            self._names |= dict.fromkeys(names_of(status), status.owner)
         about = {"key": "/".join(outcome.key), "seconds": round(outcome.seconds, 3), "result": result_of(outcome)}
         held = isinstance(outcome.error, LeaseHeldError)
         if held and not self._standby:

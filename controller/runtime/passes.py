@@ -124,6 +124,12 @@ class Passes:
             self._queue.add(key)
         self.wake()
 
+    def hint(self, key: Key) -> None:
+        """Look at a key soon: something may have happened to it."""
+        if key in self.keys:
+            self._queue.hint(key)
+            self.wake()
+
     def wake(self) -> None:
         """Let the loop ask the queue again."""
         self._woken.set()
