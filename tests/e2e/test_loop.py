@@ -1,0 +1,175 @@
+"""The loop as a team leaves it running: it follows its directory, says what is wrong, keeps what is declared, and ends in order."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SECRET = "a-secret-that-both-sides-know"
+MOORAGE = str(Path(sys.executable).parent / "moorage")
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+
+@dataclass
+class Watch:
+    """A loop that runs, its specs, and its pages."""
+
+    directory: Path
+    port: int
+    process: subprocess.Popen[bytes]
+
+    def page(self, name: str) -> tuple[int, str]:
+        try:
+            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            with opener.open(f"http://127.0.0.1:{self.port}/{name}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def status(self) -> Any:
+        command = [MOORAGE, "get", "housing-model", "-f", str(ROOT / "specs"), "-o", "json"]
+        done = subprocess.run(command, env=environment(self.directory), capture_output=True, check=False)
+        return json.loads(done.stdout)["status"] if done.returncode == 0 else None
+
+    def condition(self, kind: str) -> str:
+        found = (self.status() or {}).get("conditions", [])
+        return next((entry["status"] for entry in found if entry["type"] == kind), "")
+
+    def edit(self, old: str, new: str) -> None:
+        text = (ROOT / "specs/housing-model.yaml").read_text()
+        assert old in text
+        (self.directory / "specs/housing-model.yaml").write_text(text.replace(old, new))
+
+
+def environment(directory: Path) -> dict[str, str]:
+    return os.environ | {
+        "MOORAGE_HOME": str(directory / "home"),
+        "MOORAGE_LOCAL": "1",
+        "MOORAGE_WEBHOOK_SECRET": SECRET,
+    }
+
+
+def until(what: Callable[[], bool], seconds: float = 90) -> None:
+    """Wait for something to come true; fail if it doesn't."""
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.2)
+
+
+@pytest.fixture
+def watch(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Watch]:
+    """A loop over the demo's specs in Git or in a directory, converged from nothing."""
+    for name in ("specs", "data"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    source = ["-f", "specs", "--interval", "1s"]
+    if request.param == "git":
+        git(tmp_path, "init", "-q", "-b", "main")
+        commit(tmp_path)
+        # An hour between polls: what is seen sooner, the webhook brought.
+        source = ["--source", f"git+file://{tmp_path}@main:specs", "--interval", "1h"]
+    command = [MOORAGE, "reconcile", *source, "--listen", f"127.0.0.1:{port}"]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=tmp_path, env=environment(tmp_path), stdout=log, stderr=log)
+    try:
+        watch = Watch(tmp_path, port, process)
+        until(lambda: watch.condition("Ready") == "True")
+        yield watch
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        subprocess.run([MOORAGE, "local", "down"], env=environment(tmp_path), check=True, capture_output=True)
+
+
+def git(directory: Path, *words: str) -> None:
+    who = ["-c", "user.name=Team", "-c", "user.email=team@example.com"]
+    subprocess.run(["git", "-C", str(directory), *who, *words], check=True, capture_output=True)
+
+
+def commit(directory: Path) -> None:
+    git(directory, "add", "specs", "data")
+    git(directory, "commit", "-q", "-m", "Change the specs")
+
+
+@pytest.mark.parametrize("watch", ["directory"], indirect=True)
+@pytest.mark.parametrize(("end", "code"), [(signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)])
+def test_a_life_of_the_loop(watch: Watch, end: signal.Signals, code: int) -> None:
+    """A change converges by itself; a broken one is told and leaves what is declared in force; ended in mid-rollout, in order or not, the next run finishes."""
+    assert watch.page("healthz")[0] == watch.page("readyz")[0] == 200
+    assert "moorage" in watch.page("metrics")[1]
+
+    watch.edit("0.25 vCPU", "0.5 vCPU")
+    until(lambda: watch.status()["observedGeneration"] == 2 and watch.condition("Ready") == "True")
+
+    watch.edit("memory: 1 GB", "memroy: 1 GB")
+    until(lambda: watch.condition("Degraded") == "True")
+    assert watch.status()["observedGeneration"] == 2
+
+    watch.edit("cpu: 0.25 vCPU, memory: 1 GB", "cpu: 1 vCPU, memory: 2 GB")
+    until(lambda: watch.status()["observedGeneration"] == 3)
+    watch.process.send_signal(end)
+    assert watch.process.wait(timeout=30) == code
+
+    again = [MOORAGE, "reconcile", "--once", "-f", "specs", "-o", "json"]
+    done = subprocess.run(
+        again, cwd=watch.directory, env=environment(watch.directory), capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert watch.condition("Ready") == "True"
+
+
+@pytest.mark.parametrize("watch", ["git"], indirect=True)
+def test_a_commit_arrives_by_webhook(watch: Watch) -> None:
+    """A signed push is looked at at once, a forged one never, a replayed one not again; a commit that doesn't parse leaves the last good one in force."""
+    watch.edit("0.25 vCPU", "0.5 vCPU")
+    commit(watch.directory)
+    assert push(watch, b"{}", "wrong") == 401
+    assert push(watch, b"{}", SECRET) == 202
+    assert push(watch, b"{}", SECRET) == 409
+    until(lambda: watch.status()["observedGeneration"] == 2 and watch.condition("Ready") == "True")
+    head = subprocess.run(
+        ["git", "-C", str(watch.directory), "rev-parse", "HEAD"], check=True, capture_output=True, text=True
+    )
+    assert watch.status()["commit"] == head.stdout.strip()
+
+    watch.edit("memory: 1 GB", "memroy: 1 GB")
+    commit(watch.directory)
+    assert push(watch, b'{"after": "2"}', SECRET) == 202
+    until(lambda: watch.condition("Degraded") == "True")
+    assert watch.status()["observedGeneration"] == 2
+
+
+def push(watch: Watch, body: bytes, secret: str) -> int:
+    """Deliver a push as GitHub does; give the status of the answer."""
+    signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    headers = {"X-Hub-Signature-256": f"sha256={signature}", "content-type": "application/json"}
+    request = urllib.request.Request(f"http://127.0.0.1:{watch.port}/hooks/push", body, headers)
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
