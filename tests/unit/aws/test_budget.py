@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from controller.aws.budget import Budgets, budgets_of
+from controller.aws.budget import Budgets, budgets_of, seconds_for
 from controller.errors import ThrottledError
 
 
@@ -117,3 +117,11 @@ def test_unlisted_operations_have_no_budget():
     assert budgets_of("s3", "put_object") == ()
     assert [budget.name for budget in budgets_of("apigatewayv2", "create_route")] == ["API Gateway management"]
     assert len(budgets_of("sagemaker", "describe_training_job")) == 1
+
+
+def test_how_long_calls_take_at_awss_rates():
+    """The tightest bucket counts: 200 DescribeServices at 20 a second need ten seconds, however few others there are beside."""
+    assert seconds_for({"ecs.describe_services": 200}) == 10
+    assert seconds_for({"ecs.describe_services": 200, "apigatewayv2.get_apis": 50}) == 10
+    assert seconds_for({"ecs.describe_services": 200, "apigatewayv2.get_apis": 300}) == 30
+    assert seconds_for({}) == 0
