@@ -85,6 +85,13 @@ class Wanted:
         return self.physical_name(limit=255)
 
     @property
+    def public_addresses(self) -> bool:
+        """Whether each task has a public address of its own."""
+        network = self.environment.spec.network
+        # The default VPC's subnets are public: without an address of its own a task couldn't pull its image.
+        return network.assign_public_ip or (not network.subnets and "assign_public_ip" not in network.model_fields_set)
+
+    @property
     def fingerprint(self) -> str:
         """Identifies what a training would give: equal fingerprints, equal models. Sha256 in hex.
 

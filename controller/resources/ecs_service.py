@@ -173,12 +173,10 @@ class EcsService(Resource):
 
 def _network(want: Wanted) -> dict[str, Value]:
     network = want.environment.spec.network
-    # The default VPC's subnets are public: without an address of its own a task couldn't pull its image.
-    public = network.assign_public_ip or (not network.subnets and "assign_public_ip" not in network.model_fields_set)
     return {
         "subnets": Ref(want.shared("ec2/network"), "subnet_ids"),
         "securityGroups": list(network.security_groups) or [Ref(want.own("ec2/security-group"), "id")],
-        "assignPublicIp": "ENABLED" if public else "DISABLED",
+        "assignPublicIp": "ENABLED" if want.public_addresses else "DISABLED",
     }
 
 

@@ -1,0 +1,185 @@
+"""What a spec is estimated to cost, against AWS's own worked examples and by hand."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from controller.core.wanted import Place, Wanted
+from controller.cost.estimate import HOURS, Estimate, Line, estimate, fargate, http_requests, usd
+from controller.cost.prices import published
+from controller.spec.load import load_text
+
+_SPEC = """
+apiVersion: moorage/v1alpha1
+kind: Environment
+metadata: {{name: default}}
+spec: {environment}
+---
+apiVersion: moorage/v1alpha1
+kind: ModelService
+metadata: {{name: m}}
+spec:
+  data: {{source: rows.csv, target: value}}
+  training:
+    algorithm: {{name: xgboost, version: "3.2-0"}}
+    hyperparameters: {{num_round: 1}}
+    {training}
+  image: {image}
+  service: {service}
+  {api}
+"""
+
+
+def cost(
+    region: str = "us-east-1",
+    *,
+    requests: int = 1_000_000,
+    limit: str | None = None,
+    trained_in: int | None = None,
+    **parts: str,
+) -> Estimate:
+    defaults = {
+        "environment": "{}",
+        "training": "",
+        "image": "{}",
+        "service": "{cpu: 0.25 vCPU, memory: 1 GB}",
+        "api": "api: {}",
+    }
+    specs = load_text(_SPEC.format(**defaults | parts))
+    want = Wanted(specs.environment("default"), specs.services["m"].model, Place("123456789012", region))
+    most = None if limit is None else Decimal(limit)
+    return estimate(want, published(), requests, limit=most, trained_in=trained_in)
+
+
+def priced(amounts: dict[str, Decimal], region: str = "us-east-1") -> list[str]:
+    found = [(published().find(item, region), amount) for item, amount in amounts.items()]
+    return [usd(price.usd * amount) for price, amount in found if price]
+
+
+def line(lines: tuple[Line, ...], name: str) -> Line:
+    return next(line for line in lines if line.name == name)
+
+
+def test_fargates_own_example() -> None:
+    """Five tasks of 1 vCPU and 2 GB, ten minutes a day for thirty days: 1.01 and 0.22 USD (aws.amazon.com/fargate/pricing, example 1)."""
+    assert priced(fargate(5, 1024, 2048, "amd64", Decimal(600 * 30) / 3600)) == ["1.01", "0.22"]
+
+
+def test_a_month_as_others_count_it() -> None:
+    """2 vCPU and 4 GB for 730 hours are 59.10 and 12.98 USD: what infracost's own test of an ECS service expects."""
+    assert priced(fargate(1, 2048, 4096, "amd64", HOURS)) == ["59.10", "12.98"]
+
+
+def test_the_tiers_of_an_http_api() -> None:
+    """432 million requests: 300 at 1.00 and 132 at 0.90 USD a million (aws.amazon.com/api-gateway/pricing, HTTP API example)."""
+    assert priced(http_requests(432_000_000)) == ["300.00", "118.80"]
+
+
+def test_a_month_of_the_demo() -> None:
+    """A quarter of a vCPU, 1 GB, a public address and a million requests, by hand: 7.39 + 3.24, 3.65 and 1.00 USD."""
+    found = cost()
+    assert [(part.name, usd(part.usd)) for part in found.month] == [
+        ("Fargate", "10.63"),
+        ("public IPv4", "3.65"),
+        ("HTTP API", "1.00"),
+    ]
+    assert usd(found.total) == "15.28"
+    assert found.unpriced == ()
+    assert str(found.read) == "2023-07-28"
+
+
+def test_graviton_and_more_tasks() -> None:
+    """Architecture and count change the line: two tasks on arm64 cost 2 x 730 x (0.25 x 0.03238 + 0.00356) = 17.02 USD."""
+    found = cost(image="{architecture: arm64}", service="{cpu: 0.25 vCPU, memory: 1 GB, desiredCount: 2}")
+    assert usd(line(found.month, "Fargate").usd) == "17.02"
+    assert line(found.month, "Fargate").detail == "2 tasks of 0.25 vCPU and 1 GB, arm64"
+
+
+def test_no_task_costs_nothing_and_no_api_no_request() -> None:
+    """Scaled to zero there is only what is asked for; without an API nothing is charged for requests."""
+    found = cost(service="{cpu: 0.25 vCPU, memory: 1 GB, desiredCount: 0}", api="")
+    assert [(part.name, usd(part.usd)) for part in found.month] == [("Fargate", "0.00"), ("public IPv4", "0.00")]
+
+
+def test_private_subnets_need_a_way_out() -> None:
+    """Without public addresses there is no line for them; what the subnets need instead is told, and not added."""
+    found = cost(environment="{network: {subnets: [subnet-1], securityGroups: [sg-1]}}")
+    assert [part.name for part in found.month] == ["Fargate", "HTTP API"]
+    assert usd(line(found.shared, "NAT gateway").usd) == "32.85"
+    assert usd(line(found.shared, "hosted zone").usd) == "0.50"
+    assert usd(line(found.shared, "interface endpoints").usd) == "no price known"
+
+
+def test_a_training_run_is_bounded_until_it_is_known() -> None:
+    """The limit of one hour first; then what the last job was billed for."""
+    assert usd(cost().training.usd) == "0.12"
+    assert cost().training.detail == "ml.m5.large, 1h at most, the limit of stopping.maxRuntime"
+    known = cost(trained_in=180)
+    assert usd(known.training.usd) == "0.01"
+    assert known.training.detail == "ml.m5.large, 3m as the last one was billed"
+
+
+def test_spot_has_no_price_of_its_own() -> None:
+    """The price on demand is told as what it is, an upper bound."""
+    found = cost(training="spot: {enabled: true, maxWait: 2h}")
+    assert usd(found.training.usd) == "0.12"
+    assert "spot makes it up to 90% cheaper" in found.training.detail
+
+
+@pytest.mark.parametrize(
+    ("service", "real_time", "serverless"),
+    [
+        # 730 h of ml.t2.medium; a million requests of 50 ms and 1 GB.
+        ("{cpu: 0.25 vCPU, memory: 1 GB}", "40.88", "1.00"),
+        ("{cpu: 1 vCPU, memory: 6 GB}", "83.95", "6.00"),
+        ("{cpu: 2 vCPU, memory: 16 GB}", "no price known", "no price known"),
+    ],
+)
+def test_the_same_load_on_sagemaker(service: str, real_time: str, serverless: str) -> None:
+    """The smallest instance and the smallest serverless memory that fit, or why none does."""
+    found = cost(service=service)
+    assert [usd(part.usd) for part in found.instead] == [real_time, serverless]
+
+
+def test_an_unknown_price_is_no_zero() -> None:
+    """In a region the table lacks the line says so, is named, and isn't part of the sum."""
+    found = cost("ap-southeast-7")
+    assert [usd(part.usd) for part in found.month] == ["no price known", "3.65", "no price known"]
+    assert found.unpriced == ("Fargate", "HTTP API")
+    assert usd(found.total) == "3.65"
+
+
+def test_a_budget_that_suffices_holds_nothing() -> None:
+    """An estimate at or below the limit lets the spec be applied."""
+    assert cost(limit="15.29").held is None
+    assert cost().held is None
+
+
+def test_a_budget_that_does_not_suffice_holds_all() -> None:
+    """The reason says the estimate, the limit, and what makes it."""
+    held = cost(limit="10").held
+    assert held is not None
+    assert held.reason == "OverBudget"
+    assert held.message == (
+        "a month is estimated at 15.28 USD, more than policy.maxMonthlyCost of 10.00 USD: "
+        "Fargate 10.63, public IPv4 3.65, HTTP API 1.00"
+    )
+
+
+def test_a_budget_that_cannot_be_checked_holds_too() -> None:
+    """What can't be summed up isn't let through; once the known part alone is too much, that is the reason."""
+    unknown = cost("ap-southeast-7", limit="10").held
+    assert unknown is not None
+    assert (unknown.reason, "no price of Fargate and HTTP API is known" in unknown.message) == ("CostUnknown", True)
+    known = cost("ap-southeast-7", limit="3").held
+    assert known is not None
+    assert known.reason == "OverBudget"
+
+
+def test_more_requests_cost_more() -> None:
+    """The load is the spec's own; its requests go into the API's line and into the serverless endpoint's."""
+    found = cost(requests=50_000_000)
+    assert usd(line(found.month, "HTTP API").usd) == "50.00"
+    assert usd(line(found.instead, "serverless endpoint").usd) == "50.00"

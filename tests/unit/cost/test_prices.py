@@ -1,0 +1,44 @@
+"""The price table: every price says where and when it was read, and nothing is free by mistake."""
+
+from __future__ import annotations
+
+from datetime import date
+from urllib.parse import urlsplit
+
+from controller.cost.prices import Price, Table, published
+
+# Who publishes what the table takes: AWS, and public copies of AWS's list.
+_PUBLISHERS = ("aws.amazon.com", "pricing.us-east-1.amazonaws.com", "github.com")
+
+
+def test_every_price_names_its_source_and_its_date() -> None:
+    """A source is a URL of AWS or of a public copy, the date is no future one, and AWS's own name of the item is there."""
+    prices = published().prices.values()
+    assert len(prices) > 20
+    for price in prices:
+        source = urlsplit(price.source)
+        assert (source.scheme, source.netloc in _PUBLISHERS) == ("https", True), price
+        assert date(2019, 1, 7) <= price.date <= date(2026, 12, 31), price
+        assert price.usage_type, price
+
+
+def test_no_price_is_nothing_and_each_is_there_once() -> None:
+    """What costs nothing isn't in the table, and no later row hides an earlier one."""
+    prices = published().prices
+    assert all(price.usd > 0 for price in prices.values())
+    assert all(key == (price.item, price.region) for key, price in prices.items())
+
+
+def test_the_regions_that_are_promised_have_fargate() -> None:
+    """Each of the four regions has vCPU and memory for x86."""
+    for region in ("us-east-1", "us-west-2", "eu-west-1", "eu-central-1"):
+        for unit in ("vcpu-hour", "gb-hour"):
+            assert published().find(f"fargate/amd64/{unit}", region), region
+
+
+def test_what_is_not_known_is_not_found() -> None:
+    """Another region has no price, unless AWS charges the same everywhere."""
+    assert published().find("fargate/amd64/vcpu-hour", "ap-southeast-7") is None
+    everywhere = published().find("vpc/public-ipv4-hour", "ap-southeast-7")
+    assert isinstance(everywhere, Price)
+    assert Table({}).find("vpc/public-ipv4-hour", "us-east-1") is None
