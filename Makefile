@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test browser check check-images check-clients fuzz bench-serving bench-image setup down lock generate clean
+.PHONY: demo test browser check check-images check-clients fuzz bench-serving bench-image bench-reconcile setup down lock generate clean
 .DELETE_ON_ERROR:
 
 # The row of the table's first block in Berkeley; its census value is 452,600.
@@ -74,6 +74,9 @@ bench-image: setup ## what the image weighs, what a new model costs, whether dig
 
 bench-serving: setup ## what serving costs, against a floor, peers and the kernel alone; QUICK=1, WRITE=1
 	@$(BIN)/python -m benchmarks.serving $(if $(QUICK),--quick) $(if $(WRITE),--write)
+
+bench-reconcile: setup ## what reconciling costs at 1 to 1,000 specs: calls, CPU, memory; QUICK=1, WRITE=1
+	@$(BIN)/python -m benchmarks.reconcile $(if $(QUICK),--quick) $(if $(WRITE),--write)
 
 # A fuzzer that follows the code's branches; in an environment of its own, since it has wheels for few Pythons.
 FUZZ := .venv-fuzz

@@ -7,8 +7,10 @@ import math
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -39,6 +41,7 @@ def evaluate(
     """Measure a model on header-less, label-first channels; see `evaluate.py`.
 
     `timeout` is in seconds. Raise BundleError if the model doesn't fit the names or rows, can't be read, or takes too long.
+    What was measured a moment ago is not measured again: environments may train the same model on the same rows.
     """
     request = {
         "format": model.format,
@@ -46,6 +49,39 @@ def evaluate(
         "channels": list(channels),
         "seconds": math.ceil(timeout),
     }
+    contents = [sha256(content).hexdigest() for content in (model.content, *channels.values())]
+    asked = json.dumps([request, contents])
+    known = _latest.get(asked)
+    if known is None:
+        known = _measure(model, channels, request, timeout)
+        _latest.put(asked, known)
+    return known
+
+
+class _Latest:
+    """The evaluations of the last few models."""
+
+    _MOST = 4
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: dict[str, Evaluation] = {}
+
+    def get(self, asked: str) -> Evaluation | None:
+        with self._lock:
+            return self._kept.get(asked)
+
+    def put(self, asked: str, found: Evaluation) -> None:
+        with self._lock:
+            self._kept[asked] = found
+            for oldest in list(self._kept)[: -self._MOST]:
+                del self._kept[oldest]
+
+
+_latest = _Latest()
+
+
+def _measure(model: ModelFile, channels: Mapping[str, bytes], request: Mapping[str, Any], timeout: float) -> Evaluation:
     with TemporaryDirectory(prefix="moorage-evaluate-") as name:
         directory = Path(name)
         (directory / "request.json").write_text(json.dumps(request), encoding="utf-8")

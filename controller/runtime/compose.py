@@ -91,7 +91,7 @@ class House:
     """What a process opens once, whatever comes and goes in the specs: homes, doors, and one set of rate budgets.
 
     `local` asks the embedded AWS of `directory`, and starts it if need be. `hooks` watch every call; `halt` ends what
-    reconciles, and lets leases be given back. Use it as a context manager. Raises StoreError and UsageError.
+    reconciles, and lets leases be given back; `budgets` are AWS's rates, unless others are given. Use it as a context manager. Raises StoreError and UsageError.
     """
 
     def __init__(
@@ -102,12 +102,13 @@ class House:
         tell: Callable[[Event], None] = lambda _: None,
         hooks: Sequence[Hook] = (),
         halt: Halt | None = None,
+        budgets: Budgets | None = None,
     ) -> None:
         self._endpoint = control.up(directory).endpoint if local else None
         self._shared = on_this_machine(directory) if local else None
         self._registry = discover(Workshop(directory / "cache"))
         self._tell, self._hooks, self._halt = tell, tuple(hooks), halt or Halt()
-        self._budgets, self._server_digest = Budgets(), server_digest()
+        self._budgets, self._server_digest = budgets or Budgets(), server_digest()
         self._lock = threading.Lock()
         self._doors: dict[_Door, Aws] = {}
         self._homes: dict[tuple[_Door, str], Home] = {}

@@ -17,12 +17,14 @@ from typing import Any
 
 from moto.sagemaker.models import sagemaker_backends
 
+from controller.errors import UsageError
 from controller.local.call import Answer, Call, Refused
 from controller.local.constraints import check
 from controller.local.strict import sagemaker_checks as checks
 from controller.local.strict.paging import page
 from controller.local.training.container import Container, Exit
 from controller.local.training.job import TERMINAL, Job
+from controller.local.training.once import Once
 from controller.local.world import World
 
 _log = logging.getLogger(__name__)
@@ -36,7 +38,10 @@ _TICK = 0.1
 
 def install(world: World) -> None:
     """Register the operations of training jobs."""
-    jobs = TrainingJobs(world)
+    wanted = os.environ.get("MOORAGE_LOCAL_TRAINER", "")
+    if wanted not in {"", "once"}:
+        raise UsageError(f"MOORAGE_LOCAL_TRAINER is once or not set, not {wanted!r}")
+    jobs = TrainingJobs(world, once=Once() if wanted else None)
     world.on_reset(jobs.clear)
     for operation, handler in (
         ("CreateTrainingJob", jobs.create),
@@ -51,15 +56,21 @@ def install(world: World) -> None:
 
 @dataclass
 class TrainingJobs:
-    """All training jobs of a world, by region and name. `instances` is how many can train at once."""
+    """All training jobs of a world, by region and name.
+
+    `instances` is how many can train at once; with `once`, equal jobs train once.
+    """
 
     world: World
     instances: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(os.cpu_count() or 1))
+    once: Once | None = None
     _jobs: dict[tuple[str, str], Job] = field(default_factory=dict)
 
     def clear(self) -> None:
         """Forget all jobs, and the directories of those that a kill -9 cut off."""
         self._jobs = {}
+        if self.once:
+            self.once.clear()
         shutil.rmtree(self.world.home / _DIRECTORY, ignore_errors=True)
 
     def create(self, call: Call) -> Answer:
@@ -152,6 +163,7 @@ class _Run:
 
     def __init__(self, jobs: TrainingJobs, job: Job) -> None:
         self._world, self._job, self._enter, self._instances = jobs.world, job, jobs.enter, jobs.instances
+        self._once = jobs.once
         self._stream = f"{job.name}/algo-1-{int(job.created.timestamp())}"
         self._began = 0.0
 
@@ -190,9 +202,12 @@ class _Run:
             return
         self._began = time.monotonic()
         request = self._job.request
-        ended = container.run(
-            self._world.children, request.get("Environment", {}), self._lines, lambda: self._ask(stop)
-        )
+
+        def train() -> Exit:
+            environment = request.get("Environment", {})
+            return container.run(self._world.children, environment, self._lines, lambda: self._ask(stop))
+
+        ended = self._once.run(container, train) if self._once else train()
         if not stop.is_set():
             self._finish(container, ended)
 

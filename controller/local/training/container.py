@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +103,27 @@ class Container:
                 process.kill()
         return Exit(process.wait(), self._failure(), reason)
 
+    def inputs(self) -> str:
+        """A digest of all that the image reads: equal inputs, equal digests."""
+        files = sorted(path for path in (self._ml / "input").rglob("*") if path.is_file())
+        told = [[str(path.relative_to(self._ml)), sha256(path.read_bytes()).hexdigest()] for path in files]
+        return sha256(json.dumps(told).encode()).hexdigest()
+
+    def model(self) -> dict[str, bytes]:
+        """What the image left in the model directory, by name."""
+        return {str(path.relative_to(self._ml / "model")): path.read_bytes() for path in self._model_files()}
+
+    def adopt(self, model: Mapping[str, bytes], metrics: Mapping[str, float]) -> None:
+        """Take over what an equal job left."""
+        for name, content in model.items():
+            path = self._ml / "model" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        self.metrics = dict(metrics)
+
     def artifact(self) -> bytes | None:
         """Pack the model directory as `model.tar.gz`; None when the image left nothing in it."""
-        files = sorted(path for path in (self._ml / "model").rglob("*") if path.is_file())
+        files = self._model_files()
         if not files:
             return None
         packed = io.BytesIO()
@@ -116,6 +135,9 @@ class Container:
     def close(self) -> None:
         """Remove the directory."""
         shutil.rmtree(self._root, ignore_errors=True)
+
+    def _model_files(self) -> list[Path]:
+        return sorted(path for path in (self._ml / "model").rglob("*") if path.is_file())
 
     def _note(self, lines: list[str]) -> None:
         """Keep the latest metrics under SageMaker's names: `validation-rmse` becomes `validation:rmse`."""

@@ -40,11 +40,19 @@ def test_the_manifest_describes_the_model(lab: Any, model: ModelFile, bundle: Bu
 
 
 def test_equal_arguments_give_equal_bytes(lab: Any, model: ModelFile, bundle: Bundle) -> None:
-    """Building again, in another process, gives the same two files."""
+    """Building again gives the same two files, and measuring again, in another process, the same results."""
     again = build(
         model, name="m", features=lab.names, target="y", channels=lab.channels(), lineage=bundle.manifest.lineage
     )
     assert again.files() == bundle.files()
+    assert evaluate(model, lab.names, lab.channels(), timeout=299) == evaluate(model, lab.names, lab.channels())
+
+
+def test_what_was_measured_is_not_measured_again(lab: Any, model: ModelFile) -> None:
+    """The same model on the same rows gives the very same evaluation; with one channel less it is another one."""
+    first = evaluate(model, lab.names, lab.channels())
+    assert evaluate(model, lab.names, lab.channels()) is first
+    assert evaluate(model, lab.names, {"train": lab.channels()["train"]}) is not first
 
 
 def test_the_files_are_written_and_read_back(bundle: Bundle, tmp_path: Path) -> None:

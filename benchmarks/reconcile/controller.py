@@ -1,0 +1,101 @@
+"""`python -m benchmarks.reconcile.controller HOME SPECS TURNS`: the controller, measured from within.
+
+It is put together as `moorage reconcile --once --local` is, from spec files to store, on an embedded AWS that runs
+already. One thing differs: AWS's rates are counted, not kept to, since waiting for them would be all that is measured.
+Prints one JSON object for each turn: reading the specs and reconciling until nothing is under way.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+from benchmarks.reconcile.process import own_cpu, peak_megabytes
+from controller.aws.budget import Budgets, seconds_for
+from controller.aws.calls import Call, Hook
+from controller.runtime.compose import House
+from controller.runtime.halt import Halt
+from controller.runtime.once import exit_code
+from controller.runtime.settle import run_once
+from controller.runtime.source import Directory, read_now
+
+_PATIENCE: Final = 7200.0
+# What is under way in AWS for minutes takes the embedded AWS moments.
+_PACE: Final = 0.02
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one turn took. `cpu` is the controller's own, `measuring` that of the children in which models are measured.
+
+    `rates` is how many seconds AWS's rates would take for the calls; `peak` (MB) is of the process so far.
+    """
+
+    reads: dict[str, int]
+    writes: dict[str, int]
+    steps: dict[str, int]
+    cpu: float
+    measuring: float
+    seconds: float
+    rates: float
+    peak: float
+    exit_code: int
+
+
+class Tally(Hook):
+    """Counts calls by their names."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.made: dict[str, Counter[str]] = {"read": Counter(), "write": Counter()}
+
+    def before(self, call: Call) -> None:
+        """Count one."""
+        with self._lock:
+            self.made[call.kind][call.name] += 1
+
+    def take(self) -> tuple[Counter[str], Counter[str]]:
+        """What was counted since the last time: reads, writes."""
+        with self._lock:
+            taken, self.made = self.made, {"read": Counter(), "write": Counter()}
+        return taken["read"], taken["write"]
+
+
+def main(home: Path, specs: Path, turns: int) -> None:
+    """Reconcile so many times in a row, as one process would."""
+    tally = Tally()
+    # Ever full: each look at its clock is long after the one before.
+    budgets = Budgets(clock=count(step=10**6).__next__)
+    with House(home, local=True, hooks=[tally], budgets=budgets) as house:
+        for _ in range(turns):
+            print(json.dumps(asdict(_turn(house, specs, tally))), flush=True)
+
+
+def _turn(house: House, specs: Path, tally: Tally) -> Turn:
+    (cpu, children), began = own_cpu(), time.monotonic()
+    snapshot = read_now(Directory([specs]))
+    run = run_once(house.site, snapshot, Halt(), timeout=_PATIENCE, pace=_PACE, leases=lambda: house.leases)
+    reads, writes = tally.take()
+    now, measuring = own_cpu()
+    return Turn(
+        dict(sorted(reads.items())),
+        dict(sorted(writes.items())),
+        run.steps,
+        now - cpu,
+        measuring - children,
+        time.monotonic() - began,
+        seconds_for(reads + writes),
+        peak_megabytes(),
+        exit_code(run.statuses),
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))

@@ -1,0 +1,105 @@
+"""The stage of one measurement: an embedded AWS of its own, spec files, and the controller as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from benchmarks.reconcile import specs
+from benchmarks.reconcile.process import cpu_of
+from controller.aws import Aws, connect
+from controller.aws.repository import Repository
+from controller.bundle import closure, image
+from controller.bundle.publish import copy
+from controller.local import control
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+# Tasks are healthy at once, equal training jobs train once, and VPC links take no time.
+_IDLE: Final = {
+    "MOORAGE_LOCAL_RUNNER": "noop",
+    "MOORAGE_LOCAL_TRAINER": "once",
+    "MOORAGE_LOCAL_VPC_LINK_SECONDS": "0.02",
+}
+_PUBLIC: Final = "ecr-public/docker/library/python"
+
+
+class UnmeasurableError(Exception):
+    """The figures would mean nothing; the text says why."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A directory with specs, and the embedded AWS that runs for them."""
+
+    directory: Path
+    pid: int
+
+    def reconcile(self, turns: int = 1) -> list[dict[str, Any]]:
+        """Run the controller to its end, and give what each of its turns took. Raises UnmeasurableError."""
+        command = [sys.executable, "-m", "benchmarks.reconcile.controller", str(self.home), str(self.specs), str(turns)]
+        before = cpu_of(self.pid)
+        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+        told = [json.loads(line) for line in done.stdout.splitlines()]
+        if done.returncode or len(told) != turns or any(turn["exit_code"] for turn in told):
+            raise UnmeasurableError(
+                f"the controller didn't bring every spec to Ready (it ended with {done.returncode})"
+            )
+        told[-1]["aws_cpu"] = cpu_of(self.pid) - before
+        return told
+
+    @property
+    def home(self) -> Path:
+        """Where the embedded AWS and the store live."""
+        return self.directory / "home"
+
+    @property
+    def specs(self) -> Path:
+        """The directory of specs."""
+        return self.directory / "specs"
+
+
+@contextmanager
+def scene(count: int) -> Iterator[Scene]:
+    """A stage with `count` ModelServices; all of it is gone afterwards."""
+    with TemporaryDirectory(prefix="moorage-reconcile-") as name:
+        directory = Path(name)
+        specs.write(directory, count)
+        before = dict(os.environ)
+        os.environ |= _IDLE
+        try:
+            running = control.up(directory / "home")
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+        try:
+            _base_image(connect(region="us-east-1", endpoint=running.endpoint))
+            yield Scene(directory, running.pid)
+        finally:
+            control.down(directory / "home")
+
+
+def _base_image(aws: Aws) -> None:
+    """Make the base image: the embedded AWS's own, with the label that says that the server is in it."""
+    name, _, tag = specs.BASE.partition(":")
+    aws.write("ecr", "create_repository", repositoryName=name)
+    public, own = Repository(aws, _PUBLIC), Repository(aws, name)
+    index = public.manifest(tag=f"{closure.PYTHON}-slim")
+    manifest = public.manifest(digest=image.platform_of(index, "amd64"))
+    document = json.loads(manifest)
+    with public.fetch(image.config_of(manifest)) as body:
+        config = json.loads(body.read())
+    config["config"]["Labels"] = {image.SERVER_LABEL: "benchmark"}
+    content = json.dumps(config).encode()
+    for layer in document["layers"]:
+        copy(layer["digest"], public, own)
+    own.push(image.digest_of(content), [content])
+    document["config"] |= {"digest": image.digest_of(content), "size": len(content)}
+    own.put(json.dumps(document).encode(), document["mediaType"], tag)

@@ -1,0 +1,47 @@
+"""The reconciler's tables say what was counted, and what is beyond its limit is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from benchmarks.reconcile import report
+
+
+def turn(reads: int = 0, writes: int = 0, peak: float = 100.0) -> dict[str, Any]:
+    return {
+        "reads": {"iam.get_role": reads},
+        "writes": {"iam.create_role": writes} if writes else {},
+        "cpu": 1.0,
+        "seconds": 2.0,
+        "rates": 3.0,
+        "peak": peak,
+    }
+
+
+def results(**turns: dict[str, Any]) -> dict[str, Any]:
+    told = {"create": turn(9000, 30_000), "again": turn(), "resync": turn(), "change": turn(10, 10)} | turns
+    return {"machine": {"cpu": "c", "cores": 2, "kernel": "k", "python": "3"}, "sizes": {"1000": told}}
+
+
+def test_the_tables_count_per_spec() -> None:
+    """Calls are divided by the number of specs, in the tables of the turns and in the one of the operations."""
+    page = report.render(results())
+    assert "| 1,000 | 9.00 | 30.00 | 1 | 100 | 2.0 | 3 |" in page
+    assert "| `iam.create_role` | 30 |  |  | 0.01 |" in page
+
+
+@pytest.mark.parametrize(
+    ("turns", "told"),
+    [
+        ({}, []),
+        ({"resync": turn(4000)}, []),
+        ({"resync": turn(4001)}, ["4.00 reads per spec in a resync of 1000, above 4"]),
+        ({"again": turn(writes=1)}, ["no-op, a new process of 1000 specs changes something"]),
+        ({"create": turn(peak=301)}, ["301 MB at 1000 specs, above 300"]),
+    ],
+)
+def test_what_is_beyond_its_limit_is_told(turns: dict[str, Any], told: list[str]) -> None:
+    """Four reads are allowed and the least more isn't; a no-op must change nothing; memory has its limit."""
+    assert list(report.beyond(results(**turns))) == told
