@@ -105,7 +105,7 @@ class VpcLink(Resource):
             aws.write("apigatewayv2", "tag_resource", ResourceArn=seen.outputs["arn"], Tags=want["tags"])
             if gone := dropped_tags(step.changes):
                 aws.write("apigatewayv2", "untag_resource", ResourceArn=seen.outputs["arn"], TagKeys=gone)
-        return self.observe(aws, [Target(step.node.key, step.node.identity)])[step.node.key]
+        return self.confirmed(aws, step)
 
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
         """Delete the link, and wait until its network interfaces are gone: they hold the security group."""

@@ -22,6 +22,7 @@ from controller.core.policy import FieldPolicy
 from controller.core.status import Ready, Verdict, Waiting
 from controller.core.values import Key, Value
 from controller.core.wanted import Wanted
+from controller.errors import NotReadyError
 
 Item = TypeVar("Item")
 
@@ -99,6 +100,17 @@ class Resource:
         Returns what is there now. Raises an AwsError, BundleError or FailedError.
         """
         raise NotImplementedError
+
+    def confirmed(self, aws: Aws, step: Step) -> Observed:
+        """What AWS shows of it after a call made or changed it, for `apply` to return.
+
+        Raises NotReadyError while AWS's reads don't show yet what its writes have made; the next pass looks again.
+        """
+        key = step.node.key
+        found = self.observe(aws, [Target(key, step.node.identity)]).get(key)
+        if found is None:
+            raise NotReadyError("it was made, and AWS doesn't show it yet", where=str(key))
+        return found
 
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
         """Remove it, or find it gone. A Waiting says that AWS is still at it. Can be repeated."""

@@ -80,7 +80,6 @@ class SecurityGroup(Resource):
 
     def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
         """Create the group or set its tags; then open what is missing and close what is too much."""
-        target = Target(step.node.key, step.node.identity)
         want = step.node.desired
         if seen is None:
             seen = Observed({"ingress": [], "tags": want["tags"]}, {"id": self._create(aws, step)})
@@ -95,7 +94,7 @@ class SecurityGroup(Resource):
             _tolerate(ConflictError, aws, "authorize_security_group_ingress", group, missing)
         if surplus:
             _tolerate(MissingError, aws, "revoke_security_group_ingress", group, surplus)
-        return self.observe(aws, [target])[step.node.key]
+        return self.confirmed(aws, step)
 
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
         """Delete the group once no network interface is in it and no other group names it."""

@@ -83,7 +83,7 @@ class Cluster(Resource):
             aws.write("ecs", "tag_resource", resourceArn=arn, tags=tag_list(tags, "key", "value"))
             if gone := dropped_tags(step.changes):
                 aws.write("ecs", "untag_resource", resourceArn=arn, tagKeys=gone)
-        return self.observe(aws, [Target(step.node.key, step.node.identity)])[step.node.key]
+        return self.confirmed(aws, step)
 
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
         """Delete the cluster once no service and no task is left in it."""

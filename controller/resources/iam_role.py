@@ -99,7 +99,7 @@ class Role(Resource):
                     "iam", "put_role_policy", RoleName=name, PolicyName=policy, PolicyDocument=json.dumps(document)
                 )
         _strip(aws, name, seen, keep=want["policies"])
-        return self.observe(aws, [Target(step.node.key, step.node.identity)])[step.node.key]
+        return self.confirmed(aws, step)
 
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
         """Delete the role with its policies."""

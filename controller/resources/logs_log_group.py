@@ -73,7 +73,7 @@ class LogGroup(Resource):
                 aws.write("logs", "untag_resource", resourceArn=seen.outputs["arn"], tagKeys=gone)
         if seen is None or seen.fields["retention"] != want["retention"]:
             aws.write("logs", "put_retention_policy", logGroupName=name, retentionInDays=want["retention"])
-        return self.observe(aws, [Target(step.node.key, step.node.identity)])[step.node.key]
+        return self.confirmed(aws, step)
 
     def _made_meanwhile(self, aws: Aws, step: Step, error: ConflictError) -> Observed:
         """A group that came into being between look and call: the next pass compares it, and finds out whose it is."""

@@ -111,7 +111,7 @@ class Bucket(Resource):
             if _differs(field, live.get(field), value):
                 operation, parameters = _PUT[field](value)
                 aws.write("s3", operation, **_at(aws, name), **parameters)
-        return self.observe(aws, [Target(step.node.key, step.node.identity)])[step.node.key]
+        return self.confirmed(aws, step)
 
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
         """Delete the bucket if it is ours and empty. What is left in one is there to be kept, and so is the bucket."""

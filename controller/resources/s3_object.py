@@ -75,7 +75,7 @@ class Object(Resource):
             ChecksumSHA256=base64.b64encode(bytes.fromhex(content.sha256)).decode(),
             ExpectedBucketOwner=aws.account,
         )
-        return self.observe(aws, [Target(step.node.key, step.node.identity)])[step.node.key]
+        return self.confirmed(aws, step)
 
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
         """Delete the object; in a versioned bucket its versions stay until the bucket's own rules remove them."""

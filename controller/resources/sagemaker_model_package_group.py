@@ -63,7 +63,6 @@ class ModelPackageGroup(Resource):
     def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
         """Create the group, or set its tags."""
         name, tags = step.node.identity["name"], _as_list(step.node.desired["tags"])
-        target = Target(step.node.key, step.node.identity)
         if seen is None:
             aws.write("sagemaker", "create_model_package_group", ModelPackageGroupName=name, Tags=tags)
         else:
@@ -75,7 +74,7 @@ class ModelPackageGroup(Resource):
             ]
             if gone:
                 aws.write("sagemaker", "delete_tags", ResourceArn=seen.outputs["arn"], TagKeys=gone)
-        return self.observe(aws, [target])[step.node.key]
+        return self.confirmed(aws, step)
 
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
         """Delete the group; it must be empty, so it waits for its versions to be deleted first."""

@@ -111,7 +111,7 @@ class TrainingJob(Resource):
         except ConflictError:
             if not self.observe(aws, [target]):
                 raise
-        return self.observe(aws, [target])[step.node.key]
+        return self.confirmed(aws, step)
 
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
         """Stop it if it runs. A finished job stays: it is the lineage of its model, and may be reused.

@@ -83,7 +83,7 @@ class DiscoveryService(Resource):
                 aws.write("servicediscovery", "tag_resource", ResourceARN=arn, Tags=tag_list(want["tags"]))
                 if gone := dropped_tags(step.changes):
                     aws.write("servicediscovery", "untag_resource", ResourceARN=arn, TagKeys=gone)
-        return self.observe(aws, [Target(step.node.key, step.node.identity)])[step.node.key]
+        return self.confirmed(aws, step)
 
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
         """Delete the service once no task is registered in it."""
