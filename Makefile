@@ -34,6 +34,11 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 test: setup
 	@$(BIN)/python -m pytest
 
+.PHONY: test-weather
+WEATHER := throttle,iam-delay,read-lag
+test-weather: setup ## the end-to-end tests while AWS throttles, spreads roles slowly and lags; WHICH=tests/e2e/test_story.py
+	@MOORAGE_LOCAL_WEATHER=$(WEATHER) $(BIN)/python -m pytest $(or $(WHICH),tests/e2e)
+
 browser: ## what the page's tests need beside a Chromium of the system: axe-core, for the tests only
 	@npm ci --prefix tests --silent
 

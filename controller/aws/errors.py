@@ -68,6 +68,8 @@ RULES: tuple[Rule, ...] = (
     # A role that IAM still spreads over the region (up to two minutes), named in somebody else's request.
     Rule(NotReadyError, r"", r"(unable to|could not|cannot|can't) assume (the |this )?(service linked )?role"),
     Rule(NotReadyError, r"^MalformedPolicy", r"invalid principal"),
+    # RegisterTaskDefinition, of a role that was just made: https://github.com/bradford-hamilton/terraform-ecs-fargate/issues/8
+    Rule(NotReadyError, r"^ClientException$", r"role is not valid", service="ecs"),
     # A service of that name that still drains; a target group no listener uses yet.
     Rule(NotReadyError, r"", r"still draining"),
     Rule(NotReadyError, r"^ServiceNotActiveException$"),

@@ -23,11 +23,15 @@ def up(
         Literal["process", "docker"] | None,
         Parameter(help="What a task is: a process (default) or a Docker container."),
     ] = None,
+    weather: Annotated[
+        str,
+        Parameter(help="Bad habits of AWS to have, separated by commas: throttle, iam-delay, read-lag."),
+    ] = "",
     place: Place = Place(),
     form: Output = "table",
 ) -> int:
     """Start the embedded AWS, unless it runs already."""
-    return _show(control.up(place.home, port=port, runner=runner or ""), form)
+    return _show(control.up(place.home, port=port, runner=runner or "", weather=weather), form)
 
 
 @app.command

@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,10 +36,11 @@ class Status:
     log: Path
 
 
-def up(home: Path, *, port: int = 0, runner: str = "", timeout: float = 60.0) -> Status:
+def up(home: Path, *, port: int = 0, runner: str = "", weather: str = "", timeout: float = 60.0) -> Status:
     """Make sure the home's embedded AWS runs and answers; start it if need be.
 
-    `runner` says what a task is, `process` or `docker`; one that runs already stays as it is.
+    `runner` says what a task is, `process` or `docker`; `weather` what of AWS's bad habits it has, separated by commas.
+    One that runs already stays as it is.
     Raises UsageError when moto isn't installed, FailedError when the program ends at once, DeadlineError when it
     doesn't answer within `timeout` seconds.
     """
@@ -52,7 +53,7 @@ def up(home: Path, *, port: int = 0, runner: str = "", timeout: float = 60.0) ->
         if found.running:
             return found
         (home / "local.json").unlink(missing_ok=True)
-        return _await(home, _start(home, port, runner), timeout)
+        return _await(home, _start(home, port, _settings(runner, weather)), timeout)
 
 
 def down(home: Path, *, timeout: float = 20.0) -> Status:
@@ -83,7 +84,13 @@ def status(home: Path) -> Status:
     return Status(True, recorded["endpoint"], recorded["pid"], recorded["started"], _log(home))
 
 
-def _start(home: Path, port: int, runner: str) -> int:
+def _settings(runner: str, weather: str) -> dict[str, str]:
+    """What differs from this process's environment."""
+    chosen = {"MOORAGE_LOCAL_RUNNER": runner, "MOORAGE_LOCAL_WEATHER": weather}
+    return {name: value for name, value in chosen.items() if value}
+
+
+def _start(home: Path, port: int, settings: Mapping[str, str]) -> int:
     """Start the program, detached, with the code that runs now first on its path; return its pid."""
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
@@ -93,7 +100,7 @@ def _start(home: Path, port: int, runner: str) -> int:
     null = os.open(os.devnull, os.O_RDONLY)
     try:
         actions = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)]
-        environment = {**os.environ, "PYTHONPATH": path, **({"MOORAGE_LOCAL_RUNNER": runner} if runner else {})}
+        environment = {**os.environ, "PYTHONPATH": path, **settings}
         return os.posix_spawn(command[0], command, environment, file_actions=actions, setsid=True)
     finally:
         os.close(log)

@@ -1,7 +1,7 @@
 """The front door: one aiohttp application that takes every AWS API call, strict handlers and moto behind it.
 
 Calls run in threads, one at a time under the world's lock. The program's own pages are under `/_moorage/`:
-`health`, `calls` (how often each operation was called), `faults` and `rates` (see those modules) and `reset`. Data planes are routes
+`health`, `calls` (how often each operation was called), `faults`, `rates` and `weather` (see those modules) and `reset`. Data planes are routes
 of the strict modules. Nothing here knows a single service but SQS, whose long polls must not hold the lock.
 """
 
@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
+from controller.errors import UsageError
 from controller.local.call import Answer, Call, Refused, identify
 from controller.local.faults import Fault, Faults, refusal, throttled
 from controller.local.rates import Rates
@@ -41,6 +42,7 @@ class Door:
         self.world = world
         self.faults = Faults()
         self.rates = Rates()
+        self.rates.enforce("throttle" in world.weather.kinds)
         self.calls: Counter[str] = Counter()
         self._moto = _Moto(create_backend_app)
         self._threads = ThreadPoolExecutor(16, thread_name_prefix="call")
@@ -55,6 +57,7 @@ class Door:
             ("*", "/_moorage/calls", self._calls),
             ("*", "/_moorage/faults", self._faults),
             ("*", "/_moorage/rates", self._rates),
+            ("*", "/_moorage/weather", self._weather),
             ("POST", "/_moorage/reset", self._reset),
             ("*", "/{tail:.*}", self._aws),
         ):
@@ -93,7 +96,7 @@ class Door:
             self._long_poll(call) if call.name == "sqs.ReceiveMessage" else self._in_thread(self._serve, call)
         )
         self.faults.remember(call, answer)
-        return answer
+        return self.world.weather.shown(call, answer)
 
     def _instead(self, call: Call, fault: Fault) -> Answer | None:
         return self.faults.last(call) if fault.kind == "stale" else refusal(fault, call)
@@ -171,10 +174,26 @@ class Door:
             self.rates.enforce((await request.json())["enforced"] is True)
         return web.json_response(self.rates.report())
 
+    async def _weather(self, request: web.Request) -> web.Response:
+        if request.method == "PUT":
+            wanted = await request.json()
+            try:
+                self._turn(
+                    lambda: self.world.weather.turn(wanted["kinds"], wanted.get("iamDelay"), wanted.get("readLag"))
+                )
+            except (KeyError, TypeError, UsageError) as wrong:
+                return web.json_response({"error": str(wrong)}, status=400)
+        return web.json_response(self.world.weather.report())
+
+    def _turn(self, weather: Callable[[], None]) -> None:
+        """Change the weather; rates are part of it."""
+        weather()
+        self.rates.enforce("throttle" in self.world.weather.kinds)
+
     async def _reset(self, _: web.Request) -> web.Response:
         await asyncio.to_thread(self.world.reset)
         self.faults.clear()
-        self.rates.enforce(False)
+        self._turn(self.world.weather.reset)
         self.calls.clear()
         return web.json_response({})
 

@@ -24,6 +24,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from controller.local.call import Answer, Call
+from controller.local.weather import READS
 
 KINDS = ("throttle", "error", "lost", "slow", "stale")
 _REMEMBERED = 1_000
@@ -39,9 +40,6 @@ _THROTTLES = {
     "cloudwatch": ("Throttling", 400),
     "apigatewayv2": ("TooManyRequestsException", 429),
 }
-
-
-_READS = ("Describe", "Get", "List", "Head", "BatchGet", "BatchDescribe")
 
 
 @dataclass
@@ -108,7 +106,7 @@ class Faults:
 
     def remember(self, call: Call, answer: Answer) -> None:
         """Keep a read's answer for a later `stale`, unless it is an object's content."""
-        if not call.operation.startswith(_READS) or len(answer.body) > _LARGE:
+        if not call.operation.startswith(READS) or len(answer.body) > _LARGE:
             return
         with self._lock:
             self._answers[_request(call)] = answer

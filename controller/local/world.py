@@ -22,6 +22,7 @@ from moto.logs.models import logs_backends
 
 from controller.local.call import Answer, Call
 from controller.local.children import Children
+from controller.local.weather import Weather
 
 Handler = Callable[[Call], Mapping[str, Any] | Answer]
 Worker = Callable[[threading.Event], None]
@@ -45,6 +46,7 @@ class World:
     region: str = "us-east-1"
     endpoint: str = ""
     now: Callable[[], datetime] = utc_now
+    weather: Weather = field(default_factory=Weather)
     lock: threading.RLock = field(default_factory=threading.RLock)
     children: Children = field(default_factory=Children)
     handlers: dict[tuple[str, str], Handler] = field(default_factory=dict)

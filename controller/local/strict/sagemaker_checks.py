@@ -36,9 +36,11 @@ _IMAGE = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/
 
 
 def check_role(world: World, arn: str, principal: str = "sagemaker.amazonaws.com") -> None:
-    """Refuse a role that doesn't exist or doesn't trust SageMaker, with the one error AWS has for both."""
+    """Refuse a role that doesn't exist, doesn't trust SageMaker or is too new, with the one error AWS has for all."""
     trusted = any(
-        role.arn == arn and _trusts(unquote(role.assume_role_policy_document), principal)
+        role.arn == arn
+        and _trusts(unquote(role.assume_role_policy_document), principal)
+        and not world.weather.spreads(role.create_date)
         for role in iam_backends[world.account]["aws"].roles.values()
     )
     if not trusted:

@@ -15,6 +15,12 @@ from moto.secretsmanager.models import secretsmanager_backends
 from moto.ssm.models import ssm_backends
 
 from controller.local.tasks.model import Task
+from controller.local.weather import Weather
+
+NOT_ASSUMED = (
+    "ECS was unable to assume the role '{}' that was provided for this task. Please verify that the role being passed has"
+    " the proper trust relationship and permissions and that your IAM user has permissions to pass this role."
+)
 
 
 class ReferenceMissingError(Exception):
@@ -71,21 +77,28 @@ def require_roles(task: Task) -> None:
     for name in ("execution_role_arn", "task_role_arn"):
         arn = getattr(task.definition, name, None)
         if arn and not assumable(arn, task.account):
-            raise ReferenceMissingError(
-                f"ECS was unable to assume the role '{arn}' that was provided for this task. Please verify that the "
-                "role being passed has the proper trust relationship and permissions and that your IAM user has "
-                "permissions to pass this role."
-            )
+            raise ReferenceMissingError(NOT_ASSUMED.format(arn))
 
 
 def assumable(arn: str, account: str) -> bool:
     """Whether the role exists and its trust policy lets ecs-tasks.amazonaws.com assume it."""
-    name = arn.rsplit("/", 1)[-1]
-    role = next((role for role in iam_backends[account]["aws"].get_roles() if role.name == name), None)
-    if role is None or role.arn != arn:
+    role = _role(arn, account)
+    if role is None:
         return False
     statements: Any = json.loads(role.assume_role_policy_document)["Statement"]
     return any(_trusts(entry) for entry in (statements if isinstance(statements, list) else [statements]))
+
+
+def spreads(weather: Weather, arn: str, account: str, part: float = 1.0) -> bool:
+    """Whether IAM still spreads the role (`part` as in `Weather.spreads`)."""
+    role = _role(arn, account)
+    return role is not None and weather.spreads(role.create_date, part)
+
+
+def _role(arn: str, account: str) -> Any:
+    name = arn.rsplit("/", 1)[-1]
+    role = next((role for role in iam_backends[account]["aws"].get_roles() if role.name == name), None)
+    return role if role is not None and role.arn == arn else None
 
 
 def _trusts(statement: Mapping[str, Any]) -> bool:

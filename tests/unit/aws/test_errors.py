@@ -25,6 +25,7 @@ ANSWERS = [
     ("ecs", "InvalidParameterException", "Unable to assume the service linked role. Please verify that the ECS service linked role exists.", 400, errors.NotReadyError),
     ("sagemaker", "ValidationException", "Could not assume role arn:aws:iam::1:role/r. Please ensure that the role exists and allows principal 'sagemaker.amazonaws.com' to assume the role.", 400, errors.NotReadyError),
     ("s3", "MalformedPolicy", "Invalid principal in policy", 400, errors.NotReadyError),
+    ("ecs", "ClientException", "Role is not valid", 400, errors.NotReadyError),
     ("ecs", "InvalidParameterException", "Unable to Start a service that is still Draining.", 400, errors.NotReadyError),
     ("ecs", "ServiceNotActiveException", "Service was not ACTIVE.", 400, errors.NotReadyError),
     ("ecs", "InvalidParameterException", "The target group with targetGroupArn x does not have an associated load balancer.", 400, errors.NotReadyError),

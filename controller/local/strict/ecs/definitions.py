@@ -17,7 +17,7 @@ from controller.local.call import Answer, Call
 from controller.local.strict.ecs import find
 from controller.local.strict.ecs.find import client_error
 from controller.local.tasks.fleet import Fleet
-from controller.local.tasks.references import assumable
+from controller.local.tasks.references import assumable, spreads
 from controller.local.world import World
 
 _GIB = 1024
@@ -64,7 +64,7 @@ def register(world: World, _: Fleet) -> None:
 
 def _register(call: Call, world: World) -> Mapping[str, Any]:
     params = call.params
-    _check(call, params)
+    _check(call, params, world)
     answer = call.proceed()
     shown = answer["taskDefinition"]
     corrected = {
@@ -97,7 +97,7 @@ def _deregister(call: Call, world: World) -> Answer:
     return call.forward()
 
 
-def _check(call: Call, params: Mapping[str, Any]) -> None:
+def _check(call: Call, params: Mapping[str, Any], world: World) -> None:
     if not _FAMILY.fullmatch(params["family"]):
         raise client_error("Family contains invalid characters.")
     containers = params["containerDefinitions"]
@@ -113,8 +113,10 @@ def _check(call: Call, params: Mapping[str, Any]) -> None:
     if "FARGATE" in params.get("requiresCompatibilities", []):
         _check_fargate(params)
     for name in ("executionRoleArn", "taskRoleArn"):
-        # AWS checks PassRole here and the trust when a task starts; either way such a task never runs.
-        if params.get(name) and not assumable(params[name], call.account):
+        # AWS checks PassRole here and the trust when a task starts; either way such a task never runs. A role that is
+        # too new is refused alike: https://github.com/bradford-hamilton/terraform-ecs-fargate/issues/8
+        arn = params.get(name)
+        if arn and (not assumable(arn, call.account) or spreads(world.weather, arn, call.account, 0.5)):
             raise client_error(f"Role is not valid: {name} {params[name]}")
 
 

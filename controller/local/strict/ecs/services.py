@@ -18,6 +18,7 @@ from controller.local.tasks.deployments import scale
 from controller.local.tasks.describe import service_of
 from controller.local.tasks.fleet import Fleet
 from controller.local.tasks.model import Revision, Service, new_number
+from controller.local.tasks.references import NOT_ASSUMED, spreads
 from controller.local.world import World
 
 # A change of one of these is a new revision, hence a new deployment (API reference, UpdateService).
@@ -57,6 +58,7 @@ class Services:
         if existing := self._existing(call, arn):
             return {"service": service_of(existing, tags=True)}
         definition = _usable_definition(call)
+        self._require_roles(definition)
         _check_strategy(params)
         service = Service(
             name=params["serviceName"],
@@ -78,6 +80,13 @@ class Services:
         shown = service_of(service, tags=True)
         self._fleet.settle(service)
         return {"service": shown}
+
+    def _require_roles(self, definition: Any) -> None:
+        """Refuse roles that ECS can't assume yet, with the words that it has for the tasks of such a service."""
+        for name in ("execution_role_arn", "task_role_arn"):
+            role = getattr(definition, name, None)
+            if role and spreads(self._world.weather, role, self._world.account):
+                raise invalid(NOT_ASSUMED.format(role))
 
     def _existing(self, call: Call, arn: str) -> Service | None:
         """Return the service this request made before. Refused: the name or the token is another's."""
