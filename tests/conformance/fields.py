@@ -1,0 +1,136 @@
+"""Which fields of a type are managed: what specs declare of it, walked leaf by leaf.
+
+A template is the shape of what is declared: a mapping of templates, a list with the template of its elements, or None
+for a leaf.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from controller.core.policy import FieldPolicy, as_document, matches
+from controller.core.values import Key, Value
+from controller.core.wanted import Wanted
+from controller.resources.base import Registry
+
+Steps = tuple[str | int, ...]
+
+# Mappings whose keys are the user's or AWS's, not ours: whatever is in them is managed.
+OPEN = ("tags", "dockerLabels", "options", "RequestParameters", "policies", "trust", "policy")
+
+
+def templates(registry: Registry, wants: Iterable[Wanted]) -> dict[str, Value]:
+    """The shape of what these specs declare, by kind; a kind that only looks has an empty one."""
+    found: dict[str, Value] = {}
+    for want in wants:
+        for kind, resource in registry.items():
+            for node in resource.expand(want):
+                found[kind] = _merged(found.get(kind), _shape(node.desired))
+    return found
+
+
+def _shape(value: Value) -> Value:
+    if isinstance(value, Mapping):
+        return {name: _shape(child) for name, child in value.items()}
+    if isinstance(value, list) and value and isinstance(value[0], Mapping):
+        merged: Value = None
+        for element in value:
+            merged = _merged(merged, _shape(element))
+        return [merged]
+    return None
+
+
+def _merged(one: Value, other: Value) -> Value:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return {name: _merged(one.get(name), other.get(name)) for name in {**one, **other}}
+    if isinstance(one, list) and isinstance(other, list):
+        return [_merged(one[0], other[0])]
+    return other if one is None else one
+
+
+def managed(live: Value, template: Value, name: str = "") -> Value:
+    """What of a live object's fields its template covers: as adopting it would declare it."""
+    if name in OPEN or template is None:
+        return copy.deepcopy(live)
+    if isinstance(live, Mapping) and isinstance(template, Mapping):
+        return {part: managed(child, template[part], part) for part, child in live.items() if part in template}
+    if isinstance(live, list) and isinstance(template, list):
+        return [managed(element, template[0]) for element in live]
+    return copy.deepcopy(live)
+
+
+def leaves(value: Value, steps: Steps = ()) -> Iterator[Steps]:
+    """The way to every leaf; what is null or empty has none."""
+    children: Iterable[tuple[str | int, Value]] = ()
+    if isinstance(value, Mapping):
+        children = value.items()
+    elif isinstance(value, list):
+        children = enumerate(value)
+    elif value is not None:
+        yield steps
+    for step, child in children:
+        yield from leaves(child, (*steps, step))
+
+
+def edited(value: Value, steps: Steps) -> Value:
+    """A copy in which that leaf is another."""
+    result = copy.deepcopy(value)
+    place: Any = result
+    for step in steps[:-1]:
+        place = place[step]
+    place[steps[-1]] = _another(place[steps[-1]])
+    return result
+
+
+def _another(leaf: Value) -> Value:
+    if isinstance(leaf, bool):
+        return not leaf
+    return leaf + 1 if isinstance(leaf, int | float) else f"{leaf}-edited"
+
+
+def names_its_element(steps: Steps, policy: FieldPolicy) -> bool:
+    """Whether the leaf is what its keyed list knows the element by: with another name it is another element."""
+    if len(steps) < 3 or not isinstance(steps[-2], int):
+        return False
+    return _key(steps[:-2], policy) == steps[-1]
+
+
+def told_as(value: Value, steps: Steps, policy: FieldPolicy) -> str:
+    """The path at which a difference in that leaf is told: its own, or that of the list it is in."""
+    path: list[str] = []
+    place: Any = value
+    for number, step in enumerate(steps):
+        if any(matches(pattern, tuple(path)) and rule is as_document for pattern, rule in policy.normalise.items()):
+            place = as_document(place)
+            return ".".join([*path, *_in_document(place, [step for step in steps[number:] if isinstance(step, str)])])
+        if isinstance(step, int):
+            key = _key(steps[:number], policy)
+            if key is None:
+                break
+            path.append(str(place[step][key]))
+        else:
+            path.append(step)
+        place = place[step]
+    return ".".join(path)
+
+
+def _in_document(place: Any, names: list[str]) -> Iterator[str]:
+    """The way into a document, whose lists of several are compared as one."""
+    for name in names:
+        if not isinstance(place, Mapping):
+            return
+        yield name
+        place = place[name]
+
+
+def _key(steps: Steps, policy: FieldPolicy) -> str | None:
+    path = tuple("*" if isinstance(step, int) else step for step in steps)
+    return next((key for pattern, key in policy.keyed.items() if matches(pattern, path)), None)
+
+
+def part_of(key: Key) -> str:
+    """A node as people tell it apart from others of its kind: `iam/role/task`."""
+    part = key.name.partition("/")[2] if not key.name.startswith("/") else ""
+    return f"{key.kind}/{part}" if part else key.kind

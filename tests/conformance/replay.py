@@ -1,0 +1,108 @@
+"""AWS as its own documentation shows it: recorded answers, served through the door's seam. Nothing is sent anywhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+from botocore import xform_name
+from botocore.exceptions import ClientError
+from botocore.utils import parse_timestamp
+
+from controller.aws import Aws
+from controller.aws.session import SessionClients
+from controller.core.graph import Target
+from controller.core.values import Key
+
+RECORDED = Path(__file__).parent / "recorded"
+_MODELS = botocore.session.Session()
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One object's answers, and what finds it in them."""
+
+    name: str
+    kind: str
+    identity: Mapping[str, Any]
+    known: Mapping[str, Any]
+    answers: Mapping[str, Any]
+    genuine: bool
+
+    @property
+    def target(self) -> Target:
+        """Where the type is to look."""
+        return Target(Key("default", self.kind, "recorded"), self.identity, self.known)
+
+    def door(self) -> Aws:
+        """The real door, onto these answers."""
+        return Aws(_Replay({**self.answers, "sts.get_caller_identity": {"Account": "123456789012"}}))
+
+
+def recordings(kinds: tuple[str, ...]) -> list[Recording]:
+    """Every file, under the kind that its folder is named after."""
+    folders = {kind.replace("/", "_").replace("-", "_"): kind for kind in kinds}
+    return [_load(path, folders[path.parent.name]) for path in sorted(RECORDED.glob("*/*.json"))]
+
+
+def _load(path: Path, kind: str) -> Recording:
+    said = json.loads(path.read_text())
+    return Recording(
+        f"{path.parent.name}/{path.stem}",
+        kind,
+        said["identity"],
+        said.get("known", {}),
+        said["answers"] | said.get("added", {}),
+        not any("no sample" in note for note in said.get("adjusted", ())),
+    )
+
+
+class _Replay:
+    """In the place of the sessions that make clients."""
+
+    region, partition = "us-west-2", "aws"
+
+    def __init__(self, answers: Mapping[str, Any]) -> None:
+        self._answers = answers
+        self._real = SessionClients(_MODELS, region=self.region, endpoint="http://127.0.0.1:9")
+
+    def client(self, service: str) -> Any:
+        return _Client(service, self._answers)
+
+    def paginator(self, service: str, operation: str) -> Any:
+        return self._real.paginator(service, operation)
+
+
+class _Client:
+    def __init__(self, service: str, answers: Mapping[str, Any]) -> None:
+        self._service, self._answers = service, answers
+
+    def __getattr__(self, operation: str) -> Callable[..., Any]:
+        def call(**_: Any) -> Any:
+            answer = self._answers[f"{self._service}.{operation}"]
+            if "Error" in answer:
+                raise ClientError(answer, operation)
+            model = _MODELS.get_service_model(self._service)
+            name = next(name for name in model.operation_names if xform_name(name) == operation)
+            return parsed(answer, model.operation_model(name).output_shape)
+
+        return call
+
+
+def parsed(answer: Any, shape: Any) -> Any:
+    """An answer as botocore's parser gives it: what the model doesn't know is left out, times are times."""
+    if shape is None:
+        return {}
+    if shape.type_name == "structure":
+        return {name: parsed(answer[name], member) for name, member in shape.members.items() if name in answer}
+    if shape.type_name == "list":
+        return [parsed(element, shape.member) for element in answer]
+    if shape.type_name == "map":
+        return {name: parsed(value, shape.value) for name, value in answer.items()}
+    if shape.type_name == "timestamp":
+        return parse_timestamp(answer)
+    return int(answer) if shape.type_name in ("integer", "long") else answer
