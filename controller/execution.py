@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from controller.core.diff import diff
+from controller.core.drift import Origin, differences, told
 from controller.core.graph import Graph, Node, Observed, Target, output_of
-from controller.core.plan import Action, Plan, Step, record_of
+from controller.core.plan import GONE, Action, Plan, Step, record_of
 from controller.core.record import Record
 from controller.core.status import Failed, Held, Ready, Verdict, Waiting
 from controller.core.values import UNKNOWN, Key, Ref, Value, digest, is_known
@@ -40,7 +41,8 @@ class Execution:
 
     Threads may share one, each with specs of its own: no ModelService is built on another. `halt` is called before
     each node and raises when no more may be begun. After `run`, `verdicts` has one for each of the spec's nodes, `done`
-    the steps that worked, and `fresh` the read-only nodes that were looked at once more.
+    the steps that worked, `left` what drifted and is left so, with the outputs it was applied with, and `fresh` the
+    read-only nodes that were looked at once more.
     """
 
     executor: Executor
@@ -55,6 +57,7 @@ class Execution:
     verdicts: dict[Key, Verdict] = field(default_factory=dict)
     deleting: dict[Key, list[Verdict]] = field(default_factory=dict)
     done: list[Step] = field(default_factory=list)
+    left: dict[Key, Mapping[str, Value]] = field(default_factory=dict)
     fresh: set[Key] = field(default_factory=set)
 
     def run(self, owner: Key) -> None:
@@ -90,7 +93,7 @@ class Execution:
         if kind.read_only:
             self._look(resolved)
         if step is not None:
-            stop = blocker or self._stays(step) or self._perform(step, resolved)
+            stop = blocker or self._stays(step, resolved) or self._perform(step, resolved)
             if stop is not None:
                 return stop
         seen = self.seen.get(node.key)
@@ -112,23 +115,41 @@ class Execution:
         self.seen |= found
         self.fresh |= found.keys()
 
-    def _stays(self, step: Step) -> Verdict | None:
+    def _stays(self, step: Step, resolved: Node) -> Verdict | None:
         """Why a step is not done though it could be: the spec's policy."""
         leave = self.leaves[step.owner]
         if leave.suspended:
             return Held("Suspended", "policy.suspend leaves everything as it is")
-        record = record_of(self.records, step.node)
-        mending = step.action in (Action.UPDATE, Action.REVISE) and record is not None and is_known(step.node.desired)
-        if leave.correct or not mending or record is None:
+        return None if leave.correct else self._left(replace(step, node=resolved))
+
+    def _left(self, step: Step) -> Verdict | None:
+        """The verdict on a node that only others changed, and that is left so; None where the spec asks for the step."""
+        record, seen = record_of(self.records, step.node), self.seen.get(step.node.key)
+        kind = self.executor.registry[step.node.key.kind]
+        if record is None or not (record.expected or seen) or not is_known(step.node.desired):
             return None
-        policy = self.executor.registry[step.node.key.kind].policy
-        wanted_anew = diff(record.managed, record.fields, step.node.desired, policy)
-        return None if wanted_anew else Ready("Drifted", f"changed by somebody else, and left so: {summary(step)}")
+        if diff(record.managed, record.fields, step.node.desired, kind.policy):
+            return None
+        self.left[step.node.key] = record.outputs
+        if seen is None:
+            verdict: Verdict = Held("Drifted", f"{GONE}, and left so, as policy.driftCorrection says")
+        else:
+            changes = diff(record.managed, seen.fields, step.node.desired, kind.policy)
+            if not changes:
+                return kind.ready(step.node, seen)
+            judged = kind.ready(step.node, seen)
+            if isinstance(judged, Failed):
+                return judged
+            found = differences(replace(step, changes=changes), self.records, seen, kind.policy)
+            verdict = Ready("Drifted", f"changed by somebody else, and left so: {told(found)}")
+        self.tell(step, "Warning", verdict.reason, verdict.message)
+        return verdict
 
     def _perform(self, step: Step, resolved: Node) -> Verdict | None:
         if not (is_known(resolved.identity) and is_known(resolved.desired)):
             return Waiting("Unresolved", "a value it needs is not known yet", 1)
         current = Step(step.action, resolved, step.owner, step.changes, step.why)
+        drift = self._drift_of(current)
         try:
             retain = self._outlives(step.node.key, step.owner)
             self.seen[step.node.key] = self.executor.perform(current, retain=retain)
@@ -138,8 +159,19 @@ class Execution:
             self.tell(step, "Warning", reason_of(error), str(error))
             return verdict_of(error)
         self.done.append(current)
+        if drift:
+            self.tell(step, "Warning", "Drifted", drift)
         self.tell(step, "Normal", step.action.past, summary(step))
         return None
+
+    def _drift_of(self, step: Step) -> str:
+        """What of a step puts back what somebody else did, in one line."""
+        seen, policy = self.seen.get(step.node.key), self.executor.registry[step.node.key.kind].policy
+        found = differences(step, self.records, seen, policy)
+        if seen is None:
+            return GONE if any(difference.origin is Origin.DRIFT for difference in found) else ""
+        line = told(found)
+        return f"changed by somebody else: {line}" if line else ""
 
     def _delete(self, step: Step) -> Verdict | None:
         """Once all that its spec wants is there, what it no longer wants may go; a removed spec's things go at once."""
@@ -188,6 +220,9 @@ class Execution:
         return None
 
     def _lookup(self, ref: Ref) -> Value:
+        """What a Ref stands for; what drifted and is left so still gives what it was applied as."""
+        if ref.key in self.left:
+            return self.left[ref.key].get(ref.output, UNKNOWN)
         return output_of(self.seen, ref, UNKNOWN)
 
     def _outlives(self, key: Key, owner: Key, seen: Observed | None = None) -> bool:

@@ -281,7 +281,6 @@ def _leave(want: Wanted) -> Leave:
 
 def _state(key: Key, work: Execution) -> ResourceState:
     verdict = work.verdicts[key]
-    outputs = work.seen[key].outputs if key in work.seen else {}
-    found = next((str(outputs[name]) for name in ("arn", "id", "name", "url") if name in outputs), "")
+    found = work.seen[key].id if key in work.seen else ""
     fine = isinstance(verdict, Ready) and verdict.reason != "Drifted"
     return ResourceState(key, found, "Ready" if fine else verdict.reason, verdict.message)

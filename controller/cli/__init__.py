@@ -20,7 +20,7 @@ from controller.errors import UsageError
 app = App(name="moorage", version=__version__, help="Keeps machine-learning models on ECS moored to what Git declares.")
 app.command("controller.cli.validate:validate", help="Check specs, without asking AWS.")
 app.command("controller.cli.plan:plan", help="Show what reconcile would do, field by field.")
-app.command("controller.cli.plan:diff", help="Exit 1 if what runs differs from what is declared.")
+app.command("controller.cli.diff:diff", help="Show how what is live differs from what is declared, and why.")
 app.command("controller.cli.reconcile:reconcile", help="Drive AWS to what the specs declare.")
 app.command("controller.cli.get:get", help="Show models and how they stand.")
 app.command("controller.cli.get:describe", help="Show one model with its resources, conditions and events.")

@@ -1,4 +1,4 @@
-"""`moorage plan` and `moorage diff`: what reconcile would do, without doing it. Both only read."""
+"""`moorage plan`: what reconcile would do, without doing it. Only reads."""
 
 from __future__ import annotations
 
@@ -35,19 +35,6 @@ def plan(
         return 2 if detailed_exitcode and (found.steps or found.refusals) else 0
 
     return failure.guard(show, lambda _: 1) if detailed_exitcode else show()
-
-
-def diff(*, files: Files = Files(), remote: Remote = Remote(), place: Place = Place(), form: Output = "table") -> int:
-    """Exit 0 if what runs is as declared, 1 if it differs, above 1 on errors; show the difference."""
-
-    def show() -> int:
-        found = survey(files, remote, place)
-        output.emit(
-            form, table=lambda _: render_plan.text(found), data=lambda: render_plan.data(found), names=_names(found)
-        )
-        return 1 if found.steps or found.refusals else 0
-
-    return failure.guard(show, lambda code: max(code, 2))
 
 
 def survey(files: Files, remote: Remote, place: Place, *, prune: bool = False) -> Plan:

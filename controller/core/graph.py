@@ -53,6 +53,11 @@ class Observed:
     fields: Mapping[str, Value] = field(default_factory=dict)
     outputs: Mapping[str, Value] = field(default_factory=dict)
 
+    @property
+    def id(self) -> str:
+        """The name or ARN that AWS knows it by; nothing where it has none."""
+        return next((str(self.outputs[name]) for name in ("arn", "id", "name", "url") if name in self.outputs), "")
+
 
 @dataclass(frozen=True)
 class Graph:

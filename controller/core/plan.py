@@ -32,6 +32,9 @@ class Action(StrEnum):
         return f"{self.value.removesuffix('e')}ed".capitalize()
 
 
+# Why something is made that was there when it was looked at last.
+GONE = "it is gone from AWS"
+
 # What helps against a stranger's object, by the kind of spec that wants it.
 _REFUSED = {"ModelService": "rename the spec, remove that one first, or take it over with policy.adopt: true"}
 
@@ -206,9 +209,12 @@ class _Walk:
     def _make(self, node: Node, owner: Key) -> Step:
         kind = self.situation.types[node.key.kind]
         earlier = [record for record in self.situation.records if record.key == node.key]
-        if not earlier:
+        record = record_of(earlier, node)
+        lost = record is not None and record.outputs.get("finished") is not True
+        if not earlier or lost:
             changes = tuple(Change(name, ABSENT, value) for name, value in sorted(node.desired.items()))
-            return Step(Action.CREATE, node, owner, changes, kind.consequence)
+            gone = GONE if record is not None and record.expected else ""
+            return Step(Action.CREATE, node, owner, changes, "; ".join(filter(None, (gone, kind.consequence))))
         # Told as what tells the new from the newest of its siblings, in every field: nothing of a sibling is live.
         changes = diff(None, earlier[-1].fields, node.desired, replace(kind.policy, ignore=frozenset()))
         sibling = kind.policy.revisioned or kind.superseded == "keep"

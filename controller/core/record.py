@@ -32,6 +32,11 @@ class Record:
         return digest(self.key, self.identity)
 
     @property
+    def expected(self) -> bool:
+        """Whether the object should be there: it was applied, no call is under way, and it isn't what comes to an end."""
+        return self.pending is None and self.outputs.get("finished") is not True
+
+    @property
     def managed(self) -> Mapping[str, Value]:
         """Every field we may have set: after a crash in mid-call the old and the new ones."""
         union: Mapping[str, Value] = _union(self.fields, self.pending or {})

@@ -295,7 +295,7 @@ def test_a_changed_resource_is_put_back(team: Team) -> None:
     ecs.update_service(cluster="models", service=arn, desiredCount=3)
     diff = team.moorage("diff", "-f", "specs")
     assert diff.code == 1
-    assert "desiredCount  3 → 1" in diff.out
+    assert "@@ desiredCount @@ drift: changed in AWS since it was applied\n-3\n+1\n" in diff.out
     assert team.reconcile().json["steps"] == {"update": 1}
     assert ecs.describe_services(cluster="models", services=[arn])["services"][0]["desiredCount"] == 1
 

@@ -328,6 +328,71 @@ def test_drift_is_put_back_or_only_reported() -> None:
     assert house.cloud.things["test/base/m"] == {"cpu": "512"}
 
 
+def events(house: House, reason: str) -> list[tuple[str, str, str]]:
+    kept = house.store.events(Key("default", "ModelService", "m"))
+    return [(e.type, str(e.key), e.message) for e in kept if e.reason == reason]
+
+
+def test_drift_that_is_put_back_is_told_with_what_it_was_and_what_it_became() -> None:
+    """An event names the field, what was applied and what was found; a changed spec makes no such event."""
+    house = House()
+    house.settle()
+    house.cpus["m"] = 512
+    house.settle()
+    assert events(house, "Drifted") == []
+    house.cloud.things["test/base/m"] = {"cpu": "9"}
+    house.settle()
+    assert events(house, "Drifted") == [("Warning", "test/base m", 'changed by somebody else: cpu: "512" → "9"')]
+
+
+def test_drift_that_is_left_is_told_once() -> None:
+    """With driftCorrection false each pass reports it in the status, and the first one keeps an event."""
+    house = House(policy="{driftCorrection: false}")
+    house.settle()
+    house.cloud.things["test/base/m"] = {"cpu": "9"}
+    for _ in range(3):
+        done = house.go()
+        assert done.after is None
+    message = 'changed by somebody else, and left so: cpu: "256" → "9"'
+    assert [state.message for state in status(done).resources] == [message, ""]
+    assert events(house, "Drifted") == [("Warning", "test/base m", message)]
+
+
+def test_what_is_built_on_left_drift_stays_as_it_was_applied() -> None:
+    """An output that drift changed isn't passed on: that would deploy what somebody else made."""
+    house = House(policy="{driftCorrection: false}")
+    house.settle()
+    house.cloud.things["test/base/m"] = {"cpu": "9"}
+    house.settle()
+    assert house.cloud.things["test/top/m"] == {"base": "arn:m:256"}
+    assert len(house.cloud.writes) == 2
+
+
+def test_what_was_deleted_is_made_again_or_left() -> None:
+    """A deleted object is created again and told as drift; with driftCorrection false it stays gone, and Ready says so."""
+    house = House()
+    house.settle()
+    del house.cloud.things["test/base/m"]
+    house.settle()
+    assert house.cloud.things["test/base/m"] == {"cpu": "256"}
+    assert events(house, "Drifted") == [("Warning", "test/base m", "it is gone from AWS")]
+    house.policy = "{driftCorrection: false}"
+    del house.cloud.things["test/base/m"]
+    done = house.settle()
+    assert "test/base/m" not in house.cloud.things
+    assert [state.state for state in status(done).resources] == ["Drifted", "Drifted"]
+    assert condition(done, "Ready") == ("False", "Drifted")
+
+
+def test_left_drift_hides_no_failure() -> None:
+    """What differs and has failed as well is a failure: a rolled-back deployment is no hand's work."""
+    house = House(policy="{driftCorrection: false}")
+    house.settle()
+    house.top.verdict = Failed("RolledBack", "it never became healthy")
+    house.cloud.things["test/top/m"] = {"base": "something else"}
+    assert condition(house.go(), "Ready") == ("False", "RolledBack")
+
+
 def test_a_lost_store_makes_no_step() -> None:
     """With every record gone, what is there is found and taken as ours, without a write."""
     house = House()

@@ -1,0 +1,149 @@
+"""What differs between live and declared, as people read it, and as JSON. Pure."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from rich.text import Text
+
+from controller.core.drift import Departure, Difference, Origin, shown
+from controller.core.plan import Action, Refusal
+from controller.core.values import ABSENT, Blob, Key, Special, Value, plain
+
+_DRIFT = (Origin.DRIFT, Origin.BOTH)
+_WHY = {
+    Origin.DRIFT: "drift: changed in AWS since it was applied",
+    Origin.SPEC: "the spec says so now",
+    Origin.FOLLOWS: "follows from another change",
+    Origin.UNKNOWN: "nobody remembers what was applied last",
+}
+_WHOLE = {
+    Origin.DRIFT: "drift: it is gone from AWS",
+    Origin.SPEC: "not made yet",
+    Origin.FOLLOWS: "follows from another change",
+}
+_COUNTED = {
+    Origin.DRIFT: "by drift",
+    Origin.SPEC: "by a changed spec",
+    Origin.BOTH: "by both",
+    Origin.FOLLOWS: "following from others",
+    Origin.UNKNOWN: "of which nobody remembers",
+}
+# Actions on what is there already.
+_IN_PLACE = (Action.UPDATE, Action.REVISE, Action.ADOPT)
+
+
+def drifted(found: Departure) -> bool:
+    """Whether any of it is drift."""
+    return any(field.origin in _DRIFT for field in found.fields)
+
+
+def text(found: Sequence[Departure], refusals: Sequence[Refusal]) -> Text:
+    """Each object as a unified diff, field by field, `-` live and `+` declared; then how much differs and why."""
+    if not found and not refusals:
+        return Text("No difference: what is live is as declared.")
+    lines = [line for item in found for line in _object(item)]
+    lines += [line for refusal in refusals for line in _refused(refusal)]
+    return Text("\n").join([*lines, Text(), Text(_summary(found, refusals))])
+
+
+def data(found: Sequence[Departure], refusals: Sequence[Refusal]) -> dict[str, Any]:
+    """The same as JSON: `null` is what isn't there, `(known after apply)` what only an apply will tell."""
+    return {
+        "differs": bool(found or refusals),
+        "objects": [_object_data(item) for item in found],
+        "refusals": [
+            {**_key_data(refusal.node.key), "message": refusal.message, "hint": refusal.hint} for refusal in refusals
+        ],
+        "summary": {"objects": len(found), "fields": _counts(found)},
+    }
+
+
+def _object(item: Departure) -> Iterator[Text]:
+    step, there = item.step, bool(item.id) or item.step.action in _IN_PLACE
+    owner = f"{step.owner.kind} {step.owner.name}"
+    if step.action is Action.DELETE:
+        yield Text(f"--- live      {step.node.key}", "bold")
+        yield Text("+++ declared  nothing", "bold")
+        yield Text(f"@@ the whole object @@ {step.why}", "cyan")
+        return
+    yield Text(f"--- live      {f'{step.node.key}  {item.id}'.rstrip() if there else 'nothing'}", "bold")
+    yield Text(f"+++ declared  {step.node.key}  {owner}", "bold")
+    if not there:
+        yield Text(f"@@ the whole object @@ {_WHOLE.get(item.origin, _WHY[Origin.SPEC])}", "cyan")
+        return
+    for field in item.fields:
+        yield Text(f"@@ {field.change.path} @@ {_why(field)}", "cyan")
+        yield from _sides(field.change.old, field.change.new)
+
+
+def _why(field: Difference) -> str:
+    if field.origin is Origin.BOTH:
+        return f"drift, and the spec changed: it was applied as {shown(field.applied)}"
+    return _WHY[field.origin]
+
+
+def _sides(live: Value, declared: Value) -> Iterator[Text]:
+    """The two values line by line; what both have stands between, where there is more than one line."""
+    for line in difflib.ndiff(_lines(live), _lines(declared)):
+        if not line.startswith("?"):
+            style = {"-": "red", "+": "green"}.get(line[0], "")
+            yield Text(f"{line[0]}{line[2:]}", style)
+
+
+def _lines(value: Value) -> list[str]:
+    if value is ABSENT:
+        return []
+    if isinstance(value, Special | Blob):
+        return [shown(value)]
+    return json.dumps(plain(value), indent=2, ensure_ascii=False).splitlines()
+
+
+def _refused(refusal: Refusal) -> Iterator[Text]:
+    yield Text.assemble(("! ", "red"), f"{refusal.node.key}: {refusal.message} ({refusal.hint})")
+
+
+def _counts(found: Iterable[Departure]) -> dict[str, int]:
+    counted = Counter(field.origin for item in found for field in item.fields)
+    return {origin.value: counted[origin] for origin in Origin if origin in counted}
+
+
+def _summary(found: Sequence[Departure], refusals: Sequence[Refusal]) -> str:
+    objects = f"{len(found)} object{'s differ' if len(found) != 1 else ' differs'}"
+    fields = [f"{number} {_COUNTED[Origin(origin)]}" for origin, number in _counts(found).items()]
+    refused = f"; {len(refusals)} refused" if refusals else ""
+    return f"{objects}{': fields ' + ', '.join(fields) if fields else ''}{refused}."
+
+
+def _object_data(item: Departure) -> dict[str, Any]:
+    return {
+        **_key_data(item.step.node.key),
+        "spec": f"{item.step.owner.kind} {item.step.owner.name}",
+        "id": item.id or None,
+        "action": item.step.action.value,
+        "later": item.step.later,
+        "origin": item.origin.value,
+        "fields": [_field_data(field) for field in item.fields],
+    }
+
+
+def _field_data(field: Difference) -> dict[str, Any]:
+    return {
+        "path": field.change.path,
+        "live": _plain(field.change.old),
+        "declared": _plain(field.change.new),
+        **({"applied": _plain(field.applied)} if field.origin is Origin.BOTH else {}),
+        "origin": field.origin.value,
+    }
+
+
+def _plain(value: Value) -> Value:
+    return None if value is ABSENT else plain(value)
+
+
+def _key_data(key: Key) -> dict[str, str]:
+    return {"environment": key.environment, "resource": key.kind, "name": key.name}

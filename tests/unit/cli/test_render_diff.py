@@ -1,0 +1,104 @@
+"""What `moorage diff` prints: unified, object by object, each field with why it differs."""
+
+from __future__ import annotations
+
+import json
+
+from controller.cli import render_diff
+from controller.core.diff import Change
+from controller.core.drift import Departure, Difference, Origin
+from controller.core.graph import Node
+from controller.core.plan import Action, Refusal, Step
+from controller.core.values import ABSENT, UNKNOWN, Key
+
+MODEL = Key("default", "ModelService", "housing-model")
+
+
+def departure(kind: str, action: Action, known_as: str, *fields: Difference, why: str = "") -> Departure:
+    node = Node(Key("default", kind, "housing-model"), {})
+    return Departure(Step(action, node, MODEL, tuple(field.change for field in fields), why), known_as, fields)
+
+
+FOUND = [
+    departure(
+        "logs/log-group",
+        Action.UPDATE,
+        "arn:logs",
+        Difference(Change("retention", 1, 30), Origin.DRIFT),
+        Difference(Change("tags.team", ABSENT, "risk"), Origin.SPEC),
+    ),
+    departure(
+        "ec2/security-group",
+        Action.UPDATE,
+        "sg-1",
+        Difference(Change("ingress", [{"port": 8080}, {"port": 22}], [{"port": 8080}]), Origin.BOTH, []),
+    ),
+    departure(
+        "ecs/service", Action.UPDATE, "arn:ecs", Difference(Change("taskDefinition", "a:1", UNKNOWN), Origin.FOLLOWS)
+    ),
+    departure("ecr/repository", Action.CREATE, "", Difference(Change("tags", ABSENT, {"a": "b"}), Origin.DRIFT)),
+    departure("ecr/image", Action.DELETE, "", why="superseded"),
+]
+REFUSALS = [Refusal(FOUND[0].step.node, MODEL, "it belongs to nobody", "rename the spec")]
+TEXT = """\
+--- live      logs/log-group housing-model  arn:logs
++++ declared  logs/log-group housing-model  ModelService housing-model
+@@ retention @@ drift: changed in AWS since it was applied
+-1
++30
+@@ tags.team @@ the spec says so now
++"risk"
+--- live      ec2/security-group housing-model  sg-1
++++ declared  ec2/security-group housing-model  ModelService housing-model
+@@ ingress @@ drift, and the spec changed: it was applied as []
+ [
+   {
+     "port": 8080
+-  },
+-  {
+-    "port": 22
+   }
+ ]
+--- live      ecs/service housing-model  arn:ecs
++++ declared  ecs/service housing-model  ModelService housing-model
+@@ taskDefinition @@ follows from another change
+-"a:1"
++(known after apply)
+--- live      nothing
++++ declared  ecr/repository housing-model  ModelService housing-model
+@@ the whole object @@ drift: it is gone from AWS
+--- live      ecr/image housing-model
++++ declared  nothing
+@@ the whole object @@ superseded
+! logs/log-group housing-model: it belongs to nobody (rename the spec)
+
+5 objects differ: fields 2 by drift, 1 by a changed spec, 1 by both, 1 following from others; 1 refused."""
+
+
+def test_a_difference_reads_as_a_unified_diff() -> None:
+    """`-` is live, `+` is declared; what isn't there, or isn't wanted, is told as a whole; the end counts."""
+    assert render_diff.text(FOUND, REFUSALS).plain == TEXT
+
+
+def test_no_difference_says_so() -> None:
+    """Nobody has to read an empty screen."""
+    assert render_diff.text([], []).plain == "No difference: what is live is as declared."
+
+
+def test_a_difference_is_json() -> None:
+    """All of it, with `null` for what isn't there, and what was applied where that is neither."""
+    data = json.loads(json.dumps(render_diff.data(FOUND, REFUSALS)))
+    assert data["differs"] is True
+    assert data["summary"] == {"objects": 5, "fields": {"drift": 2, "spec": 1, "both": 1, "follows": 1}}
+    assert data["objects"][0]["fields"] == [
+        {"path": "retention", "live": 1, "declared": 30, "origin": "drift"},
+        {"path": "tags.team", "live": None, "declared": "risk", "origin": "spec"},
+    ]
+    assert data["objects"][1]["fields"][0]["applied"] == []
+    assert [item["origin"] for item in data["objects"]] == ["both", "both", "follows", "drift", "spec"]
+    assert data["refusals"][0]["hint"] == "rename the spec"
+
+
+def test_drift_can_be_told_from_the_rest() -> None:
+    """What `--drift` shows: objects of which anything drifted."""
+    assert [render_diff.drifted(item) for item in FOUND] == [True, True, False, True, False]
