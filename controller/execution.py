@@ -41,8 +41,8 @@ class Execution:
 
     Threads may share one, each with specs of its own: no ModelService is built on another. `halt` is called before
     each node and raises when no more may be begun. After `run`, `verdicts` has one for each of the spec's nodes, `done`
-    the steps that worked, `left` what drifted and is left so, with the outputs it was applied with, and `fresh` the
-    read-only nodes that were looked at once more.
+    the steps that worked (`done_of`: by spec), `left` what drifted and is left so, with the outputs it was applied with,
+    and `fresh` the nodes that came into being, changed, or were looked at once more.
     """
 
     executor: Executor
@@ -57,16 +57,16 @@ class Execution:
     verdicts: dict[Key, Verdict] = field(default_factory=dict)
     deleting: dict[Key, list[Verdict]] = field(default_factory=dict)
     done: list[Step] = field(default_factory=list)
+    done_of: dict[Key, list[Step]] = field(default_factory=dict)
     left: dict[Key, Mapping[str, Value]] = field(default_factory=dict)
     fresh: set[Key] = field(default_factory=set)
 
     def run(self, owner: Key) -> None:
         """Make one spec's nodes as far as that can be done now; `later` steps are for a later pass."""
-        steps = {step.node.key: step for step in self.plan.steps if not step.later and step.action is not Action.DELETE}
-        refusals = {refusal.node.key: refusal for refusal in self.plan.refusals}
-        for node in self.graph.order():
-            if self.graph.owners[node.key] != owner:
-                continue
+        plan = self.plan.of(owner)
+        steps = {step.node.key: step for step in plan.steps if not step.later and step.action is not Action.DELETE}
+        refusals = {refusal.node.key: refusal for refusal in plan.refusals}
+        for node in self.graph.of(owner):
             self.halt()
             refusal = refusals.get(node.key)
             if refusal is not None:
@@ -106,8 +106,7 @@ class Execution:
 
     def _look(self, resolved: Node) -> None:
         """Look again at a read-only node when what it depends on came into being or changed in this pass."""
-        performed = {step.node.key for step in self.done}
-        if not is_known(resolved.identity) or resolved.edges.isdisjoint(performed | self.fresh):
+        if not is_known(resolved.identity) or resolved.edges.isdisjoint(self.fresh):
             return
         found = self.executor.registry[resolved.key.kind].observe(
             self.executor.aws, [Target(resolved.key, resolved.identity)]
@@ -158,7 +157,8 @@ class Execution:
         except MoorageError as error:
             self.tell(step, "Warning", reason_of(error), str(error))
             return verdict_of(error)
-        self.done.append(current)
+        self._count(current)
+        self.fresh.add(step.node.key)
         if drift:
             self.tell(step, "Warning", "Drifted", drift)
         self.tell(step, "Normal", step.action.past, summary(step))
@@ -185,7 +185,7 @@ class Execution:
             self.tell(step, "Warning", reason_of(error), str(error))
             return verdict_of(error)
         if waiting is None:
-            self.done.append(step)
+            self._count(step)
             stops = self.executor.registry[step.node.key.kind].superseded == "stop"
             self.tell(step, "Normal", "Stopped" if stops else "Deleted", step.why)
         return waiting
@@ -197,7 +197,7 @@ class Execution:
             digest(other.node.key, other.node.identity) for other in self.plan.steps if other.action is Action.DELETE
         }
         left = [record for record in self.executor.store.records(step.owner.environment) if record.id in leaving]
-        wanted = [self.verdicts[key] for key, owner in self.graph.owners.items() if owner == step.owner]
+        wanted = [self.verdicts[node.key] for node in self.graph.of(step.owner)]
         built_on = any(step.node.key in record.edges and record.key != step.node.key for record in left)
         return built_on or not all(isinstance(verdict, Ready) for verdict in wanted)
 
@@ -219,6 +219,10 @@ class Execution:
                 )
         return None
 
+    def _count(self, step: Step) -> None:
+        self.done.append(step)
+        self.done_of.setdefault(step.owner, []).append(step)
+
     def _lookup(self, ref: Ref) -> Value:
         """What a Ref stands for; what drifted and is left so still gives what it was applied as."""
         if ref.key in self.left:
@@ -233,7 +237,7 @@ class Execution:
 
     def waits(self, owner: Key) -> list[Waiting]:
         """What one spec waits for."""
-        mine = [self.verdicts[key] for key, whose in self.graph.owners.items() if whose == owner]
+        mine = [self.verdicts[node.key] for node in self.graph.of(owner)]
         return [verdict for verdict in (*mine, *self.deleting.get(owner, ())) if isinstance(verdict, Waiting)]
 
 

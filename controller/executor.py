@@ -11,10 +11,10 @@ from controller.aws import Aws
 from controller.core.diff import diff
 from controller.core.graph import Node, Observed, Target
 from controller.core.ownership import foreign_owner
-from controller.core.plan import Action, Step, record_of
+from controller.core.plan import Action, Step
 from controller.core.record import Record
 from controller.core.status import Waiting
-from controller.core.values import Key, plain
+from controller.core.values import Key, digest, plain
 from controller.errors import ForeignError
 from controller.resources.base import Registry
 from controller.store.base import Store
@@ -68,7 +68,7 @@ class Executor:
             self.store.put(record)
 
     def _record(self, node: Node) -> Record | None:
-        return record_of(self.store.records(node.key.environment), replace(node, identity=plain(node.identity)))
+        return self.store.record(digest(node.key, node.identity))
 
     def _again(self, step: Step, record: Record | None, seen: Observed | None) -> Step:
         """The step as it is needed now that it has been looked at once more."""

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 from controller.aws import Aws
 from controller.core.graph import Graph, Node, Observed, Target, output_of
 from controller.core.plan import Plan, Situation, Step, make_plan
-from controller.core.record import Record
+from controller.core.record import Record, Records
 from controller.core.status import Condition, Event, Ready, ResourceState, Status, Verdict, Waiting, history, judge
 from controller.core.values import UNKNOWN, Key, Value, digest, is_known, resolve
 from controller.core.wanted import Wanted
@@ -43,9 +44,14 @@ class Survey:
     gone: Collection[Key]
     graph: Graph
     seen: dict[Key, Observed]
-    records: Collection[Record]
+    records: Records
     plan: Plan
     unreadable: Mapping[Key, MoorageError] = field(default_factory=dict)
+
+    @cached_property
+    def by_owner(self) -> Mapping[Key, Wanted]:
+        """What each spec wants."""
+        return {want.owner: want for want in self.wants}
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,8 @@ class Reconciler:
             for want in wants
         )
         self.store.refresh()
-        records = self.store.records(wants[0].environment.name)
+        owners = {*(want.owner for want in wants), *gone}
+        records = Records(self.store.records(wants[0].environment.name, owners))
         seen, unreadable = self._observe(graph, records)
         # A node that can't be read is neither there nor absent: no plan is made for it, nor for what is built on it.
         adopters = {want.owner for want in wants if want.service is not None and want.service.spec.policy.adopt}
@@ -134,7 +141,7 @@ class Reconciler:
         The Environment's part was made already: `sweep` then says whether what it shares no longer may go, which others
         may still be built on. `trouble` says why something newer than these specs can't be read.
         """
-        want = next((want for want in survey.wants if want.owner == owner), None)
+        want = survey.by_owner.get(owner)
         if want is None and owner not in survey.gone:
             raise ValueError(f"{owner} is neither wanted nor gone")
         if want is not survey.wants[0]:
@@ -144,7 +151,7 @@ class Reconciler:
         if want is None:
             self._release(owner)
         waits = work.waits(owner)
-        done = tuple(step for step in work.done if step.owner == owner)
+        done = tuple(work.done_of.get(owner, ()))
         after = 0.0 if done else min((waiting.after for waiting in waits), default=None)
         return Pass(statuses, done, survey.plan.of(owner), after, bool(waits) and all(w.failing for w in waits))
 
@@ -184,7 +191,7 @@ class Reconciler:
 
     def _release(self, owner: Key) -> None:
         """What a removed spec retains is nobody's business any more; once nothing else is left, its status goes too."""
-        mine = [record for record in self.store.records(owner.environment) if record.owner == owner]
+        mine = self.store.records(owner.environment, {owner})
         if all(record.retain for record in mine):
             for record in mine:
                 self.store.drop(record)
@@ -196,7 +203,7 @@ class Reconciler:
         spec = (want.service or want.environment).model_dump(mode="json", by_alias=True)
         spec_digest = digest(spec, want.inputs.data_digest)
         generation = 1 if before is None else before.observed_generation + (before.spec_digest != spec_digest)
-        mine = [node.key for node in work.graph.order() if work.graph.owners[node.key] == want.owner]
+        mine = [node.key for node in work.graph.of(want.owner)]
         aspects: dict[str, list[Verdict]] = {}
         facts: dict[str, Value] = {"commit": want.inputs.commit} if want.inputs.commit else {}
         for key in mine:

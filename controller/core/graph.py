@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from graphlib import TopologicalSorter
 
 from controller.core.values import Key, Ref, Value, refs, resolve
@@ -22,12 +23,12 @@ class Node:
     desired: Mapping[str, Value] = field(default_factory=dict)
     reads: tuple[Key, ...] = ()
 
-    @property
+    @cached_property
     def parents(self) -> frozenset[Key]:
         """The nodes without which this one can't be found."""
         return frozenset(ref.key for ref in refs(self.identity))
 
-    @property
+    @cached_property
     def edges(self) -> frozenset[Key]:
         """Every node that must come before this one."""
         return frozenset(ref.key for ref in refs([self.identity, self.desired])) | frozenset(self.reads)
@@ -87,8 +88,23 @@ class Graph:
 
     def order(self) -> list[Node]:
         """The nodes, each after all that it refers to; equal graphs give equal orders."""
+        return list(self._order)
+
+    def of(self, owner: Key) -> Sequence[Node]:
+        """One spec's nodes, in order."""
+        return self._by_owner.get(owner, ())
+
+    @cached_property
+    def _order(self) -> Sequence[Node]:
         sorter = TopologicalSorter({key: sorted(node.edges) for key, node in sorted(self.nodes.items())})
         return [self.nodes[key] for key in sorter.static_order()]
+
+    @cached_property
+    def _by_owner(self) -> Mapping[Key, Sequence[Node]]:
+        found: dict[Key, list[Node]] = {}
+        for node in self._order:
+            found.setdefault(self.owners[node.key], []).append(node)
+        return found
 
     def waves(self) -> list[list[Node]]:
         """The nodes in groups that can be observed together: each wave's parents are in earlier waves."""

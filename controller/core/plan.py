@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
 from graphlib import TopologicalSorter
 from typing import Literal, Protocol
 
@@ -12,7 +13,7 @@ from controller.core.diff import Change, diff
 from controller.core.graph import Graph, Node, Observed, output_of
 from controller.core.ownership import foreign_owner
 from controller.core.policy import FieldPolicy, any_matches
-from controller.core.record import Record
+from controller.core.record import Record, Records
 from controller.core.values import ABSENT, UNKNOWN, Key, Ref, Value, digest, is_known
 
 
@@ -89,9 +90,14 @@ class Plan:
 
     def of(self, owner: Key) -> Plan:
         """The part that belongs to one spec."""
-        return Plan(
-            tuple(s for s in self.steps if s.owner == owner), tuple(r for r in self.refusals if r.owner == owner)
-        )
+        return Plan(tuple(self._steps.get(owner, ())), tuple(r for r in self.refusals if r.owner == owner))
+
+    @cached_property
+    def _steps(self) -> Mapping[Key, Sequence[Step]]:
+        found: dict[Key, list[Step]] = {}
+        for step in self.steps:
+            found.setdefault(step.owner, []).append(step)
+        return found
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,11 @@ class Situation:
     adopters: Collection[Key] = ()
     gone: Collection[Key] = ()
     unreadable: Collection[Key] = ()
+
+    @cached_property
+    def declared(self) -> Collection[Key]:
+        """The specs that nodes belong to."""
+        return frozenset(self.graph.owners.values())
 
 
 def make_plan(situation: Situation) -> Plan:
@@ -208,7 +219,7 @@ class _Walk:
 
     def _make(self, node: Node, owner: Key) -> Step:
         kind = self.situation.types[node.key.kind]
-        earlier = [record for record in self.situation.records if record.key == node.key]
+        earlier = among(self.situation.records, node.key)
         record = record_of(earlier, node)
         lost = record is not None and record.outputs.get("finished") is not True
         if not earlier or lost:
@@ -238,7 +249,12 @@ class _Walk:
 def record_of(records: Iterable[Record], node: Node) -> Record | None:
     """The record of a node whose identity is resolved."""
     wanted = digest(node.key, node.identity)
-    return next((record for record in records if record.key == node.key and record.id == wanted), None)
+    return next((record for record in among(records, node.key) if record.id == wanted), None)
+
+
+def among(records: Iterable[Record], key: Key) -> Sequence[Record]:
+    """The records of a key, oldest first."""
+    return records.of(key) if isinstance(records, Records) else [record for record in records if record.key == key]
 
 
 def _deletions(situation: Situation, identities: Mapping[Key, Mapping[str, Value]]) -> list[Step]:
@@ -263,7 +279,7 @@ def _is_left(situation: Situation, record: Record, identities: Mapping[Key, Mapp
         return superseded and (fate == "delete" or (fate == "stop" and record.outputs.get("finished") is not True))
     if record.owner in situation.gone:
         return not record.retain
-    return record.owner in situation.graph.owners.values()
+    return record.owner in situation.declared
 
 
 def _deletion(situation: Situation, record: Record) -> Step:

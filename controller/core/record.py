@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from controller.core.values import Key, Value, digest
@@ -41,6 +41,29 @@ class Record:
         """Every field we may have set: after a crash in mid-call the old and the new ones."""
         union: Mapping[str, Value] = _union(self.fields, self.pending or {})
         return union
+
+
+class Records(Collection[Record]):
+    """Some records, in the order in which they were first put, found by their keys without a walk over all."""
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self._all = tuple(records)
+        self._by_key: dict[Key, list[Record]] = {}
+        for record in self._all:
+            self._by_key.setdefault(record.key, []).append(record)
+
+    def of(self, key: Key) -> Sequence[Record]:
+        """Those of a key, oldest first."""
+        return self._by_key.get(key, ())
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __contains__(self, record: object) -> bool:
+        return record in self._all
 
 
 def _union(old: Value, new: Value) -> Value:

@@ -65,7 +65,7 @@ class Begun:
 
     def concerns(self, key: Key) -> bool:
         """Whether the key is declared, or to be pruned, in what the pass began with."""
-        return key in self.survey.gone or any(want.owner == key for want in self.survey.wants)
+        return key in self.survey.gone or key in self.survey.by_owner
 
 
 class Passes:
@@ -187,7 +187,7 @@ class Passes:
                 if not alone and home not in keys and self._queue.claim(home):
                     keys = [home, *keys]
                 begun = await self._thread(partial(self._begin, environment, keys))
-                if home in keys or any(step.owner == home for step in begun.work.done):
+                if home in keys or begun.work.done_of.get(home):
                     await self._finish(begun, home, ours=home in keys)
         except HaltedError:
             return

@@ -24,8 +24,11 @@ class Store(Protocol):
     def refresh(self) -> None:
         """Read anew what other processes may have written: what is answered from now on is no older than this call."""
 
-    def records(self, environment: str) -> Collection[Record]:
-        """Every record of an environment, in the order they were first put."""
+    def records(self, environment: str, owners: Collection[Key] | None = None) -> Collection[Record]:
+        """Every record of an environment, or those of some specs, in the order they were first put."""
+
+    def record(self, id_: str) -> Record | None:
+        """The record with this id."""
 
     def put(self, record: Record) -> None:
         """Insert or replace the record with this id."""

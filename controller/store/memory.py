@@ -25,11 +25,18 @@ class MemoryStore:
     def refresh(self) -> None:
         """Nothing to do: no other process writes here."""
 
-    def records(self, environment: str) -> Collection[Record]:
-        """Every record of an environment, in the order they were first put."""
+    def records(self, environment: str, owners: Collection[Key] | None = None) -> Collection[Record]:
+        """Every record of an environment, or those of some specs, in the order they were first put."""
         with self._lock:
             texts = [text for where, text in self._records.values() if where == environment]
-        return [documents.record_from(text) for text in texts]
+        found = map(documents.record_from, texts)
+        return [record for record in found if owners is None or record.owner in owners]
+
+    def record(self, id_: str) -> Record | None:
+        """The record with this id."""
+        with self._lock:
+            _, text = self._records.get(id_, ("", None))
+        return None if text is None else documents.record_from(text)
 
     def put(self, record: Record) -> None:
         """Insert or replace the record with this id."""

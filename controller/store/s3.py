@@ -58,16 +58,23 @@ class S3Store:
             with sheet.lock:
                 self._read(sheet)
 
-    def records(self, environment: str) -> Collection[Record]:
-        """Every record of an environment, in the order they were first put."""
+    def records(self, environment: str, owners: Collection[Key] | None = None) -> Collection[Record]:
+        """Every record of an environment, or those of some specs, in the order they were first put."""
         with self._lock:
             found = [
                 placed
                 for sheet in self._known()
-                if sheet.owner.environment == environment
+                if sheet.owner.environment == environment and (owners is None or sheet.owner in owners)
                 for placed in sheet.content.records.values()
             ]
         return [documents.record_from(text) for _, text in sorted(found)]
+
+    def record(self, id_: str) -> Record | None:
+        """The record with this id."""
+        with self._lock:
+            placed = (sheet.content.records.get(id_) for sheet in self._known())
+            text = next((found[1] for found in placed if found is not None), None)
+        return None if text is None else documents.record_from(text)
 
     def put(self, record: Record) -> None:
         """Insert or replace the record with this id."""

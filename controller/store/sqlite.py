@@ -7,6 +7,7 @@ reads before it writes fails under concurrency instead of waiting. A write is on
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import sqlite3
 import threading
@@ -29,11 +30,17 @@ _SCHEMA = """
 CREATE TABLE records (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, environment TEXT NOT NULL,
     body TEXT NOT NULL) STRICT;
 CREATE INDEX records_environment ON records (environment, seq);
+CREATE INDEX records_owner ON records (environment, json_extract(body, '$.owner'));
 CREATE TABLE statuses (environment TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL,
     PRIMARY KEY (environment, kind, name)) STRICT;
 CREATE TABLE events (seq INTEGER PRIMARY KEY AUTOINCREMENT, environment TEXT NOT NULL, kind TEXT NOT NULL,
     name TEXT NOT NULL, body TEXT NOT NULL) STRICT;
 CREATE INDEX events_owner ON events (environment, kind, name, seq);
+"""
+# A key within a body, and one of a list of keys, are told as the same JSON text.
+_OF_OWNERS = """
+SELECT body FROM records WHERE environment = ? AND json_extract(body, '$.owner') IN (SELECT value FROM json_each(?))
+ORDER BY seq
 """
 _OWNER = "environment = ? AND kind = ? AND name = ?"
 _LOCK_WAIT = 30.0  # seconds for which a write waits for another process's
@@ -55,10 +62,18 @@ class SqliteStore:
     def refresh(self) -> None:
         """Nothing to do: every answer is read from the file."""
 
-    def records(self, environment: str) -> Collection[Record]:
-        """Every record of an environment, in the order they were first put."""
-        texts = self._texts("SELECT body FROM records WHERE environment = ? ORDER BY seq", environment)
+    def records(self, environment: str, owners: Collection[Key] | None = None) -> Collection[Record]:
+        """Every record of an environment, or those of some specs, in the order they were first put."""
+        if owners is None:
+            texts = self._texts("SELECT body FROM records WHERE environment = ? ORDER BY seq", environment)
+        else:
+            texts = self._texts(_OF_OWNERS, environment, json.dumps([*owners], ensure_ascii=False))
         return [documents.record_from(text) for text in texts]
+
+    def record(self, id_: str) -> Record | None:
+        """The record with this id."""
+        texts = self._texts("SELECT body FROM records WHERE id = ?", id_)
+        return documents.record_from(texts[0]) if texts else None
 
     def put(self, record: Record) -> None:
         """Insert or replace the record with this id."""

@@ -32,8 +32,12 @@ class JournalsAfter(Journal):
 class ForgetsPending(Journal):
     """Reads its journal without what was under way."""
 
-    def records(self, environment: str) -> Collection[Record]:
-        return [replace(record, pending=None) for record in super().records(environment)]
+    def records(self, environment: str, owners: Collection[Key] | None = None) -> Collection[Record]:
+        return [replace(record, pending=None) for record in super().records(environment, owners)]
+
+    def record(self, id_: str) -> Record | None:
+        found = super().record(id_)
+        return replace(found, pending=None) if found else None
 
 
 class WritesDownAsDone(Journal):
@@ -69,10 +73,17 @@ class BuffersWrites(Journal):
         super().__init__(killer)
         self._safe, self._life = dict(self._records), 0
 
-    def records(self, environment: str) -> Collection[Record]:
+    def records(self, environment: str, owners: Collection[Key] | None = None) -> Collection[Record]:
+        self._begin()
+        return super().records(environment, owners)
+
+    def record(self, id_: str) -> Record | None:
+        self._begin()
+        return super().record(id_)
+
+    def _begin(self) -> None:
         if self._life != self._killer.crashes:
             self._records, self._life = dict(self._safe), self._killer.crashes
-        return super().records(environment)
 
     def save(self, status: Status) -> None:
         super().save(status)

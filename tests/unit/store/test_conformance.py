@@ -147,3 +147,16 @@ def test_threads_lose_no_write(store):
     assert sorted(record.identity["thread"] for record in store.records("prod")) == list(range(8))
     assert {status.observed_generation for status in store.statuses("prod")} == {14}
     assert len(store.events(limit=1000)) == 20
+
+
+def test_records_of_some_specs(store):
+    """Only those of the specs that are asked for come, in their order; a single one is found by its id."""
+    other = OWNER._replace(name="ünlike-model")
+    theirs = replace(RECORD, key=KEY._replace(name="ünlike-model"), owner=other)
+    store.put(RECORD)
+    store.put(theirs)
+    assert list(store.records("prod", {other})) == [theirs]
+    assert list(store.records("prod", [other, OWNER])) == [RECORD, theirs]
+    assert list(store.records("prod", ())) == []
+    assert store.record(theirs.id) == theirs
+    assert store.record("0" * 64) is None
