@@ -350,7 +350,7 @@ def test_what_never_settles_is_named() -> None:
     """A step that is needed again each time it was done ends a run, with the fields that don't stay."""
     bench = Bench()
     bench.cloud.on_look = lambda name: cast("None", bench.cloud.things.pop("a", None)) if name == "a" else None
-    with pytest.raises(FailedError, match="needed again after they were done: replace test/thing a"):
+    with pytest.raises(FailedError, match="needed again after they were done: create test/thing a"):
         bench.once(snapshot(a="1"))
 
 
