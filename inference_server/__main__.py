@@ -10,7 +10,7 @@ from dataclasses import replace
 import uvloop
 from structlog.typing import FilteringBoundLogger
 
-from inference_server import listening, workers
+from inference_server import listening, quick_aiohttp, workers  # noqa: F401 - quick_aiohttp before what follows
 from inference_server import model as models
 from inference_server.errors import StartError
 from inference_server.lifecycle import serve

@@ -18,10 +18,9 @@ from time import time
 from typing import Any, Final
 
 import orjson
-from prometheus_client.core import CounterMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from inference_server.errors import StartError
+from inference_server.families import Family
 from inference_server.metrics import Board
 from inference_server.model import Model
 
@@ -31,7 +30,7 @@ _LAST_WORDS: Final = 2.0  # seconds for those at the end
 _Kept = tuple[float, bytes, Sequence[float]]  # when, the packed row, its values
 
 
-class Capture(Collector):
+class Capture:
     """One process' sample. Only the event loop's thread may call `see`; `chance` gives numbers in [0, 1)."""
 
     def __init__(
@@ -70,13 +69,11 @@ class Capture(Collector):
             return
         self._thread.join(_LAST_WORDS)
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self) -> Iterator[Family]:
         """Give the metrics."""
         written, failed, behind = self._board.sums(self._slots)
-        rows = CounterMetricFamily("moorage_capture_rows", "Rows sampled for capture.", labels=("outcome",))
-        rows.add_metric(("written",), written)
-        rows.add_metric(("dropped",), failed + behind)
-        yield rows
+        outcomes = [({"outcome": "written"}, written), ({"outcome": "dropped"}, failed + behind)]
+        yield Family("counter", "moorage_capture_rows", "Rows sampled for capture.", outcomes)
 
     def _write_all(self) -> None:
         while (kept := self._waiting.get()) is not None:

@@ -22,9 +22,8 @@ from operator import sub
 from typing import Any, Final
 
 import orjson
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
+from inference_server.families import Family, Labels
 from inference_server.manifest import Feature, Histogram, Manifest
 from inference_server.metrics import Board
 
@@ -112,7 +111,7 @@ def _shares(counts: Sequence[float]) -> tuple[float, ...]:
     return tuple(count / total for count in counts)
 
 
-class Drift(Collector):
+class Drift:
     """Watches one process' rows; reads those of all workers. Only the event loop's thread may call `see`.
 
     `window` is how many rows each worker's window holds.
@@ -193,34 +192,26 @@ class Drift(Collector):
             }
         )
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self) -> Iterator[Family]:
         """Give the metrics: counts since the start, and the window's indices."""
-        outside = CounterMetricFamily(
-            "moorage_feature_out_of_range", "Values outside the training range.", labels=("feature", "side")
-        )
-        missing = CounterMetricFamily("moorage_feature_missing", "Missing values.", labels=("feature",))
+        outside: list[tuple[Labels, float]] = []
+        missing: list[tuple[Labels, float]] = []
         for column in self._features:
             counts = self._board.sums(range(column.first, column.first + column.cells))
             below, _, above, absent = column.split(counts)
             if column.edges:
-                outside.add_metric((column.name, "below"), below)
-                outside.add_metric((column.name, "above"), above)
-            missing.add_metric((column.name,), absent)
-        yield outside
-        yield missing
-        yield GaugeMetricFamily("moorage_drift_rows", "Rows in the window that drift is told of.", self.rows)
-        drift = GaugeMetricFamily(
-            "moorage_feature_drift", "Population stability index against the training rows.", labels=("feature",)
-        )
-        for reading in self.features():
-            if reading.psi is not None:
-                drift.add_metric((reading.name,), reading.psi)
-        yield drift
-        own = GaugeMetricFamily("moorage_prediction_drift", "The same of the predictions.")
+                outside += [({"feature": column.name, "side": "below"}, below)]
+                outside += [({"feature": column.name, "side": "above"}, above)]
+            missing.append(({"feature": column.name}, absent))
+        yield Family("counter", "moorage_feature_out_of_range", "Values outside the training range.", outside)
+        yield Family("counter", "moorage_feature_missing", "Missing values.", missing)
+        yield Family("gauge", "moorage_drift_rows", "Rows in the window that drift is told of.", [({}, self.rows)])
+        text = "Population stability index against the training rows."
+        known = [({"feature": reading.name}, reading.psi) for reading in self.features() if reading.psi is not None]
+        yield Family("gauge", "moorage_feature_drift", text, known)
         prediction = self.prediction()
-        if prediction and prediction.psi is not None:
-            own.add_metric((), prediction.psi)
-        yield own
+        own: list[tuple[Labels, float]] = [] if prediction is None or prediction.psi is None else [({}, prediction.psi)]
+        yield Family("gauge", "moorage_prediction_drift", "The same of the predictions.", own)
 
 
 def _feature(feature: Feature) -> _Column:

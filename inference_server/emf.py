@@ -12,13 +12,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import orjson
-from prometheus_client.core import Metric
+
+from inference_server.families import Buckets, Family
 
 NAMESPACE: Final = "Moorage"
 _MOST_VALUES: Final = 100  # per metric and line, by the specification
 _COUNT, _MILLISECONDS, _NONE = "Count", "Milliseconds", "None"
 
-_Totals = dict[tuple[str, tuple[str, ...]], float]  # sample name, label values by label name → value
+_Totals = dict[tuple[str, tuple[str, ...]], float]  # family, label values, with a bucket's edge as the last → value
 _Metrics = Mapping[str, tuple[str, Any]]  # name → unit, value or values
 
 
@@ -29,13 +30,9 @@ class Lines:
         self._model = model
         self._before: _Totals = {}
 
-    def next(self, metrics: Iterable[Metric], milliseconds: int) -> Iterator[bytes]:
+    def next(self, families: Iterable[Family], milliseconds: int) -> Iterator[bytes]:
         """Give the lines for what has changed since the last call; `milliseconds` is the time since the epoch."""
-        now = {
-            (sample.name, tuple(sample.labels[name] for name in sorted(sample.labels))): sample.value
-            for metric in metrics
-            for sample in metric.samples
-        }
+        now = dict(_totals(families))
         change = {key: value - self._before.get(key, 0.0) for key, value in now.items()}
         self._before = now
         groups: list[tuple[dict[str, str], _Metrics]] = [({}, _of_model(now, change))]
@@ -45,9 +42,19 @@ class Lines:
             yield _line({"Model": self._model, **dimensions}, found, milliseconds)
 
 
+def _totals(families: Iterable[Family]) -> Iterator[tuple[tuple[str, tuple[str, ...]], float]]:
+    for family in families:
+        for labels, value in family.samples:
+            place = tuple(labels.values())
+            if isinstance(value, Buckets):
+                yield from (((family.name, (*place, edge)), count) for edge, count in value.counts)
+            elif not isinstance(value, Mapping):
+                yield (family.name, place), value
+
+
 def _of_model(now: _Totals, change: _Totals) -> _Metrics:
     found: dict[str, tuple[str, Any]] = {
-        "Rows": (_COUNT, change["moorage_rows_total", ()]),
+        "Rows": (_COUNT, change["moorage_rows", ()]),
         "Pending": (_COUNT, now["moorage_requests_pending", ()]),
         "WorkersReady": (_COUNT, now["moorage_workers_ready", ()]),
     }
@@ -61,13 +68,13 @@ def _of_routes(change: _Totals) -> Iterator[tuple[str, _Metrics]]:
     counts: dict[str, dict[str, float]] = defaultdict(lambda: dict.fromkeys(("Requests", "Refused", "Failed"), 0.0))
     buckets: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for (name, labels), value in change.items():
-        if name == "moorage_requests_total" and value:
+        if name == "moorage_requests" and value:
             route, status = labels
             kinds = ["Requests", *(["Refused"] if status.startswith("4") or status == "503" else [])]
             for kind in [*kinds, *(["Failed"] if status in {"500", "504"} else [])]:
                 counts[route][kind] += value
-        elif name == "moorage_request_seconds_bucket":
-            edge, route = labels
+        elif name == "moorage_request_seconds":
+            route, edge = labels
             buckets[route].append((float(edge), value))
     for route, found in counts.items():
         latency = (_MILLISECONDS, _values(buckets[route]))
@@ -77,9 +84,9 @@ def _of_routes(change: _Totals) -> Iterator[tuple[str, _Metrics]]:
 def _of_features(now: _Totals, change: _Totals) -> Iterator[tuple[str, _Metrics]]:
     features: dict[str, dict[str, tuple[str, Any]]] = defaultdict(dict)
     for (name, labels), value in change.items():
-        if name == "moorage_feature_missing_total":
+        if name == "moorage_feature_missing":
             features[labels[0]]["Missing"] = (_COUNT, value)
-        elif name == "moorage_feature_out_of_range_total":
+        elif name == "moorage_feature_out_of_range":
             _, before = features[labels[0]].get("OutOfRange", (_COUNT, 0.0))
             features[labels[0]]["OutOfRange"] = (_COUNT, before + value)
         elif name == "moorage_feature_drift":

@@ -10,23 +10,13 @@ from __future__ import annotations
 import mmap
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Final
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    InfoMetricFamily,
-    Metric,
-)
-from prometheus_client.registry import Collector
-
 from inference_server.errors import RequestError
+from inference_server.families import Buckets, Family, Source
 from inference_server.manifest import Manifest
 
-MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 # Numbers per worker, for thousands of features; memory that nobody writes to is never really there. Taking more raises
 # IndexError at start.
 _SLOTS: Final = 2**18
@@ -72,14 +62,14 @@ class _Histogram:
         self._own[self._first + bisect_left(self._edges, value)] += 1
         self._own[self._sum] += value
 
-    def read(self) -> tuple[list[tuple[str, float]], float]:
-        """Give cumulative counts by upper edge, and the sum."""
+    def read(self) -> Buckets:
+        """Give what all workers counted."""
         *counts, total = self._board.sums(self._slots)
         names = [*(f"{edge:g}" for edge in self._edges), "+Inf"]
-        return list(zip(names, accumulate(counts), strict=True)), total
+        return Buckets(list(zip(names, accumulate(counts), strict=True)), total)
 
 
-class Metrics(Collector):
+class Metrics:
     """Counts of one process; reads those of all. Only the event loop's thread may count."""
 
     def __init__(self, manifest: Manifest, board: Board) -> None:
@@ -90,12 +80,11 @@ class Metrics(Collector):
         self._rows, self._pending, self._ready = board.take(3)
         codes = sorted(codes_of(RequestError))
         self._rejects = dict(zip(codes, board.take(len(codes)), strict=True))
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
+        self._sources: list[Source] = [self]
 
-    def include(self, collector: Collector) -> None:
-        """Render another's metrics too."""
-        self._registry.register(collector)
+    def include(self, source: Source) -> None:
+        """Give another's metrics too."""
+        self._sources.append(source)
 
     def expect(self, routes: Iterable[str], statuses: Sequence[int]) -> None:
         """Make room for these routes, each with these statuses; no others can be counted."""
@@ -127,51 +116,31 @@ class Metrics(Collector):
         """Note whether this process takes traffic."""
         self._own[self._ready] = float(state)
 
-    def render(self) -> bytes:
-        """Write everything in Prometheus' text format."""
-        return generate_latest(self._registry)
-
-    def all(self) -> Iterable[Metric]:
+    def all(self) -> Iterator[Family]:
         """Give everything, others' metrics too."""
-        return self._registry.collect()
+        return chain.from_iterable(source.collect() for source in self._sources)
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self) -> Iterator[Family]:
         """Give all metrics, summed over the workers."""
-        requests = CounterMetricFamily("moorage_requests", "Requests answered.", labels=("route", "status"))
-        for (route, status), count in zip(self._requests, self._board.sums(self._requests.values()), strict=True):
-            if count:
-                requests.add_metric((route, str(status)), count)
-        yield requests
-        rejects = CounterMetricFamily("moorage_rejects", "Requests refused, by why.", labels=("code",))
-        for code, count in zip(self._rejects, self._board.sums(self._rejects.values()), strict=True):
-            if count:
-                rejects.add_metric((code,), count)
-        yield rejects
-        seconds = HistogramMetricFamily(
-            "moorage_request_seconds", "From the head of a request to its answer.", labels=("route",)
-        )
-        for route, histogram in self._seconds.items():
-            buckets, total = histogram.read()
-            if buckets[-1][1]:
-                seconds.add_metric((route,), buckets, total)
-        yield seconds
-        yield _histogram("moorage_batch_rows", "Rows per call to the engine.", self._batches)
+        requests = zip(self._requests, self._board.sums(self._requests.values()), strict=True)
+        answered = [({"route": route, "status": str(status)}, count) for (route, status), count in requests if count]
+        yield Family("counter", "moorage_requests", "Requests answered.", answered)
+        rejects = zip(self._rejects, self._board.sums(self._rejects.values()), strict=True)
+        refused = [({"code": code}, count) for code, count in rejects if count]
+        yield Family("counter", "moorage_rejects", "Requests refused, by why.", refused)
+        histograms = {route: histogram.read() for route, histogram in self._seconds.items()}
+        times = [({"route": route}, found) for route, found in histograms.items() if found.counts[-1][1]]
+        yield Family("histogram", "moorage_request_seconds", "From the head of a request to its answer.", times)
+        yield Family("histogram", "moorage_batch_rows", "Rows per call to the engine.", [({}, self._batches.read())])
         rows, pending, ready = self._board.sums((self._rows, self._pending, self._ready))
-        yield CounterMetricFamily("moorage_rows", "Rows predicted.", rows)
-        yield GaugeMetricFamily("moorage_requests_pending", "Requests that wait for a prediction.", pending)
-        yield GaugeMetricFamily("moorage_workers_ready", "Worker processes that may take traffic.", ready)
-        model = InfoMetricFamily("moorage_model", "The served model.")
+        yield Family("counter", "moorage_rows", "Rows predicted.", [({}, rows)])
+        yield Family("gauge", "moorage_requests_pending", "Requests that wait for a prediction.", [({}, pending)])
+        yield Family("gauge", "moorage_workers_ready", "Worker processes that may take traffic.", [({}, ready)])
         version = str(self._manifest.version or "")
-        model.add_metric((), {"name": self._manifest.name, "version": version, "sha256": self._manifest.model.sha256})
-        yield model
+        model = {"name": self._manifest.name, "version": version, "sha256": self._manifest.model.sha256}
+        yield Family("info", "moorage_model", "The served model.", [({}, model)])
 
 
 def codes_of(error: type[RequestError]) -> set[str]:
     """Give the codes that a refusal can have."""
     return {error.code}.union(*map(codes_of, error.__subclasses__()))
-
-
-def _histogram(name: str, text: str, histogram: _Histogram) -> Metric:
-    family = HistogramMetricFamily(name, text)
-    family.add_metric((), *histogram.read())
-    return family

@@ -21,6 +21,8 @@ from inference_server.errors import InvalidError, WidthError
 _NUMBERS: Final = frozenset({float, int})
 _NUMBERS_OR_NULL: Final = frozenset({float, int, type(None)})
 _KINDS: Final = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+_FLOAT: Final = 4  # bytes
+_INFINITY, _MINUS_INFINITY = struct.pack("<f", math.inf), struct.pack("<f", -math.inf)
 TOO_LARGE: Final = 3.4028235677973366e38  # from here on, a 32-bit float is infinite
 LARGEST_CODE: Final = 2**24 - 1  # from 2**24 on, 32-bit floats skip whole numbers
 
@@ -112,7 +114,7 @@ class Signature:
             data = struct.pack(f"<{len(values)}f", *values)
         except (OverflowError, struct.error):
             raise self._wrong(values, where) from None
-        if _infinite(data) and (math.inf in values or -math.inf in values):
+        if _infinite(data):
             raise self._wrong(values, where)
         if self._categories:
             self._check_codes(values, where)
@@ -121,8 +123,8 @@ class Signature:
     def accept(self, data: bytes, where: str) -> Rows:
         """Take rows that are packed already, after the same checks."""
         if _infinite(data) or self._categories:
-            return self.pack(struct.unpack(f"<{len(data) // 4}f", data), where)
-        return Rows(data, len(data) // (4 * self.width))
+            return self.pack(struct.unpack(f"<{len(data) // _FLOAT}f", data), where)
+        return Rows(data, len(data) // (_FLOAT * self.width))
 
     def place(self, index: int, where: str) -> str:
         """Name the place of the value at `index`, counted through all rows: `instances[3].longitude`."""
@@ -158,8 +160,16 @@ def _getter(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], Sequence[An
 
 
 def _infinite(data: bytes) -> bool:
-    """Tell whether packed values may hold an infinity: its two last bytes are somewhere in them."""
-    return b"\x80\x7f" in data or b"\x80\xff" in data
+    """Tell whether packed values hold an infinity."""
+    return _has(data, _INFINITY) or _has(data, _MINUS_INFINITY)
+
+
+def _has(data: bytes, value: bytes) -> bool:
+    """Find one packed value; the same bytes across two values are none."""
+    place = data.find(value)
+    while place >= 0 and place % _FLOAT:
+        place = data.find(value, place + 1)
+    return place >= 0
 
 
 def _shown(value: object) -> str:

@@ -5,6 +5,7 @@ A first line of feature names is understood, in any order. An empty cell, `nan`,
 
 from __future__ import annotations
 
+import codecs
 import csv
 import math
 import re
@@ -16,39 +17,37 @@ import orjson
 from inference_server.errors import InvalidError, MalformedError
 from inference_server.signature import Rows, Signature
 
-# Nothing but plain numbers: the fast way then needs no further look at a cell.
-_PLAIN: Final = re.compile(r"[0-9.eE+\-, \t\n]*").fullmatch
+# What numbers are made of. Rows of nothing else need no further look at a cell.
+_OF_NUMBERS: Final = b"0123456789.eE+- \t"
 _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?|nan", re.IGNORECASE).fullmatch
 _MISSING: Final = frozenset({"", "nan", "na", "null"})
 
 
 def read(signature: Signature, body: bytes, where: str = "row") -> Rows:
     """Read comma-separated rows. Raise MalformedError for what is no text, InvalidError for what does not fit."""
+    lines = body.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n").strip(b"\n")
+    if values := _plain(signature, lines):
+        return signature.pack(values, where)
     try:
         text = body.decode("utf-8-sig").replace("\r\n", "\n").strip("\n")
     except UnicodeDecodeError as error:
         raise MalformedError(f"the body is not UTF-8 text (byte {error.start})") from None
     if not text.strip():
         raise InvalidError("there is no row", where)
-    if _PLAIN(text) and (values := _plain(signature, text)):
-        return signature.pack(values, where)
     return _careful(signature, text, where)
 
 
-def _plain(signature: Signature, text: str) -> list[float] | None:
-    lines = text.split("\n")
-    if {line.count(",") for line in lines} != {signature.width - 1}:
+def _plain(signature: Signature, lines: bytes) -> list[float] | None:
+    """Read rows of numbers alone, each with all its cells; None if they aren't, or a number isn't one in JSON."""
+    separators = lines.translate(None, _OF_NUMBERS) + b"\n"
+    row = b"," * (signature.width - 1) + b"\n"
+    if separators != row * (len(separators) // len(row)):
         return None
-    cells = ",".join(lines)
     try:
         # The same numbers as `float` gives, in a fifth of its time.
-        return cast("list[float]", orjson.loads(f"[{cells}]"))
+        return cast("list[float]", orjson.loads(b"[" + lines.replace(b"\n", b",") + b"]"))
     except orjson.JSONDecodeError:
-        pass  # `.5`, `+1` and `007` are numbers, though not in JSON
-    try:
-        return list(map(float, cells.split(",")))
-    except ValueError:  # an empty cell, perhaps, or `1e`
-        return None
+        return None  # an empty cell, perhaps; `.5`, `+1` and `007` are numbers, though not in JSON
 
 
 def _careful(signature: Signature, text: str, where: str) -> Rows:

@@ -26,7 +26,7 @@ from .servers import Running
 
 def outcomes(capture: Capture) -> dict[str, float]:
     """Give how many rows were written and dropped."""
-    return {sample.labels["outcome"]: sample.value for metric in capture.collect() for sample in metric.samples}
+    return {labels["outcome"]: value for family in capture.collect() for labels, value in family.samples}
 
 
 def test_rows_and_predictions_are_lines(serve: Callable[..., Running], housing: Bundle, tmp_path: Path) -> None:

@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from inference_server import exposition
 from inference_server.drift import Drift, Reading, stability
 from inference_server.manifest import Feature, Histogram, Manifest, ModelFile, Target
 from inference_server.metrics import Board, Metrics
@@ -23,6 +25,11 @@ EVEN = Histogram((0.0, 1.0, 2.0, 3.0, 4.0), (100, 100, 100, 100))
 PLAIN = Feature("plain", 0.0, 4.0, 2.0, 0, EVEN)
 MODEL = Manifest("m", ModelFile("ab" * 32, 1), (PLAIN, Feature("bare")), Target("y", EVEN), "reg:squarederror", "3.2.0")
 ALL = [0.5, 1.5, 2.5, 3.5]
+
+
+def told(drift: Drift) -> dict[str, dict[tuple[str, ...], Any]]:
+    """Give the metrics' values by name and labels."""
+    return {each.name: {tuple(labels.values()): found for labels, found in each.samples} for each in drift.collect()}
 
 
 def see(drift: Drift, values: Sequence[float], predictions: Sequence[float] | None = None) -> None:
@@ -64,9 +71,10 @@ def test_it_is_told_only_from_enough_rows_on() -> None:
     drift = Drift(MODEL, Board(), 80)
     see(drift, ALL + ALL[:3])
     assert (drift.enough, drift.features()[0].psi, drift.features()[0].level) == (8, None, "unknown")
-    assert "feature_drift" not in {sample.name for metric in drift.collect() for sample in metric.samples}
+    assert not told(drift)["moorage_feature_drift"]
     see(drift, ALL[3:])
     assert (drift.features()[0].psi, drift.features()[0].level) == (0, "stable")
+    assert told(drift)["moorage_feature_drift"] == {("plain",): 0}
 
 
 def test_the_window_slides() -> None:
@@ -79,8 +87,7 @@ def test_the_window_slides() -> None:
         see(drift, ALL)
     assert drift.rows == 40
     assert (drift.features()[0].psi, drift.features()[0].above) == (0, 0)
-    counters = {(sample.name, *sample.labels.values()): sample.value for m in drift.collect() for sample in m.samples}
-    assert counters["moorage_feature_out_of_range_total", "plain", "above"] == 40
+    assert told(drift)["moorage_feature_out_of_range"]["plain", "above"] == 40
 
 
 def test_missing_values_are_drift_where_training_had_none() -> None:
@@ -98,8 +105,7 @@ def test_of_large_calls_a_sample_stands_for_all() -> None:
     """Ten thousand rows count as ten thousand, though few of them are looked at; shares stay as they are."""
     drift = Drift(MODEL, Board(), 5000)
     see(drift, ALL * 2500)
-    counters = {(sample.name, *sample.labels.values()): sample.value for m in drift.collect() for sample in m.samples}
-    assert counters["moorage_drift_rows",] == 10_000
+    assert told(drift)["moorage_drift_rows"][()] == 10_000
     reading = drift.features()[0]
     assert reading.psi == pytest.approx(0, abs=0.01)
     assert sum(reading.window) == pytest.approx(1)
@@ -131,7 +137,7 @@ def test_metrics_have_it_all() -> None:
     metrics, drift = Metrics(MODEL, board), Drift(MODEL, board, 10)
     metrics.include(drift)
     see(drift, [*ALL, -1, math.nan])
-    lines = metrics.render().decode().splitlines()
+    lines = exposition.render(metrics.all()).decode().splitlines()
     for line in (
         'moorage_feature_out_of_range_total{feature="plain",side="below"} 1.0',
         'moorage_feature_out_of_range_total{feature="plain",side="above"} 0.0',

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from inference_server import exposition
 from inference_server.errors import STATUSES, RequestError
 from inference_server.manifest import Feature, Manifest, ModelFile, Target
 from inference_server.metrics import Board, Metrics
@@ -35,7 +36,7 @@ def test_workers_are_summed() -> None:
     ours.predicted(1)
     ours.ready(True)
     ours.waiting(1)
-    lines = ours.render().decode().splitlines()
+    lines = exposition.render(ours.all()).decode().splitlines()
     for line in (
         'moorage_requests_total{route="predict",status="200"} 2.0',
         'moorage_requests_total{route="predict",status="422"} 1.0',
@@ -51,7 +52,7 @@ def test_workers_are_summed() -> None:
     ):
         assert line in lines
     assert not any("livez" in line for line in lines)
-    assert theirs.render() == ours.render()
+    assert list(theirs.all()) == list(ours.all())
 
 
 def test_every_status_of_an_error_can_be_counted() -> None:

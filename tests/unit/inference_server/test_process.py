@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 
 from .processes import BODY, ROOT, Client, ask, get, until
@@ -195,3 +196,22 @@ def test_sigterm_while_it_loads(start: Any, tmp_path: Path) -> None:
     with (tmp_path / "manifest.json").open("wb"):
         process.process.send_signal(signal.SIGTERM)
         assert process.end()[0] == 0
+
+
+def test_a_start_reads_nothing_for_a_client_that_it_never_is() -> None:
+    """The server's program has aiohttp without the system's authorities, and Prometheus' library not at all; others have them."""
+    authorities = "from aiohttp import connector; print(connector._SSL_CONTEXT_VERIFIED.cert_store_stats()['x509_ca'])"
+    environment = {**os.environ, "SSL_CERT_FILE": certifi.where()}
+
+    def run(program: str) -> list[str]:
+        argv = [
+            sys.executable,
+            "-c",
+            f"{program}; {authorities}; import sys; print('prometheus_client' in sys.modules)",
+        ]
+        return subprocess.run(
+            argv, env=environment, cwd=ROOT, check=True, capture_output=True, text=True
+        ).stdout.split()
+
+    assert run("import inference_server.__main__, os; assert os.environ['SSL_CERT_FILE']") == ["0", "False"]
+    assert int(run("import aiohttp")[0]) > 0

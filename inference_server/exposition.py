@@ -1,0 +1,55 @@
+"""Metrics as Prometheus' text. The only user of its library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from inference_server.families import Buckets, Family
+
+MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+_KINDS: Final[Mapping[str, Callable[..., Any]]] = {
+    "counter": CounterMetricFamily,
+    "gauge": GaugeMetricFamily,
+    "histogram": HistogramMetricFamily,
+    "info": InfoMetricFamily,
+}
+
+
+def render(families: Iterable[Family]) -> bytes:
+    """Write them in the text format 0.0.4."""
+    registry = CollectorRegistry()
+    registry.register(_Once(families))
+    return generate_latest(registry)
+
+
+class _Once(Collector):
+    def __init__(self, families: Iterable[Family]) -> None:
+        self._families = families
+
+    def describe(self) -> Iterable[Metric]:
+        """Name nothing beforehand: else it would be collected for its names as it is registered."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the library's own families."""
+        return map(_translated, self._families)
+
+
+def _translated(family: Family) -> Any:
+    names = tuple(family.samples[0][0]) if family.samples else ()
+    metric = _KINDS[family.kind](family.name, family.text, labels=names)
+    for labels, value in family.samples:
+        values = (value.counts, value.total) if isinstance(value, Buckets) else (value,)
+        metric.add_metric(tuple(labels.values()), *values)
+    return metric
