@@ -9,6 +9,7 @@
     │   └── LeaseLostError    it was ours, and is no longer
     ├── DeadlineError         time ran out; the work goes on
     ├── StoppedError          a gate, an approval or a policy says no
+    │   └── NotPlannedError       only a plan made before may be carried out, and this isn't in it
     ├── SourceError           what declares the specs can't be reached or read
     ├── StoreError            what the controller remembers can't be read or written
     ├── DataError             the training data can't be used
@@ -151,6 +152,10 @@ class StoppedError(MoorageError):
 
     exit_code = 5
     remedy = Remedy.HUMAN
+
+
+class NotPlannedError(StoppedError):
+    """A plan that was made before is to be carried out, and something else would be: specs, data or AWS have changed."""
 
 
 class SourceError(MoorageError):

@@ -12,27 +12,15 @@ from typing import Literal
 from controller.core.diff import diff
 from controller.core.drift import Origin, differences, told
 from controller.core.graph import Graph, Node, Observed, Target, output_of
-from controller.core.plan import GONE, Action, Plan, Step, record_of
+from controller.core.plan import GONE, Action, Leave, Plan, Step, record_of
 from controller.core.record import Record
 from controller.core.status import Failed, Held, Ready, Verdict, Waiting
 from controller.core.values import UNKNOWN, Key, Ref, Value, digest, is_known
 from controller.errors import LeaseHeldError, MoorageError, Remedy
 from controller.executor import Executor
 
+SUSPENDED = Held("Suspended", "policy.suspend leaves everything as it is")
 Tell = Callable[[Step, Literal["Normal", "Warning"], str, str], None]
-
-
-@dataclass(frozen=True)
-class Leave:
-    """What a spec's policy allows.
-
-    `retained` are the categories that outlive the spec; `suspended` leaves everything as it is; without `correct`,
-    what others changed is reported and left.
-    """
-
-    retained: frozenset[str] = frozenset()
-    suspended: bool = False
-    correct: bool = True
 
 
 @dataclass
@@ -77,7 +65,7 @@ class Execution:
     def sweep(self, owner: Key, *, later: bool = False) -> None:
         """Delete what one spec no longer wants, once nothing needs it; `later`: not in this pass."""
         for step in self.plan.of(owner).steps:
-            if step.action is Action.DELETE:
+            if step.action is Action.DELETE and not step.held:
                 self.halt()
                 unused = Waiting("Superseded", f"{step.node.key} goes once nothing needs it", failing=True)
                 waiting = unused if later else self._delete(step)
@@ -116,10 +104,9 @@ class Execution:
 
     def _stays(self, step: Step, resolved: Node) -> Verdict | None:
         """Why a step is not done though it could be: the spec's policy."""
-        leave = self.leaves[step.owner]
-        if leave.suspended:
-            return Held("Suspended", "policy.suspend leaves everything as it is")
-        return None if leave.correct else self._left(replace(step, node=resolved))
+        if step.held == "Suspended":
+            return SUSPENDED
+        return None if self.leaves[step.owner].correct else self._left(replace(step, node=resolved))
 
     def _left(self, step: Step) -> Verdict | None:
         """The verdict on a node that only others changed, and that is left so; None where the spec asks for the step."""

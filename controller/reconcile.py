@@ -18,13 +18,13 @@ from typing import Literal
 
 from controller.aws import Aws
 from controller.core.graph import Graph, Node, Observed, Target, output_of
-from controller.core.plan import Plan, Situation, Step, make_plan
+from controller.core.plan import Leave, Plan, Situation, Step, make_plan
 from controller.core.record import Record, Records
 from controller.core.status import Condition, Event, Ready, ResourceState, Status, Verdict, Waiting, history, judge
 from controller.core.values import UNKNOWN, Key, Value, digest, is_known, resolve
 from controller.core.wanted import Wanted
 from controller.errors import CredentialsError, LeaseHeldError, MoorageError, Remedy
-from controller.execution import Execution, Leave
+from controller.execution import SUSPENDED, Execution
 from controller.executor import Executor
 from controller.resources.base import Registry
 from controller.store.base import Store
@@ -99,7 +99,8 @@ class Reconciler:
         seen, unreadable = self._observe(graph, records)
         # A node that can't be read is neither there nor absent: no plan is made for it, nor for what is built on it.
         adopters = {want.owner for want in wants if want.service is not None and want.service.spec.policy.adopt}
-        plan = make_plan(Situation(graph, self.registry, seen, records, adopters, gone, unreadable.keys()))
+        leaves = _leaves(wants, gone)
+        plan = make_plan(Situation(graph, self.registry, seen, records, adopters, gone, unreadable.keys(), leaves))
         return Survey(wants, gone, graph, seen, records, plan, unreadable)
 
     def reconcile(self, wants: Sequence[Wanted], *, gone: Collection[Key] = ()) -> Pass:
@@ -120,7 +121,6 @@ class Reconciler:
 
     def begin(self, survey: Survey) -> Execution:
         """Start carrying out a plan: make what the environment shares, which everything else is built on."""
-        leaves = {owner: Leave() for owner in survey.gone} | {want.owner: _leave(want) for want in survey.wants}
         work = Execution(
             Executor(self.registry, self.aws, self.store),
             survey.graph,
@@ -128,7 +128,7 @@ class Reconciler:
             dict(survey.seen),
             survey.records,
             survey.unreadable,
-            leaves,
+            _leaves(survey.wants, survey.gone),
             self._event,
             self.halt,
         )
@@ -200,20 +200,21 @@ class Reconciler:
 
     def _status(self, want: Wanted, work: Execution, trouble: str) -> Status:
         before = self.store.status(want.owner)
-        spec = (want.service or want.environment).model_dump(mode="json", by_alias=True)
-        spec_digest = digest(spec, want.inputs.data_digest)
-        generation = 1 if before is None else before.observed_generation + (before.spec_digest != spec_digest)
+        generation = 1 if before is None else before.observed_generation + (before.spec_digest != want.spec_digest)
         mine = [node.key for node in work.graph.of(want.owner)]
         aspects: dict[str, list[Verdict]] = {}
         facts: dict[str, Value] = {"commit": want.inputs.commit} if want.inputs.commit else {}
         for key in mine:
             aspects.setdefault(self.registry[key.kind].condition, []).append(work.verdicts[key])
             facts |= self.registry[key.kind].facts(work.seen[key]) if key in work.seen else {}
-        if any(step.later for step in work.plan.of(want.owner).steps):
+        steps = work.plan.of(want.owner).steps
+        if any(step.held == "Suspended" for step in steps):
+            aspects.setdefault("", []).append(SUSPENDED)
+        elif any(step.later for step in steps):
             aspects.setdefault("", []).append(Waiting("Later", "what follows from the candidate is still to come", 1))
         conditions = judge(aspects, before, self.now(), generation, trouble)
         states = tuple(_state(key, work) for key in sorted(mine))
-        status = Status(want.owner, generation, spec_digest, conditions, facts, states)
+        status = Status(want.owner, generation, want.spec_digest, conditions, facts, states)
         kept = want.service.spec.policy.history if want.service else _HISTORY
         status = replace(status, history=history(status, before, self.now(), kept))
         if status != before:
@@ -275,6 +276,10 @@ def _targets(
             outputs = known.get(digest(node.key, identity), {})
             targets.setdefault(node.key.kind, []).append(Target(node.key, identity, outputs))
     return targets
+
+
+def _leaves(wants: Sequence[Wanted], gone: Collection[Key]) -> dict[Key, Leave]:
+    return {owner: Leave() for owner in gone} | {want.owner: _leave(want) for want in wants}
 
 
 def _leave(want: Wanted) -> Leave:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from controller.cli import reference
+from controller.runtime import plan_document
 from controller.spec import json_schema
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -15,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GENERATED: dict[str, Callable[[], str]] = {
     "controller/spec/schema/environment.json": lambda: json_schema.text("Environment"),
     "controller/spec/schema/modelservice.json": lambda: json_schema.text("ModelService"),
+    "docs/reference/plan.schema.json": plan_document.schema,
     "docs/reference/cli.md": reference.commands,
     "docs/reference/metrics.md": reference.metrics,
     "docs/reference/spec.md": reference.page,

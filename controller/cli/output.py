@@ -38,6 +38,12 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
 
 
+def width(otherwise: int) -> int:
+    """How many characters a line has on a terminal; elsewhere, `otherwise`."""
+    made = console()
+    return made.width if made.is_terminal else otherwise
+
+
 def as_json(data: Any) -> str:
     """Write JSON for people and programs."""
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"

@@ -15,8 +15,9 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from controller.aws.log import configure
-from controller.cli import github, output, plan, render_events, render_status
-from controller.cli.options import Files, Output, Place, Remote, duration, parsed
+from controller.cli import github, output, render_events, render_status
+from controller.cli.options import Files, Format, Output, Place, Remote, duration, parsed
+from controller.cli.plan import plan as show_plan
 from controller.cli.progress import Progress
 from controller.cli.sources import open_source
 from controller.core.status import Event
@@ -27,6 +28,8 @@ from controller.runtime.loop import Settings, run
 from controller.runtime.loop import tell as log_event
 from controller.runtime.metrics import Metrics
 from controller.runtime.once import exit_code
+from controller.runtime.plan_document import PlanDocument
+from controller.runtime.planning import Promise, plan_all, read_plan
 from controller.runtime.prune import prunable
 from controller.runtime.settle import run_once
 from controller.runtime.source import Source, read_now
@@ -76,6 +79,10 @@ def reconcile(
         bool, Parameter(negative="", help="End when every spec is ready, failed, or waits for a person.")
     ] = False,
     dry_run: Annotated[bool, Parameter(negative="", help="Show the plan instead.")] = False,
+    plan: Annotated[
+        Path | None,
+        Parameter(help="With --once, carry out the plan in this file, as plan --out wrote it, and nothing else."),
+    ] = None,
     events: Annotated[Path | None, Parameter(help="Write every event to this file, as JSON lines.")] = None,
     how: How = How(),
     loop: Loop = Loop(),
@@ -86,7 +93,9 @@ def reconcile(
 ) -> int:
     """Drive AWS to what the specs declare. With --once, wait until it is there; without, keep it there until told to end."""
     if dry_run:
-        return plan.plan(files=files, remote=remote, place=place, form=form, prune=how.prune)
+        return show_plan(files=files, remote=remote, place=place, form=form, prune=how.prune)
+    if plan is not None and not once:
+        raise UsageError("--plan goes with --once", why="a plan has an end")
     if not once:
         return _loop(
             events,
@@ -95,7 +104,18 @@ def reconcile(
             open_source(files, remote, place, interval=duration("--interval", loop.interval)),
             place,
         )
-    snapshot = read_now(open_source(files, remote, place))
+    planned = read_plan(plan) if plan else None
+    return _once(how, open_source(files, remote, place), place, form, events=events, planned=planned)
+
+
+def _once(
+    how: How, source: Source, place: Place, form: Format, *, events: Path | None, planned: PlanDocument | None
+) -> int:
+    """Run until nothing is under way; where a plan was made before, no further than that."""
+    snapshot = read_now(source)
+    promise = Promise(planned) if planned else None
+    if promise and how.prune and not promise.prune:
+        raise UsageError("--prune isn't what was planned", hint="plan with --prune, too")
     progress, lock, halt = Progress(output.console(stderr=True), time.monotonic), threading.Lock(), Halt()
     with _journal(events) as write, progress:
 
@@ -105,19 +125,22 @@ def reconcile(
                 write(render_events.data(event))
 
         with House(place.home, local=place.local, tell=tell, halt=halt) as house:
+            prune = promise.prune if promise else how.prune
+            if promise:
+                promise.hold(plan_all(house, snapshot, prune=prune))
+            sites = (house.site(snapshot, name) for name in snapshot.environments)
             total = run_once(
                 house.site,
                 snapshot,
                 halt,
-                gone=prunable((house.site(snapshot, name) for name in snapshot.environments), how.share)
-                if how.prune
-                else (),
+                gone=prunable(sites, how.share) if prune else (),
                 timeout=duration("--timeout", how.timeout),
                 wait=how.wait,
                 parallel=how.parallel,
                 pace=_LOCAL_PACE if place.local else 1.0,
                 leases=lambda: house.leases,
                 watch=lambda run: progress.passed(run.statuses),
+                allow=promise.allow if promise else lambda _: None,
             )
             summary = total.summary(house.calls())
         write(summary)

@@ -1,165 +1,195 @@
-"""A plan as people read it, and as JSON. Pure."""
+"""A plan as people read it in a terminal of any width. Pure: a document in, `Text` out."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from textwrap import wrap
 
 from rich.text import Text
 
-from controller.core.diff import Change
+from controller.cli.render_value import folded, old_to_new, shown, tail
 from controller.core.ownership import PREFIX as TAG_PREFIX
-from controller.core.plan import Action, Plan, Refusal, Step
-from controller.core.values import ABSENT, UNKNOWN, Blob, Key, Value, plain
+from controller.runtime.plan_document import (
+    NOT_KNOWN,
+    NOT_THERE,
+    PlanDocument,
+    PlannedField,
+    PlannedRefusal,
+    PlannedStep,
+)
 
-_SIGNS = {
-    Action.CREATE: ("+", "green"),
-    Action.UPDATE: ("~", "yellow"),
-    Action.REVISE: ("~", "yellow"),
-    Action.REPLACE: ("±", "magenta"),
-    Action.ADOPT: ("=", "cyan"),
-    Action.DELETE: ("-", "red"),
+SIGNS = {
+    "create": ("+", "green"),
+    "update": ("~", "yellow"),
+    "revise": ("~", "yellow"),
+    "replace": ("±", "magenta"),
+    "adopt": ("=", "cyan"),
+    "delete": ("-", "red"),
 }
 _MEANING = {
-    Action.REVISE: "a new one beside the old one",
-    Action.REPLACE: "can't be changed in place: the new one is made first, then the old one goes",
-    Action.ADOPT: "exists already and is taken over",
+    "revise": "a new one beside the old one",
+    "replace": "can't be changed in place: the new one is made first, then the old one goes",
+    "adopt": "exists already and is taken over",
 }
-_TRAINS = "sagemaker/training-job"
-_WIDEST = 100
+HELD = {
+    "Suspended": "held, as policy.suspend leaves everything as it is",
+    "Drifted": "held, as policy.driftCorrection leaves what others changed",
+}
+LATER = "later, once what is begun above is through"
+_FORCES = "forces a new one"
+# What a line may have where nothing tells how wide the terminal is.
+WIDTH = 120
+# Less of an old value than this tells nothing.
+_TAIL = 16
 
 
-def text(plan: Plan) -> Text:
-    """Group the steps by spec: what happens now field by field, then what follows from it later."""
+def text(plan: PlanDocument, width: int = WIDTH, *, whole: bool = False) -> Text:
+    """Group the steps by spec: what is refused, what happens now field by field, what follows later, what is held.
+
+    No line is wider than `width` where that can be; `whole` cuts no value short.
+    """
     if not plan.steps and not plan.refusals:
         return Text("No changes: everything is as declared.")
-    parts = [part for owner in _owners(plan) for part in _spec(owner, plan.of(owner))]
-    return Text("\n").join([*parts, Text(), _summary(plan)])
+    lines = [line for part in parts(plan) for line in _Spec(part, width, whole=whole).lines()]
+    ending = [line for told, style in summary(plan) for line in _wrapped(told, width, style=style)]
+    return Text("\n").join([*lines, Text(), *ending])
 
 
-def data(plan: Plan) -> dict[str, Any]:
-    """Give the plan as JSON; what only an apply will tell is the text `(known after apply)`."""
-    return {
-        "steps": [_step_data(step) for step in plan.steps],
-        "refusals": [
-            {
-                **_key_data(refusal.node.key),
-                "spec": spec(refusal.owner),
-                "message": refusal.message,
-                "hint": refusal.hint,
-            }
-            for refusal in plan.refusals
-        ],
-        "summary": counts(plan),
-        "trains": trains(plan),
-        "digest": plan.digest,
-    }
+class Part:
+    """What a plan has for one spec. `title` names it."""
+
+    def __init__(self, title: str, steps: Sequence[PlannedStep], refusals: Sequence[PlannedRefusal]) -> None:
+        self.title, self.steps, self.refusals = title, steps, refusals
+
+    def groups(self) -> Iterator[tuple[str, Sequence[PlannedStep]]]:
+        """The steps in the order in which they matter: now (without a heading), later, held."""
+        free = [step for step in self.steps if not step.held]
+        groups = [("", [step for step in free if not step.later]), (LATER, [step for step in free if step.later])]
+        groups += [(why, [step for step in self.steps if step.held == held]) for held, why in HELD.items()]
+        yield from ((heading, some) for heading, some in groups if some)
 
 
-def counts(plan: Plan) -> dict[str, int]:
-    """Count the steps by action, in the order of `Action`."""
-    actions = [step.action for step in plan.steps]
-    return {action.value: actions.count(action) for action in Action if action in actions}
+def parts(plan: PlanDocument) -> list[Part]:
+    """The plan spec by spec, in the order of environments; each Environment first, as the others stand on it."""
+    several = len(plan.environments) > 1
+    found = dict.fromkeys((one.environment, one.spec) for one in (*plan.steps, *plan.refusals))
+    order = sorted(found, key=lambda owner: (owner[0], not owner[1].startswith("Environment "), owner[1]))
+    return [
+        Part(
+            f"{spec} of {environment}" if several and not spec.startswith("Environment ") else spec,
+            [step for step in plan.steps if (step.environment, step.spec) == (environment, spec)],
+            [refusal for refusal in plan.refusals if (refusal.environment, refusal.spec) == (environment, spec)],
+        )
+        for environment, spec in order
+    ]
 
 
-def trains(plan: Plan) -> list[str]:
-    """Name the specs for which the plan trains a model."""
-    jobs = (step for step in plan.steps if step.node.key.kind == _TRAINS and step.action is not Action.DELETE)
-    return list(dict.fromkeys(step.owner.name for step in jobs))
+def worth_telling(changes: Iterable[PlannedField]) -> list[PlannedField]:
+    """Leave out the tags that everything of a spec has, and empty fields of something new."""
+    told = map(_without_ownership, changes)
+    return [one for one in told if not (one.old == NOT_THERE and one.new in (None, "", [], {}))]
 
 
-def spec(owner: Key) -> str:
-    """`ModelService housing-model`."""
-    return f"{owner.kind} {owner.name}"
+def meaning(step: PlannedStep) -> str:
+    """What a step means beyond its object, in words."""
+    return "; ".join(part for part in (_MEANING.get(step.action, ""), step.why) if part)
 
 
-def _owners(plan: Plan) -> list[Key]:
-    found = [*(step.owner for step in plan.steps), *(refusal.owner for refusal in plan.refusals)]
-    # The Environment first: the others stand on it.
-    return sorted(dict.fromkeys(found), key=lambda owner: (owner.environment, owner.kind != "Environment", owner.name))
+def summary(plan: PlanDocument) -> Iterator[tuple[str, str]]:
+    """Count what happens now, later and not at all, and say what is trained: sentences, with their styles."""
+    yield f"Plan: {counted(plan.summary.now) or 'nothing now'}.", "bold"
+    for title, counts in (("Later", plan.summary.later), ("Held", plan.summary.held)):
+        if counts:
+            yield f"{title}: {counted(counts)}.", ""
+    if plan.summary.refused:
+        yield f"Refused: {plan.summary.refused}. Nothing that is built on it is made either.", "red"
+    if plan.trains:
+        yield f"Trains {listed(plan.trains)}.", "yellow"
 
 
-def _spec(owner: Key, plan: Plan) -> Iterator[Text]:
-    yield Text(f"\n{spec(owner)}", "bold")
-    for refusal in plan.refusals:
-        yield from _refusal(refusal)
-    for step in (step for step in plan.steps if not step.later):
-        yield from _step(step)
-    later = [step for step in plan.steps if step.later]
-    if later:
-        yield Text("  later, as it follows from the steps above:", "dim")
-        for step in later:
-            yield from _step(step)
+def counted(counts: Mapping[str, int]) -> str:
+    """`2 to create, 1 to update`."""
+    return ", ".join(f"{number} to {action}" for action, number in counts.items())
 
 
-def _refusal(refusal: Refusal) -> Iterator[Text]:
-    yield Text.assemble(("  ! ", "red"), f"{refusal.node.key}: {refusal.message} ({refusal.hint})")
-
-
-def _step(step: Step) -> Iterator[Text]:
-    sign, style = _SIGNS[step.action]
-    meaning = "; ".join(part for part in (_MEANING.get(step.action, ""), step.why) if part)
-    head = Text.assemble((f"  {sign} {step.action} ", style), str(step.node.key))
-    yield head.append(f"   {meaning}", "dim") if meaning else head
-    changes = [change for change in map(_without_ownership, step.changes) if not _says_nothing(change)]
-    width = max((len(change.path) for change in changes), default=0)
-    for change in changes:
-        shown = _value(change.new) if change.old is ABSENT else f"{_value(change.old)} → {_value(change.new)}"
-        yield Text(f"      {change.path.ljust(width)}  {shown}")
-
-
-def _without_ownership(change: Change) -> Change:
-    """Leave out the tags that everything of a spec has."""
-    if change.path != "tags" or not isinstance(change.new, Mapping):
-        return change
-    tags = {name: value for name, value in change.new.items() if not name.startswith(TAG_PREFIX)}
-    return Change(change.path, change.old, tags)
-
-
-def _says_nothing(change: Change) -> bool:
-    """Whether an empty field of something new isn't worth a line."""
-    return change.old is ABSENT and change.new in (None, "", [], {})
-
-
-def _value(value: Value) -> str:
-    if value is UNKNOWN or value is ABSENT:
-        return str(value.value)
-    if isinstance(value, Blob):
-        return f"sha256:{value.sha256[:12]} ({value.size:,} bytes)"
-    shown = json.dumps(plain(value), ensure_ascii=False)
-    return shown if len(shown) <= _WIDEST else f"{shown[: _WIDEST - 1]}…"
-
-
-def _summary(plan: Plan) -> Text:
-    line = Text("Plan: ").append(
-        ", ".join(f"{number} to {action}" for action, number in counts(plan).items()) or "no steps"
-    )
-    if plan.refusals:
-        line.append(f", {len(plan.refusals)} refused", "red")
-    later = sum(step.later for step in plan.steps)
-    if later:
-        line.append(f" ({later} of them later)")
-    line.append(".")
-    names = trains(plan)
-    return line.append(f" Trains {_listed(names)}.", "yellow") if names else line
-
-
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """`a, b and c`."""
     *most, last = names
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def _step_data(step: Step) -> dict[str, Any]:
-    return {
-        "action": step.action.value,
-        **_key_data(step.node.key),
-        "spec": spec(step.owner),
-        "changes": [{"path": c.path, "old": plain(c.old), "new": plain(c.new)} for c in step.changes],
-        "why": step.why,
-        "later": step.later,
-    }
+def _without_ownership(change: PlannedField) -> PlannedField:
+    if change.path != "tags" or not isinstance(change.new, Mapping):
+        return change
+    tags = {name: value for name, value in change.new.items() if not name.startswith(TAG_PREFIX)}
+    return change.model_copy(update={"new": tags})
 
 
-def _key_data(key: Key) -> dict[str, str]:
-    return {"environment": key.environment, "resource": key.kind, "name": key.name}
+def _wrapped(told: str, width: int, indent: str = "", style: str = "") -> Iterator[Text]:
+    lines = wrap(told, max(width, 20), initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+    return (Text(line, style) for line in lines)
+
+
+class _Spec:
+    """The lines of one spec."""
+
+    def __init__(self, part: Part, width: int, *, whole: bool) -> None:
+        self._part, self._width, self._whole = part, width, whole
+
+    def lines(self) -> Iterator[Text]:
+        yield Text(f"\n{self._part.title}", "bold")
+        for refusal in self._part.refusals:
+            head = Text.assemble(("  ! refused ", "red"), refusal.object)
+            yield from self._with(head, refusal.message)
+            yield from self._under(refusal.hint)
+        for heading, steps in self._part.groups():
+            if heading:
+                yield from _wrapped(f"{heading}:", self._width, "  ", "dim")
+            for step in steps:
+                yield from self._step(step)
+
+    def _step(self, step: PlannedStep) -> Iterator[Text]:
+        sign, style = SIGNS[step.action]
+        head = Text.assemble((f"  {sign} {step.action} ", "dim" if step.held else style), step.object)
+        yield from self._with(head, meaning(step))
+        changes = worth_telling(step.changes)
+        # One long path doesn't push all values to the right.
+        widest = max((len(one.path) for one in changes if len(one.path) <= self._width // 3), default=0)
+        for change in changes:
+            yield from self._field(change, widest, _FORCES if change.path in step.forces else "")
+
+    def _with(self, head: Text, told: str) -> Iterator[Text]:
+        """A line and what it means: beside it where there is room, else below."""
+        if not told or len(head) + 3 + len(told) <= self._width:
+            yield head.append(f"   {told}", "dim") if told else head
+        else:
+            yield head
+            yield from self._under(told)
+
+    def _under(self, told: str) -> Iterator[Text]:
+        yield from _wrapped(told, self._width, "      ", "dim")
+
+    def _field(self, change: PlannedField, widest: int, mark: str) -> Iterator[Text]:
+        room = None if self._whole else max(self._width - 10, 20)
+        line = Text(f"      {change.path.ljust(widest)}  ")
+        ending = f"   {mark}" if mark else ""
+        line.append_text(self._on_one_line(change, self._width - len(line) - len(ending)))
+        line.append(ending, "magenta")
+        if len(line) <= self._width or self._whole:
+            yield line
+            return
+        yield Text(f"      {change.path}").append(ending, "magenta")
+        if change.old == NOT_THERE:
+            yield from (Text("        ").append_text(one) for one in folded(change.new, room))
+        else:
+            for sign, value in old_to_new(change.old, change.new, room):
+                yield Text(f"        {sign} ", "red" if sign == "-" else "green").append_text(value)
+
+    def _on_one_line(self, change: PlannedField, room: int) -> Text:
+        new = shown(change.new)
+        if change.old == NOT_THERE:
+            return new
+        left = room - len(new) - 3
+        # Nobody compares the old value with one that isn't known yet.
+        cut = change.new == NOT_KNOWN and left >= _TAIL and not self._whole
+        return (tail(change.old, left) if cut else shown(change.old)).append(" → ").append_text(new)

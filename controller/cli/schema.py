@@ -1,4 +1,4 @@
-"""`moorage schema`: the JSON Schema of a kind, for editors and other tools."""
+"""`moorage schema`: the JSON Schema of a kind, or of a plan, for editors and other tools."""
 
 from __future__ import annotations
 
@@ -8,18 +8,25 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from controller.cli.options import Place
+from controller.runtime import plan_document
 from controller.spec import json_schema
 
-_KINDS = {"modelservice": "ModelService", "environment": "Environment"}
+_TEXTS = {
+    "modelservice": lambda: json_schema.text("ModelService"),
+    "environment": lambda: json_schema.text("Environment"),
+    "plan": plan_document.schema,
+}
 
 
 def schema(
-    kind: Annotated[Literal["modelservice", "environment"], Parameter(help="Which kind.")] = "modelservice",
+    kind: Annotated[
+        Literal["modelservice", "environment", "plan"], Parameter(help="Which kind, or the plan's.")
+    ] = "modelservice",
     /,
     *,
     place: Place = Place(),
 ) -> int:
-    """Print the JSON Schema (draft 7) of a kind."""
+    """Print the JSON Schema (draft 7) of a kind, or of what `plan -o json` prints."""
     del place
-    sys.stdout.write(json_schema.text(_KINDS[kind]))
+    sys.stdout.write(_TEXTS[kind]())
     return 0

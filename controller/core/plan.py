@@ -36,6 +36,20 @@ class Action(StrEnum):
 # Why something is made that was there when it was looked at last.
 GONE = "it is gone from AWS"
 
+
+@dataclass(frozen=True)
+class Leave:
+    """What a spec's policy allows.
+
+    `retained` are the categories that outlive the spec; `suspended` leaves everything as it is; without `correct`,
+    what others changed is reported and left.
+    """
+
+    retained: frozenset[str] = frozenset()
+    suspended: bool = False
+    correct: bool = True
+
+
 # What helps against a stranger's object, by the kind of spec that wants it.
 _REFUSED = {"ModelService": "rename the spec, remove that one first, or take it over with policy.adopt: true"}
 
@@ -51,7 +65,11 @@ class Type(Protocol):
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to do. `later` steps follow from what training will bring, and wait for it."""
+    """One thing to do. `later` steps follow from what training will bring, and wait for it.
+
+    `forces` are the paths of the changes that can't be made in place, where that is why another object is made;
+    `held` says which policy keeps the step from being done.
+    """
 
     action: Action
     node: Node
@@ -59,6 +77,8 @@ class Step:
     changes: tuple[Change, ...] = ()
     why: str = ""
     later: bool = False
+    forces: tuple[str, ...] = ()
+    held: Literal["", "Suspended", "Drifted"] = ""
 
 
 @dataclass(frozen=True)
@@ -83,9 +103,10 @@ class Plan:
         """Equal plans have equal digests."""
         return digest(
             [
-                [step.action, step.node.key, [[c.path, c.old, c.new] for c in step.changes], step.later]
+                [step.action, step.node.key, [[c.path, c.old, c.new] for c in step.changes], step.later, step.held]
                 for step in self.steps
-            ]
+            ],
+            [[refusal.node.key, refusal.message] for refusal in self.refusals],
         )
 
     def of(self, owner: Key) -> Plan:
@@ -105,7 +126,7 @@ class Situation:
     """All that a plan is made from.
 
     `adopters` are the specs that may take over what exists; `gone` the specs that were removed and are to be pruned;
-    `unreadable` the nodes that nobody could look at.
+    `unreadable` the nodes that nobody could look at; `leaves` what each spec's policy allows.
     """
 
     graph: Graph
@@ -115,6 +136,11 @@ class Situation:
     adopters: Collection[Key] = ()
     gone: Collection[Key] = ()
     unreadable: Collection[Key] = ()
+    leaves: Mapping[Key, Leave] = field(default_factory=dict)
+
+    def leave(self, owner: Key) -> Leave:
+        """What a spec's policy allows."""
+        return self.leaves.get(owner, Leave())
 
     @cached_property
     def declared(self) -> Collection[Key]:
@@ -160,7 +186,11 @@ def _unsettled(situation: Situation, now: _Walk) -> frozenset[Key]:
 
 @dataclass
 class _Walk:
-    """One walk over the graph, parents first; what a parent's step leaves open is unknown to its children."""
+    """One walk over the graph, parents first; what a parent's step leaves open is unknown to its children.
+
+    `left` is what drifted and is left so, with the outputs it was applied with: those its children go on with. `missed`
+    is what is gone and left so: what is built on it is held, too.
+    """
 
     situation: Situation
     unsettled: frozenset[Key] = frozenset()
@@ -168,6 +198,8 @@ class _Walk:
     refusals: list[Refusal] = field(default_factory=list)
     identities: dict[Key, Mapping[str, Value]] = field(default_factory=dict)
     open: set[Key] = field(default_factory=set)
+    left: dict[Key, Mapping[str, Value]] = field(default_factory=dict)
+    missed: set[Key] = field(default_factory=set)
 
     def run(self) -> None:
         blind = set(self.situation.unreadable)
@@ -182,6 +214,8 @@ class _Walk:
     def lookup(self, ref: Ref) -> Value:
         if ref.key in self.unsettled or ref.key in self.open:
             return UNKNOWN
+        if ref.key in self.left:
+            return self.left[ref.key].get(ref.output, UNKNOWN)
         step = self.steps.get(ref.key)
         if step is not None:
             volatile = any_matches(self.situation.types[ref.key.kind].policy.volatile, (ref.output,))
@@ -200,7 +234,7 @@ class _Walk:
         owner = self.situation.graph.owners[node.key]
         observed = self.situation.seen.get(node.key) if is_known(resolved.identity) else None
         if observed is None:
-            self.steps[node.key] = self._make(resolved, owner)
+            self.steps[node.key] = self._hold(self._make(resolved, owner))
             return
         foreigner = foreign_owner(resolved.desired, observed.fields)
         if foreigner is not None and owner not in self.situation.adopters:
@@ -215,7 +249,28 @@ class _Walk:
             return
         step = self._mend(resolved, owner, observed, Action.ADOPT if foreigner is not None else None)
         if step is not None:
-            self.steps[node.key] = step
+            self.steps[node.key] = self._hold(step)
+
+    def _hold(self, step: Step) -> Step:
+        """Say which policy keeps a step from being done, if one does."""
+        leave = self.situation.leave(step.owner)
+        if leave.suspended:
+            return replace(step, held="Suspended")
+        record, key = record_of(self.situation.records, step.node), step.node.key
+        if any(edge in self.missed for edge in step.node.edges):
+            self.missed.add(key)
+            return replace(step, held="Drifted")
+        if leave.correct or record is None or not is_known(step.node.desired):
+            return step
+        there = key in self.situation.seen and is_known(step.node.identity)
+        policy = self.situation.types[key.kind].policy
+        if not (there or record.expected) or diff(record.managed, record.fields, step.node.desired, policy):
+            return step
+        if there:
+            self.left[key] = record.outputs
+        else:
+            self.missed.add(key)
+        return replace(step, held="Drifted")
 
     def _make(self, node: Node, owner: Key) -> Step:
         kind = self.situation.types[node.key.kind]
@@ -228,8 +283,15 @@ class _Walk:
             return Step(Action.CREATE, node, owner, changes, "; ".join(filter(None, (gone, kind.consequence))))
         # Told as what tells the new from the newest of its siblings, in every field: nothing of a sibling is live.
         changes = diff(None, earlier[-1].fields, node.desired, replace(kind.policy, ignore=frozenset()))
+        forces = tuple(change.path for change in changes if _fixed(change, kind.policy))
+        if not forces:
+            named = _renamed(earlier[-1].identity, node.identity)
+            told = {change.path for change in changes}
+            changes = (*(change for change in named if change.path not in told), *changes)
+            forces = tuple(change.path for change in named)
         sibling = kind.policy.revisioned or kind.superseded == "keep"
-        return Step(Action.REVISE if sibling else Action.REPLACE, node, owner, changes, kind.consequence)
+        action = Action.REVISE if sibling else Action.REPLACE
+        return Step(action, node, owner, changes, kind.consequence, forces=forces)
 
     def _mend(self, node: Node, owner: Key, observed: Observed, adopting: Action | None) -> Step | None:
         kind = self.situation.types[node.key.kind]
@@ -237,13 +299,26 @@ class _Walk:
         changes = diff(record.managed if record else None, observed.fields, node.desired, kind.policy)
         if not changes:
             return None
-        fixed = [change.path for change in changes if any_matches(kind.policy.immutable, tuple(change.path.split(".")))]
+        fixed = [change.path for change in changes if _fixed(change, kind.policy)]
         if fixed and not kind.policy.revisioned:
             hint = "delete it by hand so that it is made anew, or take the change back"
             self.refusals.append(Refusal(node, owner, f"{', '.join(fixed)} can't be changed in place", hint))
             return None
         action = adopting or (Action.REVISE if kind.policy.revisioned else Action.UPDATE)
         return Step(action, node, owner, changes, kind.consequence if action is Action.REVISE else "")
+
+
+def _fixed(change: Change, policy: FieldPolicy) -> bool:
+    """Whether a change can't be made in place."""
+    steps = tuple(change.path.split("."))
+    return any(any_matches(policy.immutable, steps[:length]) for length in range(1, len(steps) + 1))
+
+
+def _renamed(old: Mapping[str, Value], new: Mapping[str, Value]) -> tuple[Change, ...]:
+    """What finds an object, where that changes: what can't be found by it any more is another object."""
+    return tuple(
+        Change(name, old.get(name, ABSENT), value) for name, value in sorted(new.items()) if old.get(name) != value
+    )
 
 
 def record_of(records: Iterable[Record], node: Node) -> Record | None:
@@ -284,4 +359,5 @@ def _is_left(situation: Situation, record: Record, identities: Mapping[Key, Mapp
 
 def _deletion(situation: Situation, record: Record) -> Step:
     why = "superseded" if record.key in situation.graph.nodes else "no longer declared"
-    return Step(Action.DELETE, Node(record.key, record.identity), record.owner, (), why)
+    held: Literal["", "Suspended"] = "Suspended" if situation.leave(record.owner).suspended else ""
+    return Step(Action.DELETE, Node(record.key, record.identity), record.owner, (), why, held=held)

@@ -92,6 +92,12 @@ class Wanted:
         return network.assign_public_ip or (not network.subnets and "assign_public_ip" not in network.model_fields_set)
 
     @property
+    def spec_digest(self) -> str:
+        """Identifies what is declared: the spec, defaults included, and the data it names. Sha256 in hex."""
+        spec = (self.service or self.environment).model_dump(mode="json", by_alias=True)
+        return digest(spec, self.inputs.data_digest)
+
+    @property
     def fingerprint(self) -> str:
         """Identifies what a training would give: equal fingerprints, equal models. Sha256 in hex.
 

@@ -23,7 +23,7 @@ class VpcLink(Resource):
     kind = "apigatewayv2/vpc-link"
     # Both are fixed once it is made. Subnets that the Environment names are part of the link's name, so others make
     # another link; a subnet that AWS adds to the default VPC changes nothing.
-    policy = FieldPolicy(ignore=frozenset({"subnets", "security_groups"}))
+    policy = FieldPolicy(ignore=frozenset({"subnets", "security_groups"}), immutable=frozenset({"subnets"}))
     permissions = {
         "apigatewayv2.get_vpc_links": frozenset({"apigateway:GET"}),
         "apigatewayv2.get_vpc_link": frozenset({"apigateway:GET"}),

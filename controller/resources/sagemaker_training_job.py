@@ -39,7 +39,9 @@ class TrainingJob(Resource):
     superseded = "stop"
     retain = "registry"
     # A job is what it was started as. Only its presence under its name counts, and that name holds the fingerprint.
-    policy = FieldPolicy(revisioned=True, ignore=frozenset({"*"}))
+    policy = FieldPolicy(
+        revisioned=True, ignore=frozenset({"*"}), immutable=frozenset({"image", "hyperparameters", "channels"})
+    )
     permissions = {
         "sagemaker.describe_training_job": frozenset({"sagemaker:DescribeTrainingJob"}),
         "sagemaker.list_tags": frozenset({"sagemaker:ListTags"}),

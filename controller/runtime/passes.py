@@ -20,8 +20,9 @@ from typing import TypeVar
 import structlog
 
 from controller.aws.budget import seconds_for
+from controller.core.plan import Plan
 from controller.core.values import Key
-from controller.errors import CredentialsError, FailedError, LeaseHeldError, MoorageError, StoreError
+from controller.errors import CredentialsError, FailedError, LeaseHeldError, MoorageError, NotPlannedError, StoreError
 from controller.execution import Execution
 from controller.reconcile import Pass, Survey
 from controller.runtime.compose import OpenSite, Site
@@ -40,7 +41,7 @@ _STANDBY = 5.0
 # How often those that are ours are kept.
 _KEEP = 5.0
 # What concerns an environment as a whole: looking at its specs one by one would fail alike.
-_WHOLE = (CredentialsError, LeaseHeldError, StoreError)
+_WHOLE = (CredentialsError, LeaseHeldError, NotPlannedError, StoreError)
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Passes:
     """Works off a queue.
 
     `open_site` opens an environment, in a thread; `leases` are those to be kept while nothing is sent; `told` gets every
-    outcome, on the event loop.
+    outcome, on the event loop. `allow` sees each pass's plan before anything is done, and raises NotPlannedError.
     """
 
     def __init__(
@@ -85,7 +86,9 @@ class Passes:
         parallel: int,
         leases: Callable[[], Iterable[Lease]] = tuple,
         told: Callable[[Outcome], None],
+        allow: Callable[[Plan], None] = lambda _: None,
     ) -> None:
+        self._allow = allow
         self._open, self._queue, self._halt, self._clock = open_site, queue, halt, clock
         self._leases, self._told = leases, told
         self._pool = ThreadPoolExecutor(parallel, "pass")
@@ -216,6 +219,7 @@ class Passes:
             )
             cost = seconds_for(site.aws.calls.of_this_thread() - before)
             self._costs |= dict.fromkeys(keys, cost / len(keys))
+            self._allow(survey.plan)
             return Begun(site, self._snapshot, survey, site.reconciler.begin(survey), number)
 
     async def _finish(self, begun: Begun, key: Key, *, ours: bool = True) -> None:

@@ -8,8 +8,9 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 
+from controller.core.plan import Plan
 from controller.core.values import Key
-from controller.errors import DeadlineError
+from controller.errors import DeadlineError, NotPlannedError
 from controller.runtime.compose import OpenSite
 from controller.runtime.halt import Halt
 from controller.runtime.once import Run, waiting
@@ -31,10 +32,12 @@ def run_once(
     pace: float = 1.0,
     leases: Callable[[], Iterable[Lease]] = tuple,
     watch: Callable[[Run], None] = lambda _: None,
+    allow: Callable[[Plan], None] = lambda _: None,
 ) -> Run:
     """Reconcile until nothing is under way any more; with `wait` false, one pass over each spec.
 
-    `leases` are kept meanwhile; `watch` sees how things stand after every pass. Raises DeadlineError after `timeout` seconds, KeyboardInterrupt when
+    `leases` are kept meanwhile; `watch` sees how things stand after every pass; `allow` sees each pass's plan first, and
+    raises NotPlannedError where no more may be done. Raises DeadlineError after `timeout` seconds, KeyboardInterrupt when
     asked to end, FailedError when the same steps are done over and over, and the first error that concerns more than a
     resource. What is under way is finished first.
     """
@@ -64,7 +67,9 @@ def run_once(
         passes.declare(snapshot, gone)
         await passes.run(settle=True)
 
-    passes = Passes(open_site, queue, halt, time.monotonic, parallel=parallel, leases=leases, told=told)
+    passes = Passes(
+        open_site, queue, halt, time.monotonic, parallel=parallel, leases=leases, told=told, allow=_or_halt(allow, halt)
+    )
     try:
         asyncio.run(work())
     finally:
@@ -74,3 +79,16 @@ def run_once(
             error.why = waiting(run.statuses)
         raise error
     return run
+
+
+def _or_halt(allow: Callable[[Plan], None], halt: Halt) -> Callable[[Plan], None]:
+    """Let nobody begin anything more, in any thread, as soon as one plan isn't allowed."""
+
+    def allowed(plan: Plan) -> None:
+        try:
+            allow(plan)
+        except NotPlannedError:
+            halt.ask()
+            raise
+
+    return allowed

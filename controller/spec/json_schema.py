@@ -14,15 +14,24 @@ DRAFT = "http://json-schema.org/draft-07/schema#"
 
 def schema(kind: str) -> dict[str, Any]:
     """Describe one kind, `Environment` or `ModelService`."""
-    model: type[BaseModel] = KINDS[kind]
-    raw = model.model_json_schema(by_alias=True, ref_template="#/definitions/{model}")
-    definitions = {name: _tidy(part) for name, part in sorted(raw.pop("$defs").items())}
-    return {"$schema": DRAFT, "title": kind, **_tidy(raw), "definitions": definitions}
+    return schema_of(KINDS[kind], kind)
 
 
 def text(kind: str) -> str:
     """Write the schema as the file that is published."""
-    return json.dumps(schema(kind), indent=2, ensure_ascii=False) + "\n"
+    return text_of(KINDS[kind], kind)
+
+
+def schema_of(model: type[BaseModel], title: str) -> dict[str, Any]:
+    """Describe any model."""
+    raw = model.model_json_schema(by_alias=True, ref_template="#/definitions/{model}")
+    definitions = {name: _tidy(part) for name, part in sorted(raw.pop("$defs").items())}
+    return {"$schema": DRAFT, "title": title, **_tidy(raw), "definitions": definitions}
+
+
+def text_of(model: type[BaseModel], title: str) -> str:
+    """Write a model's schema as the file that is published."""
+    return json.dumps(schema_of(model, title), indent=2, ensure_ascii=False) + "\n"
 
 
 def _tidy(part: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A place to run containers in: a cluster, roles, a log group, images pushed through ECR's own API."""
+"""A team that uses the command line; and a place to run containers in, with images pushed through ECR's own API."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from controller.local import control
+from tests.command_line import Team
 
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 # A stand-in for the inference server: answers every GET with the model layer's manifest and its own variables, and
@@ -206,6 +207,20 @@ class Containers:
         """The task's own address."""
         [attachment] = task["attachments"]
         return next(d["value"] for d in attachment["details"] if d["name"] == "privateIPv4Address")
+
+
+@pytest.fixture(scope="module")
+def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+    """The demo's specs and an embedded AWS of their own, reconciled once from nothing."""
+    team = Team(tmp_path_factory.mktemp("team"))
+    team.take()
+    try:
+        first = team.reconcile()
+        assert first.code == 0, first.err
+        assert first.json["steps"]["create"] > 20
+        yield team
+    finally:
+        team.down()
 
 
 @pytest.fixture(scope="module")

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 
 from controller.local import control
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.command_line import ROOT, Result, Team
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -29,36 +23,26 @@ class Account:
 
     directory: Path
     endpoint: str
-    spec: str = (ROOT / "specs/housing-model.yaml").read_text()
+    text: str = (ROOT / "specs/housing-model.yaml").read_text()
+
+    def machine(self, name: str) -> Team:
+        """A machine of that name, which knows nothing the first time."""
+        team = Team(self.directory / name, self.endpoint)
+        team.take()
+        team.spec.write_text(self.text)
+        return team
 
     def start(self, machine: str, *words: str) -> subprocess.Popen[str]:
-        """Start a command on a machine of that name, which knows nothing the first time."""
-        theirs = self.directory / machine
-        for name in ("specs", "data"):
-            shutil.copytree(ROOT / name, theirs / name, dirs_exist_ok=True)
-        (theirs / "specs/housing-model.yaml").write_text(self.spec)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("MOORAGE", "AWS"))}
-        keys = {"AWS_ENDPOINT_URL": self.endpoint, "AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "example"}
-        return subprocess.Popen(
-            [sys.executable, "-c", "from controller.cli import main; main()", *words],
-            cwd=theirs,
-            env=kept | keys | {"PYTHONPATH": str(ROOT), "NO_COLOR": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        """Start a command on a machine."""
+        return self.machine(machine).start(*words)
 
-    def run(self, machine: str, *words: str) -> tuple[int, str, str]:
-        """Run a command to its end: exit code, stdout, stderr."""
-        process = self.start(machine, *words)
-        out, err = process.communicate(timeout=300)
-        return process.returncode, out, err
+    def run(self, machine: str, *words: str) -> Result:
+        """Run a command to its end on a machine."""
+        return self.machine(machine).moorage(*words)
 
     def client(self, service: str) -> Any:
         """A client of its own, beside the controller."""
-        session = boto3.Session("AKIA", "example", region_name="us-east-1")
-        config = Config(inject_host_prefix=False, proxies={}, s3={"addressing_style": "path"})
-        return session.client(service, endpoint_url=self.endpoint, config=config)
+        return Team(self.directory, self.endpoint).client(service)
 
     def kept(self, prefix: str = "moorage/") -> list[Any]:
         """The objects that the controller keeps for itself."""
@@ -142,7 +126,7 @@ def test_a_fresh_machine_knows_what_was_applied(account: Account) -> None:
 
 def test_a_dropped_field_is_reset_by_another_machine(account: Account) -> None:
     """What one machine applied and the spec no longer says, the next machine takes back: that is what records are for."""
-    plain = account.spec
+    plain = account.text
     assert "  api: {type: http, " in plain
     api = account.client("apigatewayv2")
     [found] = api.get_apis()["Items"]
@@ -150,7 +134,7 @@ def test_a_dropped_field_is_reset_by_another_machine(account: Account) -> None:
     for number, text in enumerate(
         (plain.replace("  api: {type: http, ", "  api: {type: http, throttle: {rate: 50, burst: 100}, "), plain)
     ):
-        account.spec = text
+        account.text = text
         code, _, err = account.run(f"commit-{number}", *ONCE)
         assert code == 0, err
         [stage] = api.get_stages(ApiId=found["ApiId"])["Items"]

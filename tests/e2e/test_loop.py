@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
-import os
-import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -21,9 +17,10 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.asking import ask
+from tests.command_line import NAME, ROOT, Team
+
 SECRET = "a-secret-that-both-sides-know"
-MOORAGE = str(Path(sys.executable).parent / "moorage")
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -32,41 +29,25 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 class Watch:
     """A loop that runs, its specs, and its pages."""
 
-    directory: Path
+    team: Team
     port: int
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[str]
 
     def page(self, name: str) -> tuple[int, str]:
         try:
-            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-            with opener.open(f"http://127.0.0.1:{self.port}/{name}", timeout=5) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
+            code, body = ask(f"http://127.0.0.1:{self.port}/{name}")
         except OSError:
             return 0, ""
+        return code, body.decode()
 
     def status(self) -> Any:
-        command = [MOORAGE, "get", "housing-model", "-f", str(ROOT / "specs"), "-o", "json"]
-        done = subprocess.run(command, env=environment(self.directory), capture_output=True, check=False)
-        return json.loads(done.stdout)["status"] if done.returncode == 0 else None
+        # Not the team's own specs, which may be broken.
+        done = self.team.moorage("get", NAME, "-f", str(ROOT / "specs"), "-o", "json")
+        return done.json["status"] if done.code == 0 else None
 
     def condition(self, kind: str) -> str:
         found = (self.status() or {}).get("conditions", [])
         return next((entry["status"] for entry in found if entry["type"] == kind), "")
-
-    def edit(self, old: str, new: str) -> None:
-        text = (ROOT / "specs/housing-model.yaml").read_text()
-        assert old in text
-        (self.directory / "specs/housing-model.yaml").write_text(text.replace(old, new))
-
-
-def environment(directory: Path) -> dict[str, str]:
-    return os.environ | {
-        "MOORAGE_HOME": str(directory / "home"),
-        "MOORAGE_LOCAL": "1",
-        "MOORAGE_WEBHOOK_SECRET": SECRET,
-    }
 
 
 def until(what: Callable[[], bool], seconds: float = 90) -> None:
@@ -80,8 +61,8 @@ def until(what: Callable[[], bool], seconds: float = 90) -> None:
 @pytest.fixture
 def watch(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Watch]:
     """A loop over the demo's specs in Git or in a directory, converged from nothing."""
-    for name in ("specs", "data"):
-        shutil.copytree(ROOT / name, tmp_path / name)
+    team = Team(tmp_path, variables={"MOORAGE_WEBHOOK_SECRET": SECRET})
+    team.take()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -91,18 +72,17 @@ def watch(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Watch]:
         commit(tmp_path)
         # An hour between polls: what is seen sooner, the webhook brought.
         source = ["--source", f"git+file://{tmp_path}@main:specs", "--interval", "1h"]
-    command = [MOORAGE, "reconcile", *source, "--listen", f"127.0.0.1:{port}"]
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=tmp_path, env=environment(tmp_path), stdout=log, stderr=log)
+    with (tmp_path / "log").open("w") as log:
+        process = team.start("reconcile", *source, "--listen", f"127.0.0.1:{port}", stdout=log, stderr=log)
     try:
-        watch = Watch(tmp_path, port, process)
+        watch = Watch(team, port, process)
         until(lambda: watch.condition("Ready") == "True")
         yield watch
     finally:
         if process.poll() is None:
             process.kill()
-        process.wait()
-        subprocess.run([MOORAGE, "local", "down"], env=environment(tmp_path), check=True, capture_output=True)
+        process.communicate()
+        team.down()
 
 
 def git(directory: Path, *words: str) -> None:
@@ -122,42 +102,39 @@ def test_a_life_of_the_loop(watch: Watch, end: signal.Signals, code: int) -> Non
     assert watch.page("healthz")[0] == watch.page("readyz")[0] == 200
     assert "moorage" in watch.page("metrics")[1]
 
-    watch.edit("0.25 vCPU", "0.5 vCPU")
+    watch.team.edit(("0.25 vCPU", "0.5 vCPU"))
     until(lambda: watch.status()["observedGeneration"] == 2 and watch.condition("Ready") == "True")
 
-    watch.edit("memory: 1 GB", "memroy: 1 GB")
+    watch.team.edit(("memory: 1 GB", "memroy: 1 GB"))
     until(lambda: watch.condition("Degraded") == "True")
     assert watch.status()["observedGeneration"] == 2
 
-    watch.edit("cpu: 0.25 vCPU, memory: 1 GB", "cpu: 1 vCPU, memory: 2 GB")
+    watch.team.edit(("cpu: 0.25 vCPU, memory: 1 GB", "cpu: 1 vCPU, memory: 2 GB"))
     until(lambda: watch.status()["observedGeneration"] == 3)
     watch.process.send_signal(end)
     assert watch.process.wait(timeout=30) == code
 
-    again = [MOORAGE, "reconcile", "--once", "-f", "specs", "-o", "json"]
-    done = subprocess.run(
-        again, cwd=watch.directory, env=environment(watch.directory), capture_output=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    done = watch.team.reconcile()
+    assert done.code == 0, done.err
     assert watch.condition("Ready") == "True"
 
 
 @pytest.mark.parametrize("watch", ["git"], indirect=True)
 def test_a_commit_arrives_by_webhook(watch: Watch) -> None:
     """A signed push is looked at at once, a forged one never, a replayed one not again; a commit that doesn't parse leaves the last good one in force."""
-    watch.edit("0.25 vCPU", "0.5 vCPU")
-    commit(watch.directory)
+    watch.team.edit(("0.25 vCPU", "0.5 vCPU"))
+    commit(watch.team.directory)
     assert push(watch, b"{}", "wrong") == 401
     assert push(watch, b"{}", SECRET) == 202
     assert push(watch, b"{}", SECRET) == 409
     until(lambda: watch.status()["observedGeneration"] == 2 and watch.condition("Ready") == "True")
     head = subprocess.run(
-        ["git", "-C", str(watch.directory), "rev-parse", "HEAD"], check=True, capture_output=True, text=True
+        ["git", "-C", str(watch.team.directory), "rev-parse", "HEAD"], check=True, capture_output=True, text=True
     )
     assert watch.status()["commit"] == head.stdout.strip()
 
-    watch.edit("memory: 1 GB", "memroy: 1 GB")
-    commit(watch.directory)
+    watch.team.edit(("memory: 1 GB", "memroy: 1 GB"))
+    commit(watch.team.directory)
     assert push(watch, b'{"after": "2"}', SECRET) == 202
     until(lambda: watch.condition("Degraded") == "True")
     assert watch.status()["observedGeneration"] == 2

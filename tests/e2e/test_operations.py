@@ -3,86 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 
-ROOT = Path(__file__).resolve().parents[2]
-NAME = "housing-model"
+from tests.command_line import NAME, Team
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
-
-
-@dataclass
-class Team:
-    """A directory of specs, an embedded AWS, and the command line between them."""
-
-    directory: Path
-
-    @property
-    def spec(self) -> Path:
-        return self.directory / "specs/housing-model.yaml"
-
-    def moorage(self, *words: str, typed: str = "") -> tuple[int, str, str]:
-        """Exit code, stdout, stderr."""
-        home = {"MOORAGE_HOME": str(self.directory / "home"), "MOORAGE_LOCAL": "1", "NO_COLOR": "1"}
-        done = subprocess.run(
-            [sys.executable, "-c", "from controller.cli import main; main()", *words],
-            cwd=self.directory,
-            env=os.environ | home | {"PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-            input=typed,
-        )
-        return done.returncode, done.stdout, done.stderr
-
-    def reconcile(self) -> tuple[int, Any]:
-        code, out, err = self.moorage("reconcile", "--once", "-o", "json")
-        return code, json.loads(out) if out else err
-
-    def json(self, *words: str) -> Any:
-        code, out, err = self.moorage(*words, "-o", "json")
-        assert code == 0, err
-        return json.loads(out)
-
-    def edit(self, *changes: tuple[str, str]) -> None:
-        """Write the spec anew, from the one in the repository."""
-        text = (ROOT / "specs/housing-model.yaml").read_text()
-        for old, new in changes:
-            assert old in text, f"{old!r} is not in the spec"
-            text = text.replace(old, new)
-        self.spec.write_text(text)
-
-    def client(self, service: str) -> Any:
-        endpoint = self.json("local", "status")["endpoint"]
-        session = boto3.Session("AKIA", "example", region_name="us-east-1")
-        return session.client(service, endpoint_url=endpoint, config=Config(inject_host_prefix=False, proxies={}))
-
-
-@pytest.fixture(scope="module")
-def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
-    """The demo's specs, reconciled once from nothing."""
-    directory = tmp_path_factory.mktemp("team")
-    for name in ("specs", "data"):
-        shutil.copytree(ROOT / name, directory / name)
-    team = Team(directory)
-    try:
-        code, told = team.reconcile()
-        assert code == 0, told
-        yield team
-    finally:
-        assert team.moorage("local", "down")[0] == 0
 
 
 def test_wait_sees_what_the_controller_wrote(team: Team) -> None:

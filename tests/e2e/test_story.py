@@ -3,137 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-import threading
-import urllib.error
-import urllib.request
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.asking import ask, client_without_pause
+from tests.command_line import Result, Team, condition
+
 ROW = [8.3252, 41, 880, 129, 322, 126, 37.88, -122.23]
 SEED_ROW = ",".join(map(str, ROW))
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
-
-
-@dataclass
-class Result:
-    """What a command gave."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-@dataclass
-class Team:
-    """A directory of specs, an embedded AWS, and the command line between them."""
-
-    directory: Path
-
-    @property
-    def spec(self) -> Path:
-        return self.directory / "specs/housing-model.yaml"
-
-    def moorage(self, *words: str) -> Result:
-        home = {"MOORAGE_HOME": str(self.directory / "home"), "MOORAGE_LOCAL": "1", "NO_COLOR": "1"}
-        command = [str(Path(sys.executable).parent / "moorage"), *words]
-        done = subprocess.run(
-            command, cwd=self.directory, env=os.environ | home, capture_output=True, text=True, check=False, timeout=300
-        )
-        return Result(done.returncode, done.stdout, done.stderr)
-
-    def reconcile(self) -> Result:
-        return self.moorage("reconcile", "--once", "-f", "specs", "-o", "json")
-
-    def edit(self, *changes: tuple[str, str]) -> None:
-        """Write the spec anew, from the one in the repository."""
-        text = (ROOT / "specs/housing-model.yaml").read_text()
-        for old, new in changes:
-            assert old in text, f"{old!r} is not in the spec"
-            text = text.replace(old, new)
-        self.spec.write_text(text)
-
-    def get(self) -> Any:
-        return self.moorage("get", "housing-model", "-f", "specs", "-o", "json").json
-
-    @property
-    def endpoint(self) -> str:
-        return str(self.get()["status"]["endpoint"])
-
-    def served(self) -> Any:
-        """What the API says is served."""
-        return json.loads(ask(f"{self.endpoint}/model")[1])
-
-
-def ask(url: str, body: Any = None) -> tuple[int, bytes]:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"content-type": "application/json"})
-    try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
-            return answer.status, answer.read()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read()
-
-
-def put(url: str, body: Any) -> None:
-    request = urllib.request.Request(url, json.dumps(body).encode(), method="PUT")
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
-        assert answer.status == 200
-
-
-@contextmanager
-def client_without_pause(endpoint: str) -> Iterator[Counter[str]]:
-    """Somebody who asks for predictions all the time; counts every outcome."""
-    outcomes: Counter[str] = Counter()
-    stop = threading.Event()
-
-    def run() -> None:
-        while not stop.is_set():
-            try:
-                outcomes[str(ask(f"{endpoint}/predict", {"instances": [ROW]})[0])] += 1
-            except OSError as error:
-                outcomes[repr(error)] += 1
-
-    threads = [threading.Thread(target=run) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield outcomes
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-
-
-@pytest.fixture(scope="module")
-def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
-    """The demo's specs, reconciled once from nothing."""
-    directory = tmp_path_factory.mktemp("team")
-    for name in ("specs", "data"):
-        shutil.copytree(ROOT / name, directory / name)
-    team = Team(directory)
-    try:
-        first = team.reconcile()
-        assert first.code == 0, first.err
-        assert first.json["steps"]["create"] > 20
-        yield team
-    finally:
-        assert team.moorage("local", "down").code == 0
 
 
 @pytest.fixture(autouse=True)
@@ -141,11 +20,6 @@ def as_in_the_repository(team: Team) -> None:
     """Every test starts from the repository's spec, reconciled; that by itself is a revert of whatever came before."""
     team.edit()
     assert team.reconcile().code == 0
-
-
-def condition(item: Any, kind: str) -> tuple[str, str]:
-    found = next(entry for entry in item["status"]["conditions"] if entry["type"] == kind)
-    return found["status"], found["reason"]
 
 
 def trained(result: Result) -> bool:
@@ -193,7 +67,7 @@ def test_another_cpu_rolls_out_without_one_failed_request(team: Team) -> None:
         for step in plan.json["steps"]
     ]
     assert told == [("revise", "ecs/task-definition", ["cpu"]), ("update", "ecs/service", ["taskDefinition"])]
-    with client_without_pause(team.endpoint) as outcomes:
+    with client_without_pause(team.endpoint, ROW) as outcomes:
         done = team.reconcile()
     assert (done.code, done.json["steps"]) == (0, {"revise": 1, "update": 1})
     assert set(outcomes) == {"200"}
@@ -225,7 +99,7 @@ def test_a_gate_holds_a_worse_model_back(team: Team) -> None:
     """An impossible gate with a new hyperparameter: exit 5, Approved is False for GateFailed, and the old version keeps answering."""
     first = team.served()
     team.edit(("max_depth: 6", "max_depth: 3"), ("max: 50500", "max: 1000"))
-    with client_without_pause(team.endpoint) as outcomes:
+    with client_without_pause(team.endpoint, ROW) as outcomes:
         held = team.reconcile()
     assert held.code == 5
     item = team.get()
@@ -251,17 +125,17 @@ def test_a_relaxed_gate_lets_the_same_version_through(team: Team) -> None:
 def test_a_scans_finding_stops_a_rollout(team: Team) -> None:
     """With a finding at image.maxSeverity the next change isn't rolled out: exit 5, and what serves goes on serving."""
     endpoint = team.endpoint
-    findings = team.moorage("local", "status", "-o", "json").json["endpoint"] + "/_moorage/findings"
+    findings = f"{team.aws}/_moorage/findings"
     limit = ("spec:\n", "spec:\n  image: {maxSeverity: high}\n")
     try:
-        put(findings, {"HIGH": 2})
+        assert ask(findings, {"HIGH": 2}, "PUT")[0] == 200
         team.edit(limit, ("0.25 vCPU", "0.5 vCPU"))
         held = team.reconcile()
         assert held.code == 5, held.err
         assert condition(team.get(), "Ready") == ("False", "FindingsForbid")
         assert ask(f"{endpoint}/predict", {"instances": [ROW]})[0] == 200
     finally:
-        put(findings, {})
+        ask(findings, {}, "PUT")
     assert team.reconcile().code == 0
 
 
@@ -286,11 +160,7 @@ def test_nothing_runs_and_it_is_ready(team: Team) -> None:
 
 def test_a_changed_resource_is_put_back(team: Team) -> None:
     """What somebody changes behind the controller's back is named by diff, field by field, and put back."""
-    import boto3
-
-    endpoint = team.moorage("local", "status", "-o", "json").json["endpoint"]
-    session = boto3.Session("example", "example", region_name="us-east-1")
-    ecs = session.client("ecs", endpoint_url=endpoint)
+    ecs = team.client("ecs")
     (arn,) = ecs.list_services(cluster="models")["serviceArns"]
     ecs.update_service(cluster="models", service=arn, desiredCount=3)
     diff = team.moorage("diff", "-f", "specs")

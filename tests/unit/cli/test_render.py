@@ -1,4 +1,4 @@
-"""What people read: plans, tables, descriptions, events, progress, as they are printed."""
+"""What people read: tables, descriptions, events, progress, as they are printed."""
 
 from __future__ import annotations
 
@@ -9,108 +9,16 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from controller.cli import explain, render_events, render_plan, render_status
+from controller.cli import explain, render_events, render_status
 from controller.cli.progress import Progress, heartbeat, tree
-from controller.core.diff import Change
-from controller.core.graph import Node
-from controller.core.plan import Action, Plan, Refusal, Step
 from controller.core.status import Condition, Event, ResourceState, Status
-from controller.core.values import ABSENT, UNKNOWN, Blob, Key
+from controller.core.values import Key
 from controller.spec import explain as fields
 from controller.spec.load import load
 
 ROOT = Path(__file__).resolve().parents[3]
 ENVIRONMENT = Key("default", "Environment", "default")
 MODEL = Key("default", "ModelService", "housing-model")
-
-
-def node(kind: str, name: str = "housing-model") -> Node:
-    return Node(Key("default", kind, name), {})
-
-
-PLAN = Plan(
-    (
-        Step(
-            Action.CREATE,
-            node("s3/object", "housing-model/train"),
-            MODEL,
-            (
-                Change("body", ABSENT, Blob("ab" * 32, 1_234_567, lambda: b"")),
-                Change("key", ABSENT, "datasets/" + "x" * 120),
-                Change("policy", ABSENT, {}),
-                Change("tags", ABSENT, {"moorage:owner": "ModelService/housing-model", "team": "pricing"}),
-            ),
-        ),
-        Step(
-            Action.CREATE, node("sagemaker/training-job"), MODEL, (Change("role", ABSENT, UNKNOWN),), "trains a model"
-        ),
-        Step(
-            Action.REVISE,
-            node("ecs/task-definition"),
-            MODEL,
-            (Change("cpu", "256", "512"), Change("containers.server.environment.LOG_LEVEL", ABSENT, "info")),
-        ),
-        Step(Action.UPDATE, node("ecs/service"), MODEL, (Change("taskDefinition", "arn:…:7", UNKNOWN),)),
-        Step(Action.REPLACE, node("apigatewayv2/vpc-link", "/"), ENVIRONMENT, (Change("subnets", ["a"], ["a", "b"]),)),
-        Step(Action.DELETE, node("ecr/image"), MODEL, (), "superseded"),
-        Step(Action.UPDATE, node("ecs/service"), MODEL, (Change("taskDefinition", UNKNOWN, UNKNOWN),), later=True),
-    ),
-    (Refusal(node("logs/log-group"), MODEL, "it exists already and belongs to nobody", "rename the spec"),),
-)
-
-PLAN_TEXT = f"""
-Environment default
-  ± replace apigatewayv2/vpc-link   can't be changed in place: the new one is made first, then the old one goes
-      subnets  ["a"] → ["a", "b"]
-
-ModelService housing-model
-  ! logs/log-group housing-model: it exists already and belongs to nobody (rename the spec)
-  + create s3/object housing-model/train
-      body  sha256:abababababab (1,234,567 bytes)
-      key   "datasets/{"x" * 89}…
-      tags  {{"team": "pricing"}}
-  + create sagemaker/training-job housing-model   trains a model
-      role  (known after apply)
-  ~ revise ecs/task-definition housing-model   a new one beside the old one
-      cpu                                      "256" → "512"
-      containers.server.environment.LOG_LEVEL  "info"
-  ~ update ecs/service housing-model
-      taskDefinition  "arn:…:7" → (known after apply)
-  - delete ecr/image housing-model   superseded
-  later, as it follows from the steps above:
-  ~ update ecs/service housing-model
-      taskDefinition  (known after apply) → (known after apply)
-
-Plan: 2 to create, 2 to update, 1 to revise, 1 to replace, 1 to delete, 1 refused (1 of them later). Trains housing-model."""
-
-
-def test_a_plan_reads_spec_by_spec_and_field_by_field() -> None:
-    """Steps are grouped by spec, the Environment first; old → new, what is unknown, what is later, what it trains."""
-    assert render_plan.text(PLAN).plain == PLAN_TEXT
-
-
-def test_a_plan_without_steps_says_so() -> None:
-    """Nobody has to count zeros."""
-    assert render_plan.text(Plan()).plain == "No changes: everything is as declared."
-
-
-def test_a_plan_is_json() -> None:
-    """All of it can be written as JSON, whole values included, and unknown ones in words."""
-    data = json.loads(json.dumps(render_plan.data(PLAN)))
-    assert data["summary"] == {"create": 2, "update": 2, "revise": 1, "replace": 1, "delete": 1}
-    assert data["trains"] == ["housing-model"]
-    assert data["digest"] == PLAN.digest
-    assert data["steps"][1] == {
-        "action": "create",
-        "environment": "default",
-        "resource": "sagemaker/training-job",
-        "name": "housing-model",
-        "spec": "ModelService housing-model",
-        "changes": [{"path": "role", "old": "(absent)", "new": "(known after apply)"}],
-        "why": "trains a model",
-        "later": False,
-    }
-    assert data["refusals"][0]["message"] == "it exists already and belongs to nobody"
 
 
 READY = Status(

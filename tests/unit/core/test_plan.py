@@ -9,7 +9,7 @@ import pytest
 
 from controller.core.graph import Graph, Node, Observed
 from controller.core.ownership import tags
-from controller.core.plan import Action, Plan, Situation, Step, make_plan
+from controller.core.plan import Action, Leave, Plan, Situation, Step, make_plan
 from controller.core.policy import FieldPolicy
 from controller.core.record import Record
 from controller.core.values import ABSENT, UNKNOWN, Key, Ref
@@ -213,3 +213,57 @@ def test_waves_follow_identities() -> None:
     """What can be found without its parents is observed in the first wave."""
     waves = Graph.build([(OWNER, nodes())]).waves()
     assert [[node.key.kind for node in wave] for wave in waves] == [["choice", "job", "service", "task"], ["route"]]
+
+
+def test_what_forces_another_object_is_named() -> None:
+    """The immutable fields that changed, where the type says which these are; otherwise what the object was found by."""
+    records = [Record(SERVICE, {"name": "svc"}, OWNER, fields={"cluster": "old", "task": "task:1"})]
+    seen = {key: value for key, value in SEEN.items() if key not in (SERVICE, ROUTE)}
+    (replaced, *_) = plan(nodes(name="svc-2"), seen, records).steps
+    assert (replaced.action, replaced.forces) == (Action.REPLACE, ("cluster",))
+    records = [Record(ROUTE, {"service": "svc-0"}, OWNER, fields={"path": "/"})]
+    (moved,) = plan(nodes(), {key: value for key, value in SEEN.items() if key != ROUTE}, records).steps[:1]
+    assert moved.forces == ("service",)
+    assert [(c.path, c.old, c.new) for c in moved.changes] == [("service", "svc-0", "svc-arn")]
+
+
+def test_what_is_gone_is_made_again() -> None:
+    """What was made under the very same identity and isn't there is created, not replaced: nothing forces it."""
+    seen = {key: value for key, value in SEEN.items() if key != ROUTE}
+    (made,) = plan(nodes(), seen, [Record(ROUTE, {"service": "svc-arn"}, OWNER, fields={"path": "/"})]).steps
+    assert (made.action, made.forces) == (Action.CREATE, ())
+    assert [(c.path, c.old, c.new) for c in made.changes] == [("path", ABSENT, "/")]
+
+
+def test_a_suspended_specs_steps_are_all_held() -> None:
+    """Deletions as well; and the plan still says what each would do."""
+    records = [Record(Key("prod", "route", "m/old"), {}, OWNER)]
+    made = plan(nodes(cpu=512), SEEN, records, leaves={OWNER: Leave(suspended=True)})
+    assert [(str(step.action), step.held) for step in made.steps] == [
+        ("revise", "Suspended"),
+        ("update", "Suspended"),
+        ("delete", "Suspended"),
+    ]
+    assert made.digest != plan(nodes(cpu=512), SEEN, records).digest
+
+
+def test_drift_that_is_left_changes_nothing_else() -> None:
+    """What others changed is held; what takes a value from it isn't planned, and what the spec changed is."""
+    leaves = {OWNER: Leave(correct=False)}
+    applied = [Record(TASK, {"family": "f"}, OWNER, {"image": "img-1", "cpu": 256}, {"arn": "task:1"})]
+    drifted = SEEN | {TASK: Observed({"image": "img-1", "cpu": 1024}, {"arn": "task:2"})}
+    made = plan(nodes(), drifted, applied, leaves=leaves)
+    assert [(str(step.action), step.held) for step in made.steps] == [("revise", "Drifted")]
+    made = plan(nodes(cpu=512), drifted, applied, leaves=leaves)
+    assert [(str(step.action), step.held) for step in made.steps] == [("revise", ""), ("update", "")]
+
+
+def test_what_is_gone_and_left_so_holds_what_is_built_on_it() -> None:
+    """Neither is made again: the one for the policy, the other because it would be built on nothing."""
+    applied = [Record(SERVICE, {"name": "svc"}, OWNER, {"task": "task:1", "cluster": "c", "tags": tags(OWNER)})]
+    seen = {key: value for key, value in SEEN.items() if key not in (SERVICE, ROUTE)}
+    made = plan(nodes(), seen, applied, leaves={OWNER: Leave(correct=False)})
+    assert [(str(s.action), s.node.key.kind, s.held) for s in made.steps] == [
+        ("create", "service", "Drifted"),
+        ("create", "route", "Drifted"),
+    ]

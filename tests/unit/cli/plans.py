@@ -1,0 +1,109 @@
+"""Plans as the core makes them, one for each thing that a plan can say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from controller.core.diff import Change
+from controller.core.graph import Node
+from controller.core.plan import Action, Plan, Refusal, Step
+from controller.core.values import ABSENT, UNKNOWN, Blob, Key
+from controller.core.wanted import Place, Wanted
+from controller.runtime.plan_document import PlanDocument, document
+from controller.spec.models import Environment
+
+ENVIRONMENT = Key("default", "Environment", "default")
+MODEL = Key("default", "ModelService", "housing-model")
+ARN = "arn:aws:ecs:us-east-1:123456789012:task-definition/moorage-housing-model-ecad5358:7"
+RULE = {"protocol": "tcp", "from": 8080, "to": 8080, "source": "sg-1"}
+WORLD = {"protocol": "tcp", "from": 22, "to": 22, "source": "0.0.0.0/0"}
+POLICY = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Sid": "ReadData", "Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::data/datasets/*"}
+    ],
+}
+
+
+def node(kind: str, name: str = "housing-model") -> Node:
+    return Node(Key("default", kind, name), {})
+
+
+STEPS = {
+    "create": Step(
+        Action.CREATE,
+        node("s3/object", "housing-model/train"),
+        MODEL,
+        (
+            Change("body", ABSENT, Blob("ab" * 32, 1_234_567, lambda: b"")),
+            Change("key", ABSENT, "datasets/" + "x" * 120),
+            Change("policy", ABSENT, {}),
+            Change("tags", ABSENT, {"moorage:owner": "ModelService/housing-model", "team": "pricing"}),
+        ),
+    ),
+    "train": Step(
+        Action.REVISE,
+        node("sagemaker/training-job"),
+        MODEL,
+        (Change("hyperparameters.max_depth", "6", "5"), Change("role", "arn:aws:iam::1:role/a", UNKNOWN)),
+        "trains a model",
+        forces=("hyperparameters.max_depth",),
+    ),
+    "revise": Step(
+        Action.REVISE,
+        node("ecs/task-definition"),
+        MODEL,
+        (
+            Change("containerDefinitions.server.environment.DB_PASSWORD", "hunter2", "hunter3"),
+            Change("containerDefinitions.server.environment.LOG_LEVEL", ABSENT, "info"),
+            Change("cpu", "256", "512"),
+        ),
+    ),
+    "update": Step(Action.UPDATE, node("ecs/service"), MODEL, (Change("taskDefinition", ARN, UNKNOWN),)),
+    "rules": Step(
+        Action.UPDATE, node("ec2/security-group"), MODEL, (Change("ingress", [RULE, RULE | {"to": 9}, WORLD], [RULE]),)
+    ),
+    "policy": Step(
+        Action.UPDATE,
+        node("iam/role", "housing-model/training"),
+        MODEL,
+        (
+            Change("policies.moorage", POLICY, {**POLICY, "Statement": [POLICY["Statement"][0] | {"Effect": "Deny"}]}),
+            Change("description", "made by\nMoorage\u202e", None),
+        ),
+    ),
+    "replace": Step(
+        Action.REPLACE,
+        node("apigatewayv2/vpc-link", "/"),
+        ENVIRONMENT,
+        (Change("subnets", ["subnet-1"], ["subnet-1", "subnet-2"]),),
+        forces=("subnets",),
+    ),
+    "adopt": Step(
+        Action.ADOPT, node("ecr/repository"), MODEL, (Change("tags.moorage:owner", "somebody", "ModelService/m"),)
+    ),
+    "delete": Step(Action.DELETE, node("apigatewayv2/route", "housing-model/GET /livez"), MODEL, (), "superseded"),
+    "later": Step(Action.UPDATE, node("ecs/service"), MODEL, (Change("taskDefinition", UNKNOWN, UNKNOWN),), later=True),
+    "drifted": Step(Action.UPDATE, node("logs/log-group"), MODEL, (Change("retention", 1, 30),), held="Drifted"),
+}
+REFUSAL = Refusal(
+    node("ecs/cluster", "/"),
+    ENVIRONMENT,
+    "it exists already and belongs to ModelService/other of environment prod",
+    "rename the spec, or remove that one first",
+)
+HOME = Wanted(Environment.default(), None, Place("123456789012", "us-east-1"))
+
+
+def made(*steps: Step, refusals: tuple[Refusal, ...] = ()) -> PlanDocument:
+    return document([([HOME], Plan(steps, refusals))], commit="c0ffee")
+
+
+DOCUMENTS = {
+    "nothing": made(),
+    "everything": made(*STEPS.values(), refusals=(REFUSAL,)),
+    "refused": made(refusals=(REFUSAL,)),
+    "suspended": made(*(replace(STEPS[name], held="Suspended") for name in ("train", "update", "delete"))),
+    "later": made(STEPS["train"], STEPS["later"]),
+    **{f"only {name}": made(step) for name, step in STEPS.items()},
+}

@@ -1,0 +1,109 @@
+"""What people read of a plan, and what programs do: the very text, in every width, and the document with its schema."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from rich.console import Console
+
+from controller.cli import output, render_plan
+from controller.runtime import plan_document
+from tests.unit.cli.plans import DOCUMENTS
+
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+VIEWS = {
+    "plan": ("everything", 100, False),
+    "plan-narrow": ("everything", 60, False),
+    "plan-whole": ("everything", 100, True),
+    "plan-suspended": ("suspended", 100, False),
+    "plan-later": ("later", 100, False),
+    "plan-refused": ("refused", 100, False),
+    "plan-nothing": ("nothing", 100, False),
+}
+
+
+def compare(name: str, text: str) -> None:
+    """Hold a text against the file of that name; with RENEW=1 in the environment, write the file instead."""
+    file = SNAPSHOTS / name
+    if os.environ.get("RENEW"):
+        file.write_text(text, encoding="utf-8")
+    assert text == file.read_text(encoding="utf-8")
+
+
+def printed(view: str, *, colour: bool) -> str:
+    document, width, whole = VIEWS[view]
+    out = io.StringIO()
+    console = Console(
+        file=out, force_terminal=colour, color_system="standard" if colour else None, width=width, highlight=False
+    )
+    console.print(render_plan.text(DOCUMENTS[document], width, whole=whole), soft_wrap=True)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_plan_is_printed_like_this(view: str) -> None:
+    """The whole text is in `snapshots/`. After a change on purpose, RENEW=1 writes the files anew; look at their diff."""
+    compare(f"{view}.txt", printed(view, colour=False))
+
+
+def test_colours_add_nothing_but_colour() -> None:
+    """With a terminal's colours the words are the same; what forces, what comes and what goes stand out."""
+    compare("plan-colour.txt", printed("plan", colour=True))
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 132])
+def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+    """But for names and paths, which are never cut: a terminal would wrap a line into the next one's columns."""
+    for document in DOCUMENTS.values():
+        for line in render_plan.text(document, width).plain.splitlines():
+            unbroken = [step.object for step in document.steps] + [c.path for s in document.steps for c in s.changes]
+            assert len(line) <= width or any(name in line and len(name) + 30 > width for name in unbroken), line
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_plan_is_as_the_schema_says(name: str) -> None:
+    """JSON and YAML hold the same document, which the published schema takes; without a field, or with one more, it doesn't."""
+    schema = json.loads(plan_document.schema())
+    jsonschema.Draft7Validator.check_schema(schema)
+    check = jsonschema.Draft7Validator(schema)
+    data = DOCUMENTS[name].model_dump(mode="json", by_alias=True)
+    assert json.loads(output.as_json(data)) == yaml.safe_load(output.as_yaml(data)) == data
+    assert not list(check.iter_errors(data))
+    assert data["apiVersion"] == "moorage/v1alpha1"
+    for key in data:
+        assert list(check.iter_errors({other: value for other, value in data.items() if other != key})), key
+    assert list(check.iter_errors(data | {"cpu": 1}))
+
+
+def test_a_plan_counts_what_happens_when() -> None:
+    """Now, later, held and refused are counted apart; what trains is named, and a held training doesn't train."""
+    data = DOCUMENTS["everything"]
+    assert data.summary.now == {"create": 1, "update": 3, "revise": 2, "replace": 1, "adopt": 1, "delete": 1}
+    assert (data.summary.later, data.summary.held, data.summary.refused) == ({"update": 1}, {"update": 1}, 1)
+    assert data.trains == ("housing-model",)
+    suspended = DOCUMENTS["suspended"]
+    assert (suspended.trains, suspended.acts, DOCUMENTS["only drifted"].acts) == ((), False, False)
+    assert DOCUMENTS["refused"].acts
+
+
+def test_no_secret_gets_into_a_plan() -> None:
+    """By the name of a variable, in a list of them or alone, and by the shape of the value; in no form of the plan."""
+    document = DOCUMENTS["everything"]
+    shown = document.text() + render_plan.text(document, whole=True).plain
+    assert "hunter" not in shown
+    assert "DB_PASSWORD" in shown
+    variables = [{"name": "API_TOKEN", "value": "t0ken"}, {"name": "A", "value": "AKIAIOSFODNN7EXAMPLE"}]
+    secret = {"name": "SALT", "valueFrom": "arn:aws:ssm:us-east-1:123456789012:parameter/salt"}
+    public = plan_document._public([{"environment": variables, "secrets": [secret]}])
+    assert public == [
+        {
+            "environment": [{"name": "API_TOKEN", "value": "[redacted]"}, {"name": "A", "value": "[redacted]"}],
+            "secrets": [secret],
+        }
+    ]
