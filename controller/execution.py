@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 from controller.core.diff import diff
@@ -49,6 +50,11 @@ class Execution:
     left: dict[Key, Mapping[str, Value]] = field(default_factory=dict)
     fresh: set[Key] = field(default_factory=set)
 
+    @cached_property
+    def _later(self) -> frozenset[Key]:
+        """The nodes that are still to follow what this pass brings: they aren't as they are wanted by now."""
+        return frozenset(step.node.key for step in self.plan.steps if step.later)
+
     def run(self, owner: Key) -> None:
         """Make one spec's nodes as far as that can be done now; `later` steps are for a later pass."""
         plan = self.plan.of(owner)
@@ -87,7 +93,7 @@ class Execution:
         seen = self.seen.get(node.key)
         if seen is None:
             return blocker or Failed("NotFound", f"{node.key} is not there")
-        if step is None and not kind.read_only and is_known(resolved.desired):
+        if step is None and not kind.read_only and is_known(resolved.desired) and node.key not in self._later:
             owner = self.graph.owners[node.key]
             self.executor.remember(resolved, owner, seen, retain=self._outlives(node.key, owner, seen))
         return kind.ready(resolved, seen)
@@ -161,7 +167,12 @@ class Execution:
         return f"changed by somebody else: {line}" if line else ""
 
     def _delete(self, step: Step) -> Verdict | None:
-        """Once all that its spec wants is there, what it no longer wants may go; a removed spec's things go at once."""
+        """Once all that its spec wants is there, what it no longer wants may go; a removed spec's things go at once.
+
+        History isn't waited for: what the spec itself waits for says when to look again.
+        """
+        if self._is_history(step) and not self._at_rest(step.owner):
+            return None
         if self._still_needed(step):
             return Waiting("Superseded", f"{step.node.key} goes once nothing needs it")
         try:
@@ -177,6 +188,18 @@ class Execution:
             self.tell(step, "Normal", "Stopped" if stops else "Deleted", step.why)
         return waiting
 
+    def _is_history(self, step: Step) -> bool:
+        return step.node.key in self.graph.nodes and self.executor.registry[step.node.key.kind].superseded == "collect"
+
+    def _at_rest(self, owner: Key) -> bool:
+        """Whether all of a spec was ready before this pass did anything: only then it is known what serves."""
+        moved = any(step.action is not Action.DELETE for step in self.done_of.get(owner, ()))
+        moves = any(self.graph.owners[key] == owner for key in self._later)
+        return self._all_ready(owner) and not moved and not moves
+
+    def _all_ready(self, owner: Key) -> bool:
+        return all(isinstance(self.verdicts[node.key], Ready) for node in self.graph.of(owner))
+
     def _still_needed(self, step: Step) -> bool:
         if self.executor.registry[step.node.key.kind].superseded == "stop":
             return False
@@ -184,9 +207,8 @@ class Execution:
             digest(other.node.key, other.node.identity) for other in self.plan.steps if other.action is Action.DELETE
         }
         left = [record for record in self.executor.store.records(step.owner.environment) if record.id in leaving]
-        wanted = [self.verdicts[node.key] for node in self.graph.of(step.owner)]
         built_on = any(step.node.key in record.edges and record.key != step.node.key for record in left)
-        return built_on or not all(isinstance(verdict, Ready) for verdict in wanted)
+        return built_on or not self._all_ready(step.owner)
 
     def _blocker(self, node: Node) -> Verdict | None:
         """Why a node has to wait for another: the first of its edges that can't be built upon yet."""

@@ -61,11 +61,20 @@ class Executor:
         return waiting
 
     def remember(self, node: Node, owner: Key, seen: Observed, *, retain: bool) -> None:
-        """Write down that a node is as desired. Writes only what is new, so a quiet pass leaves the store alone."""
+        """Write down that a node is as desired. Writes only what is new, so a quiet pass leaves the store alone.
+
+        What numbers its revisions keeps a record of the one before, which a rollback may want and collection will find.
+        """
         fields, outputs = plain(node.desired), plain(seen.outputs)
         record = Record(node.key, plain(node.identity), owner, fields, outputs, tuple(sorted(node.edges)), None, retain)
-        if record != self._record(node):
-            self.store.put(record)
+        before = self._record(node)
+        if record == before:
+            return
+        serial = self.registry[node.key.kind].serial
+        if serial and before and before.outputs.get(serial, outputs[serial]) != outputs[serial]:
+            identity = {**before.identity, serial: before.outputs[serial]}
+            self.store.put(replace(before, identity=identity, pending=None))
+        self.store.put(record)
 
     def _record(self, node: Node) -> Record | None:
         return self.store.record(digest(node.key, node.identity))

@@ -72,7 +72,7 @@ def served_before(aws: Aws, owner: Key, family: str, revision: int | None = None
     """A revision of a task definition, and the model version that it served.
 
     Without `revision`, the newest that served another version than the newest of all. Raises NotFoundError when there is
-    none, and when that version is no longer there or no longer approved.
+    none, and when that version is no longer there, no longer approved, or without its bundle.
     """
     arns = aws.pages("ecs", "list_task_definitions", "taskDefinitionArns", familyPrefix=family, status="ACTIVE")
     numbers = sorted(int(arn.rpartition(":")[2]) for arn in arns if arn.split("/")[-1].rpartition(":")[0] == family)
@@ -86,9 +86,39 @@ def served_before(aws: Aws, owner: Key, family: str, revision: int | None = None
             if package.get("ModelApprovalStatus") != "Approved":
                 state = package.get("ModelApprovalStatus", "no longer in the registry")
                 raise NotFoundError(f"revision {number} served version {version}, which is {state}", where=owner.name)
+            _demand_bundle(aws, owner, version, package)
             return number, version
-    what = f"there is no revision {revision} that served a model" if revision else "no other model has served before"
-    raise NotFoundError(what, where=owner.name, hint=f"revisions: {', '.join(map(str, numbers)) or 'none'}")
+    raise _no_revision(owner, revision, numbers)
+
+
+def _no_revision(owner: Key, revision: int | None, numbers: Sequence[int]) -> NotFoundError:
+    hint = f"revisions: {', '.join(map(str, numbers)) or 'none'}"
+    if revision is None:
+        return NotFoundError("no other model has served before", where=owner.name, hint=hint)
+    if not 0 < revision < max(numbers, default=0) or revision in numbers:
+        return NotFoundError(f"there is no revision {revision} that served a model", where=owner.name, hint=hint)
+    return NotFoundError(
+        f"revision {revision} is gone",
+        where=owner.name,
+        why="policy.history tells how many ready ones are kept",
+        hint=f"{hint}; what it served is trained or, if its version is still registered, built again from the bundle once "
+        "the spec asks for it: put the spec back, or set spec.model.version",
+    )
+
+
+def _demand_bundle(aws: Aws, owner: Key, version: int, package: Mapping[str, Any]) -> None:
+    """Raise NotFoundError when a version's bundle is gone: without its image it can't be served any more."""
+    place = str(package.get("CustomerMetadataProperties", {}).get(f"{_MARK}bundle", ""))
+    bucket, _, prefix = place.removeprefix("s3://").partition("/")
+    try:
+        aws.read("s3", "head_object", Bucket=bucket, Key=f"{prefix}manifest.json")
+    except MissingError:
+        raise NotFoundError(
+            f"the bundle of version {version} is gone",
+            where=owner.name,
+            why=place,
+            hint="put the spec back: it trains again",
+        ) from None
 
 
 def _version_of(aws: Aws, definition: str) -> int:

@@ -18,9 +18,11 @@ from typing import Literal
 
 from controller.aws import Aws
 from controller.core.graph import Graph, Node, Observed, Target, output_of
+from controller.core.history import recorded
 from controller.core.plan import Leave, Plan, Situation, Step, make_plan
+from controller.core.reach import Closure, closure
 from controller.core.record import Record, Records
-from controller.core.status import Condition, Event, Ready, ResourceState, Status, Verdict, Waiting, history, judge
+from controller.core.status import Condition, Event, Ready, ResourceState, Status, Verdict, Waiting, judge, revision_of
 from controller.core.values import UNKNOWN, Key, Value, digest, is_known, resolve
 from controller.core.wanted import Wanted
 from controller.errors import CredentialsError, LeaseHeldError, MoorageError, Remedy
@@ -99,8 +101,9 @@ class Reconciler:
         seen, unreadable = self._observe(graph, records)
         # A node that can't be read is neither there nor absent: no plan is made for it, nor for what is built on it.
         adopters = {want.owner for want in wants if want.service is not None and want.service.spec.policy.adopt}
-        leaves = _leaves(wants, gone)
-        plan = make_plan(Situation(graph, self.registry, seen, records, adopters, gone, unreadable.keys(), leaves))
+        leaves, blind = _leaves(wants, gone), unreadable.keys()
+        closures = self._closures(wants, graph, seen, records, blind)
+        plan = make_plan(Situation(graph, self.registry, seen, records, adopters, gone, blind, leaves, closures))
         return Survey(wants, gone, graph, seen, records, plan, unreadable)
 
     def reconcile(self, wants: Sequence[Wanted], *, gone: Collection[Key] = ()) -> Pass:
@@ -189,6 +192,41 @@ class Reconciler:
             k: v for _, bad in parts for k, v in bad.items()
         }
 
+    def _closures(
+        self,
+        wants: Sequence[Wanted],
+        graph: Graph,
+        seen: Mapping[Key, Observed],
+        records: Records,
+        unreadable: Collection[Key],
+    ) -> dict[Key, Closure]:
+        """What is kept of its history by each ModelService that has one, once what is there now is ready."""
+        blind = {graph.owners[key] for key in unreadable}
+        past = {record.owner for record in records if len(records.of(record.key)) > 1} - blind
+        found: dict[Key, Closure] = {}
+        for want in wants:
+            before = self.store.status(want.owner) if want.owner in past else None
+            if want.service is None or before is None:
+                continue
+            policy = want.service.spec.policy
+            retained = {name for name, choice in policy.deletion.model_dump().items() if choice == "Retain"}
+            now = revision_of(self._told(want, before, graph, seen), "")
+            # What serves is no history: that it outlives its spec keeps none of it.
+            kept = closure(before.history, now, policy.history, retained - {"service"})
+            if kept is not None:
+                found[want.owner] = kept
+        return found
+
+    def _told(self, want: Wanted, before: Status | None, graph: Graph, seen: Mapping[Key, Observed]) -> Status:
+        """A spec's status as far as the spec and what is seen of it tell: without conditions and resources."""
+        generation = 1 if before is None else before.observed_generation + (before.spec_digest != want.spec_digest)
+        source = {"commit": want.inputs.commit, "author": want.inputs.author}
+        facts: dict[str, Value] = {name: text for name, text in source.items() if text}
+        for node in graph.of(want.owner):
+            if node.key in seen:
+                facts |= self.registry[node.key.kind].facts(seen[node.key])
+        return Status(want.owner, generation, want.spec_digest, facts=facts)
+
     def _release(self, owner: Key) -> None:
         """What a removed spec retains is nobody's business any more; once nothing else is left, its status goes too."""
         mine = self.store.records(owner.environment, {owner})
@@ -200,23 +238,21 @@ class Reconciler:
 
     def _status(self, want: Wanted, work: Execution, trouble: str) -> Status:
         before = self.store.status(want.owner)
-        generation = 1 if before is None else before.observed_generation + (before.spec_digest != want.spec_digest)
+        told = self._told(want, before, work.graph, work.seen)
         mine = [node.key for node in work.graph.of(want.owner)]
         aspects: dict[str, list[Verdict]] = {}
-        facts: dict[str, Value] = {"commit": want.inputs.commit} if want.inputs.commit else {}
         for key in mine:
             aspects.setdefault(self.registry[key.kind].condition, []).append(work.verdicts[key])
-            facts |= self.registry[key.kind].facts(work.seen[key]) if key in work.seen else {}
         steps = work.plan.of(want.owner).steps
         if any(step.held == "Suspended" for step in steps):
             aspects.setdefault("", []).append(SUSPENDED)
         elif any(step.later for step in steps):
             aspects.setdefault("", []).append(Waiting("Later", "what follows from the candidate is still to come", 1))
-        conditions = judge(aspects, before, self.now(), generation, trouble)
-        states = tuple(_state(key, work) for key in sorted(mine))
-        status = Status(want.owner, generation, want.spec_digest, conditions, facts, states)
+        conditions = judge(aspects, before, self.now(), told.observed_generation, trouble)
+        status = replace(told, conditions=conditions, resources=tuple(_state(key, work) for key in sorted(mine)))
         kept = want.service.spec.policy.history if want.service else _HISTORY
-        status = replace(status, history=history(status, before, self.now(), kept))
+        past = before.history if before else ()
+        status = replace(status, history=recorded(past, revision_of(status, self.now()), kept))
         if status != before:
             self._transitions(before, status)
             self.store.save(status)

@@ -24,7 +24,7 @@ MANIFEST_TYPES = (
     "application/vnd.docker.distribution.manifest.v2+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 )
-_MOST = 100  # digests in one BatchCheckLayerAvailability
+_MOST = 100  # digests in one BatchCheckLayerAvailability or BatchDeleteImage
 
 
 @dataclass(frozen=True)
@@ -113,9 +113,26 @@ class Repository:
 
     def referrers(self, digest: str, artifact_type: str) -> Iterator[bytes]:
         """The manifests of one type that point at an image."""
-        wanted = {"subjectId": {"imageDigest": digest}, "filter": {"artifactTypes": [artifact_type]}}
+        for found in self._referrers(digest, filter={"artifactTypes": [artifact_type]}):
+            yield self.manifest(digest=found)
+
+    def remove(self, tag: str) -> None:
+        """Remove an image's tag, and with its last one the image and all that points at it; fine if it is gone.
+
+        One call does it, so that no image is left without what is told about it. Layers that no other image has, ECR
+        removes by itself. https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html
+        """
+        with contextlib.suppress(MissingError):
+            tagged = {"imageTag": tag}
+            [found] = self.aws.read("ecr", "describe_images", **self._where(), imageIds=[tagged])["imageDetails"]
+            last = found.get("imageTags") == [tag]
+            beside = [{"imageDigest": one} for one in self._referrers(found["imageDigest"])] if last else []
+            self.aws.write("ecr", "batch_delete_image", **self._where(), imageIds=[*beside[: _MOST - 1], tagged])
+
+    def _referrers(self, digest: str, **narrowed: Any) -> Iterator[str]:
+        wanted = {"subjectId": {"imageDigest": digest}, **narrowed}
         for found in self.aws.pages("ecr", "list_image_referrers", "referrers", **self._where(), **wanted):
-            yield self.manifest(digest=found["digest"])
+            yield found["digest"]
 
     def _where(self) -> dict[str, Any]:
         return {"repositoryName": self.name, **({"registryId": self.account} if self.account else {})}

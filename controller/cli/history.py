@@ -42,8 +42,8 @@ def history(
 
 
 def table(history: Sequence[Revision], *, wide: bool = False) -> Text:
-    """One line for each revision; commits and digests in full when `wide`."""
-    rows: list[Sequence[Cell]] = [("GENERATION", "TIME", "COMMIT", "MODEL", "IMAGE", "RESULT", "MESSAGE")]
+    """One line for each revision; commits, authors and digests in full when `wide`."""
+    rows: list[Sequence[Cell]] = [("GENERATION", "TIME", "COMMIT", "AUTHOR", "MODEL", "IMAGE", "RESULT", "MESSAGE")]
     for revision in history:
         commit, digest = revision.commit, revision.image.rpartition("@")[2]
         rows.append(
@@ -51,6 +51,7 @@ def table(history: Sequence[Revision], *, wide: bool = False) -> Text:
                 str(revision.generation),
                 revision.time,
                 commit if wide else commit[:_SHORT],
+                revision.author if wide else revision.author.partition(" <")[0],
                 str(revision.version or ""),
                 revision.image if wide else digest.removeprefix("sha256:")[:_SHORT],
                 word(revision.result),
@@ -66,8 +67,10 @@ def data(revision: Revision) -> dict[str, Any]:
         "generation": revision.generation,
         "time": revision.time,
         "commit": revision.commit or None,
+        "author": revision.author or None,
         "modelVersion": revision.version or None,
         "image": revision.image or None,
+        "taskDefinition": revision.task_definition or None,
         "result": revision.result,
         "message": revision.message,
     }

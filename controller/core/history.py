@@ -14,15 +14,18 @@ SUPERSEDED = "Superseded"
 class Revision:
     """What was declared, what it served, and what came of it.
 
-    `time` is when it began (RFC 3339, UTC); `version` is 0 and `image` empty as long as nothing serves. `result` is
-    Ready, Progressing, Superseded (something newer was declared before it was done), or the reason why it is not Ready.
+    `time` is when it began (RFC 3339, UTC); `author` whose commit it was; `version` is 0, `image` and `task_definition`
+    (an ARN) are empty as long as nothing serves. `result` is Ready, Progressing, Superseded (something newer was declared
+    before it was done), or the reason why it is not Ready.
     """
 
     generation: int
     time: str
     commit: str = ""
+    author: str = ""
     version: int = 0
     image: str = ""
+    task_definition: str = ""
     result: str = UNDER_WAY
     message: str = ""
 
@@ -30,14 +33,21 @@ class Revision:
 def recorded(history: Sequence[Revision], now: Revision, limit: int) -> tuple[Revision, ...]:
     """The history, oldest first, with how things stand `now`: in its last revision, or as a new one.
 
-    What was ready once stays so in the history, whatever drifts or breaks later: that is the status's business.
+    What was ready once stays so in the history, whatever drifts or breaks later: that is the status's business. Kept are
+    the last `limit` revisions, and as many ready ones, however many failed since.
     """
     last = history[-1] if history else None
     if last is None:
         return (now,)
     served = (last.version, last.image) == (now.version, now.image)
     if last.generation == now.generation and (last.result != READY or served):
-        began = replace(now, time=last.time, commit=last.commit)
-        return tuple(history) if last.result == READY else (*history[:-1], began)
+        began = replace(now, time=last.time, commit=last.commit, author=last.author)
+        return tuple(history) if last.result == READY else _kept((*history[:-1], began), limit)
     ended = replace(last, result=SUPERSEDED, message="") if last.result == UNDER_WAY else last
-    return (*history[:-1], ended, now)[-limit:]
+    return _kept((*history[:-1], ended, now), limit)
+
+
+def _kept(history: Sequence[Revision], limit: int) -> tuple[Revision, ...]:
+    ready = [number for number, revision in enumerate(history) if revision.result == READY]
+    kept = {*range(len(history))[-limit:], *ready[-limit:]}
+    return tuple(revision for number, revision in enumerate(history) if number in kept)

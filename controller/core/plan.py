@@ -13,8 +13,9 @@ from controller.core.diff import Change, diff
 from controller.core.graph import Graph, Node, Observed, output_of
 from controller.core.ownership import foreign_owner
 from controller.core.policy import FieldPolicy, any_matches
+from controller.core.reach import Closure, names_of, reachable
 from controller.core.record import Record, Records
-from controller.core.values import ABSENT, UNKNOWN, Key, Ref, Value, digest, is_known
+from controller.core.values import ABSENT, UNKNOWN, Key, Ref, Value, digest, is_known, plain, texts
 
 
 class Action(StrEnum):
@@ -60,7 +61,10 @@ class Type(Protocol):
     policy: FieldPolicy
     read_only: bool
     consequence: str
-    superseded: Literal["delete", "keep", "stop"]
+    superseded: Literal["delete", "keep", "collect", "stop"]
+    serial: str
+    handles: frozenset[str]
+    retain: str
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,8 @@ class Situation:
     """All that a plan is made from.
 
     `adopters` are the specs that may take over what exists; `gone` the specs that were removed and are to be pruned;
-    `unreadable` the nodes that nobody could look at; `leaves` what each spec's policy allows.
+    `unreadable` the nodes that nobody could look at; `leaves` what each spec's policy allows, `closures` what is kept of
+    its history. Without a closure nothing is collected.
     """
 
     graph: Graph
@@ -137,6 +142,7 @@ class Situation:
     gone: Collection[Key] = ()
     unreadable: Collection[Key] = ()
     leaves: Mapping[Key, Leave] = field(default_factory=dict)
+    closures: Mapping[Key, Closure] = field(default_factory=dict)
 
     def leave(self, owner: Key) -> Leave:
         """What a spec's policy allows."""
@@ -158,7 +164,8 @@ def make_plan(situation: Situation) -> Plan:
         then = _Walk(situation, unsettled)
         then.run()
         steps += [step for key in then.steps if (step := _later(then.steps[key], now.steps.get(key)))]
-    return Plan((*steps, *_deletions(situation, now.identities)), tuple(now.refusals))
+    moving = frozenset(step.node.key for step in steps)
+    return Plan((*steps, *_deletions(situation, now.identities, moving)), tuple(now.refusals))
 
 
 def _later(step: Step, now: Step | None) -> Step | None:
@@ -289,7 +296,7 @@ class _Walk:
             told = {change.path for change in changes}
             changes = (*(change for change in named if change.path not in told), *changes)
             forces = tuple(change.path for change in named)
-        sibling = kind.policy.revisioned or kind.superseded == "keep"
+        sibling = kind.policy.revisioned or kind.superseded in ("keep", "collect")
         action = Action.REVISE if sibling else Action.REPLACE
         return Step(action, node, owner, changes, kind.consequence, forces=forces)
 
@@ -332,9 +339,15 @@ def among(records: Iterable[Record], key: Key) -> Sequence[Record]:
     return records.of(key) if isinstance(records, Records) else [record for record in records if record.key == key]
 
 
-def _deletions(situation: Situation, identities: Mapping[Key, Mapping[str, Value]]) -> list[Step]:
-    """What we made and nobody wants any more, each before what it was built on."""
-    left = {record.id: record for record in situation.records if _is_left(situation, record, identities)}
+def _deletions(
+    situation: Situation, identities: Mapping[Key, Mapping[str, Value]], moving: Collection[Key]
+) -> list[Step]:
+    """What we made and nobody wants any more, each before what it was built on. `moving` are the nodes that have steps."""
+    superseded = [record for record in situation.records if _is_superseded(record, identities)]
+    unreached = _unreached(situation, superseded, moving)
+    undeclared = [record for record in situation.records if _is_undeclared(situation, record)]
+    gone = [*undeclared, *(record for record in superseded if _is_left(situation, record)), *unreached.values()]
+    left = {record.id: record for record in gone}
     by_key: dict[Key, list[str]] = {}
     for record in left.values():
         by_key.setdefault(record.key, []).append(record.id)
@@ -343,21 +356,57 @@ def _deletions(situation: Situation, identities: Mapping[Key, Mapping[str, Value
         sorter.add(record_id)
         for base in (base for edge in record.edges for base in by_key.get(edge, ()) if base != record_id):
             sorter.add(base, record_id)
-    return [_deletion(situation, left[record_id]) for record_id in sorter.static_order()]
+    return [_deletion(situation, left[record_id], unreached) for record_id in sorter.static_order()]
 
 
-def _is_left(situation: Situation, record: Record, identities: Mapping[Key, Mapping[str, Value]]) -> bool:
+def _is_superseded(record: Record, identities: Mapping[Key, Mapping[str, Value]]) -> bool:
+    """Whether its key stands for another object by now."""
+    identity = identities.get(record.key, UNKNOWN)
+    return is_known(identity) and plain(identity) != record.identity
+
+
+def _unreached(situation: Situation, superseded: Collection[Record], moving: Collection[Key]) -> dict[str, Record]:
+    """What is history and out of every rollback's reach, by id.
+
+    Reached is all that is there and wanted, what the history's ready revisions served, and what came just before what
+    stays: ECS may still go back to it.
+    """
+    history = [record for record in superseded if _may_go(situation, record)]
+    if not history:
+        return {}
+    handles = {kind: known.handles for kind, known in situation.types.items() if known.superseded == "collect"}
+    serial = (record for record in superseded if situation.types[record.key.kind].serial)
+    before = {record.key: record for record in serial if record.key not in moving}
+    roots = {text for seen in situation.seen.values() for text in texts([seen.fields, seen.outputs])}
+    roots.update(name for kept in situation.closures.values() for name in kept.names)
+    roots.update(name for record in before.values() for name in names_of(record, handles[record.key.kind]))
+    kept = reachable(roots, situation.records, handles)
+    return {record.id: record for record in history if record.id not in kept}
+
+
+def _may_go(situation: Situation, record: Record) -> bool:
+    """Whether a superseded record is history that may be collected, if nothing leads to it."""
+    kind, kept = situation.types[record.key.kind], situation.closures.get(record.owner)
+    if kind.superseded != "collect" or kept is None or situation.leave(record.owner).suspended:
+        return False
+    return kind.retain not in kept.retained
+
+
+def _is_left(situation: Situation, superseded: Record) -> bool:
+    fate = situation.types[superseded.key.kind].superseded
+    return fate == "delete" or (fate == "stop" and superseded.outputs.get("finished") is not True)
+
+
+def _is_undeclared(situation: Situation, record: Record) -> bool:
     if record.key in situation.graph.nodes:
-        identity = identities.get(record.key, UNKNOWN)
-        superseded = is_known(identity) and digest(record.key, identity) != record.id
-        fate = situation.types[record.key.kind].superseded
-        return superseded and (fate == "delete" or (fate == "stop" and record.outputs.get("finished") is not True))
+        return False
     if record.owner in situation.gone:
         return not record.retain
     return record.owner in situation.declared
 
 
-def _deletion(situation: Situation, record: Record) -> Step:
+def _deletion(situation: Situation, record: Record, unreached: Collection[str]) -> Step:
     why = "superseded" if record.key in situation.graph.nodes else "no longer declared"
+    why = "no longer reachable: no rollback leads to it" if record.id in unreached else why
     held: Literal["", "Suspended"] = "Suspended" if situation.leave(record.owner).suspended else ""
     return Step(Action.DELETE, Node(record.key, record.identity), record.owner, (), why, held=held)

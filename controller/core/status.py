@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from controller.core.history import READY, UNDER_WAY, Revision, recorded
+from controller.core.history import READY, UNDER_WAY, Revision
 from controller.core.values import Key, Value
 
 Truth = Literal["True", "False", "Unknown"]
@@ -114,20 +114,21 @@ def judge(
     return tuple(_since(condition, before, now, generation) for condition in (*_summary(everything, trouble), *told))
 
 
-def history(status: Status, before: Status | None, now: str, limit: int) -> tuple[Revision, ...]:
-    """The history of a spec, with what its new status says: at most `limit` revisions."""
+def revision_of(status: Status, now: str) -> Revision:
+    """The revision of its history that a status tells of; one without conditions is taken for ready."""
     model = status.facts.get("model") or {}
     result, message = _result(status)
-    revision = Revision(
+    return Revision(
         generation=status.observed_generation,
         time=now,
         commit=str(status.facts.get("commit") or ""),
+        author=str(status.facts.get("author") or ""),
         version=model.get("version") or 0,
         image=str(status.facts.get("image") or ""),
+        task_definition=str(status.facts.get("taskDefinition") or ""),
         result=result,
         message=message,
     )
-    return recorded(before.history if before else (), revision, limit)
 
 
 def _result(status: Status) -> tuple[str, str]:

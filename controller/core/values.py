@@ -86,6 +86,18 @@ def refs(value: Value) -> Iterator[Ref]:
             yield from refs(child)
 
 
+def texts(value: Value) -> Iterator[str]:
+    """Every text in a value, at any depth; names of fields are none."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for child in value.values():
+            yield from texts(child)
+    elif isinstance(value, list | tuple):
+        for child in value:
+            yield from texts(child)
+
+
 def resolve(value: Value, lookup: Callable[[Ref], Value]) -> Value:
     """The value with each Ref replaced by what `lookup` gives; a Format with an unknown part is unknown."""
     if isinstance(value, Ref):

@@ -28,7 +28,8 @@ class Inputs:
     """What a ModelService brings along, by content.
 
     `channels` are the training, validation and test rows as SageMaker reads them; `data_digest` identifies them with
-    their split; `server_digest` identifies the inference server that goes into the image.
+    their split; `server_digest` identifies the inference server that goes into the image; `commit` and its `author` are
+    where the spec is from, empty outside of Git.
     """
 
     data_digest: str = ""
@@ -36,6 +37,7 @@ class Inputs:
     channels: Mapping[str, Blob] = field(default_factory=dict)
     server_digest: str = ""
     commit: str = ""
+    author: str = ""
 
 
 @dataclass(frozen=True)

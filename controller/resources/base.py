@@ -61,8 +61,12 @@ class Resource:
                  knows no resources (`controller.permissions.UNSCOPED`)
     condition:   the aspect of a spec's status that it stands for, if any
     read_only:   it is only looked at (a default VPC, the selected model); no step is ever planned for it
-    superseded:  what becomes of one whose identity is no longer wanted: deleted once its successor works; kept as
-                 history; or stopped at once, unless its output `finished` says that there is nothing to stop
+    superseded:  what becomes of one whose identity is no longer wanted: deleted once its successor works; kept for good;
+                 kept as history and collected once no rollback can lead to it; or stopped at once, unless its output
+                 `finished` says that there is nothing to stop
+    serial:      the output that numbers the revisions under one identity (`revision`). A superseded one is remembered, and
+                 deleted, by an identity that has it too
+    handles:     the outputs by which others name it; whoever holds one of them keeps it from being collected
     retain:      the field of `policy.deletion` that decides whether it outlives its spec (`artifacts`, `registry`, `logs`, `service`)
     consequence: what making one means beyond the object itself, for the plan (`trains a model`)
     """
@@ -73,8 +77,10 @@ class Resource:
     scopes: ClassVar[Mapping[str, tuple[Scope, ...]]] = {}
     condition: ClassVar[str] = ""
     read_only: bool = False
-    superseded: Literal["delete", "keep", "stop"] = "delete"
-    retain: ClassVar[str] = ""
+    superseded: Literal["delete", "keep", "collect", "stop"] = "delete"
+    serial: str = ""
+    handles: frozenset[str] = frozenset()
+    retain: str = ""
     consequence: str = ""
 
     def __init__(self, workshop: Workshop) -> None:

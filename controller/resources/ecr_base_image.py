@@ -35,6 +35,7 @@ class BaseImage(Resource):
     """One for each base and architecture that a ModelService names."""
 
     kind = "ecr/base-image"
+    # What a tag meant is what it means from now on, also for a spec that comes back to it.
     superseded = "keep"
     policy = FieldPolicy(revisioned=True, volatile=frozenset({"digest"}))
     permissions = {

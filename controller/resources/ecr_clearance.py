@@ -31,7 +31,8 @@ class Clearance(Resource):
     read_only = True
     permissions = {
         "ecr.describe_image_scan_findings": frozenset({"ecr:DescribeImageScanFindings"}),
-        "ecr.list_image_referrers": frozenset({"ecr:ListImageReferrers"}),
+        # https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ListImageReferrers.html
+        "ecr.list_image_referrers": frozenset({"ecr:BatchGetImage"}),
         "ecr.batch_get_image": frozenset({"ecr:BatchGetImage"}),
         "kms.verify": frozenset({"kms:Verify"}),
     }

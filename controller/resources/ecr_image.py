@@ -6,7 +6,6 @@ that exists is never made again, and one that was superseded is at hand for a ro
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import urlsplit
 
@@ -34,7 +33,8 @@ class ModelImage(Resource):
     """One for each selected version of each ModelService."""
 
     kind = "ecr/image"
-    superseded = "keep"
+    superseded = "collect"
+    handles = frozenset({"uri"})
     policy = FieldPolicy(
         revisioned=True,
         volatile=frozenset({"uri", "digest", "tag"}),
@@ -50,6 +50,8 @@ class ModelImage(Resource):
         "ecr.upload_layer_part": frozenset({"ecr:UploadLayerPart"}),
         "ecr.complete_layer_upload": frozenset({"ecr:CompleteLayerUpload"}),
         "ecr.put_image": frozenset({"ecr:PutImage"}),
+        # https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ListImageReferrers.html
+        "ecr.list_image_referrers": frozenset({"ecr:BatchGetImage"}),
         "ecr.batch_delete_image": frozenset({"ecr:BatchDeleteImage"}),
         "s3.get_object": frozenset({"s3:GetObject"}),
         "kms.sign": frozenset({"kms:Sign"}),
@@ -119,10 +121,8 @@ class ModelImage(Resource):
         return made, server
 
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
-        """Remove it; layers that no image uses any more, ECR removes by itself."""
-        name, tag = target.identity["repository"], tag_of(target.identity)
-        with contextlib.suppress(MissingError):
-            aws.write("ecr", "batch_delete_image", repositoryName=name, imageIds=[{"imageTag": tag}])
+        """Remove it with its bill of materials and its signature."""
+        Repository(aws, target.identity["repository"]).remove(tag_of(target.identity))
         return None
 
     def facts(self, seen: Observed) -> Mapping[str, Value]:

@@ -218,6 +218,7 @@ def _observed(service: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]) ->
         "arn": service["serviceArn"],
         "name": service["serviceName"],
         "deployment": _deployment(primary),
+        "definitions": sorted({d["taskDefinition"] for d in service["deployments"]}),
         "failed": [_deployment(d) for d in service["deployments"] if d.get("rolloutState") == "FAILED"],
         "tasks": sorted(map(_task, tasks), key=lambda task: str(task["id"])),
         "event": "" if primary.get("rolloutState") == "COMPLETED" else _latest(service, primary),

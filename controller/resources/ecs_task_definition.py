@@ -26,6 +26,9 @@ class TaskDefinition(Resource):
     """One family for each ModelService, with one container."""
 
     kind = "ecs/task-definition"
+    superseded = "collect"
+    serial = "revision"
+    handles = frozenset({"arn"})
     policy = FieldPolicy(
         revisioned=True,
         volatile=frozenset({"arn", "revision"}),
@@ -100,14 +103,33 @@ class TaskDefinition(Resource):
         tags = tag_list(desired.pop("tags"), "key", "value")
         return _observed(aws.write("ecs", "register_task_definition", family=family, tags=tags, **desired))
 
+    def facts(self, seen: Observed) -> Mapping[str, Value]:
+        """The revision that is wanted."""
+        return {"taskDefinition": seen.outputs["arn"]}
+
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
-        """Deregister every revision and have AWS remove them; it does so once no task runs them."""
+        """Deregister every revision, or the one that is named, and have AWS remove it; it does so once no task runs it."""
         family = target.identity["family"]
+        if "revision" in target.identity:
+            _remove(aws, f"{family}:{target.identity['revision']}")
+            return None
         for arn in _revisions(aws, family, "ACTIVE"):
             aws.write("ecs", "deregister_task_definition", taskDefinition=arn)
         for batch in batches(_revisions(aws, family, "INACTIVE"), 10):
             aws.write("ecs", "delete_task_definitions", taskDefinitions=list(batch))
         return None
+
+
+def _remove(aws: Aws, revision: str) -> None:
+    """Remove one revision. What was deregistered, or is on its way, needs only what is left."""
+    try:
+        live = aws.read("ecs", "describe_task_definition", taskDefinition=revision)["taskDefinition"]
+    except MissingError:
+        return
+    if live["status"] == "ACTIVE":
+        aws.write("ecs", "deregister_task_definition", taskDefinition=revision)
+    if live["status"] != "DELETE_IN_PROGRESS":
+        aws.write("ecs", "delete_task_definitions", taskDefinitions=[revision])
 
 
 def _container(want: Wanted, service: Service) -> dict[str, Value]:

@@ -26,7 +26,8 @@ class Bundle(Resource):
 
     kind = "model/bundle"
     condition = "Trained"
-    superseded = "keep"
+    superseded = "collect"
+    handles = frozenset({"url"})
     retain = "artifacts"
     consequence = "measures the model on the training, validation and test rows"
     # The prefix holds the fingerprint, so what is there is what was wanted.

@@ -24,7 +24,8 @@ class Object(Resource):
     kind = "s3/object"
     condition = "Trained"
     # Earlier data is the lineage of earlier models.
-    superseded = "keep"
+    superseded = "collect"
+    handles = frozenset({"url"})
     retain = "artifacts"
     permissions = {
         "s3.head_object": frozenset({"s3:GetObject", "s3:ListBucket"}),

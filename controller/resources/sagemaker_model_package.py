@@ -29,7 +29,9 @@ class ModelPackage(Resource):
 
     kind = "sagemaker/model-package"
     condition = "Approved"
-    superseded = "keep"
+    superseded = "collect"
+    # An image names its model by content alone.
+    handles = frozenset({"arn", "model_sha256"})
     retain = "registry"
     policy = FieldPolicy(
         ignore=frozenset({"model", "image", "bundle", "model_sha256", "metrics", "approval", "message", "passed"})
@@ -227,5 +229,6 @@ def _observed(package: Mapping[str, Any]) -> Observed:
         "approval": package.get("ModelApprovalStatus", "PendingManualApproval"),
         "message": package.get("ApprovalDescription", ""),
         "passed": decision.startswith("passed"),
+        "model_sha256": metadata.get(f"{_PREFIX}model-sha256", ""),
     }
     return Observed({"decision": decision}, outputs)

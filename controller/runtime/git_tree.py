@@ -38,7 +38,7 @@ class Checkout:
         """What the specs below `path` declare. Raises SpecError with every problem."""
         problems: list[Problem] = []
         sources = [found for name in self._specs(path) if (found := self._source(name, problems))]
-        return snapshot_of(load_sources(sources, problems, path or "the repository"), self.commit)
+        return snapshot_of(load_sources(sources, problems, path or "the repository"), self.commit, self.author())
 
     def read(self, path: str) -> bytes:
         """Read a file of data by its path from the repository's root. Raises DataError."""
@@ -58,11 +58,20 @@ class Checkout:
 
     def signed(self) -> tuple[bytes, bytes]:
         """What the commit's signature covers, and the signature; empty where there is none."""
+        commit = self._commit()
+        return commit.raw_without_sig(), commit.gpgsig or b""
+
+    def author(self) -> str:
+        """Who wrote the commit, as `NAME <ADDRESS>`."""
+        author: bytes = self._commit().author
+        return author.decode("utf-8", "replace")
+
+    def _commit(self) -> Commit:
         with Repo(str(self._directory)) as repository:
             commit = repository.object_store[ObjectID(self.commit.encode())]
             if not isinstance(commit, Commit):
                 raise SourceError("this is no commit", where=self.commit)
-            return commit.raw_without_sig(), commit.gpgsig or b""
+            return commit
 
     def _specs(self, path: str) -> list[str]:
         below = f"{path}/" if path else ""

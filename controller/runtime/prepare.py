@@ -14,14 +14,17 @@ from controller.errors import DataError, Problem, SpecError
 from controller.spec.loaded import Loaded, Specs
 from controller.spec.models import ModelService
 
+_LONGEST_AUTHOR = 200
+
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a source declares at one moment: specs, their data, and the Git commit where there is one."""
+    """What a source declares at one moment: specs, their data, and the Git commit and its author where there are any."""
 
     specs: Specs
     data: Mapping[str, Dataset]
     commit: str = ""
+    author: str = ""
 
     @property
     def environments(self) -> list[str]:
@@ -45,9 +48,9 @@ class Snapshot:
         return digest(models, {name: data.digest for name, data in self.data.items()}, self.commit)
 
 
-def snapshot_of(specs: Specs, commit: str = "") -> Snapshot:
+def snapshot_of(specs: Specs, commit: str = "", author: str = "") -> Snapshot:
     """Specs with the data they name. Raises SpecError with every problem of every table."""
-    return Snapshot(specs, read_data(specs), commit)
+    return Snapshot(specs, read_data(specs), commit, shown(author))
 
 
 def read_data(specs: Specs) -> dict[str, Dataset]:
@@ -79,13 +82,14 @@ def wants(snapshot: Snapshot, environment: str, place: Place, *, server_digest: 
     home = snapshot.specs.environment(environment)
     declared = [service.model for service in snapshot.specs.services.values()]
     services = [service for service in declared if service.spec.environment == environment]
-    inputs = {one.name: _inputs(snapshot.data[one.name], server_digest, snapshot.commit) for one in services}
+    inputs = {one.name: _inputs(snapshot, one.name, server_digest) for one in services}
     return [Wanted(home, None, place), *(Wanted(home, one, place, inputs[one.name]) for one in services)]
 
 
-def _inputs(data: Dataset, server_digest: str, commit: str) -> Inputs:
+def _inputs(snapshot: Snapshot, name: str, server_digest: str) -> Inputs:
+    data = snapshot.data[name]
     channels = {name: _blob(channel) for name, channel in data.channels.items()}
-    return Inputs(data.digest, data.features, channels, server_digest, commit)
+    return Inputs(data.digest, data.features, channels, server_digest, snapshot.commit, snapshot.author)
 
 
 def _blob(channel: Channel) -> Blob:
@@ -94,9 +98,25 @@ def _blob(channel: Channel) -> Blob:
 
 def commit_of(directory: Path) -> str:
     """The Git commit that a directory is at, with `-dirty` when files differ from it; empty outside of Git."""
-    command = ["git", "-C", str(directory), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    return _git(directory, "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty")
+
+
+def author_of(directory: Path, commit: str) -> str:
+    """Who wrote a commit, as `NAME <ADDRESS>`; empty for files that differ from it: nobody has put a name to those."""
+    if not commit or commit.endswith("-dirty"):
+        return ""
+    return _git(directory, "show", "--no-patch", "--format=%an <%ae>", commit)
+
+
+def shown(author: str) -> str:
+    """An author as it may be printed: whoever commits chooses the text."""
+    return "".join(letter if letter.isprintable() else " " for letter in author)[:_LONGEST_AUTHOR]
+
+
+def _git(directory: Path, *asked: str) -> str:
+    command = ["git", "-C", str(directory), *asked]
     try:
-        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+        result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return result.stdout.strip() if result.returncode == 0 else ""

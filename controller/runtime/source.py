@@ -9,7 +9,7 @@ from typing import Protocol
 
 from watchfiles import Change, awatch
 
-from controller.runtime.prepare import Snapshot, commit_of, snapshot_of
+from controller.runtime.prepare import Snapshot, author_of, commit_of, snapshot_of
 from controller.spec.load import load
 
 # How often the set of watched directories is compared with what the specs name by now, in milliseconds.
@@ -67,7 +67,9 @@ class Directory:
         services = specs.services.values()
         self._data = frozenset(Path(one.beside(one.model.spec.data.source)).parent for one in services)
         first = self._named[0]
-        return snapshot_of(specs, commit_of(first if first.is_dir() else first.parent))
+        place = first if first.is_dir() else first.parent
+        commit = commit_of(place)
+        return snapshot_of(specs, commit, author_of(place, commit))
 
     def _watched(self) -> list[Path]:
         places = {path if path.is_dir() else path.parent for path in self._named} | self._data

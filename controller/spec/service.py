@@ -182,9 +182,9 @@ class Deletion(Block):
     service: Retention = "Delete"
     """Service, task definitions, image and API."""
     artifacts: Retention = "Retain"
-    """Dataset and model objects in the bucket."""
+    """Dataset and model objects in the bucket, and those that no rollback leads to any more."""
     registry: Retention = "Retain"
-    """Model package group and its versions."""
+    """Model package group and its versions, and those that no rollback leads to any more."""
     logs: Retention = "Retain"
     """Log group."""
 
@@ -201,6 +201,6 @@ class Policy(Block):
     drift_correction: bool = True
     """Put back what somebody changed by hand; false: only report it."""
     history: Annotated[int, Field(ge=1, le=100)] = 10
-    """How many revisions `moorage history` remembers."""
+    """How many ready revisions can be rolled back to; what only older ones served is collected, as `deletion` allows."""
     deletion: Deletion = Deletion()
     """What happens to each part when the document is removed."""

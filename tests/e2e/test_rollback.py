@@ -74,3 +74,28 @@ def test_a_revision_is_asked_for_and_must_have_served(
     assert rollback(idle_aws, spec) == 6
     assert "version 1, which is Rejected" in capsys.readouterr().err
     assert spec.read_text() == before
+
+
+def test_what_was_collected_is_said_to_be_gone(
+    idle_aws: EmbeddedAws, workshop: Workshop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A revision beyond `policy.history` and a version without its bundle end 6, and the file stays as it is."""
+    idle_aws.admin("reset", "POST")
+    demo = Demo(Clients(idle_aws.endpoint), discover(workshop), tmp_path)
+    for change in ({"policy": "{history: 1}"}, {"depth": 3}, {"depth": 4}):
+        demo.models = (replace(demo.models[0], **change),)
+        demo.go()
+    file = tmp_path / "specs.yaml"
+    texts = [ENVIRONMENT.format(name="default", labels="{}"), *(MODEL.format(**vars(model)) for model in demo.models)]
+    file.write_text("---".join(texts))
+    assert rollback(idle_aws, file, "--to-revision", "1") == 6
+    told = capsys.readouterr().err
+    assert "revision 1 is gone" in told
+    assert "revisions: 2, 3; what it served" in told
+    records = demo.store.records("default")
+    _, bundle, _ = (record.outputs["url"] for record in records if record.key.kind == "model/bundle")
+    bucket, _, prefix = bundle.removeprefix("s3://").partition("/")
+    idle_aws.client("s3").delete_object(Bucket=bucket, Key=f"{prefix}manifest.json")
+    assert rollback(idle_aws, file, "--to-revision", "2") == 6
+    assert "the bundle of version 2 is gone" in capsys.readouterr().err
+    assert file.read_text() == "---".join(texts)

@@ -210,7 +210,8 @@ class CloudVersion(Thing):
     kind = "cloud/version"
     service = "version"
     condition = "Approved"
-    superseded = "keep"
+    superseded = "collect"
+    handles = frozenset({"model"})
     retain = "registry"
     policy = FieldPolicy(owned=frozenset({"duplicates"}))
 
@@ -224,7 +225,8 @@ class CloudVersion(Thing):
 
     def seen(self, found: Sequence[dict[str, Any]]) -> Observed:
         seen = super().seen(found)
-        return Observed({**seen.fields, "duplicates": [twin["id"] for twin in found[1:]]}, seen.outputs)
+        fields = {**seen.fields, "duplicates": [twin["id"] for twin in found[1:]]}
+        return Observed(fields, {**seen.outputs, "model": found[0]["model"]})
 
     def ready(self, node: Node, seen: Observed) -> Verdict:
         return Ready() if seen.fields["approved"] else Held("GateFailed")
@@ -255,10 +257,13 @@ class CloudSelection(Thing):
 
 
 class CloudTask(Thing):
-    """Every change is another revision, and the newest one counts."""
+    """Every change is another revision, and the newest one counts; superseded ones are at hand for a rollback."""
 
     kind = "cloud/task"
     service = "task"
+    superseded = "collect"
+    serial = "id"
+    handles = frozenset({"id"})
     policy = FieldPolicy(revisioned=True, volatile=frozenset({"id"}))
 
     def expand(self, want: Wanted) -> Iterable[Node]:
@@ -273,6 +278,9 @@ class CloudTask(Thing):
     def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
         cast("Cloud", aws).write(self.service, "make", **step.node.identity, **step.node.desired)
         return self.observe(aws, [Target(step.node.key, step.node.identity)])[step.node.key]
+
+    def facts(self, seen: Observed) -> Mapping[str, Value]:
+        return {"taskDefinition": seen.outputs["id"]}
 
 
 class CloudService(Thing):

@@ -100,7 +100,7 @@ class House:
 
         What was begun and is no longer wanted may stay marked as under way where it is history: a prune still finds it.
         """
-        keeps = {kind.kind for kind in self.parts.types if kind.superseded == "keep" and not history}
+        keeps = {kind.kind for kind in self.parts.types if kind.superseded == "collect" and not history}
         under_way = [record.key for record in self.store.records("default") if record.pending]
         found = [f"{key} is pending" for key in under_way if key.kind not in keeps]
         found += [f"a {kind} was to go before what was built on it" for kind in self.cloud.refused]

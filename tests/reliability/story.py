@@ -8,7 +8,8 @@ from typing import Any
 
 from tests.demo import Demo, Model
 
-MODEL = Model(policy="{deletion: {artifacts: Delete, registry: Delete, logs: Delete}}")
+# One revision of history: what a chapter supersedes goes in the next one but one.
+MODEL = Model(policy="{history: 1, deletion: {artifacts: Delete, registry: Delete, logs: Delete}}")
 OTHER = "{cpu: 0.5 vCPU, memory: 1 GB, desiredCount: 2, env: {LOG_LEVEL: info}}"
 OTHER_API = (
     "{stage: prod, routes: [{method: POST, path: /predict}, {method: GET, path: /livez}],"
@@ -36,6 +37,7 @@ STORY = (
     Chapter("update", _UPDATED),
     Chapter("retrain", replace(_UPDATED, depth=3)),
     Chapter("rollback", _UPDATED),
+    Chapter("retrain again", replace(_UPDATED, depth=5)),
     Chapter("gate failure", replace(_UPDATED, depth=4, gate=0)),
     Chapter("prune", None),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from controller.core.history import READY, SUPERSEDED, UNDER_WAY, Revision, recorded
-from controller.core.status import Condition, Status, history
+from controller.core.status import Condition, Status, revision_of
 from controller.core.values import Key
 
 FIRST = Revision(1, "t1", "aaa")
@@ -53,13 +53,21 @@ def test_only_so_many_are_kept():
     assert [revision.generation for revision in kept] == [27, 28, 29]
 
 
+def test_failures_push_nothing_out_that_was_ready():
+    """A rollback may go back to what was ready, however often something failed since."""
+    ready = [replace(FIRST, generation=number, result=READY) for number in (1, 2, 3)]
+    failed = [replace(FIRST, generation=number, result="GateFailed") for number in range(4, 30)]
+    kept = run(*ready, *failed, limit=2)
+    assert [revision.generation for revision in kept] == [2, 3, 28, 29]
+
+
 def test_results_come_from_the_conditions():
     """Ready, under way, or why not."""
 
     def result(**conditions: tuple[str, str]) -> tuple[str, str]:
         told = tuple(Condition(kind, truth, reason, "m") for kind, (truth, reason) in conditions.items())  # type: ignore[arg-type]
         status = Status(Key("e", "ModelService", "n"), 1, "d", told, {"model": {"version": 7}, "image": "i"})
-        [revision] = history(status, None, "t", 10)
+        revision = revision_of(status, "t")
         assert (revision.version, revision.image) == (7, "i")
         return revision.result, revision.message
 

@@ -24,7 +24,10 @@ class FakeType:
     policy: FieldPolicy = field(default_factory=FieldPolicy)
     read_only: bool = False
     consequence: str = ""
-    superseded: Literal["delete", "keep", "stop"] = "delete"
+    superseded: Literal["delete", "keep", "collect", "stop"] = "delete"
+    serial: str = ""
+    handles: frozenset[str] = frozenset()
+    retain: str = ""
 
 
 TYPES = {

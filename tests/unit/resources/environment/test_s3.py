@@ -148,7 +148,7 @@ def test_objects_are_addressed_by_content(objects, service):
     assert objects.writes(lambda: objects.make(nodes[0])) == 0
     other = objects.nodes(service(inputs=Inputs(channels={"train": blob(b"more")})))[0]
     assert other.identity != nodes[1].identity
-    assert objects.resource.superseded == "keep"
+    assert objects.resource.superseded == "collect"
     assert [objects.remove(node) for node in nodes] == [None] * 3
     assert objects.remove(nodes[0]) is None
     assert objects.see(nodes[0]) is None

@@ -1,0 +1,152 @@
+"""What is kept as history, and what a plan collects of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from controller.core.graph import Graph, Node, Observed
+from controller.core.history import READY, Revision
+from controller.core.plan import Plan, Situation, make_plan
+from controller.core.policy import FieldPolicy
+from controller.core.reach import Closure, closure, reachable
+from controller.core.record import Record
+from controller.core.values import Key
+from tests.unit.core.test_plan import FakeType
+
+OWNER, OTHER = (Key("prod", "ModelService", name) for name in ("m", "other"))
+BUNDLE, IMAGE, TASK, SERVICE = (Key("prod", kind, "m") for kind in ("bundle", "image", "task", "service"))
+TYPES = {
+    "bundle": FakeType(superseded="collect", handles=frozenset({"url"}), retain="artifacts"),
+    "image": FakeType(superseded="collect", handles=frozenset({"uri"}), retain="service"),
+    "task": FakeType(
+        FieldPolicy(revisioned=True, volatile=frozenset({"arn"})),
+        superseded="collect",
+        serial="revision",
+        handles=frozenset({"arn"}),
+        retain="service",
+    ),
+    "service": FakeType(),
+}
+REVISION = Revision(1, "t", version=1, result=READY)
+
+
+def bundle(number: int, owner: Key = OWNER) -> Record:
+    key = BUNDLE._replace(name=owner.name)
+    return Record(key, {"n": number}, owner, {}, {"url": f"s3://{owner.name}-{number}"})
+
+
+def image(number: int) -> Record:
+    made = {"bundle": f"s3://m-{number}"}
+    return Record(IMAGE, {"n": number}, OWNER, made, {"uri": f"image@{number}"}, (BUNDLE,))
+
+
+def task(number: int) -> Record:
+    return Record(
+        TASK,
+        {"family": "f", "revision": number},
+        OWNER,
+        {"image": f"image@{number}"},
+        {"arn": f"f:{number}"},
+        (IMAGE,),
+    )
+
+
+# Four models served, one after the other; the fifth serves now.
+PAST = [made(number) for number in range(1, 5) for made in (bundle, image, task)]
+NODES = [
+    Node(BUNDLE, {"n": 5}),
+    Node(IMAGE, {"n": 5}, {"bundle": "s3://m-5"}),
+    Node(TASK, {"family": "f"}, {"image": "image@5"}),
+    Node(SERVICE, {"name": "s"}, {"task": "f:5"}),
+]
+SEEN = {
+    BUNDLE: Observed({}, {"url": "s3://m-5"}),
+    IMAGE: Observed({"bundle": "s3://m-5"}, {"uri": "image@5"}),
+    TASK: Observed({"image": "image@5"}, {"arn": "f:5"}),
+    SERVICE: Observed({"task": "f:5"}, {"definitions": ["f:5"]}),
+}
+
+
+def served(*numbers: int, retained: tuple[str, ...] = ()) -> Closure:
+    revisions = [replace(REVISION, image=f"image@{n}", task_definition=f"f:{n}") for n in numbers]
+    return Closure(revisions, frozenset(retained))
+
+
+def plan(kept: Closure | None, *, records: list[Record] = PAST, **more: Any) -> Plan:
+    closures = {OWNER: kept} if kept else {}
+    graph = Graph.build([(OWNER, NODES)])
+    return make_plan(Situation(graph, TYPES, more.pop("seen", SEEN), records, closures=closures, **more))
+
+
+def gone(made: Plan) -> set[tuple[str, int]]:
+    assert {str(step.action) for step in made.steps} <= {"delete"}
+    return {(s.node.key.kind, s.node.identity.get("revision") or s.node.identity["n"]) for s in made.steps}
+
+
+def test_the_closure_is_the_last_ready_revisions() -> None:
+    """How things stand now is counted in, what failed isn't, and no more are kept than the policy says."""
+    past = [replace(REVISION, generation=n, result=READY if n != 3 else "GateFailed") for n in (1, 2, 3, 4)]
+    kept = closure(past, replace(REVISION, generation=5), 3, {"registry"})
+    assert kept is not None
+    assert [revision.generation for revision in kept.revisions] == [2, 4, 5]
+    assert kept.retained == {"registry"}
+
+
+def test_without_a_history_nothing_is_known_to_be_useless() -> None:
+    """A store that was lost, or a spec that never was ready: nothing is collected."""
+    assert closure([], REVISION, 1, ()) is None
+    assert closure([replace(REVISION, result="GateFailed")], replace(REVISION, generation=2), 1, ()) is None
+    assert plan(None).steps == ()
+
+
+def test_names_lead_from_record_to_record() -> None:
+    """From a task definition to its image, to its bundle; an unknown name leads nowhere, and a circle ends."""
+    handles = {kind: known.handles for kind, known in TYPES.items()}
+    assert reachable(["f:2", "nothing"], PAST, handles) == {task(2).id, image(2).id, bundle(2).id}
+    circle = Record(IMAGE, {"n": 9}, OWNER, {"bundle": "image@9"}, {"uri": "image@9"})
+    assert reachable(["image@9"], [circle], handles) == {circle.id}
+
+
+def test_what_no_rollback_leads_to_is_collected() -> None:
+    """What the kept revisions served stays, whole, and so does what came just before; the plan tells why the rest goes."""
+    made = plan(served(3, 5))
+    assert gone(made) == {(kind, number) for kind in ("bundle", "image", "task") for number in (1, 2)}
+    assert {step.why for step in made.steps} == {"no longer reachable: no rollback leads to it"}
+    kinds = [step.node.key.kind for step in made.steps if "2" in str(step.node.identity)]
+    assert kinds == ["task", "image", "bundle"]
+
+
+def test_what_a_deployment_names_stays() -> None:
+    """ECS may run something else than the newest revision: somebody's own update, or a rollback under way."""
+    deployed = Observed({"task": "f:5"}, {"definitions": ["f:1", "f:5"]})
+    made = plan(served(5), seen={**SEEN, SERVICE: deployed})
+    assert gone(made) == {(kind, number) for kind in ("bundle", "image", "task") for number in (2, 3)}
+
+
+def test_what_a_policy_retains_is_no_waste() -> None:
+    """Bundles stay where artifacts are retained; images and task definitions are no history that anybody asked for."""
+    made = plan(served(5, retained=("artifacts", "registry")))
+    assert gone(made) == {(kind, number) for kind in ("image", "task") for number in (1, 2, 3)}
+
+
+def test_nobody_elses_history_is_collected() -> None:
+    """A spec beside it in the environment, looked at or not, keeps its own."""
+    theirs = [bundle(number, OTHER) for number in (1, 2)]
+    assert gone(plan(served(1, 2, 3, 4, 5), records=[*PAST, *theirs])) == set()
+
+
+def test_what_is_wanted_again_stays() -> None:
+    """A record outside of the history whose object is the wanted one is no history."""
+    again = [*NODES[1:3], replace(NODES[0], identity={"n": 1}), NODES[3]]
+    seen = {**SEEN, BUNDLE: Observed({}, {"url": "s3://m-1"})}
+    graph = Graph.build([(OWNER, again)])
+    made = make_plan(Situation(graph, TYPES, seen, PAST, closures={OWNER: served(5)}))
+    assert ("bundle", 1) not in gone(made)
+    assert ("bundle", 2) in gone(made)
+
+
+def test_what_was_begun_and_is_not_wanted_is_collected() -> None:
+    """A push that was cut off before the spec changed left a record without outputs: nothing leads to it."""
+    begun = Record(IMAGE, {"n": 7}, OWNER, pending={"bundle": "s3://m-7"})
+    assert ("image", 7) in gone(plan(served(5), records=[*PAST, begun]))
