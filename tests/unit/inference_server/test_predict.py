@@ -48,6 +48,27 @@ def test_csv(housing: Any, serve: Any, header: bool) -> None:
     assert same_bits(answer.json["predictions"], housing.predict(housing.rows[:9]))
 
 
+@pytest.mark.parametrize("last", ["1.5", "+1.5", "0001.50", "1.5e0", ".15e1", " 1.5\t"])
+def test_much_csv_is_read_in_pieces(housing: Any, serve: Any, last: str) -> None:
+    """Thousands of rows of numbers give what they would give in JSON, however the last number is written."""
+    rows = [[index + column / 7 for column in range(8)] for index in range(2_000)]
+    rows[-1][-1] = 1.5
+    lines = [",".join(map(repr, row)) for row in rows]
+    lines[-1] = lines[-1].removesuffix("1.5") + last
+    server = serve(housing)
+    answer = server.ask("POST", "/predict", "\n".join(lines), content_type="text/csv")
+    assert answer.json["predictions"] == server.ask("POST", "/predict", {"instances": rows}).json["predictions"]
+
+
+@pytest.mark.parametrize("wrong", ["1e39", "1-2", "1.2.3", "inf"])
+def test_what_is_wrong_in_much_csv_is_named(housing: Any, serve: Any, wrong: str) -> None:
+    """The place is counted through all pieces."""
+    lines = ["1.5,2,3,4,5,6,7,8"] * 2_000
+    lines[1_900] = f"1,2,3,4,{wrong},6,7,8"
+    answer = serve(housing).ask("POST", "/predict", "\n".join(lines), content_type="text/csv")
+    assert (answer.status, answer.error["field"]) == (422, f"row[1900].{NAMES[4]}")
+
+
 def test_json_lines(housing: Any, serve: Any) -> None:
     """One row per line."""
     body = "\n".join(map(json.dumps, lists(housing.rows[:4]))) + "\n"
