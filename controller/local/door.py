@@ -44,7 +44,7 @@ class Door:
         self.rates = Rates()
         self.rates.enforce("throttle" in world.weather.kinds)
         self.calls: Counter[str] = Counter()
-        self._moto = _Moto(create_backend_app)
+        self._moto = Moto(create_backend_app)
         self._threads = ThreadPoolExecutor(16, thread_name_prefix="call")
 
     def application(self) -> web.Application:
@@ -228,7 +228,7 @@ async def _loopback_only(
     return await handler(request)
 
 
-class _Moto(DomainDispatcherApplication):  # type: ignore[misc]  # moto has no types
+class Moto(DomainDispatcherApplication):  # type: ignore[misc]  # moto has no types
     """moto's WSGI application. API Gateway's two versions share a host; the second is found by its path here.
 
     moto's own way to it imports the first version, and with it packages for OpenAPI that nothing here needs.
