@@ -1,4 +1,4 @@
-"""What a run in GitHub Actions adds: annotations at the lines of spec files, and a step summary.
+"""What a run in GitHub Actions adds: annotations at the lines of spec files, and the step's summary.
 
 Formats: https://docs.github.com/actions/reference/workflow-commands-for-github-actions
 """
@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from controller.cli.markdown import Block, code, head, prose, row
 from controller.core.status import Status
 from controller.errors import MoorageError, Problem, SpecError
+
+# https://docs.github.com/actions/reference/workflow-commands-for-github-actions#step-isolation-and-limits
+_SUMMARY = 1024 * 1024
 
 
 def annotate(error: MoorageError) -> None:
@@ -24,9 +28,9 @@ def annotate(error: MoorageError) -> None:
     lines = [annotation(problem) for problem in problems] or [f"::error title=moorage::{_data(str(error))}"]
     # stdout is data; the runner reads commands on stderr, too.
     print(redact_text("\n".join(lines)), file=sys.stderr)
-    rows = [("File", "Problem"), *((f"{p.file}:{p.line}", p.message) for p in problems)]
-    told = _table(rows) if problems else [_cell(redact_text(str(error)))]
-    _append([f"### moorage ended with an error (exit code {error.exit_code})", "", *told])
+    rows = [row([code(f"{p.file}:{p.line}"), prose(redact_text(p.message))]) for p in problems]
+    told = [*head(("File", "Problem")), *rows] if rows else [prose(redact_text(str(error)))]
+    append("\n".join([f"### moorage ended with an error (exit code {error.exit_code})", "", *told]))
 
 
 def annotation(problem: Problem) -> str:
@@ -38,33 +42,36 @@ def annotation(problem: Problem) -> str:
 
 def summarise(statuses: Iterable[Status], steps: Mapping[str, int]) -> None:
     """Add how things stand to the step's summary, where there is one."""
-    rows = [("Kind", "Name", "Ready", "Status", "Message")]
+    rows = []
     for status in statuses:
         ready = status.condition("Ready")
         told = (ready.status, ready.reason, ready.message) if ready else ("Unknown", "", "")
-        rows.append((status.owner.kind, status.owner.name, *told))
+        rows.append(row(map(prose, (status.owner.kind, status.owner.name, *told))))
     done = (
         ", ".join(f"{count} {action}" for action, count in sorted(steps.items())) or "none: everything is as declared"
     )
-    _append(["### moorage reconcile", "", *_table(rows), "", f"Steps: {done}."])
+    table = Block([*head(("Kind", "Name", "Ready", "Status", "Message"))], rows, ["", f"Steps: {done}."])
+    table.take(room(), in_bytes)
+    append("\n".join(["### moorage reconcile", "", *table.lines()]))
 
 
-def _append(lines: Sequence[str]) -> None:
+def room() -> int:
+    """How many bytes the step's summary still takes, 0 where there is none: GitHub shows nothing of more than 1 MiB."""
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    return _SUMMARY - (Path(path).stat().st_size if Path(path).is_file() else 0) if path else 0
+
+
+def in_bytes(text: str) -> int:
+    """The length of a text as GitHub counts a summary's."""
+    return len(text.encode())
+
+
+def append(text: str) -> None:
+    """Add Markdown to the step's summary, where there is one."""
     path = os.environ.get("GITHUB_STEP_SUMMARY")
     if path:
         with Path(path).open("a", encoding="utf-8") as file:
-            file.write("\n".join(lines) + "\n")
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    head, *body = (f"| {' | '.join(map(_cell, row))} |" for row in rows)
-    return [head, f"|{'---|' * len(rows[0])}", *body]
-
-
-def _cell(text: str) -> str:
-    """Text that stays in its cell, and is no HTML: who writes a spec mustn't write the summary."""
-    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("|", "\\|")
-    return " ".join(escaped.replace("`", "'").split())
+            file.write(text.rstrip("\n") + "\n")
 
 
 def _data(text: str) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from controller.cli import failure, output, render_plan
+from controller.cli import failure, github, output, render_plan
 from controller.cli.options import Files, Format, Output, Place, Remote
+from controller.cli.report import report as as_markdown
 from controller.cli.sources import open_source
+from controller.errors import UsageError
 from controller.runtime.compose import House
 from controller.runtime.plan_document import PlanDocument
 from controller.runtime.planning import plan_all, write_plan
@@ -24,6 +27,13 @@ def plan(
     form: Output = "table",
     prune: Annotated[bool, Parameter(help="Include the deletion of what no file declares any more.")] = False,
     out: Annotated[Path | None, Parameter(help="Write the plan to this file, for reconcile --plan.")] = None,
+    report: Annotated[
+        Literal["github", "markdown"] | None,
+        Parameter(
+            help="For a pull request: markdown prints a comment in the place of --output, github adds to the"
+            " summary of the running GitHub Actions step."
+        ),
+    ] = None,
     detailed_exitcode: Annotated[
         bool, Parameter(negative="", help="Exit 0 for no changes, 1 for an error, 2 for changes.")
     ] = False,
@@ -31,10 +41,17 @@ def plan(
     """Show what reconcile would do: field by field, what follows later, what trains."""
 
     def show() -> int:
+        if report == "github" and not github.room():
+            raise UsageError("there is no step's summary to add to", hint="in GitHub Actions, or --report markdown")
         found = look(files, remote, place, prune=prune)
         if out is not None:
             write_plan(out, found)
-        tell(found, form)
+        if report == "markdown":
+            sys.stdout.write(as_markdown(found))
+        else:
+            tell(found, form)
+        if report == "github":
+            github.append(as_markdown(found, github.room(), github.in_bytes))
         return 2 if detailed_exitcode and found.acts else 0
 
     return failure.guard(show, lambda _: 1) if detailed_exitcode else show()

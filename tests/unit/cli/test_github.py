@@ -33,7 +33,7 @@ def test_problems_are_annotations_at_their_lines(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     told = f"::error file={spec},line=1,col=7,title=moorage::unknown kind 'Modelservice' (did you mean 'ModelService'?)"
     assert told in done.stderr.splitlines()
-    assert f"| {spec}:1 | unknown kind 'Modelservice' |" in summary.read_text()
+    assert f"| `{spec}:1` | unknown kind 'Modelservice' |" in summary.read_text()
 
 
 def test_elsewhere_nothing_is_added(tmp_path: Path) -> None:
@@ -46,3 +46,22 @@ def test_no_text_begins_another_command() -> None:
     """Line ends, percent signs, and what separates properties are escaped."""
     made = annotation(Problem("a,b:c.yaml", 1, 2, "x\n::set-env name=A::1\r%0A"))
     assert made == ("::error file=a%2Cb%3Ac.yaml,line=1,col=2,title=moorage::x%0A::set-env name=A::1%0D%250A")
+
+
+def test_a_summary_has_so_much_room(tmp_path: Path) -> None:
+    """In bytes, less what earlier commands of the step have written; none where there is no summary to add to."""
+    file = tmp_path / "summary.md"
+    code = "from controller.cli import github; github.append('ä' * 10); print(github.room())"
+    for written, environment in ((1024 * 1024 - 21, {"GITHUB_STEP_SUMMARY": str(file)}), (0, {})):
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("GITHUB")}
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**kept, "PYTHONPATH": str(ROOT), **environment},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert int(done.stdout) == written
+    refused = moorage("plan", "--report", "github")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "--report markdown" in refused.stderr
