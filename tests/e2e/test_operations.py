@@ -61,9 +61,9 @@ def test_a_person_approves_or_rejects(team: Team) -> None:
     team.edit(manual, ("max_depth: 6", "max_depth: 3"))
     assert team.reconcile()[0] == 5
     assert team.moorage("approve", NAME, "--reject", "--message", "worse")[0] == 0
-    code, told = team.reconcile()
-    assert code == 5
-    assert "worse" in json.dumps(told)
+    held = team.reconcile()
+    assert held.code == 5
+    assert "worse" in held.out
     assert team.json("get", NAME)["status"]["model"]["version"] == 2
 
 
