@@ -260,7 +260,7 @@ function histogram({ training, window }) {
 
 function drifted(column, title) {
   const outside = [[column.below, "below range"], [column.above, "above range"], [column.missing, "missing"]];
-  const facts = outside.filter(([share]) => share > 0).map(([share, what]) => `${percent.format(share)} ${what}`);
+  const facts = outside.filter(([share]) => share > 0).map(([share, what]) => `${share < 0.001 ? "under 0.1%" : percent.format(share)} ${what}`);
   const index = column.psi === null ? [] : [`PSI ${column.psi.toFixed(2)}`];
   const level = make("span", { className: "badge", textContent: LEVELS[column.level] });
   const item = make("li", { className: column.level }, make("h3", { textContent: title }));
