@@ -13,12 +13,13 @@ from typing import Any, Final
 
 from benchmarks.serving import against_peers, beginning, machine, many_rows, model, one_row, overload, report
 from benchmarks.serving.closed_loop import require_wrk
-from benchmarks.serving.environments import PLACE
+from benchmarks.serving.environments import PLACE, ROOT
 from benchmarks.serving.plan import FULL, QUICK
 from benchmarks.serving.processes import LOAD_CORE, UnmeasurableError
 
 _HERE: Final = Path(__file__).parent
 _MARK: Final = "<!-- figures: written by `make bench-serving WRITE=1` -->\n"
+_FRONT: Final = "<!-- from benchmarks/serving -->\n"
 _SUBJECTS: Final = {
     "one_row": one_row.measure,
     "against_peers": against_peers.measure,
@@ -81,6 +82,9 @@ def _keep(results: dict[str, Any], page: str, beside: Path | None) -> None:
         (beside / "results.json").write_text(text)
         readme = beside / "README.md"
         readme.write_text(readme.read_text().partition(_MARK)[0] + _MARK + "\n" + page)
+        front = ROOT / "README.md"
+        before, _, rest = front.read_text().partition(_FRONT)
+        front.write_text(before + _FRONT + report.brief(results) + "\n" + rest.partition("\n\n")[2])
 
 
 def _plain(value: Any) -> Any:

@@ -7,6 +7,13 @@ from typing import Any, Final
 
 _PROMISED_TIMES: Final = {"seed": 20, "fastapi": 5, "mlserver": 9, "bentoml": 20, "litserve": 15}
 _PROMISED_CPU: Final = {"1": 1.5, "32": 1.1, "128": 1.1}
+_NAMES: Final = {
+    "seed": "the Flask app it takes the place of:",
+    "fastapi": "FastAPI",
+    "mlserver": "MLServer",
+    "bentoml": "BentoML",
+    "litserve": "LitServe",
+}
 _PROMISED_MB: Final = 50
 
 
@@ -22,6 +29,33 @@ def render(results: Mapping[str, Any]) -> str:
     }
     lines = [line for name, part in parts.items() if name in results for line in (*part(results[name]), "")]
     return "\n".join(lines).strip() + "\n"
+
+
+def brief(results: Mapping[str, Any]) -> str:
+    """Give the few figures for the project's front page, missed promises included. `results` are those of a whole run."""
+    servers, points, start, load = (results[name] for name in ("against_peers", "one_row", "beginning", "overload"))
+    peers = (f"{_NAMES[name]} {servers[name]['rate']['median']:,.0f}" for name in _NAMES)
+    ours, theirs = (start[name]["wall"]["median"] for name in ("first_prediction", "import"))
+    rows = [
+        ("requests/s, 32 connections", f"**{servers['ours']['rate']['median']:,.0f}**", ", ".join(peers)),
+        *(_cpu(connections, points[connections]) for connections in ("32", "1")),
+        ("start to first prediction", f"{ours:.2f} s", f"`import xgboost` alone: {theirs:.2f} s"),
+        ("memory (PSS), 128 connections", f"{start['memory']['most at 128 connections']['pss']:.0f} MB", ""),
+        (
+            f"{load['times']:g} times as many requests as it can answer",
+            f"{load['goodput_share']:.0%} of capacity answered",
+            f"p99 {_ms(load['overloaded']['accepted_p99'])} ms; unloaded {_ms(load['unloaded']['accepted_p99'])} ms",
+        ),
+    ]
+    lines = ["| one row per request, one core | Moorage | beside it |", "|---|---|---|", *(_row(*row) for row in rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _cpu(connections: str, point: Mapping[str, Any]) -> tuple[str, str, str]:
+    ratio, promised = point["cpu_ratio"]["median"], _PROMISED_CPU[connections]
+    missed = "" if ratio <= promised else f"; {promised} was promised"
+    beside = f"{ratio:.2f} times that of aiohttp answering a constant{missed}"
+    return f"CPU per request, connections: {connections}", f"{point['ours']['cpu']['median'] * 1e6:.0f} µs", beside
 
 
 def _machine(machine: Mapping[str, Any]) -> Iterator[str]:

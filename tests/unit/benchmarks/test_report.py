@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
 from benchmarks.serving import report
 from benchmarks.serving.figures import Spread, percentile
+
+SERVING: Final = Path(report.__file__).parent
 
 
 def spread(median: float) -> dict[str, float]:
@@ -46,3 +50,10 @@ def test_percentiles_of_few_values() -> None:
     assert percentile(values, 0.5) == 50
     assert percentile(values, 1) == 99
     assert percentile([], 0.99) is None
+
+
+def test_the_pages_have_the_figures_of_the_last_run() -> None:
+    """What stands in both READMEs is what was measured: `make bench-serving WRITE=1` writes it, nobody by hand."""
+    results = json.loads((SERVING / "results.json").read_text())
+    assert report.brief(results) in (SERVING.parents[1] / "README.md").read_text()
+    assert report.render(results) in (SERVING / "README.md").read_text()
