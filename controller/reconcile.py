@@ -100,7 +100,7 @@ class Reconciler:
         records = Records(self.store.records(wants[0].environment.name, owners))
         seen, unreadable = self._observe(graph, records)
         # A node that can't be read is neither there nor absent: no plan is made for it, nor for what is built on it.
-        adopters = {want.owner for want in wants if want.service is not None and want.service.spec.policy.adopt}
+        adopters = {want.owner for want in wants if (want.service or want.environment).spec.policy.adopt}
         leaves, blind = _leaves(wants, gone), unreadable.keys()
         closures = self._closures(wants, graph, seen, records, blind)
         plan = make_plan(Situation(graph, self.registry, seen, records, adopters, gone, blind, leaves, closures))

@@ -36,6 +36,7 @@ app.command("controller.cli.doctor:doctor", help="Check what Moorage needs of th
 app.command("controller.cli.predict:predict", help="Ask a model through its API.")
 app.command("controller.cli.bundle:bundle", help="Make a bundle of a model trained elsewhere.")
 app.command("controller.cli.policy:policy", help="Print the exact IAM policy that these specs need.")
+app.command("controller.cli.imports:app", name="import", help="Write a spec for what exists already.")
 app.command("controller.cli.rollback:rollback", help="Go back to an earlier model, by an edit of the spec.")
 app.command("controller.cli.schema:schema", help="Print the JSON Schema of a kind.")
 app.command("controller.cli.explain:explain", help="Explain a field of a spec.")

@@ -51,8 +51,8 @@ class Leave:
     correct: bool = True
 
 
-# What helps against a stranger's object, by the kind of spec that wants it.
-_REFUSED = {"ModelService": "rename the spec, remove that one first, or take it over with policy.adopt: true"}
+# What helps against a stranger's object.
+_REFUSED = "rename the spec, remove that one first, or take it over with policy.adopt: true"
 
 
 class Type(Protocol):
@@ -250,7 +250,7 @@ class _Walk:
                     resolved,
                     owner,
                     f"it exists already and belongs to {foreigner}",
-                    _REFUSED.get(owner.kind, "rename the spec, or remove that one first"),
+                    _REFUSED,
                 )
             )
             return

@@ -84,7 +84,8 @@ class Wanted:
     @property
     def service_name(self) -> str:
         """The ECS service's name, by which the selection also finds out what serves."""
-        return self.physical_name(limit=255)
+        named = self.service.spec.service.name if self.service else None
+        return named or self.physical_name(limit=255)
 
     @property
     def public_addresses(self) -> bool:

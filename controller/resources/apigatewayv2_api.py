@@ -14,7 +14,7 @@ from controller.core.policy import FieldPolicy
 from controller.core.status import Waiting
 from controller.core.values import Key, Value
 from controller.core.wanted import Wanted
-from controller.errors import MissingError
+from controller.errors import FailedError, MissingError
 from controller.resources.base import Resource, Scope
 from controller.spec.models import Cors
 
@@ -58,22 +58,33 @@ class HttpApi(Resource):
         """One, open to what the spec's CORS section allows."""
         if want.service is None or want.service.spec.api is None:
             return
-        tags = want.tags()
-        identity = {"name": want.physical_name(limit=128), "tags": {name: tags[name] for name in (ENVIRONMENT, OWNER)}}
+        tags, api_id = want.tags(), want.service.spec.api.id
+        identity = (
+            {"id": api_id}
+            if api_id
+            else {"name": want.physical_name(limit=128), "tags": {name: tags[name] for name in (ENVIRONMENT, OWNER)}}
+        )
         desired = {"CorsConfiguration": _cors(want.service.spec.api.cors), "duplicates": [], "tags": tags}
         yield Node(want.own(self.kind), identity, desired)
 
     def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
         """All of the region's APIs, and ours among them."""
-        by_name: dict[str, list[Mapping[str, Any]]] = {}
+        listed: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
         for api in aws.pages("apigatewayv2", "get_apis", "Items"):
-            by_name.setdefault(api["Name"], []).append(api)
-        candidates = {target.key: _ours(by_name.get(target.identity["name"], ()), target) for target in targets}
+            listed.setdefault(("name", api["Name"]), []).append(api)
+            listed["id", api["ApiId"]] = [api]
+        candidates = {target.key: _ours(listed, target) for target in targets}
         return {key: _observed(found[0], found[1:]) for key, found in candidates.items() if found}
 
     def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
         """Make it, or set CORS and tags and remove the twins."""
         desired = step.node.desired
+        if seen is None and "id" in step.node.identity:
+            raise FailedError(
+                f"there is no API {step.node.identity['id']} in {aws.region}",
+                where=str(step.node.key),
+                hint="correct spec.api.id, or leave it out so that one is made",
+            )
         if seen is None:
             settings = {"CorsConfiguration": desired["CorsConfiguration"]} if desired["CorsConfiguration"] else {}
             name = step.node.identity["name"]
@@ -109,10 +120,13 @@ def _cors(cors: Cors | None) -> dict[str, Value]:
     }
 
 
-def _ours(named: Iterable[Mapping[str, Any]], target: Target) -> list[Mapping[str, Any]]:
-    """Those with our tags, oldest first; before them the one known to be ours, even if its tags were taken away."""
+def _ours(listed: Mapping[tuple[str, str], Sequence[Mapping[str, Any]]], target: Target) -> Sequence[Mapping[str, Any]]:
+    """The one that the spec names; or those with our tags, oldest first, and before them the one known to be ours."""
+    if "id" in target.identity:
+        return listed.get(("id", target.identity["id"]), ())
     wanted = target.identity["tags"].items()
     known = target.known.get("id")
+    named = listed.get(("name", target.identity["name"]), ())
     found = [api for api in named if api["ApiId"] == known or wanted <= api.get("Tags", {}).items()]
     return sorted(found, key=lambda api: (api["ApiId"] != known, api["CreatedDate"], api["ApiId"]))
 

@@ -52,14 +52,21 @@ class Integration(Resource):
             "IntegrationMethod": "ANY",
             "IntegrationUri": Ref(want.own("servicediscovery/service"), "arn"),
             "ConnectionType": "VPC_LINK",
-            "ConnectionId": Ref(want.shared("apigatewayv2/vpc-link"), "id"),
+            "ConnectionId": want.environment.spec.edge.vpc_link or Ref(want.shared("apigatewayv2/vpc-link"), "id"),
             "PayloadFormatVersion": "1.0",
             "TimeoutInMillis": 30000,
             "RequestParameters": {"overwrite:path": "$request.path"} if prefixed else {},
             "Description": _OURS,
             "duplicates": [],
         }
-        yield Node(want.own(self.kind), {"api": Ref(want.own("apigatewayv2/api"), "id")}, desired)
+        identity = {"api": Ref(want.own("apigatewayv2/api"), "id")}
+        if want.service.spec.api.id is None:
+            yield Node(want.own(self.kind), identity, desired)
+            return
+        # In an API that somebody else made: the integration that leads where ours would is taken over. What is asked
+        # there is answered already, so nothing is led elsewhere before the tasks are there.
+        identity["uri"] = Ref(want.own("servicediscovery/service"), "arn")
+        yield Node(want.own(self.kind), identity, desired, (want.own("ecs/service"),))
 
     def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
         """One listing for each API."""
@@ -99,8 +106,9 @@ def _ours(aws: Aws, target: Target) -> list[Mapping[str, Any]]:
         listed = list(aws.pages("apigatewayv2", "get_integrations", "Items", ApiId=target.identity["api"]))
     except MissingError:  # no such API
         return []
-    known = target.known.get("id")
+    known, uri = target.known.get("id"), target.identity.get("uri")
     mine = [item for item in listed if item["IntegrationId"] == known or item.get("Description") == _OURS]
+    mine = mine or [item for item in listed if item.get("IntegrationUri") == uri][:1]
     return sorted(mine, key=lambda item: (item["IntegrationId"] != known, item["IntegrationId"]))
 
 

@@ -54,8 +54,8 @@ class VpcLink(Resource):
     }
 
     def expand(self, want: Wanted) -> Iterable[Node]:
-        """One link for the environment."""
-        if want.service is not None:
+        """One link for the environment, unless it names one."""
+        if want.service is not None or want.environment.spec.edge.vpc_link is not None:
             return
         name = want.physical_name(list(want.environment.spec.network.subnets), limit=128)
         desired = {

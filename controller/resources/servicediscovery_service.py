@@ -13,7 +13,7 @@ from controller.core.policy import FieldPolicy
 from controller.core.status import Waiting
 from controller.core.values import Key, Ref, digest
 from controller.core.wanted import Wanted
-from controller.errors import ConflictError, MissingError
+from controller.errors import ConflictError, FailedError, MissingError
 from controller.resources.base import MADE_OURS, OURS, Resource, Scope
 
 # An HTTP API takes the port from SRV records and doesn't support A records alone.
@@ -51,23 +51,27 @@ class DiscoveryService(Resource):
     }
 
     def expand(self, want: Wanted) -> Iterable[Node]:
-        """One service for the model, in the environment's namespace."""
-        if want.service is not None:
-            identity = {"namespace": Ref(want.shared("servicediscovery/namespace"), "id"), "name": want.owner.name}
-            yield Node(want.own(self.kind), identity, {"records": _RECORDS, "tags": want.tags()})
+        """One service for the model: in the environment's namespace, or the one that the spec names."""
+        if want.service is None:
+            return
+        if want.service.spec.service.discovery is not None:
+            # Its records are as whoever made it wanted them, and what leads there relies on them.
+            yield Node(want.own(self.kind), {"id": want.service.spec.service.discovery}, {"tags": want.tags()})
+            return
+        identity = {"namespace": Ref(want.shared("servicediscovery/namespace"), "id"), "name": want.owner.name}
+        yield Node(want.own(self.kind), identity, {"records": _RECORDS, "tags": want.tags()})
 
     def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """List each namespace's services once, and match by name."""
-        live: dict[tuple[str, str], Mapping[str, Any]] = {}
-        for namespace in sorted({target.identity["namespace"] for target in targets}):
-            inside = [{"Name": "NAMESPACE_ID", "Values": [namespace], "Condition": "EQ"}]
-            for service in aws.pages("servicediscovery", "list_services", "Services", Filters=inside):
-                live[namespace, service["Name"]] = service
-        return {
-            target.key: _seen(aws, service)
-            for target in targets
-            if (service := live.get((target.identity["namespace"], target.identity["name"]))) is not None
-        }
+        """List each namespace's services once, and match by name; all of the region's where one is known by its id."""
+        found: dict[Key, Mapping[str, Any]] = {}
+        for namespace in sorted({target.identity.get("namespace", "") for target in targets}):
+            inside = [{"Name": "NAMESPACE_ID", "Values": [namespace], "Condition": "EQ"}] if namespace else []
+            listed = list(aws.pages("servicediscovery", "list_services", "Services", Filters=inside))
+            field, name = ("Name", "name") if namespace else ("Id", "id")
+            live = {service[field]: service for service in listed}
+            mine = (target for target in targets if target.identity.get("namespace", "") == namespace)
+            found |= {target.key: live[target.identity[name]] for target in mine if target.identity[name] in live}
+        return {key: _seen(aws, service) for key, service in found.items()}
 
     def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
         """Create the service, or set its records and tags."""
@@ -76,7 +80,7 @@ class DiscoveryService(Resource):
             self._create(aws, step)
         else:
             arn = seen.outputs["arn"]
-            if seen.fields["records"] != want["records"]:
+            if seen.fields["records"] != want.get("records", seen.fields["records"]):
                 change = {"DnsConfig": {"DnsRecords": want["records"]}}
                 aws.write("servicediscovery", "update_service", Id=seen.outputs["id"], Service=change)
             if seen.fields["tags"] != want["tags"]:
@@ -100,6 +104,12 @@ class DiscoveryService(Resource):
 
     def _create(self, aws: Aws, step: Step) -> None:
         identity, want = step.node.identity, step.node.desired
+        if "id" in identity:
+            raise FailedError(
+                f"there is no Cloud Map service {identity['id']} in {aws.region}",
+                where=str(step.node.key),
+                hint="correct spec.service.discovery, or leave it out so that one is made",
+            )
         aws.write(
             "servicediscovery",
             "create_service",

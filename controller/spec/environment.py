@@ -26,6 +26,15 @@ class Edge(Block):
 
     type: Literal["cloudMap"] = "cloudMap"
     """`cloudMap`: through a VPC link to addresses registered in Cloud Map; no hourly cost."""
+    vpc_link: Annotated[str, Field(pattern=r"^[a-z0-9]{1,40}$")] | None = None
+    """Id of an existing VPC link to go through; it is left as it is. Left out: one is made."""
+
+
+class EnvironmentPolicy(Block):
+    """How far the controller may go with what the models share."""
+
+    adopt: bool = False
+    """Take over what exists under this document's names, as the cluster; false: refuse it, and name its owner."""
 
 
 class EnvironmentSpec(Block):
@@ -45,6 +54,15 @@ class EnvironmentSpec(Block):
     """Where tasks run."""
     edge: Edge = Edge()
     """How the API reaches the tasks."""
+    policy: EnvironmentPolicy = EnvironmentPolicy()
+    """How far the controller may go with what the models share."""
+
+    @model_validator(mode="after")
+    def _link_let_in(self) -> EnvironmentSpec:
+        if self.edge.vpc_link and not self.network.security_groups:
+            hint = "name the groups that let it in as 'network.securityGroups'"
+            raise refuse("a vpcLink of your own needs securityGroups of your own", hint, "edge", "vpcLink")
+        return self
 
     @model_validator(mode="after")
     def _same_account(self) -> EnvironmentSpec:

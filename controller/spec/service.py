@@ -93,6 +93,10 @@ class Service(Block):
     """The container health check."""
     stop_timeout: Duration = 30
     """How long a task may drain before it is killed, up to 120 s."""
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,255}$")] | None = None
+    """Name of the ECS service; left out: one that derives from the document's. An existing one needs `policy.adopt`."""
+    discovery: Annotated[str, Field(pattern=r"^srv-[a-z0-9]+$")] | None = None
+    """Id of the Cloud Map service that tasks are registered in; left out: one is made. It needs `policy.adopt`."""
 
     @model_validator(mode="after")
     def _fits(self) -> Service:
@@ -157,6 +161,8 @@ class Api(Block):
 
     type: Literal["http"] = "http"
     """An API Gateway HTTP API."""
+    id: Annotated[str, Field(pattern=r"^[a-z0-9]{1,40}$")] | None = None
+    """Id of an existing API, whose address stays as it is; left out: one is made. It needs `policy.adopt`."""
     stage: Annotated[str, Field(pattern=r"^(\$default|[A-Za-z0-9_-]{1,128})$")] = "$default"
     """`$default`: no prefix; a name: every path starts with it."""
     routes: Annotated[Items[Route], Field(min_length=1)] = (

@@ -29,8 +29,9 @@ web.run_app(app, host="0.0.0.0", port=8080, print=None, shutdown_timeout=5)
 class Client:
     """Sends one POST after the other on a connection of its own until it is stopped; keeps every answer."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, body: bytes = b"x" * 100) -> None:
         self.answers: list[tuple[int, str]] = []
+        self._body = body
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(urlsplit(url),))
         self._thread.start()
@@ -38,7 +39,7 @@ class Client:
     def _run(self, url: Any) -> None:
         connection = http.client.HTTPConnection(url.hostname, url.port, timeout=30)
         while not self._stop.is_set():
-            connection.request("POST", f"{url.path}/predict", b"x" * 100)
+            connection.request("POST", f"{url.path}/predict", self._body)
             answer = connection.getresponse()
             self.answers.append((answer.status, answer.read().decode()))
         connection.close()

@@ -57,7 +57,7 @@ ADDED = {
         (
             "a.yaml:9:13: error: unknown field 'scaling' in spec.service\n"
             " 9 |   service: {scaling: {min: 0}}\n"
-            "   |             ^^^^^^^  known are cpu, memory, desiredCount, env, secrets, health, stopTimeout"
+            "   |             ^^^^^^^  known are cpu, memory, desiredCount, env, secrets, health, stopTimeout, name, discovery"
             "   (moorage explain modelservice.spec.service)"
         ),
     ),
@@ -258,7 +258,7 @@ ADDED = {
         (
             "a.yaml:9:13: error: unknown field '<<' in spec.service\n"
             " 9 |   service: {<<: {cpu: 256}}\n"
-            "   |             ^^  known are cpu, memory, desiredCount, env, secrets, health, stopTimeout"
+            "   |             ^^  known are cpu, memory, desiredCount, env, secrets, health, stopTimeout, name, discovery"
             "   (moorage explain modelservice.spec.service)"
         ),
     ),

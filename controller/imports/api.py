@@ -1,0 +1,147 @@
+"""An HTTP API in front of a service, said as the `api` section of a spec."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from controller.aws import Aws
+from controller.core.values import Value
+from controller.errors import FailedError, MissingError, NotFoundError
+from controller.imports.draft import Draft
+
+_HINT = (
+    "Moorage manages HTTP APIs that lead over a VPC link to a Cloud Map service; take this away, or leave the API out"
+)
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "ANY")
+# What an account has by default: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+_UNLIMITED = (10000.0, 5000)
+_CORS = {"AllowOrigins": "allowOrigins", "AllowMethods": "allowMethods", "AllowHeaders": "allowHeaders"}
+
+
+def apis_before(aws: Aws, registry: str) -> list[str]:
+    """The ids of the APIs that lead to a Cloud Map service, by its ARN."""
+    found = []
+    for api in aws.pages("apigatewayv2", "get_apis", "Items"):
+        listed = aws.pages("apigatewayv2", "get_integrations", "Items", ApiId=api["ApiId"])
+        if any(integration.get("IntegrationUri") == registry for integration in listed):
+            found.append(api["ApiId"])
+    return found
+
+
+def behind(aws: Aws, api_id: str) -> str:
+    """The ARN of the Cloud Map service that an API leads to. Raises NotFoundError, and FailedError with all that isn't so."""
+    return str(_integration(aws, _live(aws, api_id))["IntegrationUri"])
+
+
+def read_api(aws: Aws, api_id: str, draft: Draft) -> None:
+    """Add an API to a draft of the service behind it. Raises NotFoundError, and FailedError with all that no spec can say."""
+    live = _live(aws, api_id)
+    integration, routes = _integration(aws, live), _routes(aws, api_id)
+    stage = _stage(aws, api_id, draft)
+    section: dict[str, Value] = {"id": api_id}
+    if stage["StageName"] != "$default":
+        section["stage"] = stage["StageName"]
+    if said := [{"method": route.split()[0], "path": route.split()[1]} for route in _sayable(routes)]:
+        section["routes"] = said
+    settings = stage.get("DefaultRouteSettings", {})
+    limits = (
+        settings.get("ThrottlingRateLimit", _UNLIMITED[0]),
+        settings.get("ThrottlingBurstLimit", _UNLIMITED[1]),
+    )
+    if limits != _UNLIMITED:
+        section["throttle"] = {"rate": float(limits[0]), "burst": int(limits[1])}
+    if cors := live.get("CorsConfiguration"):
+        # What isn't there is said as well: left out it would be what a spec has by default.
+        section["cors"] = {name: list(cors.get(field, ())) for field, name in _CORS.items()}
+    draft.takes.append(f"the API {live['Name']} ({api_id}) with its stage {stage['StageName']}; its address stays")
+    draft.environment["edge"] = {"type": "cloudMap", "vpcLink": integration["ConnectionId"]}
+    draft.left.append(f"the VPC link {integration['ConnectionId']}: it is used, and nobody's who uses it")
+    draft.spec = {**draft.spec, "api": section}
+    _told(live, stage, routes, integration, draft)
+
+
+def _live(aws: Aws, api_id: str) -> Mapping[str, Any]:
+    found = (api for api in aws.pages("apigatewayv2", "get_apis", "Items") if api["ApiId"] == api_id)
+    live: Mapping[str, Any] | None = next(found, None)
+    if live is None:
+        raise NotFoundError(f"there is no HTTP API {api_id} in {aws.region}")
+    return live
+
+
+def _integration(aws: Aws, live: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The one integration that all routes lead to."""
+    listed = list(aws.pages("apigatewayv2", "get_integrations", "Items", ApiId=live["ApiId"]))
+    routes = _routes(aws, live["ApiId"])
+    targets = {route.get("Target", "").removeprefix("integrations/") for route in routes.values()}
+    led = [one for one in listed if one["IntegrationId"] in targets]
+    problems = [*_not_ours(live, routes), *_not_private(led)]
+    if problems:
+        what = f"the API {live['Name']} ({live['ApiId']}) can't be said in a spec"
+        raise FailedError(what, where=live["ApiId"], why="; ".join(problems), hint=_HINT)
+    one: Mapping[str, Any] = led[0]
+    return one
+
+
+def _not_ours(live: Mapping[str, Any], routes: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    if live["ProtocolType"] != "HTTP":
+        yield f"its protocol is {live['ProtocolType']}"
+    for key, route in sorted(routes.items()):
+        if route.get("AuthorizationType", "NONE") != "NONE":
+            yield f"its route {key} asks for {route['AuthorizationType']} authorization"
+
+
+def _not_private(led: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if len(led) != 1:
+        yield f"its routes lead to {len(led)} integrations"
+    for one in led:
+        uri = one.get("IntegrationUri", "")
+        if one.get("ConnectionType") != "VPC_LINK" or ":servicediscovery:" not in uri:
+            yield f"it leads to {uri or one['IntegrationType']}, not over a VPC link to a Cloud Map service"
+
+
+def _routes(aws: Aws, api_id: str) -> dict[str, Mapping[str, Any]]:
+    return {route["RouteKey"]: route for route in aws.pages("apigatewayv2", "get_routes", "Items", ApiId=api_id)}
+
+
+def _sayable(routes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The routes of a method and a path; `$default` has neither."""
+    return sorted(key for key in routes if key.split(" ", maxsplit=1)[0] in _METHODS)
+
+
+def _stage(aws: Aws, api_id: str, draft: Draft) -> Mapping[str, Any]:
+    """The stage to be managed: `$default`, or else the first."""
+    try:
+        stages = list(aws.pages("apigatewayv2", "get_stages", "Items", ApiId=api_id))
+    except MissingError:
+        stages = []
+    if not stages:
+        raise FailedError(
+            f"the API {api_id} has no stage, so that nobody can call it", hint="deploy it, or leave it out"
+        )
+    stages.sort(key=lambda stage: (stage["StageName"] != "$default", stage["StageName"]))
+    draft.left.extend(f"the stage {stage['StageName']} of the API" for stage in stages[1:])
+    chosen: Mapping[str, Any] = stages[0]
+    return chosen
+
+
+def _told(
+    live: Mapping[str, Any],
+    stage: Mapping[str, Any],
+    routes: Mapping[str, Mapping[str, Any]],
+    integration: Mapping[str, Any],
+    draft: Draft,
+) -> None:
+    draft.left.extend(f"the route {key}, which lets in what no other route does" for key in routes if " " not in key)
+    cors = live.get("CorsConfiguration", {})
+    dropped = sorted(field for field in cors if field not in _CORS and cors[field])
+    if dropped:
+        draft.changes.append(f"CORS: {', '.join(dropped)} can't be said, and are taken away")
+    if not stage.get("AutoDeploy"):
+        draft.changes.append(f"the stage {stage['StageName']} deploys changes of routes by itself from then on")
+    named = stage["StageName"] != "$default"
+    if named != (integration.get("RequestParameters", {}).get("overwrite:path") == "$request.path"):
+        draft.changes.append("the integration's path: the stage's name is no part of what the server is asked for")
+    draft.changes.append(
+        f"the description of the integration {integration['IntegrationId']}, by which it is known again"
+    )

@@ -1,0 +1,74 @@
+"""A spec that is written for what exists: its sections, and in words what they can't say. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from controller.core.values import Value
+from controller.spec.strict import API_VERSION
+
+
+@dataclass
+class Draft:
+    """What is known so far of a ModelService and of the Environment it lives in.
+
+    `takes` are the objects that `policy.adopt` takes over; `open` is what a person must fill in or check; `changes` is
+    what the first reconcile changes of what runs, tags aside; `left` is what no spec says, and stays as it is.
+    """
+
+    origin: str
+    name: str
+    environment: dict[str, Value] = field(default_factory=dict)
+    spec: dict[str, Value] = field(default_factory=dict)
+    takes: list[str] = field(default_factory=list)
+    open: list[str] = field(default_factory=list)
+    changes: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+
+    def complete(self, *, data: str, target: str) -> None:
+        """Fill in what every spec has and nothing that was found tells: the table and, without a job, the training."""
+        if not (data and target):
+            told = "name a CSV file with a header beside this spec, and the column to predict"
+            self.open.append(f"spec.data: what the model learns from is not to be seen; {told}")
+        if "training" not in self.spec:
+            self.open.append(
+                "spec.training: no training job was named (--training-job), so these settings are an example"
+            )
+        self.spec = {
+            "data": {"source": data or "data.csv", "target": target or "target"},
+            "training": {
+                "algorithm": {"name": "xgboost", "version": "3.2-0"},
+                "hyperparameters": {"objective": "reg:squarederror", "num_round": 100},
+            },
+            **self.spec,
+        }
+
+    def documents(self, environment: str, *, declared: bool) -> Iterator[dict[str, Value]]:
+        """The Environment, unless it is declared elsewhere, and the ModelService."""
+        if not declared:
+            yield _document("Environment", environment, self.environment)
+        yield _document("ModelService", self.name, {"environment": environment, **self.spec})
+
+    def notes(self) -> Iterator[str]:
+        """What stands above the documents, line by line."""
+        yield f"Written for {self.origin}."
+        for heading, lines in (
+            ("policy.adopt takes over, by tags of Moorage:", self.takes),
+            ("To be filled in or checked before the first reconcile:", self.open),
+            ("What the first reconcile changes of it besides, none of it by an interruption:", self.changes),
+            ("What no spec can say, and what stays as it is:", self.left),
+        ):
+            if lines:
+                yield heading
+                yield from (f"- {line}" for line in lines)
+
+
+def spec_name(live: str) -> str:
+    """A document's name that is near to the name of something live: `Churn_API` → `churn-api`."""
+    return re.sub(r"[^a-z0-9]+", "-", live.lower()).strip("-")[:40].strip("-") or "model"
+
+
+def _document(kind: str, name: str, spec: Mapping[str, Value]) -> dict[str, Value]:
+    return {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": dict(spec)}

@@ -1,0 +1,197 @@
+"""An ECS service on Fargate, said as the `service` section of a spec and as the Environment it runs in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from controller.aws import Aws
+from controller.core.ownership import ENVIRONMENT, OWNER, tags_of
+from controller.core.values import Value
+from controller.errors import FailedError, MissingError, NotFoundError
+from controller.imports.draft import Draft, spec_name
+from controller.resources.base import batches
+from controller.resources.ecs_task_definition import CONTAINER, PORT
+from controller.spec.units import show_cpu, show_memory
+
+_HINT = (
+    "Moorage manages ECS services on Fargate whose tasks have one container; take this away, or leave the service out"
+)
+# What a Fargate task has for nothing. https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-task-storage.html
+_STORAGE = 20
+_ARCHITECTURES = {"X86_64": "amd64", "ARM64": "arm64"}
+_SECRET = re.compile(r"arn:aws[a-z-]*:(ssm|secretsmanager):")
+
+
+def find_registered(aws: Aws, registry: str) -> tuple[str, str] | None:
+    """The cluster and name of the ECS service whose tasks are registered in a Cloud Map service, by its ARN."""
+    for cluster in aws.pages("ecs", "list_clusters", "clusterArns"):
+        arns = list(aws.pages("ecs", "list_services", "serviceArns", cluster=cluster))
+        for batch in batches(arns, 10):
+            for live in aws.read("ecs", "describe_services", cluster=cluster, services=list(batch))["services"]:
+                if any(entry.get("registryArn") == registry for entry in live.get("serviceRegistries", ())):
+                    return cluster.rpartition("/")[2], live["serviceName"]
+    return None
+
+
+def read_service(aws: Aws, cluster: str, name: str) -> tuple[Draft, str]:
+    """A draft of the service, and the ARN of the Cloud Map service its tasks are registered in, if any.
+
+    Raises NotFoundError, and FailedError with everything about it that no spec can say.
+    """
+    live = _live(aws, cluster, name)
+    found = aws.read("ecs", "describe_task_definition", taskDefinition=live["taskDefinition"])["taskDefinition"]
+    problems = [*_not_fargate(live), *_not_ours(live, found)]
+    if problems:
+        what = f"the ECS service {cluster}/{name} can't be said in a spec"
+        raise FailedError(what, where=live["serviceArn"], why="; ".join(problems), hint=_HINT)
+    draft = Draft(f"the ECS service {cluster}/{name} in {aws.region}", spec_name(name))
+    registry = next((entry["registryArn"] for entry in live.get("serviceRegistries", ())), "")
+    draft.takes.append(f"the ECS service {name}")
+    if registry:
+        draft.takes.append(f"the Cloud Map service {registry.rpartition('/')[2]}, in which its tasks are registered")
+    draft.environment = _environment(aws, live, cluster, draft)
+    draft.spec = _sections(live, found, registry, draft)
+    _told(live, found, draft)
+    return draft, registry
+
+
+def _live(aws: Aws, cluster: str, name: str) -> Mapping[str, Any]:
+    try:
+        answer = aws.read("ecs", "describe_services", cluster=cluster, services=[name], include=["TAGS"])
+    except MissingError as error:
+        raise NotFoundError(f"there is no ECS cluster {cluster} in {aws.region}", hint="CLUSTER/NAME") from error
+    live = next((one for one in answer["services"] if one["status"] == "ACTIVE"), None)
+    if live is None:
+        raise NotFoundError(f"there is no ECS service {name} in the cluster {cluster} in {aws.region}")
+    found: Mapping[str, Any] = live
+    return found
+
+
+def _not_fargate(live: Mapping[str, Any]) -> Iterator[str]:
+    providers = [one["capacityProvider"] for one in live.get("capacityProviderStrategy", ())]
+    if providers:
+        yield f"its capacity is from {', '.join(providers)}, not from the launch type FARGATE"
+    elif live.get("launchType") != "FARGATE":
+        yield f"its launch type is {live.get('launchType')}"
+    for balancer in live.get("loadBalancers", ()):
+        yield f"it is behind a load balancer ({balancer.get('targetGroupArn') or balancer.get('loadBalancerName')})"
+    if live.get("schedulingStrategy", "REPLICA") != "REPLICA":
+        yield f"its scheduling strategy is {live['schedulingStrategy']}"
+    controller = live.get("deploymentController", {}).get("type", "ECS")
+    if controller != "ECS":
+        yield f"{controller} deploys it, not ECS"
+    if any(one.get("serviceConnectConfiguration", {}).get("enabled") for one in live.get("deployments", ())):
+        yield "it uses Service Connect"
+
+
+def _not_ours(live: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
+    del live
+    names = [container["name"] for container in found["containerDefinitions"]]
+    if len(names) != 1:
+        yield f"its tasks have {len(names)} containers: {', '.join(names)}"
+    if found.get("volumes"):
+        yield f"its tasks mount volumes: {', '.join(volume['name'] for volume in found['volumes'])}"
+    if found.get("ephemeralStorage", {}).get("sizeInGiB", _STORAGE) > _STORAGE:
+        yield f"its tasks have {found['ephemeralStorage']['sizeInGiB']} GiB of ephemeral storage"
+    system = found.get("runtimePlatform", {}).get("operatingSystemFamily", "LINUX")
+    if system != "LINUX":
+        yield f"its tasks run on {system}"
+
+
+def _environment(aws: Aws, live: Mapping[str, Any], cluster: str, draft: Draft) -> dict[str, Value]:
+    network = live["networkConfiguration"]["awsvpcConfiguration"]
+    spec: dict[str, Value] = {
+        "region": aws.region,
+        "account": aws.account,
+        "cluster": cluster,
+        "network": {
+            "subnets": sorted(network["subnets"]),
+            "securityGroups": sorted(network.get("securityGroups", ())) or _default_group(aws, network["subnets"]),
+            "assignPublicIp": network.get("assignPublicIp") == "ENABLED",
+        },
+    }
+    found = aws.read("ecs", "describe_clusters", clusters=[cluster], include=["TAGS"])["clusters"]
+    tags = tags_of(found[0].get("tags", ()) if found else (), "key", "value")
+    if OWNER not in tags:
+        spec["policy"] = {"adopt": True}
+        draft.takes.append(f"the ECS cluster {cluster}, of which nothing but its tags is Moorage's")
+    return spec
+
+
+def _default_group(aws: Aws, subnets: list[str]) -> list[str]:
+    """The VPC's default security group, in which tasks are that name none."""
+    vpc = aws.read("ec2", "describe_subnets", SubnetIds=subnets[:1])["Subnets"][0]["VpcId"]
+    wanted = [{"Name": "group-name", "Values": ["default"]}, {"Name": "vpc-id", "Values": [vpc]}]
+    return [
+        group["GroupId"] for group in aws.pages("ec2", "describe_security_groups", "SecurityGroups", Filters=wanted)
+    ]
+
+
+def _sections(live: Mapping[str, Any], found: Mapping[str, Any], registry: str, draft: Draft) -> dict[str, Value]:
+    container = found["containerDefinitions"][0]
+    service: dict[str, Value] = {
+        "name": live["serviceName"],
+        **({"discovery": registry.rpartition("/")[2]} if registry else {}),
+        "cpu": show_cpu(int(found["cpu"])),
+        "memory": show_memory(int(found["memory"])),
+        "desiredCount": live["desiredCount"],
+    }
+    if env := {one["name"]: one["value"] for one in container.get("environment", ())}:
+        service["env"] = env
+    if secrets := list(_secrets(container, draft)):
+        service["secrets"] = secrets
+    if health := container.get("healthCheck"):
+        names = ("interval", "timeout", "retries", "startPeriod")
+        service["health"] = {
+            name: health[name] if name == "retries" else f"{health[name]}s" for name in names if name in health
+        }
+    if "stopTimeout" in container:
+        service["stopTimeout"] = f"{container['stopTimeout']}s"
+    architecture = _ARCHITECTURES[found.get("runtimePlatform", {}).get("cpuArchitecture", "X86_64")]
+    image: dict[str, Value] = {"image": {"architecture": architecture}} if architecture != "amd64" else {}
+    return {**image, "service": service, "policy": {"adopt": True}}
+
+
+def _secrets(container: Mapping[str, Any], draft: Draft) -> Iterator[dict[str, str]]:
+    for secret in container.get("secrets", ()):
+        if _SECRET.match(secret["valueFrom"]):
+            yield {"name": secret["name"], "valueFrom": secret["valueFrom"]}
+        else:
+            draft.open.append(
+                f"spec.service.secrets: {secret['name']} is named {secret['valueFrom']}; a spec takes its ARN"
+            )
+
+
+def _told(live: Mapping[str, Any], found: Mapping[str, Any], draft: Draft) -> None:
+    """What the sections don't tell."""
+    container = found["containerDefinitions"][0]
+    tags = tags_of(live.get("tags", ()), "key", "value")
+    if OWNER in tags:
+        draft.open.append(
+            f"it carries the tags of {tags[OWNER]} of environment {tags.get(ENVIRONMENT, '?')}: two would own it"
+        )
+    draft.changes.append(
+        f"the image: {container['image']} serves until a version of this spec is approved; its image then takes the place"
+        " of that one, by a rolling deployment"
+    )
+    if "command" in container or "entryPoint" in container:
+        draft.changes.append("the container's command, which is the inference server's from then on")
+    ports = sorted(mapping["containerPort"] for mapping in container.get("portMappings", ()))
+    if ports != [PORT]:
+        groups = ", ".join(live["networkConfiguration"]["awsvpcConfiguration"].get("securityGroups", ())) or "none"
+        told = f"the container listens on {', '.join(map(str, ports)) or 'no port'}, Moorage's on {PORT}"
+        draft.open.append(f"{told}: the security groups ({groups}) must let that in as well")
+    if container["name"] != CONTAINER:
+        draft.changes.append(f"the container's name: {CONTAINER} instead of {container['name']}")
+    for role in ("taskRoleArn", "executionRoleArn"):
+        if role in found:
+            draft.changes.append(f"{role}: roles made by Moorage take the place of {found[role]}, and may do less")
+    if group := container.get("logConfiguration", {}).get("options", {}).get("awslogs-group"):
+        draft.changes.append(f"the log group: Moorage makes one; {group} stays as it is")
+    draft.changes.append("deployments: a circuit breaker that rolls back, 100 to 200 percent of the tasks")
+    draft.left.append(
+        "whoever scales it besides, as Application Auto Scaling: desiredCount would be set back each time"
+    )
+    draft.left.append(f"the family {found['family']} of task definitions: it stays, and a family of Moorage's is used")

@@ -1,0 +1,111 @@
+"""A SageMaker training job of the built-in XGBoost, said as the `training` section of a spec."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from controller.aws import Aws
+from controller.aws.images import XGBOOST_ACCOUNTS
+from controller.core.values import Value
+from controller.errors import FailedError, MissingError, NotFoundError
+from controller.imports.draft import Draft, spec_name
+from controller.spec import hyperparameters as table
+from controller.spec.training import UNSERVABLE
+
+_HINT = "Moorage trains SageMaker's built-in XGBoost; another model is served from its bundle (moorage bundle)"
+_IMAGE = re.compile(r"(?P<account>[0-9]{12})\.dkr\.ecr\.[^/]+/sagemaker-xgboost:(?P<version>[0-9.]+-[0-9]+)")
+# What SageMaker itself puts among the hyperparameters.
+_INTERNAL = ("sagemaker_", "_")
+# Settings of a job that no spec has, by their names in DescribeTrainingJob, and what they are.
+_UNSAYABLE = {
+    "VpcConfig": "it ran inside a VPC",
+    "CheckpointConfig": "it wrote checkpoints",
+    "DebugHookConfig": "it was watched by the debugger",
+    "TensorBoardOutputConfig": "it wrote for TensorBoard",
+    "ExperimentConfig": "it was part of an experiment",
+    "Environment": "it was given environment variables",
+    "RetryStrategy": "it was tried again after internal errors",
+}
+
+
+def read_job(aws: Aws, name: str, draft: Draft | None = None) -> Draft:
+    """Add a job's settings to a draft, or begin one. Raises NotFoundError, and FailedError for what Moorage can't train."""
+    try:
+        job = aws.read("sagemaker", "describe_training_job", TrainingJobName=name)
+    except MissingError as error:
+        raise NotFoundError(f"there is no training job {name} in {aws.region}") from error
+    version = _version(job)
+    draft = draft or Draft(f"the training job {name} in {aws.region}", spec_name(name))
+    draft.environment.setdefault("region", aws.region)
+    draft.environment.setdefault("account", aws.account)
+    draft.spec = {"training": _section(job, version, draft), **draft.spec}
+    _told(job, draft)
+    return draft
+
+
+def _version(job: Mapping[str, Any]) -> str:
+    image = job["AlgorithmSpecification"].get("TrainingImage") or job["AlgorithmSpecification"].get("AlgorithmName", "")
+    found = _IMAGE.match(image)
+    what, where = f"the training job {job['TrainingJobName']} can't be said in a spec", job["TrainingJobArn"]
+    if found is None or found["account"] not in XGBOOST_ACCOUNTS.values():
+        raise FailedError(what, where=where, why=f"it ran {image}", hint=_HINT)
+    if found["version"] not in table.VERSIONS:
+        why = UNSERVABLE.get(found["version"], "is not a version whose models can be served")
+        offered = f"use one of {', '.join(table.VERSIONS)}"
+        raise FailedError(what, where=where, why=f"XGBoost {found['version']} {why}", hint=offered)
+    return found["version"]
+
+
+def _section(job: Mapping[str, Any], version: str, draft: Draft) -> dict[str, Value]:
+    resources = job["ResourceConfig"]
+    section: dict[str, Value] = {
+        "algorithm": {"name": "xgboost", "version": version},
+        "instance": {"type": resources["InstanceType"], "volume": f"{resources['VolumeSizeInGB']}Gi"},
+        "stopping": {"maxRuntime": f"{job['StoppingCondition']['MaxRuntimeInSeconds']}s"},
+        "hyperparameters": dict(_hyperparameters(job, draft)),
+    }
+    if job.get("EnableManagedSpotTraining"):
+        section["spot"] = {"enabled": True, "maxWait": f"{job['StoppingCondition']['MaxWaitTimeInSeconds']}s"}
+    if resources.get("InstanceCount", 1) != 1:
+        draft.changes.append(f"training on one instance instead of {resources['InstanceCount']}")
+    return section
+
+
+def _hyperparameters(job: Mapping[str, Any], draft: Draft) -> Iterator[tuple[str, Value]]:
+    for name, text in sorted(job.get("HyperParameters", {}).items()):
+        if name.startswith(_INTERNAL):
+            draft.left.append(f"the hyperparameter {name}, which is SageMaker's own")
+        else:
+            yield name, _number(text)
+
+
+def _number(text: str) -> Value:
+    """A number where that says the same text again: SageMaker takes all of them as text."""
+    for kind in (int, float):
+        try:
+            if str(kind(text)) == text:
+                return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _told(job: Mapping[str, Any], draft: Draft) -> None:
+    for channel in job.get("InputDataConfig", ()):
+        source = channel["DataSource"]
+        uri = source.get("S3DataSource", {}).get("S3Uri") or ", ".join(source)
+        draft.open.append(
+            f"spec.data: the job read its channel {channel['ChannelName']} from {uri}, ready-made; a spec names one CSV"
+            " file with a header, and Moorage deals its rows to the channels by itself"
+        )
+    draft.changes.append(f"the training's role: one made by Moorage instead of {job['RoleArn']}")
+    draft.left.append(
+        f"the job {job['TrainingJobName']} and its model: rows dealt anew make another model, of a version of its own"
+    )
+    draft.left.extend(f"{told} ({name})" for name, told in _UNSAYABLE.items() if job.get(name))
+    if job.get("OutputDataConfig", {}).get("KmsKeyId") or job["ResourceConfig"].get("VolumeKmsKeyId"):
+        draft.left.append("it encrypted its output or its disk with a KMS key of the account's")
+    if job.get("EnableNetworkIsolation"):
+        draft.left.append("it had no network (EnableNetworkIsolation)")

@@ -1,0 +1,260 @@
+"""What strangers made is imported, planned, taken over while it is asked without a pause, and deleted."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.demo import rows
+from tests.e2e.test_edge import SERVER, Client
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+
+@dataclass
+class Stranger:
+    """What somebody made by hand: a service, its place in Cloud Map, an API, a training job."""
+
+    containers: Any
+    directory: Path
+    url: str = ""
+    api: str = ""
+    link: str = ""
+    registry: str = ""
+
+    def moorage(self, *words: str) -> tuple[int, str, str]:
+        """Exit code, stdout, stderr."""
+        home = {"MOORAGE_HOME": str(self.containers.aws.home), "MOORAGE_LOCAL": "1", "NO_COLOR": "1"}
+        done = subprocess.run(
+            [sys.executable, "-c", "from controller.cli import main; main()", *words],
+            cwd=self.directory,
+            env=os.environ | home | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=200,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    def plan(self) -> Any:
+        code, out, err = self.moorage("plan", "-o", "json")
+        assert code == 0, err
+        return json.loads(out)
+
+    def make(self) -> None:
+        """A namespace, a registry, a VPC link, an API with two routes and a limit, a service, a job."""
+        aws = self.containers.aws
+        api, cloud_map, ec2 = (aws.client(name) for name in ("apigatewayv2", "servicediscovery", "ec2"))
+        vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+        cloud_map.create_private_dns_namespace(Name="prod.internal", Vpc=vpc)
+        discovery = cloud_map.create_service(
+            Name="churn",
+            NamespaceId=cloud_map.list_namespaces()["Namespaces"][0]["Id"],
+            DnsConfig={"DnsRecords": [{"Type": "SRV", "TTL": 10}]},
+            HealthCheckCustomConfig={"FailureThreshold": 1},
+        )["Service"]
+        self.registry = discovery["Id"]
+        self.link = api.create_vpc_link(Name="edge", SubnetIds=self.containers.subnets)["VpcLinkId"]
+        made = api.create_api(
+            Name="churn", ProtocolType="HTTP", CorsConfiguration={"AllowOrigins": ["https://a.example"]}
+        )
+        self.api, self.url = made["ApiId"], made["ApiEndpoint"]
+        integration = api.create_integration(
+            ApiId=self.api,
+            IntegrationType="HTTP_PROXY",
+            IntegrationMethod="ANY",
+            IntegrationUri=discovery["Arn"],
+            ConnectionType="VPC_LINK",
+            ConnectionId=self.link,
+            PayloadFormatVersion="1.0",
+        )["IntegrationId"]
+        for route in ("POST /predict", "GET /livez"):
+            api.create_route(ApiId=self.api, RouteKey=route, Target=f"integrations/{integration}")
+        limits = {"ThrottlingRateLimit": 500.0, "ThrottlingBurstLimit": 1000}
+        api.create_stage(ApiId=self.api, StageName="$default", AutoDeploy=True, DefaultRouteSettings=limits)
+        self.containers.until(lambda: api.get_vpc_link(VpcLinkId=self.link)["VpcLinkStatus"] == "AVAILABLE")
+        definition = self.containers.definition(
+            self.containers.image("theirs", Cmd=["-c", SERVER]), {"GREETING": "hello"}
+        )
+        registries = [{"registryArn": discovery["Arn"], "containerName": "server", "containerPort": 8080}]
+        self.containers.create("churn", definition, 1, serviceRegistries=registries)
+        self.containers.settled("churn")
+
+    def train(self) -> None:
+        """A job of the built-in algorithm on two channels of a stranger's."""
+        s3, sagemaker = self.containers.aws.client("s3"), self.containers.aws.client("sagemaker")
+        iam = self.containers.aws.client("iam")
+        s3.create_bucket(Bucket="strangers")
+        lines = rows(120).splitlines()[1:]
+        s3.put_object(Bucket="strangers", Key="train/a.csv", Body="\n".join(lines).encode())
+        trust = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+        role = iam.create_role(RoleName="trainer", AssumeRolePolicyDocument=document)["Role"]["Arn"]
+        source = {
+            "S3DataType": "S3Prefix",
+            "S3Uri": "s3://strangers/train/",
+            "S3DataDistributionType": "FullyReplicated",
+        }
+        sagemaker.create_training_job(
+            TrainingJobName="churn-2026",
+            AlgorithmSpecification={
+                "TrainingImage": "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:3.2-0",
+                "TrainingInputMode": "File",
+            },
+            RoleArn=role,
+            HyperParameters={"num_round": "5", "eta": "0.30", "max_depth": "3", "objective": "reg:squarederror"},
+            InputDataConfig=[
+                {"ChannelName": "train", "ContentType": "text/csv", "DataSource": {"S3DataSource": source}}
+            ],
+            OutputDataConfig={"S3OutputPath": "s3://strangers/out/"},
+            ResourceConfig={"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 10},
+            StoppingCondition={"MaxRuntimeInSeconds": 1800},
+        )
+
+
+@pytest.fixture(scope="module")
+def stranger(containers: Any, tmp_path_factory: pytest.TempPathFactory) -> Stranger:
+    """All of it, and a directory for specs with a table in it."""
+    directory = tmp_path_factory.mktemp("imported")
+    (directory / "specs").mkdir()
+    (directory / "specs/rows.csv").write_text(rows())
+    made = Stranger(containers, directory)
+    made.make()
+    made.train()
+    return made
+
+
+@pytest.fixture(scope="module")
+def clients(stranger: Stranger) -> Iterator[list[Client]]:
+    """Two that ask the API all the time, from before the import to the end of the take-over."""
+    started = [Client(stranger.url, json.dumps({"instances": [[3, 4]]}).encode()) for _ in range(2)]
+    yield started
+    for client in started:
+        client.stop()
+
+
+def test_import_says_what_is_there(stranger: Stranger) -> None:
+    """Size, variables, network, routes, limits, CORS and training are the live ones; what no spec says is a comment."""
+    words = ("--training-job", "churn-2026", "--data", "rows.csv", "--target", "value", "--out", "specs/churn.yaml")
+    code, out, err = stranger.moorage("import", "service", "models/churn", *words)
+    assert (code, out, err) == (0, "", "wrote specs/churn.yaml\n")
+    text = (stranger.directory / "specs/churn.yaml").read_text()
+    for line in (
+        "  name: churn",
+        f"    discovery: {stranger.registry}",
+        f"    id: {stranger.api}",
+        f"    vpcLink: {stranger.link}",
+        "    cpu: 0.25 vCPU",
+        "    memory: 512 MiB",
+        "      GREETING: hello",
+        "      rate: 500.0",
+        "      - https://a.example",
+        "      num_round: 5",
+        "      eta: '0.30'",
+        "      type: ml.m5.xlarge",
+        "# - spec.data: the job read its channel train from s3://strangers/train/, ready-made;",
+    ):
+        assert line in text, f"{line!r} is not in\n{text}"
+    assert "    path: /predict\n" in text
+    assert stranger.moorage("import", "service", "models/churn", "--out", "specs/churn.yaml")[0] == 2
+
+
+def test_the_api_and_the_job_alone_can_be_named_too(stranger: Stranger) -> None:
+    """From the API the same service is found; a job gives a spec that loads."""
+    code, by_api, err = stranger.moorage("import", "api", stranger.api)
+    assert code == 0, err
+    assert f"discovery: {stranger.registry}" in by_api
+    assert "# To be filled in or checked before the first reconcile:\n" in by_api
+    code, by_job, err = stranger.moorage("import", "training-job", "churn-2026", "--name", "churn")
+    assert code == 0, err
+    assert "max_depth: 3" in by_job
+    assert "service:" not in by_job
+
+
+def test_what_is_not_there_is_said(stranger: Stranger) -> None:
+    """6 for what doesn't exist, 2 for what isn't a service's name."""
+    for words in (("service", "models/nobody"), ("service", "nowhere/churn"), ("api", "abc"), ("training-job", "none")):
+        code, _, err = stranger.moorage("import", *words)
+        assert (code, "there is no" in err) == (6, True), err
+    assert stranger.moorage("import", "service", "churn")[0] == 2
+
+
+def test_without_adopt_a_stranger_keeps_it(stranger: Stranger) -> None:
+    """What isn't ours is refused, and nothing of it is changed."""
+    spec = stranger.directory / "specs/churn.yaml"
+    text = spec.read_text()
+    spec.write_text(text.replace("adopt: true", "adopt: false"))
+    refused = {refusal["resource"] for refusal in stranger.plan()["refusals"]}
+    spec.write_text(text)
+    assert refused >= {
+        "ecs/cluster",
+        "ecs/service",
+        "servicediscovery/service",
+        "apigatewayv2/api",
+        "apigatewayv2/stage",
+    }
+
+
+def test_it_plans_to_nothing_but_being_taken_over(stranger: Stranger) -> None:
+    """Of what is there only tags change, the mark of the integration, and the service's deployment, which waits for a model."""
+    plan = stranger.plan()
+    assert plan["refusals"] == []
+    steps = [step for step in plan["steps"] if not step["later"]]
+    adopted = {
+        step["resource"]: {change["path"].split(".")[0] for change in step["changes"]}
+        for step in steps
+        if step["action"] == "adopt"
+    }
+    deployment = adopted.pop("ecs/service")
+    assert set(adopted) == {"ecs/cluster", "servicediscovery/service", "apigatewayv2/api", "apigatewayv2/stage"}
+    assert {name: paths for name, paths in adopted.items() if paths != {"tags"}} == {}
+    assert deployment <= {
+        "tags",
+        "taskDefinition",
+        "deploymentConfiguration",
+        "platformVersion",
+        "enableECSManagedTags",
+        "propagateTags",
+    }
+    updates = {
+        step["resource"]: [change["path"] for change in step["changes"]] for step in steps if step["action"] == "update"
+    }
+    assert updates == {"apigatewayv2/integration": ["Description"]}
+    made = {step["resource"] for step in steps if step["action"] == "create"}
+    assert made.isdisjoint(
+        {"ecs/service", "ecs/cluster", "apigatewayv2/api", "apigatewayv2/route", "apigatewayv2/vpc-link"}
+    )
+
+
+def test_it_is_taken_over_without_an_interruption(stranger: Stranger, clients: list[Client]) -> None:
+    """Clients at the same address are answered by the stranger's model, then by ours, and never by an error."""
+    code, _, err = stranger.moorage("reconcile", "--once")
+    assert code == 0, err
+    stranger.containers.until(lambda: all("predictions" in client.answers[-1][1] for client in clients))
+    for client in clients:
+        client.stop()
+        assert {status for status, _ in client.answers} == {200}
+        assert "predictions" not in client.answers[0][1]
+    assert stranger.plan()["steps"] == []
+
+
+def test_it_is_deleted_as_what_we_made(stranger: Stranger) -> None:
+    """Service, registry and API go; the cluster and the VPC link, which others may use, stay."""
+    spec = stranger.directory / "specs/churn.yaml"
+    spec.write_text(spec.read_text().partition("---\n")[0])
+    code, _, err = stranger.moorage("delete", "churn", "--yes")
+    assert code == 0, err
+    aws = stranger.containers.aws
+    assert stranger.containers.service("churn")["status"] != "ACTIVE"
+    assert aws.client("apigatewayv2").get_apis()["Items"] == []
+    assert stranger.registry not in {one["Id"] for one in aws.client("servicediscovery").list_services()["Services"]}
+    assert aws.client("apigatewayv2").get_vpc_link(VpcLinkId=stranger.link)["VpcLinkStatus"] == "AVAILABLE"

@@ -1,0 +1,255 @@
+"""What is refused, by name, and what is told of what a spec can't say; from answers as AWS gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+
+from controller.aws import Aws
+from controller.errors import FailedError, MissingError
+from controller.imports.compose import from_api, from_service
+from controller.imports.draft import Draft, spec_name
+from controller.imports.training_job import read_job
+
+REGISTRY = "arn:aws:servicediscovery:us-east-1:123456789012:service/srv-abc"
+IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:3.2-0"
+
+
+def service(**more: Any) -> dict[str, Any]:
+    network = {"subnets": ["subnet-1"], "securityGroups": ["sg-1"], "assignPublicIp": "DISABLED"}
+    return {
+        "serviceName": "churn",
+        "serviceArn": "arn:aws:ecs:us-east-1:123456789012:service/prod/churn",
+        "status": "ACTIVE",
+        "launchType": "FARGATE",
+        "desiredCount": 2,
+        "taskDefinition": "arn:…/churn:3",
+        "networkConfiguration": {"awsvpcConfiguration": network},
+        "serviceRegistries": [{"registryArn": REGISTRY}],
+        **more,
+    }
+
+
+def definition(*containers: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    one = {"name": "app", "image": "churn:latest", "portMappings": [{"containerPort": 5000}]}
+    return {
+        "family": "churn",
+        "cpu": "512",
+        "memory": "1024",
+        "containerDefinitions": list(containers or [one]),
+        **more,
+    }
+
+
+def job(**more: Any) -> dict[str, Any]:
+    return {
+        "TrainingJobName": "churn-2026",
+        "TrainingJobArn": "arn:…/churn-2026",
+        "AlgorithmSpecification": {"TrainingImage": IMAGE},
+        "RoleArn": "arn:…/trainer",
+        "HyperParameters": {"num_round": "10", "eta": "0.30"},
+        "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 600},
+        **more,
+    }
+
+
+@dataclass
+class Account:
+    """The answers of an account; what isn't in it is missing."""
+
+    service: dict[str, Any] = field(default_factory=service)
+    definition: dict[str, Any] = field(default_factory=definition)
+    job: dict[str, Any] = field(default_factory=job)
+    apis: list[dict[str, Any]] = field(default_factory=list)
+    routes: list[dict[str, Any]] = field(default_factory=list)
+    integrations: list[dict[str, Any]] = field(default_factory=list)
+    region: str = "us-east-1"
+    account: str = "123456789012"
+
+    def read(self, service: str, operation: str, **_: Any) -> Any:
+        answers = {
+            "describe_services": {"services": [self.service]},
+            "describe_task_definition": {"taskDefinition": self.definition},
+            "describe_clusters": {"clusters": [{"clusterName": "prod"}]},
+            "describe_training_job": self.job,
+        }
+        if operation not in answers:
+            raise MissingError(f"{service} has no {operation} here")
+        return answers[operation]
+
+    def pages(self, service: str, operation: str, _: str, **__: Any) -> Iterator[Any]:
+        del service
+        stages = [{"StageName": "live", "AutoDeploy": False}, {"StageName": "other", "AutoDeploy": True}]
+        answers = {
+            "get_apis": self.apis,
+            "get_routes": self.routes,
+            "get_integrations": self.integrations,
+            "get_stages": stages,
+            "list_clusters": ["arn:…/prod"],
+            "list_services": ["arn:…/churn"],
+        }
+        return iter(answers.get(operation, []))
+
+
+def read(account: Account, **more: str) -> Draft:
+    return from_service(cast("Aws", account), "prod", "churn", **more)
+
+
+def with_api(**more: Any) -> Account:
+    led = {"IntegrationId": "i1", "IntegrationUri": REGISTRY, "ConnectionType": "VPC_LINK", "ConnectionId": "link1"}
+    return Account(
+        apis=[{"ApiId": "a1", "Name": "churn", "ProtocolType": "HTTP"}],
+        routes=[{"RouteKey": "POST /predict", "Target": "integrations/i1", "AuthorizationType": "NONE"}],
+        integrations=[led | more],
+    )
+
+
+@pytest.mark.parametrize(
+    ("account", "told"),
+    [
+        (Account(service(loadBalancers=[{"targetGroupArn": "arn:tg"}])), "it is behind a load balancer (arn:tg)"),
+        (Account(service(launchType="EC2")), "its launch type is EC2"),
+        (
+            Account(service(launchType=None, capacityProviderStrategy=[{"capacityProvider": "FARGATE_SPOT"}])),
+            "its capacity is from FARGATE_SPOT, not from the launch type FARGATE",
+        ),
+        (Account(service(deploymentController={"type": "CODE_DEPLOY"})), "CODE_DEPLOY deploys it, not ECS"),
+        (Account(service(schedulingStrategy="DAEMON")), "its scheduling strategy is DAEMON"),
+        (
+            Account(service(deployments=[{"serviceConnectConfiguration": {"enabled": True}}])),
+            "it uses Service Connect",
+        ),
+        (
+            Account(definition=definition({"name": "app"}, {"name": "nginx"})),
+            "its tasks have 2 containers: app, nginx",
+        ),
+        (Account(definition=definition(volumes=[{"name": "models"}])), "its tasks mount volumes: models"),
+        (
+            Account(definition=definition(ephemeralStorage={"sizeInGiB": 50})),
+            "its tasks have 50 GiB of ephemeral storage",
+        ),
+        (
+            Account(definition=definition(runtimePlatform={"operatingSystemFamily": "WINDOWS_SERVER_2022_CORE"})),
+            "its tasks run on WINDOWS_SERVER_2022_CORE",
+        ),
+    ],
+)
+def test_what_moorage_does_not_manage_is_refused_by_name(account: Account, told: str) -> None:
+    """Each thing that stands in the way is named; nothing is written wrongly."""
+    with pytest.raises(FailedError) as refused:
+        read(account)
+    assert refused.value.why == told
+
+
+def test_everything_in_the_way_is_named_at_once() -> None:
+    """Whoever asks needn't ask again for each of them."""
+    with pytest.raises(FailedError) as refused:
+        read(Account(service(launchType="EC2"), definition(volumes=[{"name": "models"}])))
+    assert refused.value.why == "its launch type is EC2; its tasks mount volumes: models"
+
+
+def test_what_differs_from_moorages_tasks_is_told() -> None:
+    """Another port must be let in, roles and image change, and who else scales it is warned of."""
+    draft = read(Account(definition=definition(taskRoleArn="arn:…/may-read-s3")))
+    assert draft.spec["service"]["cpu"] == "0.5 vCPU"
+    assert draft.environment["policy"] == {"adopt": True}
+    assert draft.open == [
+        "the container listens on 5000, Moorage's on 8080: the security groups (sg-1) must let that in as well"
+    ]
+    assert any(line.startswith("the image: churn:latest serves until") for line in draft.changes)
+    assert any("take the place of arn:…/may-read-s3" in line for line in draft.changes)
+    assert any("Application Auto Scaling" in line for line in draft.left)
+
+
+def test_a_secret_without_its_arn_is_to_be_filled_in() -> None:
+    """A parameter that is named only, as ECS allows in the same region, isn't written as if it were an ARN."""
+    container = {"name": "server", "image": "x", "portMappings": [{"containerPort": 8080}]}
+    draft = read(Account(definition=definition(container | {"secrets": [{"name": "SALT", "valueFrom": "/salt"}]})))
+    assert "secrets" not in draft.spec["service"]
+    assert draft.open == ["spec.service.secrets: SALT is named /salt; a spec takes its ARN"]
+
+
+def test_an_api_is_found_and_said() -> None:
+    """Route, stage and link are the live ones; the other stage stays, and what changes of this one is told."""
+    draft = read(with_api())
+    assert draft.spec["api"] == {"id": "a1", "stage": "live", "routes": [{"method": "POST", "path": "/predict"}]}
+    assert draft.environment["edge"] == {"type": "cloudMap", "vpcLink": "link1"}
+    assert "the stage other of the API" in draft.left
+    assert "the stage live deploys changes of routes by itself from then on" in draft.changes
+    assert from_api(cast("Aws", with_api()), "a1").spec == draft.spec
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        (
+            {"ConnectionType": "INTERNET", "IntegrationUri": "https://a.example"},
+            "it leads to https://a.example, not over",
+        ),
+        ({"IntegrationUri": "arn:aws:elasticloadbalancing:…/listener"}, "it leads to arn:aws:elasticloadbalancing"),
+    ],
+)
+def test_an_api_that_leads_elsewhere_is_refused(changed: dict[str, str], told: str) -> None:
+    """Only what goes over a VPC link to Cloud Map can be said."""
+    with pytest.raises(FailedError) as refused:
+        from_api(cast("Aws", with_api(**changed)), "a1")
+    assert refused.value.why.startswith(told)
+
+
+def test_an_authorizer_is_refused() -> None:
+    """A route that asks who calls would stop asking; so it is named."""
+    account = with_api()
+    account.routes[0]["AuthorizationType"] = "JWT"
+    with pytest.raises(FailedError) as refused:
+        from_api(cast("Aws", account), "a1")
+    assert refused.value.why == "its route POST /predict asks for JWT authorization"
+
+
+def test_several_apis_have_to_be_chosen_from() -> None:
+    """None of them is taken by chance."""
+    account = with_api()
+    account.apis.append(account.apis[0] | {"ApiId": "a2"})
+    with pytest.raises(FailedError) as refused:
+        read(account)
+    assert (refused.value.why, refused.value.hint) == ("a1, a2", "choose one with --api")
+
+
+def test_a_jobs_settings_are_said_as_they_were() -> None:
+    """A number that would be spelled differently stays text; channels are told, as a spec has none."""
+    source = {"S3DataSource": {"S3Uri": "s3://strangers/train/"}}
+    told = job(
+        HyperParameters={"num_round": "10", "eta": "0.30", "max_depth": "6", "_tuning_objective_metric": "rmse"},
+        InputDataConfig=[{"ChannelName": "train", "DataSource": source}],
+        EnableManagedSpotTraining=True,
+        StoppingCondition={"MaxRuntimeInSeconds": 600, "MaxWaitTimeInSeconds": 900},
+        VpcConfig={"Subnets": ["subnet-1"]},
+    )
+    draft = read_job(cast("Aws", Account(job=told)), "churn-2026")
+    assert draft.spec["training"]["hyperparameters"] == {"num_round": 10, "eta": "0.30", "max_depth": 6}
+    assert draft.spec["training"]["spot"] == {"enabled": True, "maxWait": "900s"}
+    assert draft.open[0].startswith("spec.data: the job read its channel train from s3://strangers/train/")
+    assert "it ran inside a VPC (VpcConfig)" in draft.left
+
+
+@pytest.mark.parametrize(
+    ("image", "told"),
+    [
+        ("123456789012.dkr.ecr.us-east-1.amazonaws.com/my-trainer:1", "it ran 123456789012"),
+        (IMAGE.replace("3.2-0", "1.7-1"), "XGBoost 1.7-1 writes a binary format"),
+        (IMAGE.replace("683313688378", "123456789012"), "it ran 123456789012"),
+    ],
+)
+def test_a_job_of_another_algorithm_is_refused(image: str, told: str) -> None:
+    """An image that isn't the built-in algorithm, or a version of it whose models can't be served."""
+    with pytest.raises(FailedError) as refused:
+        read_job(cast("Aws", Account(job=job(AlgorithmSpecification={"TrainingImage": image}))), "churn-2026")
+    assert refused.value.why.startswith(told)
+
+
+def test_names_become_names_of_documents() -> None:
+    """What ECS allows and a document doesn't is replaced; there is always a name."""
+    assert [spec_name(live) for live in ("Churn_API", "-x-", "___", "a" * 60)] == ["churn-api", "x", "model", "a" * 40]
