@@ -1,4 +1,4 @@
-"""The bill of materials of an image: CycloneDX, of what is put onto the base; the base itself stands there by its digest.
+"""The bill of materials of an image: CycloneDX, of what is put onto the base, and of the packages that the base brings.
 
 Format: https://cyclonedx.org/docs/1.6/json/. Nothing of the day is in it, so equal images have equal bills.
 """
@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import quote
 from uuid import NAMESPACE_URL, uuid5
 
 from controller.bundle import closure
 from controller.bundle.build import Bundle
 from controller.bundle.image import Image
+from controller.bundle.inventory import Inventory, Package
 
 MEDIA_TYPE = "application/vnd.cyclonedx+json"
 
 
-def bill(image: Image, bundle: Bundle, *, base: str, server: str) -> bytes:
+def bill(image: Image, bundle: Bundle, *, base: str, brings: Inventory, server: str) -> bytes:
     """Write the bill: `base` is the base image's digest, `server` the inference server's version."""
     manifest = bundle.manifest
     packages = closure.pins() if any(layer.role == "dependencies" for layer in image.layers) else {}
@@ -28,10 +30,10 @@ def bill(image: Image, bundle: Bundle, *, base: str, server: str) -> bytes:
         "hashes": [{"alg": "SHA-256", "content": manifest.model.sha256}],
     }
     components: list[dict[str, Any]] = [
-        {"type": "container", "bom-ref": "base", "name": "base", "version": base},
+        _base(base, brings),
         {"type": "application", "bom-ref": "server", "name": "moorage-inference-server", "version": server},
         model,
-        *(_package(name, version) for name, version in sorted(packages.items())),
+        *(_component(Package("pypi", name, version)) for name, version in sorted(packages.items())),
     ]
     document = {
         "bomFormat": "CycloneDX",
@@ -43,10 +45,38 @@ def bill(image: Image, bundle: Bundle, *, base: str, server: str) -> bytes:
         },
         "components": components,
         "dependencies": [{"ref": "image", "dependsOn": [component["bom-ref"] for component in components]}],
+        **({"compositions": [{"aggregate": "incomplete", "assemblies": ["base"]}]} if brings.gap else {}),
     }
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _package(name: str, version: str) -> dict[str, Any]:
-    purl = f"pkg:pypi/{name}@{version}"
-    return {"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl}
+def _base(digest: str, brings: Inventory) -> dict[str, Any]:
+    """The base, with its own packages below it; what isn't known of it is said."""
+    base: dict[str, Any] = {"type": "container", "bom-ref": "base", "name": "base", "version": digest}
+    name, _, version = brings.distribution.partition("-")
+    system = {"type": "operating-system", "bom-ref": "base/system", "name": name, "version": version}
+    below = [_component(package, brings.distribution, "base/") for package in brings.packages]
+    if name:
+        below.insert(0, system)
+    if brings.gap:
+        base["properties"] = [{"name": "dev.moorage:gap", "value": brings.gap}]
+    return {**base, "components": below} if below else base
+
+
+def _component(package: Package, distribution: str = "", place: str = "") -> dict[str, Any]:
+    purl = _purl(package, distribution)
+    named = {"name": package.name, "version": package.version, "purl": purl}
+    return {"type": "library", "bom-ref": place + purl, **named}
+
+
+def _purl(package: Package, distribution: str) -> str:
+    """A package's URL.
+
+    Source: https://github.com/package-url/purl-spec
+    """
+    kind, name = package.kind, quote(package.name, safe="")
+    if kind == "deb":
+        name = f"{distribution.partition('-')[0] or 'debian'}/{name}"
+    told = {"arch": package.architecture, "distro": distribution} if kind == "deb" else {}
+    qualifiers = "&".join(f"{key}={quote(value, safe=':')}" for key, value in told.items() if value)
+    return f"pkg:{kind}/{name}@{quote(package.version, safe=':')}{f'?{qualifiers}' if qualifiers else ''}"

@@ -18,7 +18,7 @@ _MOST_NOTES = 8
 
 
 class TarError(Exception):
-    """The stream is no tar of one plain file; the text says why."""
+    """The stream isn't what was asked for; the text says why."""
 
 
 class Stream(Protocol):
@@ -34,44 +34,44 @@ def read_single(stream: Stream, name: str, largest: int) -> bytes:
     Reads up to the first block behind it; what follows the archive's end is the caller's business. Raise TarError.
     """
     content = read_first(stream, name, largest)
-    _exactly(stream, -len(content) % BLOCK)
-    if (more := _header(stream)) is not None:
+    exactly(stream, -len(content) % BLOCK)
+    if (more := header(stream)) is not None:
         raise TarError(f"it has more than one member: {_shown(more[0])} follows")
     return content
 
 
 def read_first(stream: Stream, name: str, largest: int) -> bytes:
     """Return the content of the first member, held to the same; nothing behind it is read. Raise TarError."""
-    header = _member(stream)
-    if header is None:
+    member = _member(stream)
+    if member is None:
         raise TarError("it is empty")
-    found, kind, size = header
+    found, kind, size = member
     if found != name.encode():
         raise TarError(f"its member is named {_shown(found)}, not {name!r}")
     if kind not in PLAIN:
         raise TarError(f"its member {name!r} is not a plain file")
     if size > largest:
         raise TarError(f"its member {name!r} has {size:,} bytes; at most {largest:,} are read")
-    return _exactly(stream, size)
+    return exactly(stream, size)
 
 
 def _member(stream: Stream) -> tuple[bytes, bytes, int] | None:
     """Return the first header that is not a note."""
     for _ in range(_MOST_NOTES + 1):
-        header = _header(stream)
-        if header is None or header[1] not in NOTES:
-            return header
-        _, _, size = header
+        found = header(stream)
+        if found is None or found[1] not in NOTES:
+            return found
+        _, _, size = found
         if size > _LARGEST_NOTE:
             raise TarError("its pax header is too long")
-        _check_note(_exactly(stream, size))
-        _exactly(stream, -size % BLOCK)
+        _check_note(exactly(stream, size))
+        exactly(stream, -size % BLOCK)
     raise TarError("it has too many pax headers")
 
 
-def _header(stream: Stream) -> tuple[bytes, bytes, int] | None:
+def header(stream: Stream) -> tuple[bytes, bytes, int] | None:
     """Read name, type and size from a header block; None for the block of zeros that ends an archive."""
-    block = _exactly(stream, BLOCK)
+    block = exactly(stream, BLOCK)
     if not any(block):
         return None
     if _octal(block[148:156]) != sum(block[:148]) + 8 * 0x20 + sum(block[156:]):
@@ -105,7 +105,8 @@ def _octal(field: bytes) -> int:
     return int(digits, 8)
 
 
-def _exactly(stream: Stream, size: int) -> bytes:
+def exactly(stream: Stream, size: int) -> bytes:
+    """Read so many bytes. Raise TarError if there are fewer."""
     parts = []
     while size > 0:
         data = stream.read(size)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from controller.aws import Aws
 from controller.aws.images import registry
 from controller.aws.repository import Repository
-from controller.bundle import closure, image, layers, sbom, signature
+from controller.bundle import closure, image, inventory, layers, sbom, signature
 from controller.bundle.build import Bundle
 from controller.bundle.closure import Runtime
 from controller.bundle.publish import publish
@@ -91,8 +91,12 @@ class ModelImage(Resource):
             return seen
         identity, bundle = step.node.identity, _bundle(aws, step.node)
         repository = Repository(aws, identity["repository"])
-        made, server = self._assemble(repository, identity, bundle)
-        bill = sbom.bill(made, bundle, base=identity["base"], server=server)
+        base = repository.manifest(digest=identity["base"])
+        with repository.fetch(image.config_of(base)) as body:
+            config = body.read()
+        made, server = self._assemble(base, config, identity, bundle)
+        brings = inventory.take(repository, base, config, self.workshop.cache)
+        bill = sbom.bill(made, bundle, base=identity["base"], brings=brings, server=server)
         beside = [refer(made.manifest, sbom.MEDIA_TYPE, bill, sbom.MEDIA_TYPE)]
         if "key" in identity:
             uri = _observed(aws, identity, made.digest).outputs["uri"]
@@ -101,18 +105,15 @@ class ModelImage(Resource):
         return _observed(aws, identity, made.digest)
 
     def _assemble(
-        self, repository: Repository, identity: Mapping[str, Value], bundle: Bundle
+        self, base: bytes, config: bytes, identity: Mapping[str, Value], bundle: Bundle
     ) -> tuple[image.Image, str]:
-        """The image, and the version of the server in it."""
-        architecture, base_manifest = identity["architecture"], repository.manifest(digest=identity["base"])
-        with repository.fetch(image.config_of(base_manifest)) as body:
-            base_config = body.read()
-        server = image.server_in(base_config)
+        """The image on a base of this manifest and config, and the version of the server in it."""
+        architecture, server = identity["architecture"], image.server_in(config)
         below = () if server else layers.server_layers(self.workshop.cache, architecture)
         server = server or identity["server"][:12]
         made = image.assemble(
-            base_manifest,
-            base_config,
+            base,
+            config,
             [*below, layers.model_layer(bundle)],
             runtime=Runtime(closure.PYTHON, architecture),
             server_version=server,

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from controller.bundle import closure, inventory
 from controller.bundle.closure import PYTHON, Runtime
 from controller.bundle.image import assemble, config_of
 from controller.bundle.layers import model_layer, server_layers
@@ -88,6 +89,22 @@ def test_what_the_build_was_told_in_secret_is_nowhere(docker: Docker, server_ima
             assert not any(word in whole for word in planted), member.name
     assert layers > 1
     assert "canary" not in docker("history", "--no-trunc", server_image)
+
+
+def test_the_bases_packages_are_read_from_the_registry(registry: Registry, pushed: Any, tmp_path: Path) -> None:
+    """Debian's packages of the base; the Dockerfile's image has these, too, and the server's packages as it holds them."""
+    found = {}
+    for name in ("base", "server"):
+        source = registry.open(name)
+        manifest = source.manifest(tag="1")
+        with source.fetch(config_of(manifest)) as body:
+            found[name] = inventory.take(source, manifest, body.read(), tmp_path)
+    assert {one.distribution for one in found.values()} == {"debian-12"}
+    assert {one.gap for one in found.values()} == {""}
+    names = {name: {(one.kind, one.name) for one in known.packages} for name, known in found.items()}
+    assert {("deb", "libc6"), ("deb", "python3-minimal"), ("deb", "ca-certificates")} <= names["base"] < names["server"]
+    pins = {("pypi", name) for name in closure.pins()}
+    assert pins <= names["server"] - names["base"]
 
 
 def test_a_pulled_image_predicts_within_a_small_task(docker: Docker, image: str, served: Served, address: str) -> None:

@@ -146,6 +146,10 @@ def test_a_bill_of_materials_points_at_the_image(bench: Any, made: Any) -> None:
     assert not {"numpy", "scipy", "boto3"} & named.keys()
     assert named["m"]["hashes"][0]["content"] == FILE.sha256
     assert named["aiohttp"]["purl"].startswith("pkg:pypi/aiohttp@3.")
+    # The embedded AWS's base has a Python that its configuration names, and no dpkg.
+    assert [one["purl"] for one in named["base"]["components"]] == ["pkg:generic/python@3.11"]
+    assert "no dpkg database" in named["base"]["properties"][0]["value"]
+    assert document["compositions"] == [{"aggregate": "incomplete", "assemblies": ["base"]}]
 
 
 def test_provenance_stands_in_annotations(bench: Any, made: Any) -> None:
