@@ -18,6 +18,9 @@ from controller.errors import FailedError, MissingError
 from controller.resources.base import Resource, Scope
 from controller.spec.models import Cors
 
+# What a browser may do: an origin that somebody adds lets another site in.
+_LISTS = frozenset({f"CorsConfiguration.{name}" for name in ("AllowOrigins", "AllowMethods", "AllowHeaders")})
+
 
 class HttpApi(Resource):
     """One for each ModelService that has an `api`."""
@@ -26,8 +29,8 @@ class HttpApi(Resource):
     condition = "Exposed"
     policy = FieldPolicy(
         # No CORS in the spec means no CORS, and a create that was sent twice leaves a twin that must go.
-        owned=frozenset({"CorsConfiguration", "duplicates"}),
-        sets=frozenset({f"CorsConfiguration.{name}" for name in ("AllowOrigins", "AllowMethods", "AllowHeaders")}),
+        owned=frozenset({"CorsConfiguration", "duplicates"}) | _LISTS,
+        sets=_LISTS,
         defaults={"CorsConfiguration.AllowCredentials": False, "CorsConfiguration.MaxAge": 0},
     )
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonapigatewaymanagementv2.html

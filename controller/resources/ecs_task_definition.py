@@ -40,7 +40,10 @@ class TaskDefinition(Resource):
         },
         owned=frozenset(
             {
+                "requiresCompatibilities",
                 "containerDefinitions",
+                # A command or a user that a revision made by hand has would be deployed with it.
+                "containerDefinitions.*",
                 "containerDefinitions.*.environment",
                 "containerDefinitions.*.secrets",
                 "containerDefinitions.*.portMappings",
@@ -48,6 +51,7 @@ class TaskDefinition(Resource):
         ),
         # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html, API_HealthCheck.html
         defaults={
+            "containerDefinitions.*.cpu": 0,
             "containerDefinitions.*.essential": True,
             "containerDefinitions.*.portMappings.*.protocol": "tcp",
             "containerDefinitions.*.healthCheck.interval": 30,

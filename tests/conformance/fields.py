@@ -10,8 +10,8 @@ import copy
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from controller.core.policy import FieldPolicy, as_document, matches
-from controller.core.values import Key, Value
+from controller.core.policy import FieldPolicy, any_matches, as_document, matches
+from controller.core.values import Value
 from controller.core.wanted import Wanted
 from controller.resources.base import Registry
 
@@ -76,15 +76,11 @@ def leaves(value: Value, steps: Steps = ()) -> Iterator[Steps]:
 
 def edited(value: Value, steps: Steps) -> Value:
     """A copy in which that leaf is another."""
-    result = copy.deepcopy(value)
-    place: Any = result
-    for step in steps[:-1]:
-        place = place[step]
-    place[steps[-1]] = _another(place[steps[-1]])
-    return result
+    return replaced(value, steps, another(at(value, steps)))
 
 
-def _another(leaf: Value) -> Value:
+def another(leaf: Value) -> Value:
+    """A value of the same type that isn't the same."""
     if isinstance(leaf, bool):
         return not leaf
     return leaf + 1 if isinstance(leaf, int | float) else f"{leaf}-edited"
@@ -130,7 +126,50 @@ def _key(steps: Steps, policy: FieldPolicy) -> str | None:
     return next((key for pattern, key in policy.keyed.items() if matches(pattern, path)), None)
 
 
-def part_of(key: Key) -> str:
-    """A node as people tell it apart from others of its kind: `iam/role/task`."""
-    part = key.name.partition("/")[2] if not key.name.startswith("/") else ""
-    return f"{key.kind}/{part}" if part else key.kind
+def wholes(live: Value, declared: Value, policy: FieldPolicy) -> dict[str, Steps]:
+    """Every managed field of a live object as the diff tells it, and the way to it.
+
+    A document, a set, and a list that is compared as one are one field; so is a collection of ours alone that is empty.
+    """
+    shape = _shape(declared)
+    found: dict[str, Steps] = {}
+    for steps in (*leaves(managed(live, shape)), *_empty_ones(live, policy)):
+        if not names_its_element(steps, policy):
+            cut = _cut(live, steps, policy)
+            found[told_as(live, cut, policy)] = cut
+    return found
+
+
+def _empty_ones(live: Mapping[str, Value], policy: FieldPolicy) -> Iterator[Steps]:
+    yield from ((name,) for name, value in live.items() if value in ([], {}) and any_matches(policy.owned, (name,)))
+
+
+def _cut(live: Value, steps: Steps, policy: FieldPolicy) -> Steps:
+    place = live
+    for number, step in enumerate(steps):
+        path = tuple("*" if isinstance(before, int) else before for before in steps[:number])
+        if any(matches(pattern, path) and rule is as_document for pattern, rule in policy.normalise.items()):
+            return steps[:number]
+        if isinstance(step, int) and _key(steps[:number], policy) is None:
+            return steps[:number]
+        place = place[step]
+    return steps
+
+
+def at(value: Value, steps: Steps, default: Value = None) -> Value:
+    """What is there, or the default."""
+    for step in steps:
+        if isinstance(value, Mapping) and step not in value:
+            return default
+        value = value[step]
+    return value
+
+
+def replaced(value: Value, steps: Steps, new: Value) -> Value:
+    """A copy with something else there."""
+    result = copy.deepcopy(value)
+    place: Any = result
+    for step in steps[:-1]:
+        place = place[step]
+    place[steps[-1]] = new
+    return result

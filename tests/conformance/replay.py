@@ -31,6 +31,7 @@ class Recording:
     identity: Mapping[str, Any]
     known: Mapping[str, Any]
     answers: Mapping[str, Any]
+    foreign: frozenset[str]
     genuine: bool
 
     @property
@@ -57,6 +58,7 @@ def _load(path: Path, kind: str) -> Recording:
         said["identity"],
         said.get("known", {}),
         said["answers"] | said.get("added", {}),
+        frozenset(said.get("foreign", ())),
         not any("no sample" in note for note in said.get("adjusted", ())),
     )
 

@@ -167,7 +167,7 @@ def test_adopting_what_is_documented_changes_nothing(
     node = Node(recording.target.key, recording.identity, desired)
     graph = Graph.build([(OWNER, [node])])
     plan = make_plan(Situation(graph, REGISTRY, {node.key: Observed(fields)}, (), adopters=(OWNER,)))
-    assert {change.path for step in plan.steps for change in step.changes} == set()
+    assert {change.path for step in plan.steps for change in step.changes} == recording.foreign
     assert not plan.refusals
 
 

@@ -54,6 +54,7 @@ def deployment_of(service: Service, deployment: Deployment) -> dict[str, Any]:
         "createdAt": deployment.created,
         "updatedAt": deployment.updated,
         **_FARGATE,
+        **{name: value for name, value in settings.items() if name == "platformVersion" and value != "LATEST"},
         "networkConfiguration": settings.get("networkConfiguration", {}),
         "rolloutState": deployment.state.value,
         "rolloutStateReason": deployment.reason,

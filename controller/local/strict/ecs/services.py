@@ -22,7 +22,13 @@ from controller.local.tasks.references import NOT_ASSUMED, spreads
 from controller.local.world import World
 
 # A change of one of these is a new revision, hence a new deployment (API reference, UpdateService).
-_REVISIONED = ("networkConfiguration", "serviceRegistries", "loadBalancers", "capacityProviderStrategy")
+_REVISIONED = (
+    "networkConfiguration",
+    "serviceRegistries",
+    "loadBalancers",
+    "capacityProviderStrategy",
+    "platformVersion",
+)
 # Kept as given and shown again; what CreateService takes when they are not given.
 _KEPT: dict[str, Any] = {
     "availabilityZoneRebalancing": "ENABLED",

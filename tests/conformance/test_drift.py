@@ -1,0 +1,198 @@
+"""Drift is seen, told, left or put back: every managed field of every type, edited as a person would; every object, deleted.
+
+A new type and a new field are picked up by themselves. What can't be edited is excused by name, with the reason; an
+excuse that is no longer needed fails as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controller.core.drift import shown
+from controller.core.values import ABSENT, Value, digest, is_known
+from controller.resources.base import Workshop, discover
+from tests.conformance.hands import ADDED
+from tests.conformance.walk import Loss, Trial, fields_of, lose, walk
+from tests.conftest import EmbeddedAws
+from tests.demo import Clients, Demo, Model
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+SECRETS = "[{name: SALT, valueFrom: 'arn:aws:ssm:us-east-1:123456789012:parameter/salt'}]"
+CORS = "{allowOrigins: ['https://a.example'], allowMethods: [POST], allowHeaders: [x-a]}"
+MODEL = Model(
+    service=f"{{cpu: 0.25 vCPU, memory: 1 GB, env: {{LOG_LEVEL: info}}, secrets: {SECRETS}}}",
+    api=f"{{stage: prod, routes: [{{method: POST, path: /predict}}], throttle: {{rate: 50, burst: 100}}, cors: {CORS}}}",
+)
+KINDS = tuple(discover(Workshop(Path())))
+
+OWNERSHIP = "an object with another owner's tags is a stranger's, and refused (test_registry)"
+FIXED = "AWS can't change it after creation"
+CONTENT = "it is in its tag or key: what has that name was made of exactly this, and can only be deleted"
+ITS_PAST = "what it was made from: AWS doesn't show it, or can't change it"
+EXCUSED: Mapping[tuple[str, str], str] = {
+    ("apigatewayv2/integration", "IntegrationType"): "through a VPC link an HTTP API knows HTTP_PROXY alone",
+    ("apigatewayv2/integration", "ConnectionType"): "INTERNET takes no ConnectionId: AWS refuses it on its own",
+    ("apigatewayv2/integration", "PayloadFormatVersion"): "HTTP_PROXY knows 1.0 alone",
+    ("apigatewayv2/vpc-link", "subnets"): FIXED,
+    ("apigatewayv2/vpc-link", "security_groups"): FIXED,
+    ("ecr/base-image", "architecture"): CONTENT,
+    ("ecr/base-image", "base"): CONTENT,
+    ("ecr/image", "architecture"): CONTENT,
+    ("ecr/image", "base"): CONTENT,
+    ("ecr/image", "bundle"): ITS_PAST,
+    ("ecr/image", "model"): CONTENT,
+    ("ecr/image", "server"): CONTENT,
+    ("ecr/image", "version"): CONTENT,
+    ("ecr/repository", "encryptionConfiguration.encryptionType"): FIXED,
+    ("ecs/service", "launchType"): FIXED,
+    ("ecs/task-definition", "networkMode"): "Fargate knows awsvpc alone",
+    ("ecs/task-definition", "containerDefinitions.server.essential"): "AWS wants one essential container",
+    (
+        "ecs/task-definition",
+        "containerDefinitions.server.portMappings.8080.hostPort",
+    ): "in awsvpc it is the container's",
+    **{("model/bundle", name): ITS_PAST for name in ("artifact", "channels", "features", "lineage", "name", "target")},
+    **{("sagemaker/model-package", name): ITS_PAST for name in ("bundle", "image", "metrics", "model", "model_sha256")},
+    ("sagemaker/model-package", "approval"): "a person's own approval stands (test_model_package)",
+    ("sagemaker/model-package", "message"): "it explains the decision, and changes with it",
+    ("sagemaker/model-package", "passed"): "it is the decision's beginning, and changes with it",
+    **{
+        ("sagemaker/training-job", name): "a job is what it was started as"
+        for name in (
+            "channels",
+            "hyperparameters",
+            "image",
+            "limits",
+            "output",
+            "resources",
+            "role",
+            "spot",
+            "tags.team",
+        )
+    },
+    ("servicediscovery/namespace", "vpc"): "AWS doesn't show it",
+}
+STAYS = {
+    "apigatewayv2/integration": "AWS refuses while a route leads to it",
+    "apigatewayv2/vpc-link": "AWS refuses while an integration leads through it",
+    "ec2/security-group": "AWS refuses while a network interface is in it",
+    "ecs/cluster": "AWS refuses while it has services",
+    "s3/bucket": "AWS refuses while it holds anything",
+    "sagemaker/model-package-group": "AWS refuses while it holds versions",
+    "sagemaker/training-job": "AWS doesn't delete jobs",
+    "servicediscovery/namespace": "AWS refuses while it has services",
+    "servicediscovery/service": "AWS refuses while tasks are registered in it",
+}
+
+
+def is_excused(kind: str, path: str) -> bool:
+    """Whether a field isn't edited: by name, or as one of the two tags that say whose it is."""
+    return (kind, path) in EXCUSED or path.startswith("tags.moorage:")
+
+
+@pytest.fixture(scope="module")
+def demo(idle_aws: EmbeddedAws, workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """One model with every section of its spec, made."""
+    idle_aws.admin("reset", "POST")
+    directory = tmp_path_factory.mktemp("specs")
+    clients = Clients(idle_aws.endpoint)
+    demo = Demo(clients, discover(workshop), directory, models=(MODEL,), labels="{team: pricing}")
+    demo.go()
+    return demo
+
+
+@pytest.fixture(scope="module")
+def fields(demo: Demo) -> Mapping[tuple[str, str], Any]:
+    """Every managed field of every type, as the registry tells."""
+    return fields_of(demo, demo.survey())
+
+
+@pytest.fixture(scope="module")
+def trials(demo: Demo, fields: Mapping[tuple[str, str], Any]) -> list[Trial]:
+    """What became of each edited field."""
+    return walk(demo, {name for name in fields if is_excused(*name)})
+
+
+@pytest.fixture(scope="module")
+def losses(demo: Demo, trials: list[Trial]) -> Mapping[str, Loss]:
+    """What became of each deleted object, by type."""
+    del trials  # afterwards
+    return {loss.key.kind: loss for loss in lose(demo, STAYS)}
+
+
+def test_every_managed_field_is_edited_or_excused(fields: Mapping[tuple[str, str], Any], trials: list[Trial]) -> None:
+    """No field is forgotten, none is edited twice, and no excuse is idle."""
+    edited = [trial.name for trial in trials]
+    assert len(edited) == len(set(edited))
+    assert set(edited) == {name for name in fields if not is_excused(*name)}
+    assert EXCUSED.keys() <= fields.keys()
+    assert len(edited) >= 90
+
+
+def test_an_edit_is_planned_with_what_it_was_and_what_it_is(trials: list[Trial]) -> None:
+    """The next plan names the field; where it is one value, the plan's old one is what was edited in, the new one ours."""
+    assert [trial.name for trial in trials if not trial.planned] == []
+    for trial in trials:
+        told = next((change for change in trial.planned if change.path == trial.path), None)
+        if told is not None and trial.whole:
+            assert canonical(told.old) == canonical(trial.new), trial
+            assert canonical(told.new) == canonical(trial.old) or not is_known(told.new), trial
+        elif trial.whole:
+            assert all(change.old != change.new for change in trial.planned)
+
+
+def test_left_alone_an_edit_is_reported(trials: list[Trial]) -> None:
+    """With driftCorrection false the state is Drifted, and the same change is planned still; what is shared is corrected."""
+    shared = {trial.name for trial in trials if trial.key.name.startswith("/")}
+    ours = [trial for trial in trials if trial.name not in shared]
+    assert {trial.name: trial.left for trial in ours if trial.left != "Drifted"} == {}
+    assert [trial.name for trial in ours if trial.still != trial.planned] == []
+    assert [trial.name for trial in trials if trial.name in shared and trial.still] == []
+
+
+def test_corrected_an_edit_is_gone(trials: list[Trial]) -> None:
+    """The next reconcile puts the field back: nothing is planned for it any more."""
+    assert {trial.name: trial.after for trial in trials if trial.after} == {}
+
+
+def test_an_event_records_an_edit(trials: list[Trial]) -> None:
+    """It names the field, what was applied and what was found; once for being left, once for being put back."""
+    for trial in trials:
+        (change, *_) = trial.planned
+        line = f"{change.path}: {shown(change.new) if is_known(change.new) else ''}"
+        told = [message for message in trial.told if line in message and f" → {shown(change.old)}" in message]
+        assert len(told) == (1 if trial.key.name.startswith("/") else 2), (trial.name, line, trial.told[-3:])
+
+
+def test_what_is_ours_alone_was_added_to(demo: Demo, trials: list[Trial]) -> None:
+    """Every type with a collection of ours alone was also given something that we didn't put there."""
+    owning = {kind for kind, resource in demo.registry.items() if resource.policy.owned}
+    grown = {
+        trial.key.kind for trial in trials if isinstance(trial.new, list) and len(trial.new) > len(trial.old or [])
+    }
+    assert owning <= grown | ADDED.keys() | {"s3/bucket"}  # the bucket's policy is a document, replaced as a whole
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in STAYS])
+def test_a_deleted_object_is_made_again(kind: str, demo: Demo, losses: Mapping[str, Loss]) -> None:
+    """It is planned to be created, left gone without driftCorrection, and made again with it; then all is as declared."""
+    if demo.registry[kind].read_only:
+        assert kind not in losses
+        return
+    loss = losses[kind]
+    assert loss.planned == "create"
+    assert loss.left == "Drifted"
+    assert loss.back
+    assert loss.restless == ()
+    assert len([message for message in loss.told if "it is gone from AWS" in message]) == 2
+
+
+def canonical(value: Value) -> Value:
+    """Lists without order, and absent as empty."""
+    if value is ABSENT or value is None:
+        return []
+    return sorted(map(digest, value)) if isinstance(value, list) else value
