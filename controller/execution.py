@@ -20,7 +20,6 @@ from controller.core.values import UNKNOWN, Key, Ref, Value, digest, is_known
 from controller.errors import LeaseHeldError, MoorageError, Remedy
 from controller.executor import Executor
 
-SUSPENDED = Held("Suspended", "policy.suspend leaves everything as it is")
 Tell = Callable[[Step, Literal["Normal", "Warning"], str, str], None]
 
 
@@ -110,9 +109,10 @@ class Execution:
 
     def _stays(self, step: Step, resolved: Node) -> Verdict | None:
         """Why a step is not done though it could be: the spec's policy."""
-        if step.held == "Suspended":
-            return SUSPENDED
-        return None if self.leaves[step.owner].correct else self._left(replace(step, node=resolved))
+        leave = self.leaves[step.owner]
+        if leave.held:
+            return Held(leave.held, leave.why)
+        return None if leave.correct else self._left(replace(step, node=resolved))
 
     def _left(self, step: Step) -> Verdict | None:
         """The verdict on a node that only others changed, and that is left so; None where the spec asks for the step."""

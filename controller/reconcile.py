@@ -22,13 +22,27 @@ from controller.core.history import recorded
 from controller.core.plan import Leave, Plan, Situation, Step, make_plan
 from controller.core.reach import Closure, closure
 from controller.core.record import Record, Records
-from controller.core.status import Condition, Event, Ready, ResourceState, Status, Verdict, Waiting, judge, revision_of
+from controller.core.status import (
+    Condition,
+    Event,
+    Held,
+    Ready,
+    ResourceState,
+    Status,
+    Verdict,
+    Waiting,
+    judge,
+    revision_of,
+)
 from controller.core.values import UNKNOWN, Key, Value, digest, is_known, resolve
 from controller.core.wanted import Wanted
+from controller.cost.estimate import Estimate, estimate
+from controller.cost.prices import published
 from controller.errors import CredentialsError, LeaseHeldError, MoorageError, Remedy
-from controller.execution import SUSPENDED, Execution
+from controller.execution import Execution
 from controller.executor import Executor
 from controller.resources.base import Registry
+from controller.spec.models import Policy
 from controller.store.base import Store
 
 # How many revisions of an Environment are remembered; a ModelService says it itself.
@@ -39,7 +53,8 @@ _HISTORY = 10
 class Survey:
     """The first half of a pass: what is wanted, what is there, and the plan between. `unreadable` nodes are left alone.
 
-    `wants` begins with the Environment; `gone` are the removed specs that are to be pruned.
+    `wants` begins with the Environment; `gone` are the removed specs that are to be pruned; `costs` are each
+    ModelService's.
     """
 
     wants: Sequence[Wanted]
@@ -49,6 +64,7 @@ class Survey:
     records: Records
     plan: Plan
     unreadable: Mapping[Key, MoorageError] = field(default_factory=dict)
+    costs: Mapping[Key, Estimate] = field(default_factory=dict)
 
     @cached_property
     def by_owner(self) -> Mapping[Key, Wanted]:
@@ -101,10 +117,11 @@ class Reconciler:
         seen, unreadable = self._observe(graph, records)
         # A node that can't be read is neither there nor absent: no plan is made for it, nor for what is built on it.
         adopters = {want.owner for want in wants if (want.service or want.environment).spec.policy.adopt}
-        leaves, blind = _leaves(wants, gone), unreadable.keys()
+        costs = {want.owner: _cost(want, want.service.spec.policy, records) for want in wants if want.service}
+        leaves, blind = _leaves(wants, gone, costs), unreadable.keys()
         closures = self._closures(wants, graph, seen, records, blind)
         plan = make_plan(Situation(graph, self.registry, seen, records, adopters, gone, blind, leaves, closures))
-        return Survey(wants, gone, graph, seen, records, plan, unreadable)
+        return Survey(wants, gone, graph, seen, records, plan, unreadable, costs)
 
     def reconcile(self, wants: Sequence[Wanted], *, gone: Collection[Key] = ()) -> Pass:
         """One pass: survey, then carry out what can be done now."""
@@ -131,7 +148,7 @@ class Reconciler:
             dict(survey.seen),
             survey.records,
             survey.unreadable,
-            _leaves(survey.wants, survey.gone),
+            _leaves(survey.wants, survey.gone, survey.costs),
             self._event,
             self.halt,
         )
@@ -244,8 +261,10 @@ class Reconciler:
         for key in mine:
             aspects.setdefault(self.registry[key.kind].condition, []).append(work.verdicts[key])
         steps = work.plan.of(want.owner).steps
-        if any(step.held == "Suspended" for step in steps):
-            aspects.setdefault("", []).append(SUSPENDED)
+        leave = work.leaves[want.owner]
+        # What is too dear is told even where nothing is to be done.
+        if leave.held == "OverBudget" or (leave.held and steps):
+            aspects.setdefault("", []).append(Held(leave.held, leave.why))
         elif any(step.later for step in steps):
             aspects.setdefault("", []).append(Waiting("Later", "what follows from the candidate is still to come", 1))
         conditions = judge(aspects, before, self.now(), told.observed_generation, trouble)
@@ -314,17 +333,33 @@ def _targets(
     return targets
 
 
-def _leaves(wants: Sequence[Wanted], gone: Collection[Key]) -> dict[Key, Leave]:
-    return {owner: Leave() for owner in gone} | {want.owner: _leave(want) for want in wants}
+def _leaves(wants: Sequence[Wanted], gone: Collection[Key], costs: Mapping[Key, Estimate]) -> dict[Key, Leave]:
+    return {owner: Leave() for owner in gone} | {want.owner: _leave(want, costs.get(want.owner)) for want in wants}
 
 
-def _leave(want: Wanted) -> Leave:
+def _leave(want: Wanted, cost: Estimate | None) -> Leave:
     if want.service is None:
         return Leave()
     policy = want.service.spec.policy
     choices = policy.deletion.model_dump()
     retained = frozenset(name for name, choice in choices.items() if choice == "Retain" or not policy.prune)
-    return Leave(retained if policy.prune else retained | {""}, policy.suspend, policy.drift_correction)
+    leave = Leave(retained if policy.prune else retained | {""}, correct=policy.drift_correction)
+    if policy.suspend:
+        return replace(leave, held="Suspended", why="policy.suspend leaves everything as it is")
+    return replace(leave, held="OverBudget", why=cost.over) if cost is not None and cost.over else leave
+
+
+def _cost(want: Wanted, policy: Policy, records: Records) -> Estimate:
+    """What a spec costs; its last training, where one is remembered, tells how long the next one takes."""
+    jobs = records.of(want.own("sagemaker/training-job"))
+    billed = [record.outputs["billed"] for record in jobs if record.outputs.get("billed")]
+    return estimate(
+        want,
+        published(),
+        policy.expected_requests,
+        limit=policy.max_monthly_cost,
+        trained_in=billed[-1] if billed else None,
+    )
 
 
 def _state(key: Key, work: Execution) -> ResourceState:

@@ -7,8 +7,10 @@ from textwrap import wrap
 
 from rich.text import Text
 
+from controller.cli import render_cost
 from controller.cli.render_value import folded, old_to_new, shown, tail
 from controller.core.ownership import PREFIX as TAG_PREFIX
+from controller.runtime.plan_cost import PlannedCost
 from controller.runtime.plan_document import (
     NOT_KNOWN,
     NOT_THERE,
@@ -34,6 +36,7 @@ _MEANING = {
 HELD = {
     "Suspended": "held, as policy.suspend leaves everything as it is",
     "Drifted": "held, as policy.driftCorrection leaves what others changed",
+    "OverBudget": "held, as a month would cost more than policy.maxMonthlyCost",
 }
 LATER = "later, once what is begun above is through"
 _FORCES = "forces a new one"
@@ -56,10 +59,16 @@ def text(plan: PlanDocument, width: int = WIDTH, *, whole: bool = False) -> Text
 
 
 class Part:
-    """What a plan has for one spec. `title` names it."""
+    """What a plan has for one spec. `title` names it; `costs` has what it costs, if that is known."""
 
-    def __init__(self, title: str, steps: Sequence[PlannedStep], refusals: Sequence[PlannedRefusal]) -> None:
-        self.title, self.steps, self.refusals = title, steps, refusals
+    def __init__(
+        self,
+        title: str,
+        steps: Sequence[PlannedStep],
+        refusals: Sequence[PlannedRefusal],
+        costs: Sequence[PlannedCost],
+    ) -> None:
+        self.title, self.steps, self.refusals, self.costs = title, steps, refusals, costs
 
     def groups(self) -> Iterator[tuple[str, Sequence[PlannedStep]]]:
         """The steps in the order in which they matter: now (without a heading), later, held."""
@@ -79,6 +88,7 @@ def parts(plan: PlanDocument) -> list[Part]:
             f"{spec} of {environment}" if several and not spec.startswith("Environment ") else spec,
             [step for step in plan.steps if (step.environment, step.spec) == (environment, spec)],
             [refusal for refusal in plan.refusals if (refusal.environment, refusal.spec) == (environment, spec)],
+            [cost for cost in plan.costs if (cost.environment, cost.spec) == (environment, spec)],
         )
         for environment, spec in order
     ]
@@ -147,6 +157,8 @@ class _Spec:
                 yield from _wrapped(f"{heading}:", self._width, "  ", "dim")
             for step in steps:
                 yield from self._step(step)
+        for cost in self._part.costs:
+            yield from render_cost.lines(cost, self._width)
 
     def _step(self, step: PlannedStep) -> Iterator[Text]:
         sign, style = SIGNS[step.action]

@@ -42,12 +42,13 @@ GONE = "it is gone from AWS"
 class Leave:
     """What a spec's policy allows.
 
-    `retained` are the categories that outlive the spec; `suspended` leaves everything as it is; without `correct`,
-    what others changed is reported and left.
+    `retained` are the categories that outlive the spec; `held` is the reason for which everything is left as it is, and
+    `why` says it in words; without `correct`, what others changed is reported and left.
     """
 
     retained: frozenset[str] = frozenset()
-    suspended: bool = False
+    held: Literal["", "Suspended", "OverBudget"] = ""
+    why: str = ""
     correct: bool = True
 
 
@@ -82,7 +83,7 @@ class Step:
     why: str = ""
     later: bool = False
     forces: tuple[str, ...] = ()
-    held: Literal["", "Suspended", "Drifted"] = ""
+    held: Literal["", "Suspended", "Drifted", "OverBudget"] = ""
 
 
 @dataclass(frozen=True)
@@ -261,8 +262,8 @@ class _Walk:
     def _hold(self, step: Step) -> Step:
         """Say which policy keeps a step from being done, if one does."""
         leave = self.situation.leave(step.owner)
-        if leave.suspended:
-            return replace(step, held="Suspended")
+        if leave.held:
+            return replace(step, held=leave.held)
         record, key = record_of(self.situation.records, step.node), step.node.key
         if any(edge in self.missed for edge in step.node.edges):
             self.missed.add(key)
@@ -387,7 +388,7 @@ def _unreached(situation: Situation, superseded: Collection[Record], moving: Col
 def _may_go(situation: Situation, record: Record) -> bool:
     """Whether a superseded record is history that may be collected, if nothing leads to it."""
     kind, kept = situation.types[record.key.kind], situation.closures.get(record.owner)
-    if kind.superseded != "collect" or kept is None or situation.leave(record.owner).suspended:
+    if kind.superseded != "collect" or kept is None or situation.leave(record.owner).held:
         return False
     return kind.retain not in kept.retained
 
@@ -408,5 +409,5 @@ def _is_undeclared(situation: Situation, record: Record) -> bool:
 def _deletion(situation: Situation, record: Record, unreached: Collection[str]) -> Step:
     why = "superseded" if record.key in situation.graph.nodes else "no longer declared"
     why = "no longer reachable: no rollback leads to it" if record.id in unreached else why
-    held: Literal["", "Suspended"] = "Suspended" if situation.leave(record.owner).suspended else ""
+    held = situation.leave(record.owner).held
     return Step(Action.DELETE, Node(record.key, record.identity), record.owner, (), why, held=held)

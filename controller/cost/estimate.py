@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from controller.core.status import Held
 from controller.core.wanted import Wanted
 from controller.cost.prices import Table
 from controller.spec.models import ModelServiceSpec
@@ -77,18 +76,18 @@ class Estimate:
         return min((line.read for line in lines if line.read is not None), default=None)
 
     @property
-    def held(self) -> Held | None:
-        """Why `policy.maxMonthlyCost` holds the spec back, if it does. What can't be summed up isn't let through."""
+    def over(self) -> str:
+        """Why `policy.maxMonthlyCost` holds the spec back; empty where it doesn't. What can't be summed up isn't let through."""
         if self.limit is None:
-            return None
-        makes = ", ".join(f"{line.name} {usd(line.usd)}" for line in self.month if line.usd)
+            return ""
         if self.total > self.limit:
+            makes = ", ".join(f"{line.name} {usd(line.usd)}" for line in self.month if line.usd)
             told = f"a month is estimated at {usd(self.total)} USD, more than policy.maxMonthlyCost of {usd(self.limit)} USD"
-            return Held("OverBudget", f"{told}: {makes}")
+            return f"{told}: {makes}"
         if self.unpriced:
             missing = f"no price of {' and '.join(self.unpriced)} is known in {self.region}"
-            return Held("CostUnknown", f"{missing}: policy.maxMonthlyCost can't be checked")
-        return None
+            return f"{missing}: policy.maxMonthlyCost can't be checked"
+        return ""
 
 
 def usd(amount: Decimal | None) -> str:

@@ -186,6 +186,7 @@ def _outputs(job: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, Value
         "status": status,
         "finished": status in FINISHED,
         "message": job.get("FailureReason", "") if status in FINISHED else job.get("SecondaryStatus", ""),
+        "billed": job.get("BillableTimeInSeconds"),
         "artifact": job.get("ModelArtifacts", {}).get("S3ModelArtifacts", ""),
         "tags": dict(tags),
     }

@@ -1,7 +1,7 @@
 """A plan as a document: what `plan -o json` prints, `plan --out` keeps and `reconcile --plan` carries out.
 
 The shape is published as JSON Schema (`moorage schema plan`). Whatever shows a plan to people is made from the document,
-so what is hidden here is hidden everywhere: no secret gets in. What else a plan can tell, as its cost, is one more field.
+so what is hidden here is hidden everywhere: no secret gets in.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from controller.core.diff import Change
 from controller.core.plan import Action, Plan, Refusal, Step
 from controller.core.values import ABSENT, UNKNOWN, Blob, Key, Value, digest, plain
 from controller.core.wanted import Wanted
+from controller.cost.estimate import Estimate
+from controller.runtime.plan_cost import PlannedCost, planned_cost
 from controller.spec import json_schema
 from controller.spec.strict import API_VERSION, Block, Items
 
@@ -65,8 +67,8 @@ class PlannedStep(PlannedObject):
     """What the step means beyond the object itself."""
     later: bool
     """Whether it only follows from what other steps will bring, as a training."""
-    held: Literal["", "Suspended", "Drifted"]
-    """The policy that keeps the step from being done: `suspend`, or `driftCorrection: false`."""
+    held: Literal["", "Suspended", "Drifted", "OverBudget"]
+    """The policy that keeps the step from being done: `suspend`, `driftCorrection: false`, or `maxMonthlyCost`."""
 
 
 class PlannedRefusal(PlannedObject):
@@ -127,6 +129,8 @@ class PlanDocument(Block):
     """What must not be touched."""
     trains: Items[str]
     """Names of the ModelServices for which a model is trained."""
+    costs: Items[PlannedCost]
+    """What each ModelService is estimated to cost, once all of it is applied."""
     summary: Summary
     """The steps, counted."""
     digest: str
@@ -152,7 +156,13 @@ def schema() -> str:
     return json_schema.text_of(PlanDocument, "Plan")
 
 
-def document(parts: Iterable[tuple[Sequence[Wanted], Plan]], *, commit: str = "", prune: bool = False) -> PlanDocument:
+def document(
+    parts: Iterable[tuple[Sequence[Wanted], Plan]],
+    *,
+    costs: Mapping[Key, Estimate] | None = None,
+    commit: str = "",
+    prune: bool = False,
+) -> PlanDocument:
     """Put the plans of some Environments into a document. Each comes with what is wanted there, the Environment first."""
     environments, steps, refusals = [], list[PlannedStep](), list[PlannedRefusal]()
     for wants, plan in parts:
@@ -169,6 +179,7 @@ def document(parts: Iterable[tuple[Sequence[Wanted], Plan]], *, commit: str = ""
         steps=tuple(steps),
         refusals=tuple(refusals),
         trains=tuple(dict.fromkeys(_trained(steps))),
+        costs=tuple(planned_cost(owner, cost) for owner, cost in (costs or {}).items()),
         summary=_summary(steps, len(refusals)),
         digest="",
     )

@@ -14,6 +14,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from controller.core.plan import Plan
+from controller.core.values import Key
+from controller.cost.estimate import Estimate
 from controller.errors import NotPlannedError, UsageError
 from controller.runtime.compose import House
 from controller.runtime.covering import uncovered
@@ -31,14 +33,15 @@ def plan_all(house: House, snapshot: Snapshot, *, prune: bool = False) -> PlanDo
 
     Reads only. Raises what reading AWS raises: a plan with holes would be no plan.
     """
-    parts = []
+    parts, costs = [], dict[Key, Estimate]()
     for name in snapshot.environments:
         site = house.site(snapshot, name)
         found = site.reconciler.survey(site.wants, gone=site.gone() if prune else ())
         for error in found.unreadable.values():
             raise error
         parts.append((site.wants, found.plan))
-    return document(parts, commit=snapshot.commit, prune=prune)
+        costs |= found.costs
+    return document(parts, costs=costs, commit=snapshot.commit, prune=prune)
 
 
 def write_plan(path: Path, made: PlanDocument) -> None:

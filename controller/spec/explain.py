@@ -21,6 +21,7 @@ _QUANTITIES: tuple[tuple[Any, str], ...] = (
     (units.Memory, "memory size"),
     (units.Volume, "volume size"),
     (units.Duration, "duration"),
+    (units.Money, "amount of US dollars"),
 )
 _WORDS = {str: "text", int: "integer", float: "number", bool: "true or false"}
 

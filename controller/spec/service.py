@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from controller.spec.findings import Finding, demand
 from controller.spec.strict import Block, Items, VariableName, duplicates
-from controller.spec.units import FARGATE_MEMORY, Cpu, Duration, Memory, show_cpu, show_memory
+from controller.spec.units import FARGATE_MEMORY, Cpu, Duration, Memory, Money, show_cpu, show_memory
 
 Retention = Literal["Delete", "Retain"]
 
@@ -206,6 +206,10 @@ class Policy(Block):
     """Take over what exists under this document's names, whoever it belonged to; false: refuse it, and name its owner."""
     drift_correction: bool = True
     """Put back what somebody changed by hand; false: only report it."""
+    max_monthly_cost: Money | None = None
+    """Apply nothing while the plan's estimate of a month is above this, like `40 USD`; what runs is left as it is."""
+    expected_requests: Annotated[int, Field(ge=0, le=10**12)] = 1_000_000
+    """Requests a month that costs are estimated for."""
     history: Annotated[int, Field(ge=1, le=100)] = 10
     """How many ready revisions can be rolled back to; what only older ones served is collected, as `deletion` allows."""
     deletion: Deletion = Deletion()

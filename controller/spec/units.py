@@ -1,6 +1,6 @@
 """Quantities as people write them, turned into integers once, at the boundary. No other file parses a unit.
 
-CPU becomes Fargate units (1,024 a vCPU), memory MiB, volumes GiB, durations seconds, percentages a fraction.
+CPU becomes Fargate units (1,024 a vCPU), memory MiB, volumes GiB, durations seconds, percentages a fraction, money US dollars.
 A number without a unit is taken only where it can mean one thing.
 """
 
@@ -31,6 +31,7 @@ _CPU = re.compile(rf"{_NUMBER}\s*(vCPU)?", re.IGNORECASE)
 _SIZE = re.compile(rf"{_NUMBER}\s*(Mi|MiB|MB|Gi|GiB|GB)?")
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 _PERCENT = re.compile(rf"{_NUMBER}\s*%")
+_MONEY = re.compile(r"(\d+(?:\.\d{1,2})?)\s*USD")
 _SECONDS = (86400, 3600, 60, 1)
 
 
@@ -83,6 +84,15 @@ def parse_percent(value: Any) -> float:
     if not match:
         raise refuse(f"{show(value)} is not a percentage", "write it like '2%'")
     return float(Decimal(match[1]) / 100)
+
+
+def parse_money(value: Any) -> Decimal:
+    """`40 USD`, `0.50 USD` → US dollars, in which AWS's price lists are. Another currency has no fixed rate."""
+    match = _MONEY.fullmatch(value) if isinstance(value, str) and len(value) < 40 else None
+    if not match:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        raise refuse(f"{show(value)} is not an amount of US dollars", f"write '{value if number else 40} USD'")
+    return Decimal(match[1])
 
 
 def show_cpu(units: int) -> str:
@@ -166,4 +176,10 @@ Duration = Annotated[
     BeforeValidator(parse_duration),
     PlainSerializer(lambda seconds: f"{seconds}s", when_used="json"),
     WithJsonSchema(_text(r"([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?", "10s", "5m", "2h")),
+]
+Money = Annotated[
+    Decimal,
+    BeforeValidator(parse_money),
+    PlainSerializer(lambda dollars: f"{dollars} USD", when_used="json"),
+    WithJsonSchema(_text(r"[0-9]+(\.[0-9]{1,2})? *USD", "40 USD")),
 ]

@@ -311,6 +311,37 @@ def test_suspend_leaves_everything_as_it_is() -> None:
     assert condition(done, "Ready") == ("False", "Suspended")
 
 
+def test_a_spec_over_its_budget_is_held_and_what_runs_is_left() -> None:
+    """Nothing of it is made or changed; what was made before stays; more money lets it on."""
+    house = House(policy="{maxMonthlyCost: 1 USD}")
+    done = house.go()
+    assert house.cloud.writes == []
+    assert condition(done, "Ready") == ("False", "OverBudget")
+    assert condition(done, "Degraded") == ("False", "AsDeclared")
+    assert {step.held for step in done.plan.steps} == {"OverBudget"}
+    assert exit_code(done.statuses) == 5
+    house.policy = "{}"
+    house.settle()
+    made = list(house.cloud.writes)
+    house.policy, house.cpus["m"] = "{maxMonthlyCost: 1 USD}", 512
+    assert condition(house.go(), "Ready") == ("False", "OverBudget")
+    assert house.cloud.writes == made
+    house.policy = "{maxMonthlyCost: 1000 USD}"
+    house.settle()
+    assert len(house.cloud.writes) > len(made)
+
+
+def test_what_runs_and_got_too_dear_is_told_and_left() -> None:
+    """With nothing to be done a limit below the estimate is still no ready spec."""
+    house = House()
+    house.settle()
+    made = list(house.cloud.writes)
+    house.policy = "{maxMonthlyCost: 1 USD}"
+    done = house.go()
+    assert condition(done, "Ready") == ("False", "OverBudget")
+    assert (house.cloud.writes, done.plan.steps) == (made, ())
+
+
 def test_drift_is_put_back_or_only_reported() -> None:
     """A hand-made change is undone; with driftCorrection false it is told and left, while a changed spec is still applied."""
     house = House()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
+from decimal import Decimal
 
 from controller.core.diff import Change
 from controller.core.graph import Node
 from controller.core.plan import Action, Plan, Refusal, Step
 from controller.core.values import ABSENT, UNKNOWN, Blob, Key
 from controller.core.wanted import Place, Wanted
+from controller.cost.estimate import Estimate, Line
 from controller.runtime.plan_document import PlanDocument, document
 from controller.spec.models import Environment
 
@@ -95,8 +98,22 @@ REFUSAL = Refusal(
 HOME = Wanted(Environment.default(), None, Place("123456789012", "us-east-1"))
 
 
-def made(*steps: Step, refusals: tuple[Refusal, ...] = ()) -> PlanDocument:
-    return document([([HOME], Plan(steps, refusals))], commit="c0ffee")
+COST = Estimate(
+    "us-east-1",
+    1_000_000,
+    Line("training run", "ml.m5.large, 3m as the last one was billed", Decimal("0.00575"), date(2026, 8, 11)),
+    (
+        Line("Fargate", "1 task of 0.25 vCPU and 1 GB, amd64", Decimal("10.63"), date(2026, 9, 29)),
+        Line("HTTP API", "1,000,000 requests", None),
+    ),
+    (Line("hosted zone", "the Cloud Map namespace's", Decimal("0.5"), date(2026, 9, 20)),),
+    (Line("serverless endpoint", "1 GB, 1,000,000 requests of 50 ms", Decimal(1), date(2026, 9, 9)),),
+    Decimal(10),
+)
+
+
+def made(*steps: Step, refusals: tuple[Refusal, ...] = (), costs: bool = False) -> PlanDocument:
+    return document([([HOME], Plan(steps, refusals))], costs={MODEL: COST} if costs else {}, commit="c0ffee")
 
 
 DOCUMENTS = {
@@ -105,5 +122,6 @@ DOCUMENTS = {
     "refused": made(refusals=(REFUSAL,)),
     "suspended": made(*(replace(STEPS[name], held="Suspended") for name in ("train", "update", "delete"))),
     "later": made(STEPS["train"], STEPS["later"]),
+    "over budget": made(*(replace(STEPS[name], held="OverBudget") for name in ("train", "update")), costs=True),
     **{f"only {name}": made(step) for name, step in STEPS.items()},
 }

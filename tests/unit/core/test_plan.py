@@ -241,7 +241,7 @@ def test_what_is_gone_is_made_again() -> None:
 def test_a_suspended_specs_steps_are_all_held() -> None:
     """Deletions as well; and the plan still says what each would do."""
     records = [Record(Key("prod", "route", "m/old"), {}, OWNER)]
-    made = plan(nodes(cpu=512), SEEN, records, leaves={OWNER: Leave(suspended=True)})
+    made = plan(nodes(cpu=512), SEEN, records, leaves={OWNER: Leave(held="Suspended")})
     assert [(str(step.action), step.held) for step in made.steps] == [
         ("revise", "Suspended"),
         ("update", "Suspended"),

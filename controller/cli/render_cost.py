@@ -1,0 +1,56 @@
+"""What a spec costs, as people read it below its steps. Pure: a plan's document in, lines out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from textwrap import wrap
+
+from rich.text import Text
+
+from controller.runtime.plan_cost import CostLine, PlannedCost
+
+_INDENT = " " * 6
+
+
+def lines(cost: PlannedCost, width: int) -> Iterator[Text]:
+    """The month and what makes it, a training run, and the same load on SageMaker; none wider than `width` if that can be."""
+    prices = f", at list prices read from {cost.prices_from} on" if cost.prices_from else ""
+    heading = f"costs in USD, for {cost.requests:,} requests a month in {cost.region}{prices}:"
+    yield from _wrapped(heading, width, "  ")
+    rows = list(_rows(cost))
+    name, usd = (max(len(row[column]) for row in rows) for column in (0, 1))
+    for row in rows:
+        head = f"{_INDENT}{row[0].ljust(name)}  {row[1].rjust(usd)}"
+        if not row[2] or len(head) + 2 + len(row[2]) <= width:
+            yield Text(f"{head}  {row[2]}".rstrip())
+        else:
+            yield Text(head)
+            yield from _wrapped(row[2], width, f"{_INDENT}  ")
+    if cost.over:
+        yield from _wrapped(f"held: {cost.over}", width, _INDENT, "yellow")
+
+
+def amount(usd: float | None) -> str:
+    """Whole cents, and no zero for what isn't free: `7.39`, `< 0.01`, `no price known`."""
+    if usd is None:
+        return "no price known"
+    return "< 0.01" if 0 < usd < 0.005 else f"{usd:,.2f}"
+
+
+def _rows(cost: PlannedCost) -> Iterator[tuple[str, str, str]]:
+    yield from (_row("", line) for line in cost.month)
+    notes = ["and what has no known price"] if cost.unpriced else []
+    notes += [f"policy.maxMonthlyCost is {amount(cost.limit)}"] if cost.limit is not None else []
+    yield "a month", amount(cost.monthly), "; ".join(notes)
+    yield _row("", cost.training)
+    yield from (_row("instead: ", line) for line in cost.instead)
+    yield from (_row("shared: ", line) for line in cost.shared)
+
+
+def _row(kind: str, line: CostLine) -> tuple[str, str, str]:
+    return f"{kind}{line.name}", amount(line.usd), line.detail
+
+
+def _wrapped(told: str, width: int, indent: str, style: str = "dim") -> Iterator[Text]:
+    folded = wrap(told, max(width, 20), initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+    return (Text(line, style) for line in folded)
