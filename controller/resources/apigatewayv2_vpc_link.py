@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,19 +12,27 @@ from controller.core.ownership import ENVIRONMENT, OWNER, dropped_tags
 from controller.core.plan import Step
 from controller.core.policy import FieldPolicy
 from controller.core.status import Failed, Ready, Verdict, Waiting
-from controller.core.values import Key, Ref
+from controller.core.values import Key, Ref, Value
 from controller.core.wanted import Wanted
 from controller.errors import ConflictError, MissingError, RejectedError
 from controller.resources.base import Resource, Scope
 
 
 class VpcLink(Resource):
-    """AWS takes minutes to make one, has no client token for it, and lets names repeat: the oldest of a name counts."""
+    """AWS takes minutes to make one, has no client token for it, and lets names repeat.
+
+    The one that is known counts, or else the oldest of the name. A call that was sent twice leaves a twin, which must go: a
+    Region allows ten.
+    """
 
     kind = "apigatewayv2/vpc-link"
     # Both are fixed once it is made. Subnets that the Environment names are part of the link's name, so others make
     # another link; a subnet that AWS adds to the default VPC changes nothing.
-    policy = FieldPolicy(ignore=frozenset({"subnets", "security_groups"}), immutable=frozenset({"subnets"}))
+    policy = FieldPolicy(
+        ignore=frozenset({"subnets", "security_groups"}),
+        immutable=frozenset({"subnets"}),
+        owned=frozenset({"duplicates"}),
+    )
     permissions = {
         "apigatewayv2.get_vpc_links": frozenset({"apigateway:GET"}),
         "apigatewayv2.get_vpc_link": frozenset({"apigateway:GET"}),
@@ -61,19 +70,20 @@ class VpcLink(Resource):
         desired = {
             "subnets": Ref(want.shared("ec2/network"), "link_subnet_ids"),
             "security_groups": [Ref(want.shared("ec2/security-group", "vpc-link"), "id")],
+            "duplicates": [],
             "tags": want.tags(),
         }
         yield Node(want.shared(self.kind), {"name": name}, desired)
 
     def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
         """List all links and match by name. One that is being deleted is absent."""
-        oldest: dict[str, Mapping[str, Any]] = {}
+        named: dict[str, list[Mapping[str, Any]]] = {}
         for link in _links(aws):
-            oldest.setdefault(link["Name"], link)
+            named.setdefault(link["Name"], []).append(link)
         return {
-            target.key: _seen(aws, oldest[target.identity["name"]])
+            target.key: _seen(aws, named[target.identity["name"]], target.known.get("id"))
             for target in targets
-            if target.identity["name"] in oldest
+            if target.identity["name"] in named
         }
 
     def ready(self, node: Node, seen: Observed) -> Verdict:
@@ -89,7 +99,7 @@ class VpcLink(Resource):
         return Waiting("Provisioning", f"the VPC link {node.identity['name']} is {status}; it takes minutes", after=5)
 
     def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
-        """Create the link, or set its tags."""
+        """Create the link, or set its tags and remove its twins."""
         name, want = step.node.identity["name"], step.node.desired
         if seen is None:
             aws.write(
@@ -100,12 +110,14 @@ class VpcLink(Resource):
                 SecurityGroupIds=want["security_groups"],
                 Tags=want["tags"],
             )
-            self._remove_twins(aws, name, want["tags"])
-        else:
+            return self.confirmed(aws, step)
+        if not want["tags"].items() <= seen.fields["tags"].items():
             aws.write("apigatewayv2", "tag_resource", ResourceArn=seen.outputs["arn"], Tags=want["tags"])
-            if gone := dropped_tags(step.changes):
-                aws.write("apigatewayv2", "untag_resource", ResourceArn=seen.outputs["arn"], TagKeys=gone)
-        return self.confirmed(aws, step)
+        if gone := dropped_tags(step.changes):
+            aws.write("apigatewayv2", "untag_resource", ResourceArn=seen.outputs["arn"], TagKeys=gone)
+        for twin in seen.fields["duplicates"]:
+            _delete(aws, twin)
+        return Observed(want, seen.outputs)
 
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
         """Delete the link, and wait until its network interfaces are gone: they hold the security group."""
@@ -114,20 +126,14 @@ class VpcLink(Resource):
         if not link:
             return None
         try:
-            if found is not None:
-                aws.write("apigatewayv2", "delete_vpc_link", VpcLinkId=link)
+            for one in (*found.fields["duplicates"], link) if found is not None else ():
+                _delete(aws, one)
             status = aws.read("apigatewayv2", "get_vpc_link", VpcLinkId=link)["VpcLinkStatus"]
         except MissingError:
             return None
         except (ConflictError, RejectedError) as error:
             return Waiting("InUse", str(error), after=10)
         return Waiting("Deleting", f"the VPC link {target.identity['name']} is {status}", after=10)
-
-    def _remove_twins(self, aws: Aws, name: str, tags: Mapping[str, str]) -> None:
-        """Remove the younger ones of several links of ours: an earlier call whose answer was lost had come through."""
-        ours = [link for link in _links(aws) if link["Name"] == name and _same_owner(link.get("Tags", {}), tags)]
-        for link in ours[1:]:
-            aws.write("apigatewayv2", "delete_vpc_link", VpcLinkId=link["VpcLinkId"])
 
 
 def _links(aws: Aws) -> list[Mapping[str, Any]]:
@@ -140,16 +146,29 @@ def _links(aws: Aws) -> list[Mapping[str, Any]]:
     return sorted((link for link in listed if link["VpcLinkStatus"] != "DELETING"), key=age)
 
 
-def _same_owner(tags: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
-    return all(tags.get(name) == wanted[name] for name in (ENVIRONMENT, OWNER))
+def _owner(link: Mapping[str, Any]) -> tuple[str | None, ...]:
+    return tuple(link.get("Tags", {}).get(name) for name in (ENVIRONMENT, OWNER))
 
 
-def _seen(aws: Aws, link: Mapping[str, Any]) -> Observed:
+def _delete(aws: Aws, link: str) -> None:
+    with contextlib.suppress(MissingError):
+        aws.write("apigatewayv2", "delete_vpc_link", VpcLinkId=link)
+
+
+def _seen(aws: Aws, named: Sequence[Mapping[str, Any]], known: Value) -> Observed:
+    """The link that counts, and as `duplicates` those of the same name and owner."""
+    link = next((link for link in named if link["VpcLinkId"] == known), named[0])
+    twins = [twin["VpcLinkId"] for twin in named if twin is not link and _owner(twin) == _owner(link)]
     outputs = {
         "id": link["VpcLinkId"],
         "arn": f"arn:{aws.partition}:apigateway:{aws.region}::/vpclinks/{link['VpcLinkId']}",
         "status": link["VpcLinkStatus"],
         "message": link.get("VpcLinkStatusMessage", ""),
     }
-    fields = {"subnets": link["SubnetIds"], "security_groups": link["SecurityGroupIds"], "tags": link.get("Tags", {})}
+    fields = {
+        "subnets": link["SubnetIds"],
+        "security_groups": link["SecurityGroupIds"],
+        "duplicates": twins,
+        "tags": link.get("Tags", {}),
+    }
     return Observed(fields, outputs)

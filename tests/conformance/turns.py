@@ -82,7 +82,11 @@ def _by_hand(demo: Demo) -> None:
 
 
 def _redirect(aws: Aws, own: Mapping[str, Mapping[str, Any]]) -> None:
-    """Lead a route elsewhere, and leave twins of API and integration, as calls do that were sent twice."""
+    """Lead a route elsewhere, and leave twins of API, integration and VPC link, as calls do that were sent twice."""
+    link = own["apigatewayv2/vpc-link"]["id"]
+    (shared,) = [item for item in aws.pages("apigatewayv2", "get_vpc_links", "Items") if item["VpcLinkId"] == link]
+    made = {name: shared[name] for name in ("Name", "SubnetIds", "SecurityGroupIds", "Tags")}
+    aws.write("apigatewayv2", "create_vpc_link", **made)
     api = own["apigatewayv2/api"]["id"]
     (live,) = [item for item in aws.pages("apigatewayv2", "get_apis", "Items") if item["ApiId"] == api]
     aws.write("apigatewayv2", "create_api", Name=live["Name"], ProtocolType="HTTP", Tags=live["Tags"])
@@ -169,6 +173,7 @@ TURNS = (
             "apigatewayv2/api": frozenset({"duplicates"}),
             "apigatewayv2/integration": frozenset({"duplicates"}),
             "apigatewayv2/route": frozenset({"Target"}),
+            "apigatewayv2/vpc-link": frozenset({"duplicates"}),
             "ec2/security-group": frozenset({"ingress"}),
             "ecr/repository": frozenset({"imageScanningConfiguration.scanOnPush", "imageTagMutability"}),
             "iam/role": _TRUST | {"attached", "policies.more"},
