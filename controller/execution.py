@@ -244,6 +244,10 @@ class Execution:
         runs = kind.superseded == "stop" and not (seen and seen.outputs.get("finished") is True)
         return ("" if runs else kind.retain) in self.leaves[owner].retained
 
+    def undeletable(self, owner: Key) -> list[Verdict]:
+        """Why something that one spec no longer wants could not be deleted, where waiting doesn't help."""
+        return [verdict for verdict in self.deleting.get(owner, ()) if not isinstance(verdict, Waiting)]
+
     def waits(self, owner: Key) -> list[Waiting]:
         """What one spec waits for."""
         mine = [self.verdicts[node.key] for node in self.graph.of(owner)]

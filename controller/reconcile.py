@@ -77,7 +77,7 @@ class Pass:
     """What a pass came to, for one spec or several.
 
     `after` is when to look again, in seconds; None when nothing is under way. `failing`: all that is waited for is that
-    errors pass.
+    errors pass. `released` are the removed specs of which nothing is left.
     """
 
     statuses: tuple[Status, ...]
@@ -85,6 +85,7 @@ class Pass:
     plan: Plan
     after: float | None
     failing: bool = False
+    released: tuple[Key, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,7 @@ class Reconciler:
             survey.plan,
             min((part.after for part in waiting if part.after is not None), default=None),
             bool(waiting) and all(part.failing for part in waiting),
+            tuple(owner for part in parts for owner in part.released),
         )
 
     def begin(self, survey: Survey) -> Execution:
@@ -167,13 +169,13 @@ class Reconciler:
         if want is not survey.wants[0]:
             work.run(owner)
         work.sweep(owner, later=not sweep)
-        statuses = (self._status(want, work, trouble),) if want else ()
-        if want is None:
-            self._release(owner)
+        released = want is None and self._release(owner)
+        statuses = (self._status(want, work, trouble),) if want else self._remains(owner, work)
         waits = work.waits(owner)
         done = tuple(work.done_of.get(owner, ()))
         after = 0.0 if done else min((waiting.after for waiting in waits), default=None)
-        return Pass(statuses, done, survey.plan.of(owner), after, bool(waits) and all(w.failing for w in waits))
+        failing = bool(waits) and all(waiting.failing for waiting in waits)
+        return Pass(statuses, done, survey.plan.of(owner), after, failing, (owner,) if released else ())
 
     def _observe(
         self, graph: Graph, records: Collection[Record]
@@ -244,14 +246,26 @@ class Reconciler:
                 facts |= self.registry[node.key.kind].facts(seen[node.key])
         return Status(want.owner, generation, want.spec_digest, facts=facts)
 
-    def _release(self, owner: Key) -> None:
+    def _release(self, owner: Key) -> bool:
         """What a removed spec retains is nobody's business any more; once nothing else is left, its status goes too."""
         mine = self.store.records(owner.environment, {owner})
-        if all(record.retain for record in mine):
-            for record in mine:
-                self.store.drop(record)
-                self._tell(Event(self.now(), owner, "Normal", "Retained", "stays, as policy.deletion says", record.key))
-            self.store.forget(owner)
+        if not all(record.retain for record in mine):
+            return False
+        for record in mine:
+            self.store.drop(record)
+            self._tell(Event(self.now(), owner, "Normal", "Retained", "stays, as policy.deletion says", record.key))
+        self.store.forget(owner)
+        return True
+
+    def _remains(self, owner: Key, work: Execution) -> tuple[Status, ...]:
+        """How a removed spec stands, of which something can't be deleted."""
+        refused, before = work.undeletable(owner), self.store.status(owner)
+        if not refused:
+            return ()
+        told = before or Status(owner, 1, "")
+        status = replace(told, conditions=judge({"": refused}, before, self.now(), told.observed_generation))
+        self._keep(status, before)
+        return (status,)
 
     def _status(self, want: Wanted, work: Execution, trouble: str) -> Status:
         before = self.store.status(want.owner)
@@ -267,15 +281,20 @@ class Reconciler:
             aspects.setdefault("", []).append(Held(leave.held, leave.why))
         elif any(step.later for step in steps):
             aspects.setdefault("", []).append(Waiting("Later", "what follows from the candidate is still to come", 1))
+        aspects.setdefault("", []).extend(work.undeletable(want.owner))
         conditions = judge(aspects, before, self.now(), told.observed_generation, trouble)
         status = replace(told, conditions=conditions, resources=tuple(_state(key, work) for key in sorted(mine)))
         kept = want.service.spec.policy.history if want.service else _HISTORY
         past = before.history if before else ()
         status = replace(status, history=recorded(past, revision_of(status, self.now()), kept))
+        self._keep(status, before)
+        return status
+
+    def _keep(self, status: Status, before: Status | None) -> None:
+        """Write a status down, and tell what is new in it."""
         if status != before:
             self._transitions(before, status)
             self.store.save(status)
-        return status
 
     def _transitions(self, before: Status | None, status: Status) -> None:
         """An event for each condition that turned. What only repeats another one's news is left out."""

@@ -84,7 +84,7 @@ class Bucket(Resource):
                 raise ForeignError(
                     f"the bucket {name} can't be used",
                     where=str(target.key),
-                    why="it belongs to another account, or s3:ListBucket is not allowed",
+                    why=f"{error.where} is denied: it belongs to another account, or s3:ListBucket is not allowed",
                     hint="name a bucket of yours in spec.bucket, or see `moorage policy`",
                 ) from error
             found[target.key] = Observed(

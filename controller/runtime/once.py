@@ -25,6 +25,8 @@ class Run:
     def add(self, done: Pass) -> None:
         """Count a pass in."""
         self.latest |= {status.owner: status for status in done.statuses}
+        for owner in done.released:
+            self.latest.pop(owner, None)
         for step in done.done:
             self.steps[step.action.value] = self.steps.get(step.action.value, 0) + 1
 

@@ -19,7 +19,7 @@ from controller.core.wanted import Place, Wanted
 from controller.errors import AnswerLostError, DeniedError, RejectedError, ThrottledError, UnavailableError
 from controller.reconcile import Pass, Reconciler
 from controller.resources.base import Resource, Workshop
-from controller.runtime.once import exit_code
+from controller.runtime.once import Run, exit_code
 from controller.spec.load import load_text
 from controller.store.memory import MemoryStore
 
@@ -290,6 +290,24 @@ def test_a_removed_spec_goes_against_its_edges_when_pruned() -> None:
     assert house.cloud.writes[4:] == ["delete test/base"]
     assert "test/top/n" in house.cloud.things
     assert {record.owner.name for record in house.store.records("default")} == {"m"}
+
+
+def test_what_cannot_be_deleted_is_told() -> None:
+    """A removed spec whose object may not be deleted is Degraded and no success; once it may, nothing remembers it."""
+    house, gone = House(cpus={"m": 1, "n": 1}), [Key("default", "ModelService", "n")]
+    house.settle()
+    del house.cpus["n"]
+    house.cloud.before[len(house.cloud.writes)] = DeniedError("not allowed", where="test.delete")
+    done, run = house.go(gone), Run()
+    run.add(done)
+    assert condition(done, "Ready", "n") == ("False", "Denied")
+    assert condition(done, "Stalled", "n") == ("True", "Denied")
+    assert house.store.status(gone[0]) == status(done, "n")
+    assert exit_code(run.statuses) == 4
+    house.cloud.before.clear()
+    run.add(house.go(gone))
+    assert house.store.status(gone[0]) is None
+    assert exit_code(run.statuses) == 0
 
 
 def test_policy_prune_false_keeps_all_of_it() -> None:
