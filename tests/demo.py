@@ -33,7 +33,7 @@ ENVIRONMENT = """
 apiVersion: moorage/v1alpha1
 kind: Environment
 metadata: {{name: {name}, labels: {labels}}}
-spec: {{region: us-east-1, cluster: models, edge: {{type: cloudMap}}}}
+spec: {{region: us-east-1, edge: {{type: cloudMap}}, {settings}}}
 """
 MODEL = """
 apiVersion: moorage/v1alpha1
@@ -121,6 +121,7 @@ class Demo:
     models: tuple[Model, ...] = (Model(),)
     environment: str = "default"
     labels: str = "{}"
+    settings: str = "cluster: models"
     hooks: tuple[Hook, ...] = ()
     server_digest: str = "5" * 64
     commit: str = ""
@@ -136,7 +137,7 @@ class Demo:
 
     def wants(self) -> list[Wanted]:
         """What the specs say now."""
-        texts = [ENVIRONMENT.format(name=self.environment, labels=self.labels)]
+        texts = [ENVIRONMENT.format(name=self.environment, labels=self.labels, settings=self.settings)]
         texts += [MODEL.format(**vars(model)) for model in self.models]
         specs = load_text("---".join(texts), str(self.directory / "spec.yaml"))
         place = Place(ACCOUNT, REGION)

@@ -28,6 +28,11 @@ class Scene(Hook):
         """A client, for its model of the service."""
         return self._clients.client(service)
 
+    @property
+    def who(self) -> str:
+        """The type that calls now; nothing where it is none."""
+        return self._who[0]
+
     @contextmanager
     def of(self, kind: str, method: str) -> Iterator[None]:
         """What is called in here is called by this method of this type."""

@@ -30,7 +30,10 @@ def demo(idle_aws: EmbeddedAws, workshop: Workshop, tmp_path_factory: pytest.Tem
 def spec(demo: Demo) -> Path:
     """The demo's specs as a file."""
     file = demo.directory / "specs.yaml"
-    texts = [ENVIRONMENT.format(name="default", labels="{}"), *(MODEL.format(**vars(model)) for model in demo.models)]
+    texts = [
+        ENVIRONMENT.format(name="default", labels="{}", settings=demo.settings),
+        *(MODEL.format(**vars(model)) for model in demo.models),
+    ]
     file.write_text("---".join(texts))
     return file
 

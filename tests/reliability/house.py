@@ -127,7 +127,7 @@ def _alive(kind: str, cloud: Cloud) -> Mapping[str, Any]:
 @cache
 def wants(model: Model | None) -> list[Wanted]:
     """What the environment and the model want."""
-    text = ENVIRONMENT.format(name="default", labels="{}")
+    text = ENVIRONMENT.format(name="default", labels="{}", settings="cluster: models")
     specs = load_text(text + ("---" + MODEL.format(**vars(model)) if model else ""))
     home, place = specs.environment("default"), Place("123456789012", "us-east-1")
     inputs = Inputs(data_digest="d")
