@@ -17,7 +17,7 @@ from controller.core.plan import GONE, Action, Leave, Plan, Step, record_of
 from controller.core.record import Record
 from controller.core.status import Failed, Held, Ready, Verdict, Waiting
 from controller.core.values import UNKNOWN, Key, Ref, Value, digest, is_known
-from controller.errors import LeaseHeldError, MoorageError, Remedy
+from controller.errors import CredentialsError, LeaseHeldError, MoorageError, Remedy
 from controller.executor import Executor
 
 Tell = Callable[[Step, Literal["Normal", "Warning"], str, str], None]
@@ -83,8 +83,8 @@ class Execution:
         kind = self.executor.registry[node.key.kind]
         resolved = node.resolved(self._lookup)
         blocker = self._blocker(node)
-        if kind.read_only:
-            self._look(resolved)
+        if kind.read_only and (unreadable := self._look(resolved)) is not None:
+            return unreadable
         if step is not None:
             stop = blocker or self._stays(step, resolved) or self._perform(step, resolved)
             if stop is not None:
@@ -97,15 +97,23 @@ class Execution:
             self.executor.remember(resolved, owner, seen, retain=self._outlives(node.key, owner, seen))
         return kind.ready(resolved, seen)
 
-    def _look(self, resolved: Node) -> None:
-        """Look again at a read-only node when what it depends on came into being or changed in this pass."""
+    def _look(self, resolved: Node) -> Verdict | None:
+        """Look again at a read-only node when what it depends on came into being or changed in this pass.
+
+        Gives why it can't be read: that concerns what is built on it, and nothing else.
+        """
         if not is_known(resolved.identity) or resolved.edges.isdisjoint(self.fresh):
-            return
-        found = self.executor.registry[resolved.key.kind].observe(
-            self.executor.aws, [Target(resolved.key, resolved.identity)]
-        )
+            return None
+        target = Target(resolved.key, resolved.identity)
+        try:
+            found = self.executor.registry[resolved.key.kind].observe(self.executor.aws, [target])
+        except (CredentialsError, LeaseHeldError):
+            raise
+        except MoorageError as error:
+            return verdict_of(error)
         self.seen |= found
         self.fresh |= found.keys()
+        return None
 
     def _stays(self, step: Step, resolved: Node) -> Verdict | None:
         """Why a step is not done though it could be: the spec's policy."""
