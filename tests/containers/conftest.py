@@ -81,10 +81,12 @@ def needed(*programs: str) -> None:
 
 
 @contextmanager
-def running(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    command: list[str], log: Path, environment: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """A program, for as long as the block takes."""
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
         try:
             yield process
         finally:
