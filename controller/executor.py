@@ -11,7 +11,7 @@ from controller.aws import Aws
 from controller.core.diff import diff
 from controller.core.graph import Node, Observed, Target
 from controller.core.ownership import foreign_owner
-from controller.core.plan import Action, Step
+from controller.core.plan import Action, Step, among
 from controller.core.record import Record
 from controller.core.status import Waiting
 from controller.core.values import Key, digest, plain
@@ -57,7 +57,8 @@ class Executor:
         target = Target(record.key, record.identity, record.outputs)
         waiting = self.registry[record.key.kind].delete(self.aws, target)
         if waiting is None:
-            self.store.drop(record)
+            for gone in (*self._revisions(record), record):
+                self.store.drop(gone)
         return waiting
 
     def remember(self, node: Node, owner: Key, seen: Observed, *, retain: bool) -> None:
@@ -75,6 +76,16 @@ class Executor:
             identity = {**before.identity, serial: before.outputs[serial]}
             self.store.put(replace(before, identity=identity, pending=None))
         self.store.put(record)
+
+    def _revisions(self, record: Record) -> list[Record]:
+        """The records of a deleted object's superseded revisions: they went with it."""
+        serial = self.registry[record.key.kind].serial
+        if not serial or serial in record.identity:
+            return []
+        siblings = among(self.store.records(record.key.environment, {record.owner}), record.key)
+        return [
+            other for other in siblings if {**record.identity, serial: other.identity.get(serial)} == other.identity
+        ]
 
     def _record(self, node: Node) -> Record | None:
         return self.store.record(digest(node.key, node.identity))

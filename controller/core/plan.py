@@ -399,7 +399,9 @@ def _is_left(situation: Situation, superseded: Record) -> bool:
 
 
 def _is_undeclared(situation: Situation, record: Record) -> bool:
-    if record.key in situation.graph.nodes:
+    kind = situation.types.get(record.key.kind)
+    # What numbers its revisions goes with all of them.
+    if record.key in situation.graph.nodes or (kind and kind.serial in record.identity):
         return False
     if record.owner in situation.gone:
         return not record.retain

@@ -150,3 +150,12 @@ def test_what_was_begun_and_is_not_wanted_is_collected() -> None:
     """A push that was cut off before the spec changed left a record without outputs: nothing leads to it."""
     begun = Record(IMAGE, {"n": 7}, OWNER, pending={"bundle": "s3://m-7"})
     assert ("image", 7) in gone(plan(served(5), records=[*PAST, begun]))
+
+
+def test_revisions_go_with_what_numbers_them() -> None:
+    """A spec that is gone: one step for the family, none for each of its revisions."""
+    family = Record(TASK, {"family": "f"}, OWNER, {"image": "image@5"}, {"arn": "f:5"}, (IMAGE,))
+    graph = Graph.build([])
+    made = make_plan(Situation(graph, TYPES, {}, [*PAST, family], gone=[OWNER]))
+    assert [step.node.identity for step in made.steps if step.node.key == TASK] == [{"family": "f"}]
+    assert len([step for step in made.steps if step.node.key == IMAGE]) == 4
