@@ -38,8 +38,8 @@ class ModelImage(Resource):
     policy = FieldPolicy(
         revisioned=True,
         volatile=frozenset({"uri", "digest", "tag"}),
-        # Where the bundle is doesn't tell what is in it; `model` does.
-        ignore=frozenset({"bundle"}),
+        # Where bundle and repository are doesn't tell what is in the image; `model` and the other parts do.
+        ignore=frozenset({"bundle", "kept"}),
     )
     permissions = {
         "ecr.describe_images": frozenset({"ecr:DescribeImages"}),
@@ -77,8 +77,9 @@ class ModelImage(Resource):
         }
         if spec.signing:
             parts["key"] = spec.signing.key
-        identity = {"repository": Ref(want.own("ecr/repository"), "name"), **parts}
-        yield Node(want.own(self.kind), identity, {**parts, "bundle": Ref(selection, "bundle")})
+        repository = want.own("ecr/repository")
+        desired = {**parts, "bundle": Ref(selection, "bundle"), "kept": Ref(repository, "arn")}
+        yield Node(want.own(self.kind), {"repository": Ref(repository, "name"), **parts}, desired)
 
     def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
         """By tag: what has it was made of exactly these parts. One call each, since one that is missing fails them all."""

@@ -1,4 +1,7 @@
-"""An ECR repository: where the images of one model are. Its tags can't be moved, and what is pushed is scanned."""
+"""An ECR repository: where the images of one model are. Its tags can't be moved, and what is pushed is scanned.
+
+What encrypts it is chosen once: another key gives another repository, and the old one stays while a rollback leads there.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from controller.core.ownership import dropped_tags, tag_list, tags_of
 from controller.core.plan import Step
 from controller.core.policy import FieldPolicy
 from controller.core.status import Waiting
-from controller.core.values import Key
+from controller.core.values import Key, Value
 from controller.core.wanted import Wanted
 from controller.errors import MissingError
 from controller.resources.base import Resource, Scope, batches
@@ -22,6 +25,8 @@ class ImageRepository(Resource):
     """One repository for each ModelService."""
 
     kind = "ecr/repository"
+    superseded = "collect"
+    handles = frozenset({"arn"})
     policy = FieldPolicy(
         immutable=frozenset({"encryptionConfiguration.*"}),
         defaults={"encryptionConfiguration.encryptionType": "AES256"},
@@ -29,7 +34,10 @@ class ImageRepository(Resource):
     permissions = {
         "ecr.describe_repositories": frozenset({"ecr:DescribeRepositories"}),
         "ecr.list_tags_for_resource": frozenset({"ecr:ListTagsForResource"}),
-        "ecr.create_repository": frozenset({"ecr:CreateRepository", "ecr:TagResource"}),
+        # The last three for a key: https://docs.aws.amazon.com/AmazonECR/latest/userguide/encryption-at-rest.html
+        "ecr.create_repository": frozenset(
+            {"ecr:CreateRepository", "ecr:TagResource", "kms:CreateGrant", "kms:DescribeKey", "kms:RetireGrant"}
+        ),
         "ecr.put_image_tag_mutability": frozenset({"ecr:PutImageTagMutability"}),
         "ecr.put_image_scanning_configuration": frozenset({"ecr:PutImageScanningConfiguration"}),
         "ecr.tag_resource": frozenset({"ecr:TagResource"}),
@@ -40,6 +48,7 @@ class ImageRepository(Resource):
         # Where one of several is missing, all are listed.
         "ecr:DescribeRepositories": (Scope("ecr:{region}:{account}:repository/*"),),
         "ecr:": (Scope("ecr:{region}:{account}:repository/{name}"),),
+        "kms:": (Scope("{key}"),),
     }
     retain = "registry"
 
@@ -47,14 +56,22 @@ class ImageRepository(Resource):
         """One, with immutable tags."""
         if want.service is None:
             return
+        chosen = want.service.spec.image.encryption
+        encryption = {"encryptionType": "KMS", "kmsKey": chosen.key} if chosen else {"encryptionType": "AES256"}
         desired = {
             "imageTagMutability": "IMMUTABLE",
             "imageScanningConfiguration": {"scanOnPush": True},
-            "encryptionConfiguration": {"encryptionType": "AES256"},
+            "encryptionConfiguration": encryption,
             "tags": want.tags(),
         }
         # 256 is ECR's limit: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html
-        yield Node(want.own(self.kind), {"name": want.physical_name(limit=256)}, desired)
+        name = want.physical_name(*((chosen.key,) if chosen else ()), limit=256)
+        yield Node(want.own(self.kind), {"name": name}, desired)
+
+    def names(self, want: Wanted, node: Node) -> Mapping[str, Value]:
+        """Its name, and the key that encrypts it."""
+        del want
+        return {**node.identity, "key": node.desired["encryptionConfiguration"].get("kmsKey", "")}
 
     def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
         """Look them up by name."""

@@ -195,7 +195,9 @@ def _execution(want: Wanted) -> Iterator[Value]:
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html
     """
     yield _login()
-    yield _allow("Pull", _PULL, Ref(want.own("ecr/repository"), "arn"))
+    # A repository that was superseded holds what ECS may go back to; its name differs in eight characters of hash.
+    earlier = _arn(want, "ecr", f"repository/moorage-{want.owner.name}-????????")
+    yield _allow("Pull", _PULL, [Ref(want.own("ecr/repository"), "arn"), earlier])
     group = Format("{}:*", (Ref(want.own("logs/log-group"), "arn"),))
     yield _allow("Log", ["logs:CreateLogStream", "logs:PutLogEvents"], group)
     secrets = sorted(secret.value_from for secret in want.service.spec.service.secrets) if want.service else []

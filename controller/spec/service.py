@@ -21,6 +21,13 @@ class Signing(Block):
     """ARN of an asymmetric KMS key for signing, ECC_NIST_P256."""
 
 
+class Encryption(Block):
+    """The repository of the model's images is encrypted by a key of one's own. Another key is another repository."""
+
+    key: Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/.+$")]
+    """ARN of a symmetric KMS key in the Environment's region."""
+
+
 class Image(Block):
     """What the model is put on."""
 
@@ -32,6 +39,8 @@ class Image(Block):
     """A finding of ECR's scan at or above this stops the rollout; left out: none does."""
     signing: Signing | None = None
     """Who signs images; left out: nobody."""
+    encryption: Encryption | None = None
+    """What encrypts images where they are kept; left out: ECR's own AES-256."""
 
     @property
     def cleared(self) -> bool:

@@ -207,6 +207,11 @@ def _imported(params: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, str
     yield from ((arn, {}) for arn in _ecr(params) if "/ecr-public/" in arn or "imageIds" not in params)
 
 
+def _repository_key(params: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, str]]]:
+    key = params["encryptionConfiguration"].get("kmsKey")
+    yield from [(key, {})] if key else []
+
+
 def _bucket(params: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, str]]]:
     yield f"arn:aws:s3:::{params['Bucket']}", {}
 
@@ -239,6 +244,7 @@ _SPECIAL: Mapping[str, Special] = {
     "ecr:BatchImportUpstreamImage": _imported,
     "ecr:CreateRepository": _imported,
     "s3:ListBucket": _bucket,
+    **dict.fromkeys(("kms:CreateGrant", "kms:DescribeKey", "kms:RetireGrant"), _repository_key),
     "servicediscovery:CreateService": _create_in_namespace,
     **dict.fromkeys(
         (

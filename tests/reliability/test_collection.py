@@ -233,6 +233,28 @@ def test_two_models_of_an_environment_collect_their_own(open_place: Callable[...
     assert len(place.images()) == 4
 
 
+def test_another_key_is_another_repository(open_place: Callable[..., Place]) -> None:
+    """The image is built again where the key encrypts it; the old repository goes once no rollback leads there."""
+    place = open_place(replace(MODEL, policy="{history: 1, deletion: {artifacts: Delete, registry: Delete}}"))
+    place.demo.go()
+    ecr = place.aws.client("ecr")
+    key = "arn:aws:kms:us-east-1:123456789012:key/1234"
+
+    def encryptions() -> list[str]:
+        found = [
+            one for one in ecr.describe_repositories()["repositories"] if one["repositoryName"].startswith("moorage")
+        ]
+        return sorted(one["encryptionConfiguration"]["encryptionType"] for one in found)
+
+    place.go(image=f"{{encryption: {{key: '{key}'}}}}")
+    assert encryptions() == ["AES256", "KMS"]
+    assert place.images() == ["beside", "beside", "v1", "v1"]
+    place.go(service="{cpu: 0.5 vCPU, memory: 1 GB}")
+    assert encryptions() == ["KMS"]
+    assert place.images() == ["beside", "v1"]
+    assert place.watch.unsafe == []
+
+
 def test_a_suspended_spec_keeps_everything(open_place: Callable[..., Place]) -> None:
     """`policy.suspend` leaves everything as it is."""
     place = open_place(replace(MODEL, policy="{history: 1}"))

@@ -49,7 +49,7 @@ ADDED = {
         (
             "a.yaml:9:11: error: unknown field 'zzz' in spec.image\n"
             " 9 |   image: {zzz: 1}\n"
-            "   |           ^^^  known are base, architecture, maxSeverity, signing   (moorage explain modelservice.spec.image)"
+            "   |           ^^^  known are base, architecture, maxSeverity, signing, encryption   (moorage explain modelservice.spec.image)"
         ),
     ),
     "a field of the tour that nothing implements yet": (

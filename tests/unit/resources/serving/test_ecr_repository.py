@@ -54,6 +54,25 @@ def test_a_label_that_was_dropped_is_untagged(bench: Any, want: Any) -> None:
     bench.gone(bare)
 
 
+def test_a_key_encrypts_it_for_good(bench: Any, want: Any, embedded_aws: Any) -> None:
+    """With a key it is ECR's KMS encryption; another key, or none, is a repository of another name, beside it."""
+    keys = [f"arn:aws:kms:us-east-1:123456789012:key/{number}" for number in (1, 2)]
+    nodes = [bench.node(KIND, want("secret", image={"encryption": {"key": key}})) for key in keys]
+    plain = bench.node(KIND, want("secret"))
+    assert len({node.identity["name"] for node in (*nodes, plain)}) == 3
+    for node, key in zip(nodes, keys, strict=True):
+        seen = bench.settle(node)
+        (live,) = embedded_aws.client("ecr").describe_repositories(repositoryNames=[seen.outputs["name"]])[
+            "repositories"
+        ]
+        assert live["encryptionConfiguration"] == {"encryptionType": "KMS", "kmsKey": key}
+    changed = {**nodes[0].desired, "encryptionConfiguration": nodes[1].desired["encryptionConfiguration"]}
+    other = type(plain)(nodes[0].key, nodes[0].identity, changed, nodes[0].reads)
+    assert [change.path for change in bench.changes(other)] == ["encryptionConfiguration.kmsKey"]
+    for node in nodes:
+        bench.gone(node)
+
+
 def test_many_are_found_though_one_is_missing(bench: Any, want: Any) -> None:
     """One missing name fails ECR's whole call, and hides no other repository."""
     first, missing, second = (bench.node(KIND, want(name)) for name in ("one", "none", "two"))
