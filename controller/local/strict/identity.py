@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from moto.iam.models import iam_backends
 
 from controller.local.call import Answer, Call, Refused
+from controller.local.strict.paging import page
 from controller.local.world import World
 
 
@@ -16,7 +17,42 @@ def install(world: World) -> None:
     """Register the operations."""
     world.handle("iam", "CreateRole", _trust_policy)
     world.handle("iam", "UpdateAssumeRolePolicy", _trust_policy)
+    world.handle("iam", "GetAccountAuthorizationDetails", account_authorization_details)
     world.handle("sts", "AssumeRole", assume_role)
+
+
+def account_authorization_details(call: Call) -> Answer | dict[str, Any]:
+    """Tell about roles in pages, of a hundred unless asked otherwise; moto gives all at once.
+
+    https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html
+    """
+    if call.params.get("Filter") != ["Role"]:
+        return call.forward()
+    roles = sorted(iam_backends[call.account]["aws"].roles.values(), key=lambda role: role.name)
+    told = page(roles, call.params, "RoleDetailList", 100, size="MaxItems", token="Marker", refusal="ValidationError")  # noqa: S106
+    return {
+        **told,
+        "RoleDetailList": [_detail(role) for role in told["RoleDetailList"]],
+        "IsTruncated": "Marker" in told,
+        "UserDetailList": [],
+        "GroupDetailList": [],
+        "Policies": [],
+    }
+
+
+def _detail(role: Any) -> dict[str, Any]:
+    return {
+        "Path": role.path,
+        "RoleName": role.name,
+        "RoleId": role.id,
+        "Arn": role.arn,
+        "CreateDate": role.create_date,
+        "AssumeRolePolicyDocument": quote(unquote(role.assume_role_policy_document)),
+        "InstanceProfileList": [],
+        "RolePolicyList": role.role_policy_list,
+        "AttachedManagedPolicies": role.attached_managed_policies,
+        "Tags": list(role.tags or ()),
+    }
 
 
 def _trust_policy(call: Call) -> Answer:

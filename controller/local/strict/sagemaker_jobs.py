@@ -49,7 +49,6 @@ def install(world: World) -> None:
         ("ListTrainingJobs", jobs.list),
         ("StopTrainingJob", jobs.stop),
         ("DeleteTrainingJob", jobs.delete),
-        ("Search", _search),
     ):
         world.handle("sagemaker", operation, handler)
 
@@ -263,15 +262,6 @@ class _Run:
     def _fail(self, reason: str) -> None:
         self._job.failure = reason
         self._enter(self._job, "Failed")
-
-
-def _search(call: Call) -> Answer:
-    """Let moto search what it keeps. It keeps neither the states of jobs nor versions, and would answer wrongly."""
-    if call.params["Resource"] in {"TrainingJob", "ModelPackage"}:
-        raise Refused(
-            "NotImplemented", f"The embedded AWS can't search for {call.params['Resource']}: list them", status=501
-        )
-    return call.forward()
 
 
 def _check_times(params: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ fields on update and lets a group with versions be deleted. Packages outside a g
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from controller.local.call import Answer, Call, Refused
 from controller.local.constraints import check
 from controller.local.strict import sagemaker_checks as checks
 from controller.local.strict.paging import page
+from controller.local.strict.sagemaker_search import search
 from controller.local.world import World
 
 _SUMMARY = (
@@ -56,6 +57,7 @@ def install(world: World) -> None:
         ("ListModelPackages", registry.list),
         ("UpdateModelPackage", registry.update),
         ("DeleteModelPackage", registry.delete),
+        ("Search", lambda call: search(call, registry.versions)),
     ):
         world.handle("sagemaker", operation, handler)
 
@@ -211,6 +213,15 @@ class Registry:
         )
         summaries = [{field: record[field] for field in _SUMMARY if field in record} for record in records]
         return page(summaries, params, "ModelPackageSummaryList", 100)
+
+    def versions(self, region: str) -> Iterator[dict[str, Any]]:
+        """Every version of a region."""
+        return (
+            record
+            for (where, _), group in self._groups.items()
+            if where == region
+            for record in group.versions.values()
+        )
 
     def update(self, call: Call) -> dict[str, Any]:
         """Change what is given and nothing else; custom metadata is merged."""

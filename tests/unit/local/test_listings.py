@@ -1,0 +1,86 @@
+"""Listings that tell much at once: roles with all they may do, tags by ARN, versions with their metadata."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+TRUST = json.dumps({"Statement": [{"Effect": "Allow", "Principal": {"Service": "a"}, "Action": "sts:AssumeRole"}]})
+INLINE = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+
+
+@pytest.fixture(scope="module")
+def aws(embedded_aws: Any) -> Any:
+    iam = embedded_aws.client("iam")
+    for number in range(5):
+        iam.create_role(
+            RoleName=f"role-{number}", AssumeRolePolicyDocument=TRUST, Tags=[{"Key": "n", "Value": str(number)}]
+        )
+    arn = iam.create_policy(PolicyName="admin", PolicyDocument=json.dumps(INLINE))["Policy"]["Arn"]
+    iam.attach_role_policy(RoleName="role-1", PolicyArn=arn)
+    iam.put_role_policy(RoleName="role-1", PolicyName="more", PolicyDocument=json.dumps(INLINE))
+    return embedded_aws
+
+
+def test_roles_are_told_whole_and_in_pages(aws: Any) -> None:
+    """Trust, inline policies, attachments and tags of a role are those that its own calls tell; a page has what was asked for."""
+    iam = aws.client("iam")
+    pages = iam.get_paginator("get_account_authorization_details").paginate(
+        Filter=["Role"], PaginationConfig={"PageSize": 2}
+    )
+    found = [page["RoleDetailList"] for page in pages]
+    assert [len(page) for page in found] == [2, 2, 1]
+    roles = {role["RoleName"]: role for page in found for role in page}
+    role, alone = roles["role-1"], iam.get_role(RoleName="role-1")["Role"]
+    same = ("Arn", "RoleId", "Path", "AssumeRolePolicyDocument", "Tags")
+    assert {name: role[name] for name in same} == {name: alone[name] for name in same}
+    assert role["RolePolicyList"] == [{"PolicyName": "more", "PolicyDocument": INLINE}]
+    assert [policy["PolicyName"] for policy in role["AttachedManagedPolicies"]] == ["admin"]
+
+
+def test_tags_by_arn(aws: Any) -> None:
+    """Those of several services in one call; what isn't there or has no tags is left out, and other filters are refused."""
+    tagging, ecr, logs = aws.client("resourcegroupstaggingapi"), aws.client("ecr"), aws.client("logs")
+    first = ecr.create_repository(repositoryName="one", tags=[{"Key": "a", "Value": "1"}])["repository"][
+        "repositoryArn"
+    ]
+    second = ecr.create_repository(repositoryName="two")["repository"]["repositoryArn"]
+    logs.create_log_group(logGroupName="/of/one", tags={"b": "2"})
+    group = "arn:aws:logs:us-east-1:123456789012:log-group:/of/one"
+    sagemaker = aws.client("sagemaker")
+    made = sagemaker.create_model_package_group(ModelPackageGroupName="g", Tags=[{"Key": "c", "Value": "3"}])
+    arns = [first, second, group, made["ModelPackageGroupArn"], f"{made['ModelPackageGroupArn']}-gone"]
+    told = tagging.get_resources(ResourceARNList=arns)["ResourceTagMappingList"]
+    assert {item["ResourceARN"]: item["Tags"] for item in told} == {
+        first: [{"Key": "a", "Value": "1"}],
+        group: [{"Key": "b", "Value": "2"}],
+        made["ModelPackageGroupArn"]: [{"Key": "c", "Value": "3"}],
+    }
+    with pytest.raises(ClientError, match="can't specify both"):
+        tagging.get_resources(ResourceARNList=arns, ResourceTypeFilters=["ecr"])
+
+
+def test_versions_are_found_with_their_metadata(aws: Any) -> None:
+    """A search by the names of groups gives what describing gives; one by another name gives nothing; pages lead through."""
+    sagemaker = aws.client("sagemaker")
+    for name in ("search-a", "search-b", "search-c"):
+        sagemaker.create_model_package_group(ModelPackageGroupName=name)
+        arn = sagemaker.create_model_package(ModelPackageGroupName=name, CustomerMetadataProperties={"of": name})
+    alone = sagemaker.describe_model_package(ModelPackageName=arn["ModelPackageArn"])
+
+    def search(names: str) -> list[dict[str, Any]]:
+        filters = [{"Name": "ModelPackageGroupName", "Operator": "In", "Value": names}]
+        pages = sagemaker.get_paginator("search").paginate(
+            Resource="ModelPackage",
+            SearchExpression={"Filters": filters, "Operator": "Or"},
+            PaginationConfig={"PageSize": 1},
+        )
+        return [result["ModelPackage"] for page in pages for result in page["Results"]]
+
+    found = search("search-a,search-c")
+    assert [version["CustomerMetadataProperties"] for version in found] == [{"of": "search-a"}, {"of": "search-c"}]
+    assert found[1].items() <= alone.items()
+    assert search("search") == []
