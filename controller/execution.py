@@ -20,6 +20,7 @@ from controller.core.values import UNKNOWN, Key, Ref, Value, digest, is_known
 from controller.errors import CredentialsError, LeaseHeldError, MoorageError, Remedy
 from controller.executor import Executor
 
+_NOT_CORRECTED = "policy.driftCorrection is false"
 Tell = Callable[[Step, Literal["Normal", "Warning"], str, str], None]
 
 
@@ -132,7 +133,7 @@ class Execution:
             return None
         self.left[step.node.key] = record.outputs
         if seen is None:
-            verdict: Verdict = Held("Drifted", f"{GONE}, and left so, as policy.driftCorrection says")
+            verdict: Verdict = Held("Drifted", f"{step.node.key} is gone from AWS, and left so: {_NOT_CORRECTED}")
         else:
             changes = diff(record.managed, seen.fields, step.node.desired, kind.policy)
             if not changes:
@@ -141,7 +142,8 @@ class Execution:
             if isinstance(judged, Failed):
                 return judged
             found = differences(replace(step, changes=changes), self.records, seen, kind.policy)
-            verdict = Ready("Drifted", f"changed by somebody else, and left so: {told(found)}")
+            line = f"{step.node.key} was changed by somebody else, and left so: {told(found)}"
+            verdict = Ready("Drifted", line)
         self.tell(step, "Warning", verdict.reason, verdict.message)
         return verdict
 

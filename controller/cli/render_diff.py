@@ -21,11 +21,7 @@ _WHY = {
     Origin.FOLLOWS: "follows from another change",
     Origin.UNKNOWN: "nobody remembers what was applied last",
 }
-_WHOLE = {
-    Origin.DRIFT: "drift: it is gone from AWS",
-    Origin.SPEC: "not made yet",
-    Origin.FOLLOWS: "follows from another change",
-}
+_LEFT = {"Suspended": "policy.suspend is true", "Drifted": "policy.driftCorrection is false"}
 _COUNTED = {
     Origin.DRIFT: "by drift",
     Origin.SPEC: "by a changed spec",
@@ -33,8 +29,6 @@ _COUNTED = {
     Origin.FOLLOWS: "following from others",
     Origin.UNKNOWN: "of which nobody remembers",
 }
-# Actions on what is there already.
-_IN_PLACE = (Action.UPDATE, Action.REVISE, Action.ADOPT)
 
 
 def drifted(found: Departure) -> bool:
@@ -59,26 +53,33 @@ def data(found: Sequence[Departure], refusals: Sequence[Refusal]) -> dict[str, A
         "refusals": [
             {**_key_data(refusal.node.key), "message": refusal.message, "hint": refusal.hint} for refusal in refusals
         ],
-        "summary": {"objects": len(found), "fields": _counts(found)},
+        "summary": {"objects": len(found), "drifted": sum(map(drifted, found)), "fields": _counts(found)},
     }
 
 
 def _object(item: Departure) -> Iterator[Text]:
-    step, there = item.step, bool(item.id) or item.step.action in _IN_PLACE
+    step, key = item.step, str(item.step.node.key)
     owner = f"{step.owner.kind} {step.owner.name}"
-    if step.action is Action.DELETE:
-        yield Text(f"--- live      {step.node.key}", "bold")
-        yield Text("+++ declared  nothing", "bold")
-        yield Text(f"@@ the whole object @@ {step.why}", "cyan")
+    if item.whole:
+        gone = step.action is Action.DELETE
+        side, style = ("live", "red") if gone else ("declared", "green")
+        yield Text(f"Only {side}: {key}  ({_whole(item)})", style)
         return
-    yield Text(f"--- live      {f'{step.node.key}  {item.id}'.rstrip() if there else 'nothing'}", "bold")
-    yield Text(f"+++ declared  {step.node.key}  {owner}", "bold")
-    if not there:
-        yield Text(f"@@ the whole object @@ {_WHOLE.get(item.origin, _WHY[Origin.SPEC])}", "cyan")
-        return
+    yield Text(f"--- live      {key}  {item.id}".rstrip(), "bold")
+    yield Text(f"+++ declared  {key}  {owner}", "bold")
     for field in item.fields:
-        yield Text(f"@@ {field.change.path} @@ {_why(field)}", "cyan")
+        left = f"; left so: {_LEFT[step.held]}" if step.held else ""
+        yield Text(f"@@ {field.change.path} @@ {_why(field)}{left}", "cyan")
         yield from _sides(field.change.old, field.change.new)
+
+
+def _whole(item: Departure) -> str:
+    """Why an object is on one side alone."""
+    if item.step.action is Action.DELETE:
+        return item.step.why
+    if item.origin is Origin.DRIFT:
+        return "drift: it is gone from AWS"
+    return "not made yet" if item.step.action is Action.CREATE else "another one takes its place"
 
 
 def _why(field: Difference) -> str:
@@ -108,15 +109,19 @@ def _refused(refusal: Refusal) -> Iterator[Text]:
 
 
 def _counts(found: Iterable[Departure]) -> dict[str, int]:
-    counted = Counter(field.origin for item in found for field in item.fields)
+    counted = Counter(field.origin for item in found if not item.whole for field in item.fields)
     return {origin.value: counted[origin] for origin in Origin if origin in counted}
 
 
 def _summary(found: Sequence[Departure], refusals: Sequence[Refusal]) -> str:
-    objects = f"{len(found)} object{'s differ' if len(found) != 1 else ' differs'}"
+    wholes = Counter(_whole(item) for item in found if item.whole)
+    parts = [f"{number} {why}" for why, number in wholes.items()]
     fields = [f"{number} {_COUNTED[Origin(origin)]}" for origin, number in _counts(found).items()]
-    refused = f"; {len(refusals)} refused" if refusals else ""
-    return f"{objects}{': fields ' + ', '.join(fields) if fields else ''}{refused}."
+    if fields:
+        parts.append(f"fields {', '.join(fields)}")
+    if refusals:
+        parts.append(f"{len(refusals)} refused")
+    return f"{len(found)} object{'s differ' if len(found) != 1 else ' differs'}: {'; '.join(parts)}."
 
 
 def _object_data(item: Departure) -> dict[str, Any]:

@@ -54,6 +54,11 @@ class Departure:
     fields: tuple[Difference, ...]
 
     @property
+    def whole(self) -> bool:
+        """Whether it is the object's being there that differs, and not a field."""
+        return self.step.action not in _IN_PLACE
+
+    @property
     def origin(self) -> Origin:
         """Why the object as a whole differs: that of its fields, or of its being there."""
         found = {difference.origin for difference in self.fields}
@@ -93,7 +98,8 @@ def _of_a_whole(step: Step, record: Record | None, live: Observed | None) -> Ori
         return Origin.DRIFT
     if live is not None and step.action is not Action.ADOPT:
         return Origin.UNKNOWN
-    return Origin.SPEC if is_known(step.node.identity) else Origin.FOLLOWS
+    follows = step.action is not Action.CREATE and not is_known(step.node.identity)
+    return Origin.FOLLOWS if follows else Origin.SPEC
 
 
 def _one(change: Change, wanted: Iterable[Change], drifted: Iterable[Change]) -> Difference:
@@ -114,15 +120,25 @@ def _concern_one_field(one: Change, other: Change) -> bool:
 
 
 def told(found: Iterable[Difference]) -> str:
-    """What drifted, in one line: each field with what was applied and what it is now."""
+    """What drifted, in one line: each field with what was applied and what it is now; of a list, what came and what went."""
     drifted = [difference for difference in found if difference.origin in (Origin.DRIFT, Origin.BOTH)]
-    parts = [f"{item.change.path}: {shown(_applied(item))} → {shown(item.change.old)}" for item in drifted]
+    parts = [f"{item.change.path}: {_turn(_applied(item), item.change.old)}" for item in drifted]
     more = f" and {len(parts) - 4} more" if len(parts) > 4 else ""
     return "; ".join(parts[:4]) + more
 
 
 def _applied(item: Difference) -> Value:
     return item.change.new if item.origin is Origin.DRIFT and is_known(item.change.new) else item.applied
+
+
+def _turn(applied: Value, live: Value) -> str:
+    if isinstance(applied, list) and isinstance(live, list):
+        came = [f"+{shown(member)}" for member in live if member not in applied]
+        went = [f"-{shown(member)}" for member in applied if member not in live]
+        # Where something came and something went, the order may matter.
+        if bool(came) is not bool(went):
+            return ", ".join(came or went)
+    return f"{shown(applied)} → {shown(live)}"
 
 
 def shown(value: Value) -> str:

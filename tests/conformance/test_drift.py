@@ -6,12 +6,13 @@ excuse that is no longer needed fails as well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from controller.core.diff import Change
 from controller.core.drift import shown
 from controller.core.values import ABSENT, Value, digest, is_known
 from controller.resources.base import Workshop, discover
@@ -150,7 +151,7 @@ def test_left_alone_an_edit_is_reported(trials: list[Trial]) -> None:
     shared = {trial.name for trial in trials if trial.key.name.startswith("/")}
     ours = [trial for trial in trials if trial.name not in shared]
     assert {trial.name: trial.left for trial in ours if trial.left != "Drifted"} == {}
-    assert [trial.name for trial in ours if trial.still != trial.planned] == []
+    assert [trial.name for trial in ours if found(trial.still) != found(trial.planned)] == []
     assert [trial.name for trial in trials if trial.name in shared and trial.still] == []
 
 
@@ -163,8 +164,8 @@ def test_an_event_records_an_edit(trials: list[Trial]) -> None:
     """It names the field, what was applied and what was found; once for being left, once for being put back."""
     for trial in trials:
         (change, *_) = trial.planned
-        line = f"{change.path}: {shown(change.new) if is_known(change.new) else ''}"
-        told = [message for message in trial.told if line in message and f" → {shown(change.old)}" in message]
+        line = f"{change.path}: {turned(change)}"
+        told = [message for message in trial.told if line in message]
         assert len(told) == (1 if trial.key.name.startswith("/") else 2), (trial.name, line, trial.told[-3:])
 
 
@@ -188,7 +189,23 @@ def test_a_deleted_object_is_made_again(kind: str, demo: Demo, losses: Mapping[s
     assert loss.left == "Drifted"
     assert loss.back
     assert loss.restless == ()
-    assert len([message for message in loss.told if "it is gone from AWS" in message]) == 2
+    assert len([message for message in loss.told if "is gone from AWS" in message]) == 2
+
+
+def found(changes: Sequence[Change]) -> list[tuple[str, Value]]:
+    """What was found where: what it will be may be known by then, when what it follows from is left, too."""
+    return [(change.path, change.old) for change in changes]
+
+
+def turned(change: Change) -> str:
+    """How an event tells a change: from what was applied to what was found; of a list that only grew, what came."""
+    if not is_known(change.new):
+        return ""
+    if isinstance(change.old, list) and isinstance(change.new, list) and all(one in change.old for one in change.new):
+        return ", ".join(f"+{shown(one)}" for one in change.old if one not in change.new)
+    if isinstance(change.old, list) and isinstance(change.new, list) and all(one in change.new for one in change.old):
+        return ", ".join(f"-{shown(one)}" for one in change.new if one not in change.old)
+    return f"{shown(change.new)} → {shown(change.old)}"
 
 
 def canonical(value: Value) -> Value:

@@ -402,7 +402,7 @@ def test_drift_that_is_left_is_told_once() -> None:
     for _ in range(3):
         done = house.go()
         assert done.after is None
-    message = 'changed by somebody else, and left so: cpu: "256" → "9"'
+    message = 'test/base m was changed by somebody else, and left so: cpu: "256" → "9"'
     assert [state.message for state in status(done).resources] == [message, ""]
     assert events(house, "Drifted") == [("Warning", "test/base m", message)]
 

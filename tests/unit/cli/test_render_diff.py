@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from controller.cli import render_diff
 from controller.core.diff import Change
@@ -64,20 +65,25 @@ TEXT = """\
 @@ taskDefinition @@ follows from another change
 -"a:1"
 +(known after apply)
---- live      nothing
-+++ declared  ecr/repository housing-model  ModelService housing-model
-@@ the whole object @@ drift: it is gone from AWS
---- live      ecr/image housing-model
-+++ declared  nothing
-@@ the whole object @@ superseded
+Only declared: ecr/repository housing-model  (drift: it is gone from AWS)
+Only live: ecr/image housing-model  (superseded)
 ! logs/log-group housing-model: it belongs to nobody (rename the spec)
 
-5 objects differ: fields 2 by drift, 1 by a changed spec, 1 by both, 1 following from others; 1 refused."""
+5 objects differ: 1 drift: it is gone from AWS; 1 superseded; fields 1 by drift, 1 by a changed spec, 1 by both, \
+1 following from others; 1 refused."""
 
 
 def test_a_difference_reads_as_a_unified_diff() -> None:
     """`-` is live, `+` is declared; what isn't there, or isn't wanted, is told as a whole; the end counts."""
     assert render_diff.text(FOUND, REFUSALS).plain == TEXT
+
+
+def test_what_a_policy_leaves_is_said() -> None:
+    """A difference that no pass will end says so."""
+    item = FOUND[2]
+    left = replace(item, step=replace(item.step, held="Drifted"))
+    line = "@@ taskDefinition @@ follows from another change; left so: policy.driftCorrection is false"
+    assert line in render_diff.text([left], []).plain.splitlines()
 
 
 def test_no_difference_says_so() -> None:
@@ -89,7 +95,7 @@ def test_a_difference_is_json() -> None:
     """All of it, with `null` for what isn't there, and what was applied where that is neither."""
     data = json.loads(json.dumps(render_diff.data(FOUND, REFUSALS)))
     assert data["differs"] is True
-    assert data["summary"] == {"objects": 5, "fields": {"drift": 2, "spec": 1, "both": 1, "follows": 1}}
+    assert data["summary"] == {"objects": 5, "drifted": 3, "fields": {"drift": 1, "spec": 1, "both": 1, "follows": 1}}
     assert data["objects"][0]["fields"] == [
         {"path": "retention", "live": 1, "declared": 30, "origin": "drift"},
         {"path": "tags.team", "live": None, "declared": "risk", "origin": "spec"},

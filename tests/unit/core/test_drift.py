@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from controller.core.diff import diff
+from controller.core.diff import Change, diff
 from controller.core.drift import Difference, Origin, departures, differences, shown, told
 from controller.core.graph import Graph, Node, Observed
 from controller.core.plan import GONE, Action, Plan, Situation, Step, make_plan
@@ -65,6 +65,21 @@ def test_it_is_told_as_applied_and_as_found() -> None:
     found = differences(step(desired, live, records[0].fields), records, Observed(live), POLICY)
     assert told(found) == 'a: 1 → 2; b: "x" → "z"'
     assert found[1] == Difference(found[1].change, Origin.BOTH, "x")
+
+
+@pytest.mark.parametrize(
+    ("applied", "live", "line"),
+    [
+        ([1], [1, 2], "+2"),
+        ([{"port": 1}, {"port": 2}], [{"port": 1}], '-{"port": 2}'),
+        (["a", "b"], ["a", "c"], '["a", "b"] → ["a", "c"]'),
+        (["a", "b"], ["b", "a"], '["a", "b"] → ["b", "a"]'),
+    ],
+)
+def test_a_list_is_told_by_what_came_or_went(applied: list[Any], live: list[Any], line: str) -> None:
+    """A rule that was added is named alone; where the order may matter, both lists are."""
+    change = Change("rules", live, applied)
+    assert told([Difference(change, Origin.DRIFT)]) == f"rules: {line}"
 
 
 def test_values_are_shown_on_one_line() -> None:
