@@ -30,6 +30,15 @@ def lines(cost: PlannedCost, width: int) -> Iterator[Text]:
         yield from _wrapped(f"held: {cost.over}", width, _INDENT, "yellow")
 
 
+def brief(cost: PlannedCost) -> str:
+    """All of it in one sentence, as `Costs 15.28 USD a month for 1,000,000 requests, 0.12 USD a training run`."""
+    more = f" (without {' and '.join(cost.unpriced)}: no price known)" if cost.unpriced else ""
+    run = f"{amount(cost.training.usd)} USD" if cost.training.usd is not None else "an unknown amount"
+    over = f" Held: {cost.over}." if cost.over else ""
+    month = f"{amount(cost.monthly)} USD a month{more} for {cost.requests:,} requests"
+    return f"Costs {month}, {run} a training run.{over}"
+
+
 def amount(usd: float | None) -> str:
     """Whole cents, and no zero for what isn't free: `7.39`, `< 0.01`, `no price known`."""
     if usd is None:

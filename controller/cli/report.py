@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from controller.cli import render_cost
 from controller.cli.markdown import Block, code, head, prose, row
 from controller.cli.render_plan import HELD, SIGNS, Part, counted, listed, meaning, parts, worth_telling
 from controller.cli.render_value import plain
@@ -55,7 +56,8 @@ def _about(plan: PlanDocument) -> Iterator[str]:
 
 
 def _heading(part: Part) -> Block:
-    return Block([f"#### {prose(part.title)}", ""])
+    costs = [line for cost in part.costs for line in (prose(render_cost.brief(cost)), "")]
+    return Block([f"#### {prose(part.title)}", "", *costs])
 
 
 def _refused(part: Part) -> Block:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from controller.aws import Aws
+from controller.aws.log import redact
 from controller.core.ownership import ENVIRONMENT, OWNER, tags_of
 from controller.core.values import Value
 from controller.errors import FailedError, MissingError, NotFoundError
@@ -138,7 +139,7 @@ def _sections(live: Mapping[str, Any], found: Mapping[str, Any], registry: str, 
         "memory": show_memory(int(found["memory"])),
         "desiredCount": live["desiredCount"],
     }
-    if env := {one["name"]: one["value"] for one in container.get("environment", ())}:
+    if env := dict(_variables(container, draft)):
         service["env"] = env
     if secrets := list(_secrets(container, draft)):
         service["secrets"] = secrets
@@ -152,6 +153,16 @@ def _sections(live: Mapping[str, Any], found: Mapping[str, Any], registry: str, 
     architecture = _ARCHITECTURES[found.get("runtimePlatform", {}).get("cpuArchitecture", "X86_64")]
     image: dict[str, Value] = {"image": {"architecture": architecture}} if architecture != "amd64" else {}
     return {**image, "service": service, "policy": {"adopt": True}}
+
+
+def _variables(container: Mapping[str, Any], draft: Draft) -> Iterator[tuple[str, str]]:
+    """The variables but for those that look like secrets: a spec lies in Git."""
+    for one in container.get("environment", ()):
+        if redact(one["value"], one["name"]) == one["value"]:
+            yield one["name"], one["value"]
+        else:
+            told = "looks like a secret and is left out: put it into Secrets Manager or SSM, and name its ARN"
+            draft.open.append(f"spec.service.secrets: the variable {one['name']} {told}")
 
 
 def _secrets(container: Mapping[str, Any], draft: Draft) -> Iterator[dict[str, str]]:

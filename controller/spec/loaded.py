@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -70,4 +70,21 @@ def compare(loaded: Iterable[Loaded[Any]], problems: list[Problem]) -> Specs:
         if name != "default" and name not in specs.environments:
             hint = judge.did_you_mean(name, specs.environments) or "declare it, or leave the field out for 'default'"
             problems.append(service.problem("spec.environment", f"unknown Environment '{name}'", hint))
+    problems += _taken_twice(specs.services.values())
     return specs
+
+
+def _taken_twice(services: Iterable[Loaded[ModelService]]) -> Iterator[Problem]:
+    """What lives outside can be named by one spec only: two would take it from each other, turn by turn."""
+    owners: dict[tuple[str, str, str], str] = {}
+    for service in services:
+        spec = service.model.spec
+        named = {
+            "spec.service.name": spec.service.name,
+            "spec.service.discovery": spec.service.discovery,
+            "spec.api.id": spec.api.id if spec.api else None,
+        }
+        for path, name in named.items():
+            first = owners.setdefault((path, spec.environment, name), service.model.name) if name else ""
+            if name and first != service.model.name:
+                yield service.problem(path, f"ModelService '{first}' names {name} already", "name another one")

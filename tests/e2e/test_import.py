@@ -236,7 +236,7 @@ def test_it_plans_to_nothing_but_being_taken_over(stranger: Stranger) -> None:
 
 
 def test_it_is_taken_over_without_an_interruption(stranger: Stranger, clients: list[Client]) -> None:
-    """Clients at the same address are answered by the stranger's model, then by ours, and never by an error."""
+    """Clients at the same address are answered by the stranger's model, then by ours, and never by an error; adopt may go then."""
     code, _, err = stranger.moorage("reconcile", "--once")
     assert code == 0, err
     stranger.containers.until(lambda: all("predictions" in client.answers[-1][1] for client in clients))
@@ -245,6 +245,9 @@ def test_it_is_taken_over_without_an_interruption(stranger: Stranger, clients: l
         assert {status for status, _ in client.answers} == {200}
         assert "predictions" not in client.answers[0][1]
     assert stranger.plan()["steps"] == []
+    spec = stranger.directory / "specs/churn.yaml"
+    spec.write_text(spec.read_text().replace("adopt: true", "adopt: false"))
+    assert stranger.plan()["refusals"] == []
 
 
 def test_it_is_deleted_as_what_we_made(stranger: Stranger) -> None:

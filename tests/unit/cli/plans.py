@@ -122,6 +122,6 @@ DOCUMENTS = {
     "refused": made(refusals=(REFUSAL,)),
     "suspended": made(*(replace(STEPS[name], held="Suspended") for name in ("train", "update", "delete"))),
     "later": made(STEPS["train"], STEPS["later"]),
-    "over budget": made(*(replace(STEPS[name], held="OverBudget") for name in ("train", "update")), costs=True),
+    "over-budget": made(*(replace(STEPS[name], held="OverBudget") for name in ("train", "update")), costs=True),
     **{f"only {name}": made(step) for name, step in STEPS.items()},
 }

@@ -25,8 +25,8 @@ VIEWS = {
     "plan-later": ("later", 100, False),
     "plan-refused": ("refused", 100, False),
     "plan-nothing": ("nothing", 100, False),
-    "plan-over-budget": ("over budget", 100, False),
-    "plan-over-budget-narrow": ("over budget", 60, False),
+    "plan-over-budget": ("over-budget", 100, False),
+    "plan-over-budget-narrow": ("over-budget", 60, False),
 }
 
 

@@ -33,7 +33,7 @@ def many(number: int) -> list[Step]:
     ]
 
 
-@pytest.mark.parametrize("name", ["everything", "nothing", "suspended", "refused"])
+@pytest.mark.parametrize("name", ["everything", "nothing", "suspended", "refused", "over-budget"])
 def test_a_report_is_like_this(name: str) -> None:
     """The whole text is in `snapshots/`. After a change on purpose, RENEW=1 writes the files anew; look at their diff."""
     compare(f"report-{name}.md", report(DOCUMENTS[name]))

@@ -173,6 +173,16 @@ def test_a_secret_without_its_arn_is_to_be_filled_in() -> None:
     assert draft.open == ["spec.service.secrets: SALT is named /salt; a spec takes its ARN"]
 
 
+def test_what_looks_like_a_secret_is_not_written() -> None:
+    """A password in a plain variable doesn't get into a file for Git; that it is missing is said."""
+    variables = [{"name": "DB_PASSWORD", "value": "hunter2"}, {"name": "LOG_LEVEL", "value": "info"}]
+    container = {"name": "server", "image": "x", "portMappings": [{"containerPort": 8080}], "environment": variables}
+    draft = read(Account(definition=definition(container)))
+    assert draft.spec["service"]["env"] == {"LOG_LEVEL": "info"}
+    assert draft.open[0].startswith("spec.service.secrets: the variable DB_PASSWORD looks like a secret")
+    assert "hunter2" not in str(draft)
+
+
 def test_an_api_is_found_and_said() -> None:
     """Route, stage and link are the live ones; the other stage stays, and what changes of this one is told."""
     draft = read(with_api())

@@ -52,6 +52,14 @@ ADDED = {
             "   |           ^^^  known are base, architecture, maxSeverity, signing, encryption   (moorage explain modelservice.spec.image)"
         ),
     ),
+    "money without a currency": (
+        "  policy: {maxMonthlyCost: 40}\n",
+        (
+            "a.yaml:9:28: error: 40 is not an amount of US dollars\n"
+            " 9 |   policy: {maxMonthlyCost: 40}\n"
+            "   |                            ^^  write '40 USD'"
+        ),
+    ),
     "a field of the tour that nothing implements yet": (
         "  service: {scaling: {min: 0}}\n",
         (
@@ -361,6 +369,14 @@ CHANGED = {
             "    |                  ^^^^^^^  choose another name"
         ),
     ),
+    "a live object in two specs": (
+        f"{GOOD}  api: {{id: abc}}\n---\n{GOOD.replace('housing}', 'other}')}  api: {{id: abc}}\n",
+        (
+            "a.yaml:19:13: error: ModelService 'housing' names abc already\n"
+            " 19 |   api: {id: abc}\n"
+            "    |             ^^^  name another one"
+        ),
+    ),
     "data from S3": (
         GOOD.replace("h.csv", "s3://b/k.csv"),
         (
@@ -459,6 +475,14 @@ CHANGED = {
             "a.yaml:4:45: error: assumeRole belongs to another account than 'account' says\n"
             " 4 | spec: {account: '111111111111', assumeRole: 'arn:aws:iam::222222222222:role/r'}\n"
             f"   |                                             {'^' * 34}"
+        ),
+    ),
+    "a VPC link that nothing lets in": (
+        HEAD.replace("ModelService", "Environment") + "spec: {edge: {vpcLink: abc123}}\n",
+        (
+            "a.yaml:4:24: error: a vpcLink of your own needs securityGroups of your own\n"
+            " 4 | spec: {edge: {vpcLink: abc123}}\n"
+            "   |                        ^^^^^^  name the groups that let it in as 'network.securityGroups'"
         ),
     ),
     "an account id that YAML reads as a number": (
