@@ -35,8 +35,8 @@ class Executor:
         """
         resource = self.registry[step.node.key.kind]
         record = self._record(step.node)
-        known = record.outputs if record else {}
-        seen = resource.observe(self.aws, [Target(step.node.key, step.node.identity, known)]).get(step.node.key)
+        hints = (record.outputs, record.settled) if record is not None else ()
+        seen = resource.observe(self.aws, [Target(step.node.key, step.node.identity, *hints)]).get(step.node.key)
         step = self._again(step, record, seen)
         if seen is not None and not step.changes:
             self.remember(step.node, step.owner, seen, retain=retain)

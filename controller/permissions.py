@@ -31,13 +31,17 @@ UNSCOPED = {
     "ecs:DeregisterTaskDefinition": "revisions of a model that is removed",
     "ecs:DescribeTaskDefinition": "the newest revision of each family, and the one that serves",
     "ecs:ListTaskDefinitions": "revisions of a model that is removed",
+    "iam:GetAccountAuthorizationDetails": "the roles of many models, with all that they may do, in one listing",
     "logs:DescribeLogGroups": "log groups are found by name",
     "route53:CreateHostedZone": "Cloud Map makes a namespace's zone on the caller's behalf",
     "route53:ListHostedZonesByName": "Cloud Map looks for a zone of that name first",
+    "sagemaker:ListModelPackageGroups": "the groups of many models in one listing",
+    "sagemaker:Search": "the versions of many models, with what was measured, in one listing",
     "servicediscovery:ListNamespaces": "namespaces are found by name",
     "servicediscovery:ListServices": "services are found by name",
     "servicediscovery:ListTagsForResource": "the tags tell whose a namespace or service is",
     "servicediscovery:UntagResource": "a label that the spec dropped",
+    "tag:GetResources": "the tags of many objects in one listing",
 }
 # The service to which a call hands a role over.
 _PASSED_TO = {"ecs": "ecs-tasks.amazonaws.com", "sagemaker": "sagemaker.amazonaws.com"}

@@ -182,21 +182,21 @@ class Reconciler:
     ) -> tuple[dict[Key, Observed], dict[Key, MoorageError]]:
         seen: dict[Key, Observed] = {}
         unreadable: dict[Key, MoorageError] = {}
-        known = {record.id: record.outputs for record in records}
+        known, aws = {record.id: record for record in records}, self.aws.surveying()
         for wave in graph.waves():
             for kind, targets in _targets(wave, seen, known).items():
                 self.halt()
-                found, failed = self._look(kind, targets, graph.owners)
+                found, failed = self._look(aws, kind, targets, graph.owners)
                 seen |= found
                 unreadable |= failed
         return seen, unreadable
 
     def _look(
-        self, kind: str, targets: Sequence[Target], owners: Mapping[Key, Key]
+        self, aws: Aws, kind: str, targets: Sequence[Target], owners: Mapping[Key, Key]
     ) -> tuple[dict[Key, Observed], dict[Key, MoorageError]]:
         """Look at all targets of a kind at once. Where that fails, spec by spec: one that can't be read hides no other."""
         try:
-            return self.registry[kind].observe(self.aws, targets), {}
+            return self.registry[kind].observe(aws, targets), {}
         except (CredentialsError, LeaseHeldError):
             raise
         except MoorageError as error:
@@ -206,7 +206,7 @@ class Reconciler:
             # What passes by itself would only be asked more often.
             if len(groups) == 1 or error.remedy is Remedy.SOON:
                 return {}, {target.key: error for target in targets}
-        parts = [self._look(kind, group, owners) for group in groups.values()]
+        parts = [self._look(aws, kind, group, owners) for group in groups.values()]
         return {k: v for found, _ in parts for k, v in found.items()}, {
             k: v for _, bad in parts for k, v in bad.items()
         }
@@ -340,15 +340,16 @@ def _is_news(condition: Condition, earlier: Condition | None) -> bool:
 
 
 def _targets(
-    wave: Sequence[Node], seen: Mapping[Key, Observed], known: Mapping[str, Mapping[str, Value]]
+    wave: Sequence[Node], seen: Mapping[Key, Observed], known: Mapping[str, Record]
 ) -> dict[str, list[Target]]:
     """Where to look for a wave's nodes, by kind. A node under an absent parent is absent: it is not looked for."""
     targets: dict[str, list[Target]] = {}
     for node in wave:
         identity = resolve(node.identity, lambda ref: output_of(seen, ref, UNKNOWN))
         if is_known(identity):
-            outputs = known.get(digest(node.key, identity), {})
-            targets.setdefault(node.key.kind, []).append(Target(node.key, identity, outputs))
+            record = known.get(digest(node.key, identity))
+            hints = (record.outputs, record.settled) if record is not None else ()
+            targets.setdefault(node.key.kind, []).append(Target(node.key, identity, *hints))
     return targets
 
 

@@ -49,7 +49,7 @@ class Call:
 
 def changes_nothing(operation: str) -> bool:
     """Tell by its name whether an operation only reads."""
-    return operation == "verify" or operation.startswith(tuple(f"{word}_" for word in _READING))
+    return operation in ("search", "verify") or operation.startswith(tuple(f"{word}_" for word in _READING))
 
 
 class Hook:

@@ -7,6 +7,7 @@ only the answer was lost, and AWS then makes a second thing. Sessions and endpoi
 from __future__ import annotations
 
 import copy
+import json
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
@@ -55,11 +56,18 @@ class Aws:
         self._lock = threading.RLock()
         self._clients: dict[str, Any] = {}
         self._account: str | None = None
+        self._listings: dict[str, Sequence[Any]] | None = None
 
     def watched(self, *hooks: Hook) -> Aws:
         """The same door with more hooks: one count, one set of connections and budgets."""
         other = copy.copy(self)
         other._hooks = (*self._hooks, *hooks)  # noqa: SLF001  (its own class)
+        return other
+
+    def surveying(self) -> Aws:
+        """The same door for one survey, in one thread: `listed` fetches the same listing once."""
+        other = copy.copy(self)
+        other._listings = {}  # noqa: SLF001  (its own class)
         return other
 
     @property
@@ -118,6 +126,15 @@ class Aws:
             return
         for answer in Paginator(page, model, None).paginate(**params):
             yield from answer.get(key, ())
+
+    def listed(self, service: str, operation: str, key: str, /, **params: Any) -> Sequence[Any]:
+        """Every item of a listing that several types look at; not to be changed. See `surveying` and `pages`."""
+        if self._listings is None:
+            return tuple(self.pages(service, operation, key, **params))
+        asked = json.dumps([service, operation, key, params], sort_keys=True)
+        if asked not in self._listings:
+            self._listings[asked] = tuple(self.pages(service, operation, key, **params))
+        return self._listings[asked]
 
     def _send(self, call: Call) -> dict[str, Any]:
         client = self._client(call)

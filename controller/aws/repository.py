@@ -24,6 +24,8 @@ MANIFEST_TYPES = (
     "application/vnd.docker.distribution.manifest.v2+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 )
+# https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html, maxResults
+_PAGE = 1000
 _MOST = 100  # digests in one BatchCheckLayerAvailability or BatchDeleteImage
 
 
@@ -52,6 +54,15 @@ class Repository:
                 "the registry gave another manifest than the one asked for", where=f"{self.name}@{digest}"
             )
         return text
+
+    def tags(self) -> dict[str, str]:
+        """The digest of every tagged image, by tag; none where there is no such repository."""
+        tagged = {"filter": {"tagStatus": "TAGGED"}, "maxResults": _PAGE}
+        try:
+            images = self.aws.listed("ecr", "describe_images", "imageDetails", **self._where(), **tagged)
+        except MissingError:
+            return {}
+        return {tag: image["imageDigest"] for image in images for tag in image.get("imageTags", ())}
 
     def missing(self, digests: Sequence[str]) -> set[str]:
         """Those of the blobs that are not there."""

@@ -40,11 +40,12 @@ class Node:
 
 @dataclass(frozen=True)
 class Target:
-    """Where to look: an identity without Refs, and the outputs stored last time, which are only a hint."""
+    """Where to look: an identity without Refs, and what the record says, which is only a hint: outputs and applied fields."""
 
     key: Key
     identity: Mapping[str, Value]
     known: Mapping[str, Value] = field(default_factory=dict)
+    applied: Mapping[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

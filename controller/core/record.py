@@ -37,6 +37,11 @@ class Record:
         return self.pending is None and self.outputs.get("finished") is not True
 
     @property
+    def settled(self) -> Mapping[str, Value]:
+        """The fields it had when it was last found as applied; none while a call is under way."""
+        return {} if self.pending is not None else self.fields
+
+    @property
     def managed(self) -> Mapping[str, Value]:
         """Every field we may have set: after a crash in mid-call the old and the new ones."""
         union: Mapping[str, Value] = _union(self.fields, self.pending or {})

@@ -73,7 +73,7 @@ class HttpApi(Resource):
     def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
         """All of the region's APIs, and ours among them."""
         listed: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-        for api in aws.pages("apigatewayv2", "get_apis", "Items"):
+        for api in aws.listed("apigatewayv2", "get_apis", "Items"):
             listed.setdefault(("name", api["Name"]), []).append(api)
             listed["id", api["ApiId"]] = [api]
         candidates = {target.key: _ours(listed, target) for target in targets}

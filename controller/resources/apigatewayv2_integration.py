@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from controller.aws import Aws
+from controller.aws.gateway import mark_of
 from controller.core.graph import Node, Observed, Target
 from controller.core.plan import Step
 from controller.core.policy import FieldPolicy
@@ -27,13 +28,17 @@ class Integration(Resource):
     condition = "Exposed"
     policy = FieldPolicy(owned=frozenset({"RequestParameters", "duplicates"}))
     permissions = {
+        "apigatewayv2.get_stages": frozenset({"apigateway:GET"}),
         "apigatewayv2.get_integrations": frozenset({"apigateway:GET"}),
         "apigatewayv2.create_integration": frozenset({"apigateway:POST"}),
         "apigatewayv2.update_integration": frozenset({"apigateway:PATCH"}),
         "apigatewayv2.delete_integration": frozenset({"apigateway:DELETE"}),
     }
     scopes = {
-        "apigateway:GET": (Scope("apigateway:{region}::/apis/*/integrations"),),
+        "apigateway:GET": (
+            Scope("apigateway:{region}::/apis/*/integrations"),
+            Scope("apigateway:{region}::/apis/*/stages"),
+        ),
         "apigateway:POST": (Scope("apigateway:{region}::/apis/*/integrations"),),
         "apigateway:PATCH": (Scope("apigateway:{region}::/apis/*/integrations/*"),),
         "apigateway:DELETE": (Scope("apigateway:{region}::/apis/*/integrations/*"),),
@@ -69,16 +74,22 @@ class Integration(Resource):
         yield Node(want.own(self.kind), identity, desired, (want.own("ecs/service"),))
 
     def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """One listing for each API."""
-        found = {target.key: _ours(aws, target) for target in targets}
-        return {key: _observed(mine[0], mine[1:]) for key, mine in found.items() if mine}
+        """One listing for each API; none for an API that hasn't changed since."""
+        found = {}
+        for target in targets:
+            mark = mark_of(aws, target.identity["api"])
+            if mark and target.applied and target.known.get("mark") == mark:
+                found[target.key] = Observed(target.applied, target.known)
+            elif mine := _ours(aws, target):
+                found[target.key] = _observed(mine[0], mine[1:], mark)
+        return found
 
     def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
         """Make it or set all of it, and remove the twins that a lost answer left."""
         api, desired = step.node.identity["api"], step.node.desired
         settings = {field: value for field, value in desired.items() if field != "duplicates"}
         if seen is None:
-            return _observed(aws.write("apigatewayv2", "create_integration", ApiId=api, **settings), ())
+            return _observed(aws.write("apigatewayv2", "create_integration", ApiId=api, **settings), (), "")
         # A mapping is removed by giving it nothing:
         # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-parameter-mapping.html
         settings["RequestParameters"] = (
@@ -91,7 +102,7 @@ class Integration(Resource):
                 _delete(aws, api, twin)
             except ConflictError:  # a route still leads there: it is corrected next, and the twin goes in a later pass
                 continue
-        return Observed(desired, seen.outputs)
+        return Observed(desired, {"id": own, "mark": ""})
 
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
         """Remove it and its twins; its routes are gone by then."""
@@ -112,13 +123,13 @@ def _ours(aws: Aws, target: Target) -> list[Mapping[str, Any]]:
     return sorted(mine, key=lambda item: (item["IntegrationId"] != known, item["IntegrationId"]))
 
 
-def _observed(live: Mapping[str, Any], twins: Sequence[Mapping[str, Any]]) -> Observed:
+def _observed(live: Mapping[str, Any], twins: Sequence[Mapping[str, Any]], mark: str) -> Observed:
     fields = {
         **{field: live.get(field) for field in _FIELDS},
         "RequestParameters": live.get("RequestParameters", {}),
         "duplicates": [twin["IntegrationId"] for twin in twins],
     }
-    return Observed(fields, {"id": live["IntegrationId"]})
+    return Observed(fields, {"id": live["IntegrationId"], "mark": mark})
 
 
 _FIELDS = (

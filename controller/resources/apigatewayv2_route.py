@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from controller.aws import Aws
+from controller.aws.gateway import mark_of
 from controller.core.graph import Node, Observed, Target
 from controller.core.plan import Step
 from controller.core.policy import FieldPolicy
@@ -24,13 +25,17 @@ class Route(Resource):
     condition = "Exposed"
     policy = FieldPolicy(defaults={"AuthorizationType": "NONE"})
     permissions = {
+        "apigatewayv2.get_stages": frozenset({"apigateway:GET"}),
         "apigatewayv2.get_routes": frozenset({"apigateway:GET"}),
         "apigatewayv2.create_route": frozenset({"apigateway:POST"}),
         "apigatewayv2.update_route": frozenset({"apigateway:PATCH"}),
         "apigatewayv2.delete_route": frozenset({"apigateway:DELETE"}),
     }
     scopes = {
-        "apigateway:GET": (Scope("apigateway:{region}::/apis/*/routes"),),
+        "apigateway:GET": (
+            Scope("apigateway:{region}::/apis/*/routes"),
+            Scope("apigateway:{region}::/apis/*/stages"),
+        ),
         "apigateway:POST": (Scope("apigateway:{region}::/apis/*/routes"),),
         "apigateway:PATCH": (Scope("apigateway:{region}::/apis/*/routes/*"),),
         "apigateway:DELETE": (Scope("apigateway:{region}::/apis/*/routes/*"),),
@@ -48,22 +53,28 @@ class Route(Resource):
             yield Node(want.own(self.kind, route_key), identity, {"Target": target, "AuthorizationType": "NONE"})
 
     def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """One listing for each API, whatever the number of its routes."""
-        routes = {api: _routes(aws, api) for api in sorted({target.identity["api"] for target in targets})}
-        return {
-            target.key: _observed(live)
-            for target in targets
-            if (live := routes[target.identity["api"]].get(target.identity["routeKey"])) is not None
-        }
+        """One listing for each API, whatever the number of its routes; none for an API that hasn't changed since."""
+        found: dict[Key, Observed] = {}
+        for api in sorted({target.identity["api"] for target in targets}):
+            mine = [target for target in targets if target.identity["api"] == api]
+            mark = mark_of(aws, api)
+            if mark and all(target.applied and target.known.get("mark") == mark for target in mine):
+                found |= {target.key: Observed(target.applied, target.known) for target in mine}
+                continue
+            routes = _routes(aws, api)
+            live = ((target.key, routes.get(target.identity["routeKey"])) for target in mine)
+            found |= {key: _observed(route, mark) for key, route in live if route is not None}
+        return found
 
     def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
         """Make it, or lead it to where it belongs."""
         api, route_key = step.node.identity["api"], step.node.identity["routeKey"]
         if seen is None:
             made = aws.write("apigatewayv2", "create_route", ApiId=api, RouteKey=route_key, **step.node.desired)
-            return _observed(made)
+            return _observed(made, "")
         route_id = seen.outputs["id"]
-        return _observed(aws.write("apigatewayv2", "update_route", ApiId=api, RouteId=route_id, **step.node.desired))
+        live = aws.write("apigatewayv2", "update_route", ApiId=api, RouteId=route_id, **step.node.desired)
+        return _observed(live, "")
 
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
         """Remove it."""
@@ -81,6 +92,6 @@ def _routes(aws: Aws, api: str) -> dict[str, Mapping[str, Any]]:
         return {}
 
 
-def _observed(live: Mapping[str, Any]) -> Observed:
+def _observed(live: Mapping[str, Any], mark: str) -> Observed:
     fields = {"Target": live.get("Target"), "AuthorizationType": live.get("AuthorizationType")}
-    return Observed(fields, {"id": live["RouteId"]})
+    return Observed(fields, {"id": live["RouteId"], "mark": mark})

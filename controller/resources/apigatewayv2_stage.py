@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from controller.aws import Aws
+from controller.aws.gateway import stages
 from controller.core.graph import Node, Observed, Target
 from controller.core.ownership import dropped_tags
 from controller.core.plan import Step
@@ -35,7 +36,8 @@ class Stage(Resource):
     )
     permissions = {
         "apigatewayv2.get_apis": frozenset({"apigateway:GET"}),
-        "apigatewayv2.get_stage": frozenset({"apigateway:GET"}),
+        "apigatewayv2.get_api": frozenset({"apigateway:GET"}),
+        "apigatewayv2.get_stages": frozenset({"apigateway:GET"}),
         "apigatewayv2.create_stage": frozenset({"apigateway:POST"}),
         "apigatewayv2.update_stage": frozenset({"apigateway:PATCH"}),
         "apigatewayv2.tag_resource": frozenset({"apigateway:POST"}),
@@ -45,7 +47,8 @@ class Stage(Resource):
     scopes = {
         "apigateway:GET": (
             Scope("apigateway:{region}::/apis"),
-            Scope("apigateway:{region}::/apis/*/stages/*"),
+            Scope("apigateway:{region}::/apis/*"),
+            Scope("apigateway:{region}::/apis/*/stages"),
         ),
         "apigateway:POST": (
             Scope("apigateway:{region}::/apis/*/stages"),
@@ -70,9 +73,10 @@ class Stage(Resource):
         yield Node(want.own(self.kind), identity, desired, tuple(routes))
 
     def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """Each stage by its name, and the endpoints of all APIs in one listing."""
+        """Each stage among those of its API, and the endpoints of all APIs in one listing."""
         found = {target.key: live for target in targets if (live := _stage(aws, target.identity)) is not None}
-        endpoints = _endpoints(aws) if found else {}
+        apis = {target.identity["api"] for target in targets if target.key in found}
+        endpoints = _endpoints(aws, apis, listed=self.many(targets))
         return {
             target.key: _observed(found[target.key], endpoints.get(target.identity["api"], ""))
             for target in targets
@@ -94,7 +98,7 @@ class Stage(Resource):
             made = aws.write(
                 "apigatewayv2", "create_stage", **where, AutoDeploy=True, DefaultRouteSettings=limits, Tags=tags
             )
-            return _observed(made, _endpoints(aws).get(identity["api"], ""))
+            return _observed(made, _endpoints(aws, [identity["api"]])[identity["api"]])
         live = aws.write("apigatewayv2", "update_stage", **where, AutoDeploy=True, DefaultRouteSettings=_PLAIN | limits)
         _retag(aws, step, seen)
         updated = _observed(live, "")
@@ -119,14 +123,13 @@ def _limits(throttle: Throttle | None) -> dict[str, Value]:
 
 
 def _stage(aws: Aws, identity: Mapping[str, Value]) -> Mapping[str, Any] | None:
-    try:
-        return aws.read("apigatewayv2", "get_stage", ApiId=identity["api"], StageName=identity["name"])
-    except MissingError:
-        return None
+    return next((live for live in stages(aws, identity["api"]) if live["StageName"] == identity["name"]), None)
 
 
-def _endpoints(aws: Aws) -> dict[str, str]:
-    return {api["ApiId"]: api["ApiEndpoint"] for api in aws.pages("apigatewayv2", "get_apis", "Items")}
+def _endpoints(aws: Aws, apis: Collection[str], *, listed: bool = False) -> dict[str, str]:
+    if listed or len(apis) > 1:
+        return {api["ApiId"]: api["ApiEndpoint"] for api in aws.listed("apigatewayv2", "get_apis", "Items")}
+    return {api: str(aws.read("apigatewayv2", "get_api", ApiId=api)["ApiEndpoint"]) for api in apis}
 
 
 def _observed(live: Mapping[str, Any], endpoint: str) -> Observed:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal, TypeVar
 
 from controller.aws import Aws
+from controller.aws.tags import tags_by_arn
+from controller.core.diff import diff
 from controller.core.graph import Node, Observed, Target
 from controller.core.ownership import ENVIRONMENT
 from controller.core.plan import Step
@@ -29,9 +31,14 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Workshop:
-    """What a type may use besides AWS: a directory for what is costly to make twice."""
+    """What a type may use besides AWS.
+
+    `cache` is a directory for what is costly to make twice; from `many` objects on, a listing of all that there are costs
+    less than asking for each.
+    """
 
     cache: Path
+    many: int = 10
 
 
 @dataclass(frozen=True)
@@ -107,13 +114,35 @@ class Resource:
         """
         raise NotImplementedError
 
-    def confirmed(self, aws: Aws, step: Step) -> Observed:
-        """What AWS shows of it after a call made or changed it, for `apply` to return.
+    def many(self, targets: Sequence[Target]) -> bool:
+        """Whether these are so many that they are better listed than asked for one by one."""
+        return len(targets) >= self.workshop.many
+
+    def tags_of_each(
+        self, aws: Aws, arns: Mapping[Key, str], targets: Sequence[Target], ask: Callable[[str], dict[str, str]]
+    ) -> dict[Key, dict[str, str]]:
+        """The tags of the objects that are there (`arns`); `ask` gives one object's from the service itself.
+
+        Those of many come from one index of all services. It may lag behind, so what it tells otherwise than was
+        applied, or doesn't know, is asked for.
+        """
+        known = tags_by_arn(aws, list(arns.values())) if self.many(targets) else {}
+        applied = {target.key: target.applied.get("tags") for target in targets}
+        return {
+            key: known[arn] if arn in known and known[arn] == applied[key] else ask(arn) for key, arn in arns.items()
+        }
+
+    def as_applied(self, target: Target, fields: Mapping[str, Value]) -> bool:
+        """Whether a listing, which may lag, tells what was applied last; what it tells otherwise has to be asked for."""
+        return bool(target.applied) and not diff(target.applied, fields, target.applied, self.policy)
+
+    def confirmed(self, aws: Aws, step: Step, known: Mapping[str, Value] | None = None) -> Observed:
+        """What AWS shows of it after a call made or changed it, for `apply` to return. `known` are outputs it surely has.
 
         Raises NotReadyError while AWS's reads don't show yet what its writes have made; the next pass looks again.
         """
         key = step.node.key
-        found = self.observe(aws, [Target(key, step.node.identity)]).get(key)
+        found = self.observe(aws, [Target(key, step.node.identity, known or {})]).get(key)
         if found is None:
             raise NotReadyError("it was made, and AWS doesn't show it yet", where=str(key))
         return found

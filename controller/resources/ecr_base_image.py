@@ -72,10 +72,9 @@ class BaseImage(Resource):
         """By tag, which follows from what the spec says of it."""
         found = {}
         for target in targets:
-            name, wanted = target.identity["repository"], [{"imageTag": tag_of(target.identity)}]
-            with contextlib.suppress(MissingError):
-                answer = aws.read("ecr", "describe_images", repositoryName=name, imageIds=wanted)
-                found[target.key] = _observed(target.identity, answer["imageDetails"][0]["imageDigest"])
+            digest_ = Repository(aws, target.identity["repository"]).tags().get(tag_of(target.identity))
+            if digest_ is not None:
+                found[target.key] = _observed(target.identity, digest_)
         return found
 
     def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:

@@ -23,7 +23,7 @@ from controller.core.policy import FieldPolicy
 from controller.core.status import Waiting
 from controller.core.values import Key, Ref, Value, digest
 from controller.core.wanted import Wanted
-from controller.errors import BundleError, MissingError
+from controller.errors import BundleError
 from controller.resources.base import Resource, Scope
 
 _FILES = ("model.ubj", "manifest.json")
@@ -82,7 +82,7 @@ class ModelImage(Resource):
         yield Node(want.own(self.kind), {"repository": Ref(repository, "name"), **parts}, desired)
 
     def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """By tag: what has it was made of exactly these parts. One call each, since one that is missing fails them all."""
+        """By tag: what has it was made of exactly these parts. One listing for each repository."""
         found = ((target, _find(aws, target.identity)) for target in targets)
         return {target.key: _observed(aws, target.identity, digest_) for target, digest_ in found if digest_}
 
@@ -138,12 +138,7 @@ def tag_of(identity: Mapping[str, Value]) -> str:
 
 
 def _find(aws: Aws, identity: Mapping[str, Value]) -> str:
-    wanted = [{"imageTag": tag_of(identity)}]
-    try:
-        found = aws.read("ecr", "describe_images", repositoryName=identity["repository"], imageIds=wanted)
-    except MissingError:
-        return ""
-    return str(found["imageDetails"][0]["imageDigest"])
+    return Repository(aws, identity["repository"]).tags().get(tag_of(identity), "")
 
 
 def _observed(aws: Aws, identity: Mapping[str, Value], digest_: str) -> Observed:

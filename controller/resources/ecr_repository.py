@@ -33,6 +33,7 @@ class ImageRepository(Resource):
     )
     permissions = {
         "ecr.describe_repositories": frozenset({"ecr:DescribeRepositories"}),
+        "resourcegroupstaggingapi.get_resources": frozenset({"tag:GetResources"}),
         "ecr.list_tags_for_resource": frozenset({"ecr:ListTagsForResource"}),
         # The last three for a key: https://docs.aws.amazon.com/AmazonECR/latest/userguide/encryption-at-rest.html
         "ecr.create_repository": frozenset(
@@ -76,11 +77,10 @@ class ImageRepository(Resource):
     def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
         """Look them up by name."""
         found = {live["repositoryName"]: live for live in _find(aws, [target.identity["name"] for target in targets])}
-        return {
-            target.key: _observed(live, _tags(aws, live["repositoryArn"]))
-            for target in targets
-            if (live := found.get(target.identity["name"])) is not None
-        }
+        live = {target.key: found[name] for target in targets if (name := target.identity["name"]) in found}
+        arns = {key: repository["repositoryArn"] for key, repository in live.items()}
+        tags = self.tags_of_each(aws, arns, targets, lambda arn: _tags(aws, arn))
+        return {key: _observed(repository, tags[key]) for key, repository in live.items()}
 
     def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
         """Make it, or set what differs: each setting has a call of its own."""

@@ -101,7 +101,9 @@ class EcsService(Resource):
         for cluster in sorted({target.identity["cluster"] for target in targets}):
             keys = {target.identity["name"]: target.key for target in targets if target.identity["cluster"] == cluster}
             live = [service for service in _services(aws, cluster, list(keys)) if service["status"] == "ACTIVE"]
-            tasks = _tasks(aws, cluster) if any(map(_to_be_checked, live)) else {}
+            # Whose tasks are asked for is told by the service, where there is but one.
+            which = {"serviceName": live[0]["serviceName"]} if len(live) == 1 else {}
+            tasks = _tasks(aws, cluster, **which) if any(map(_to_be_checked, live)) else {}
             for service in live:
                 own = tasks.get(f"service:{service['serviceName']}", []) if _to_be_checked(service) else []
                 seen[keys[service["serviceName"]]] = _observed(service, own)
@@ -199,10 +201,10 @@ def _to_be_checked(service: Mapping[str, Any]) -> bool:
     return _primary(service).get("rolloutState") == "COMPLETED" and service["desiredCount"] > 0
 
 
-def _tasks(aws: Aws, cluster: str) -> dict[str, list[Mapping[str, Any]]]:
-    """The running tasks of a whole cluster, by group (`service:NAME`): two calls for up to a hundred tasks."""
+def _tasks(aws: Aws, cluster: str, **which: str) -> dict[str, list[Mapping[str, Any]]]:
+    """The running tasks of a cluster, or of one service, by group (`service:NAME`): two calls for up to a hundred tasks."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
-    arns = list(aws.pages("ecs", "list_tasks", "taskArns", cluster=cluster, desiredStatus="RUNNING"))
+    arns = list(aws.pages("ecs", "list_tasks", "taskArns", cluster=cluster, desiredStatus="RUNNING", **which))
     for batch in batches(arns, 100):
         for task in aws.read("ecs", "describe_tasks", cluster=cluster, tasks=list(batch))["tasks"]:
             groups.setdefault(task.get("group", ""), []).append(task)

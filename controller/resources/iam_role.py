@@ -22,6 +22,8 @@ from controller.errors import ConflictError, MissingError
 from controller.resources.base import Resource, Scope
 
 _INLINE = "moorage"
+# https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html, MaxItems
+_PAGE = 1000
 _PULL = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
 
 
@@ -35,6 +37,7 @@ class Role(Resource):
         owned=wholly("trust") | wholly("policies") | {"attached"},
     )
     permissions = {
+        "iam.get_account_authorization_details": frozenset({"iam:GetAccountAuthorizationDetails"}),
         "iam.get_role": frozenset({"iam:GetRole"}),
         "iam.list_role_policies": frozenset({"iam:ListRolePolicies"}),
         "iam.get_role_policy": frozenset({"iam:GetRolePolicy"}),
@@ -70,11 +73,20 @@ class Role(Resource):
         return Node(want.own(self.kind, part), {"name": want.physical_name(part=part, limit=64)}, desired)
 
     def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """Each role with all that it may do."""
+        """Each role with all that it may do; many out of one listing, where what isn't as applied is asked for once more."""
+        listed = _listed(aws) if self.many(targets) else None
         found = {}
         for target in targets:
+            name = target.identity["name"]
+            if listed is not None:
+                role = listed.get(name)
+                if role is None and not target.applied:
+                    continue
+                if role is not None and self.as_applied(target, role.fields):
+                    found[target.key] = role
+                    continue
             try:
-                found[target.key] = _seen(aws, target.identity["name"])
+                found[target.key] = _seen(aws, name)
             except MissingError:
                 continue
         return found
@@ -130,14 +142,33 @@ def _seen(aws: Aws, name: str) -> Observed:
         policy: aws.read("iam", "get_role_policy", RoleName=name, PolicyName=policy)["PolicyDocument"]
         for policy in aws.pages("iam", "list_role_policies", "PolicyNames", RoleName=name)
     }
-    listed = aws.pages("iam", "list_attached_role_policies", "AttachedPolicies", RoleName=name)
+    attached = aws.pages("iam", "list_attached_role_policies", "AttachedPolicies", RoleName=name)
+    return _observed(role, policies, attached)
+
+
+def _listed(aws: Aws) -> dict[str, Observed]:
+    """Every role of the account: up to a thousand with each call."""
+    wanted = {"Filter": ["Role"], "MaxItems": _PAGE}
+    return {
+        role["RoleName"]: _observed(
+            role,
+            {policy["PolicyName"]: policy["PolicyDocument"] for policy in role.get("RolePolicyList", ())},
+            role.get("AttachedManagedPolicies", ()),
+        )
+        for role in aws.pages("iam", "get_account_authorization_details", "RoleDetailList", **wanted)
+    }
+
+
+def _observed(
+    role: Mapping[str, Any], policies: Mapping[str, Value], attached: Iterable[Mapping[str, str]]
+) -> Observed:
     fields = {
         "trust": role["AssumeRolePolicyDocument"],
-        "policies": policies,
-        "attached": [policy["PolicyArn"] for policy in listed],
+        "policies": dict(policies),
+        "attached": [policy["PolicyArn"] for policy in attached],
         "tags": tags_of(role.get("Tags", ())),
     }
-    return Observed(fields, {"name": name, "arn": role["Arn"]})
+    return Observed(fields, {"name": role["RoleName"], "arn": role["Arn"]})
 
 
 def _strip(aws: Aws, name: str, seen: Observed, *, keep: Mapping[str, Value]) -> None:

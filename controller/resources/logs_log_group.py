@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from controller.aws import Aws
@@ -27,6 +27,7 @@ class LogGroup(Resource):
     retain = "logs"
     permissions = {
         "logs.describe_log_groups": frozenset({"logs:DescribeLogGroups"}),
+        "resourcegroupstaggingapi.get_resources": frozenset({"tag:GetResources"}),
         "logs.list_tags_for_resource": frozenset({"logs:ListTagsForResource"}),
         "logs.create_log_group": frozenset({"logs:CreateLogGroup", "logs:TagResource"}),
         "logs.put_retention_policy": frozenset({"logs:PutRetentionPolicy"}),
@@ -49,15 +50,14 @@ class LogGroup(Resource):
             yield Node(want.own(self.kind), {"name": name}, {"retention": RETENTION_DAYS, "tags": want.tags()})
 
     def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """List what begins as all the names do, and match; the tags take a call each."""
+        """List what begins as all the names do, and match."""
         prefix = os.path.commonpath([target.identity["name"] for target in targets])
         listed = aws.pages("logs", "describe_log_groups", "logGroups", logGroupNamePrefix=prefix)
         groups = {group["logGroupName"]: group for group in listed}
-        return {
-            target.key: _seen(aws, groups[target.identity["name"]])
-            for target in targets
-            if target.identity["name"] in groups
-        }
+        live = {target.key: groups[name] for target in targets if (name := target.identity["name"]) in groups}
+        arns = {key: _arn(group) for key, group in live.items()}
+        tags = self.tags_of_each(aws, arns, targets, lambda arn: _tags(aws, arn))
+        return {key: _seen(group, tags[key]) for key, group in live.items()}
 
     def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
         """Create the group, or set its tags; then its retention."""
@@ -91,10 +91,16 @@ class LogGroup(Resource):
         return None
 
 
-def _seen(aws: Aws, group: dict[str, Any]) -> Observed:
+def _arn(group: Mapping[str, Any]) -> str:
     # The ARN with `:*` at its end stands for the streams; tags and policies want the group's own.
-    arn = group.get("logGroupArn") or group["arn"].removesuffix(":*")
-    tags = aws.read("logs", "list_tags_for_resource", resourceArn=arn).get("tags", {})
-    return Observed(
-        {"retention": group.get("retentionInDays"), "tags": tags}, {"name": group["logGroupName"], "arn": arn}
-    )
+    return str(group.get("logGroupArn") or group["arn"].removesuffix(":*"))
+
+
+def _tags(aws: Aws, arn: str) -> dict[str, str]:
+    found: dict[str, str] = aws.read("logs", "list_tags_for_resource", resourceArn=arn).get("tags", {})
+    return found
+
+
+def _seen(group: Mapping[str, Any], tags: Mapping[str, str]) -> Observed:
+    outputs = {"name": group["logGroupName"], "arn": _arn(group)}
+    return Observed({"retention": group.get("retentionInDays"), "tags": dict(tags)}, outputs)

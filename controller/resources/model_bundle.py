@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from controller.aws import Aws
+from controller.aws.marks import mark_of, marks_below
 from controller.bundle import build, read_artifact
 from controller.core.graph import Node, Observed, Target
 from controller.core.plan import Step
@@ -18,6 +19,7 @@ from controller.errors import BundleError, MissingError
 from controller.resources.base import Resource, Scope
 
 CHANNELS = ("train", "validation", "test")
+_PREFIX = "bundles/"
 _MANIFEST, _MODEL = "manifest.json", "model.ubj"
 
 
@@ -33,12 +35,14 @@ class Bundle(Resource):
     # The prefix holds the fingerprint, so what is there is what was wanted.
     policy = FieldPolicy(revisioned=True, ignore=frozenset({"*"}))
     permissions = {
+        "s3.list_objects_v2": frozenset({"s3:ListBucket"}),
         "s3.get_object": frozenset({"s3:GetObject"}),
         "s3.put_object": frozenset({"s3:PutObject"}),
         "s3.delete_object": frozenset({"s3:DeleteObject"}),
     }
     scopes = {
         "s3:": (Scope("s3:::{bucket}/bundles/{owner}/*"),),
+        "s3:ListBucket": (Scope("s3:::{bucket}"),),
         "s3:GetObject": (
             Scope("s3:::{bucket}/bundles/{owner}/*"),
             Scope("s3:::{bucket}/datasets/{owner}/*"),
@@ -53,7 +57,7 @@ class Bundle(Resource):
         job = want.own("sagemaker/training-job")
         identity = {
             "bucket": Ref(want.shared("s3/bucket"), "name"),
-            "prefix": f"bundles/{want.owner.name}/{want.fingerprint}/",
+            "prefix": f"{_PREFIX}{want.owner.name}/{want.fingerprint}/",
         }
         desired = {
             "name": want.owner.name,
@@ -72,14 +76,18 @@ class Bundle(Resource):
         yield Node(want.own(self.kind), identity, desired)
 
     def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """Each bundle by its manifest. A bundle that is known never changes, but it may have been deleted: it is asked for."""
-        found = {}
+        """Each bundle by its manifest. One whose manifest is still as it was isn't read again, but it must be there."""
+        buckets = sorted({target.identity["bucket"] for target in targets}) if self.many(targets) else []
+        marks = {(bucket, key): mark for bucket in buckets for key, mark in marks_below(aws, bucket, _PREFIX).items()}
+        found: dict[Key, Observed] = {}
         for target in targets:
-            try:
-                manifest = json.loads(_get(aws, target.identity["bucket"], target.identity["prefix"] + _MANIFEST))
-            except MissingError:
+            mark = marks.get((target.identity["bucket"], target.identity["prefix"] + _MANIFEST))
+            if buckets and mark is None:
                 continue
-            found[target.key] = Observed({}, _outputs(target.identity, manifest))
+            if mark and mark == target.known.get("mark"):
+                found[target.key] = Observed({}, target.known)
+            elif (read := _read(aws, target.identity)) is not None:
+                found[target.key] = read
         return found
 
     def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
@@ -126,6 +134,16 @@ def _outputs(identity: Mapping[str, Value], manifest: Mapping[str, Any]) -> dict
         "model_sha256": manifest["model"]["sha256"],
         "metrics": manifest["metrics"],
     }
+
+
+def _read(aws: Aws, identity: Mapping[str, Value]) -> Observed | None:
+    try:
+        answer = aws.read("s3", "get_object", Bucket=identity["bucket"], Key=identity["prefix"] + _MANIFEST)
+    except MissingError:
+        return None
+    with answer["Body"] as body:
+        manifest = json.loads(body.read())
+    return Observed({}, {**_outputs(identity, manifest), "mark": mark_of(answer)})
 
 
 def _address(url: str) -> dict[str, str]:

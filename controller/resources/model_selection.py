@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from controller.aws import Aws
+from controller.aws.registry import Version, described, versions_by_group, versions_of
 from controller.core.graph import Node, Observed, Target
 from controller.core.status import Failed, Ready, Verdict
 from controller.core.values import Key, Ref, Value
@@ -27,12 +28,14 @@ class Selection(Resource):
     read_only = True
     permissions = {
         "sagemaker.list_model_packages": frozenset({"sagemaker:ListModelPackages"}),
+        "sagemaker.search": frozenset({"sagemaker:Search"}),
         "sagemaker.describe_model_package": frozenset({"sagemaker:DescribeModelPackage"}),
         "ecs.describe_services": frozenset({"ecs:DescribeServices"}),
         "ecs.describe_task_definition": frozenset({"ecs:DescribeTaskDefinition"}),
     }
     scopes = {
         "sagemaker:": (Scope("sagemaker:{region}:{account}:model-package/{group}/*"),),
+        "sagemaker:ListModelPackages": (Scope("sagemaker:{region}:{account}:model-package/*"),),
         "ecs:": (Scope("ecs:{region}:{account}:service/{cluster}/{service}"),),
     }
 
@@ -52,14 +55,22 @@ class Selection(Resource):
 
     def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
         """Choose, from the registry and, where that has no answer, from what runs."""
+        many = self.many(targets)
+        listed = versions_by_group(aws) if many else {}
+        known = described(aws, [target.identity["group"] for target in targets]) if many else {}
         found = {}
         for target in targets:
-            versions = _versions(aws, target.identity["group"])
+            group = target.identity["group"]
+            versions = {
+                one["ModelPackageVersion"]: one for one in (listed.get(group, ()) if many else versions_of(aws, group))
+            }
             chosen = _chosen(target.identity, versions)
             problem = "" if chosen or not target.identity["pin"] else _pin_problem(target.identity["pin"], versions)
             chosen = chosen or versions.get(_serving(aws, target.identity))
             if chosen is not None:
-                package = aws.read("sagemaker", "describe_model_package", ModelPackageName=chosen["ModelPackageArn"])
+                # Of what search knows, only what never changes is taken: metrics, digest, place.
+                arn = chosen["ModelPackageArn"]
+                package = known.get(arn) or aws.read("sagemaker", "describe_model_package", ModelPackageName=arn)
                 found[target.key] = Observed({}, {**_outputs(package), "problem": problem})
             elif problem:
                 found[target.key] = Observed({}, {"problem": f"{problem}, and nothing serves yet"})
@@ -86,12 +97,7 @@ class Selection(Resource):
         }
 
 
-def _versions(aws: Aws, group: str) -> dict[int, dict[str, Any]]:
-    listed = aws.pages("sagemaker", "list_model_packages", "ModelPackageSummaryList", ModelPackageGroupName=group)
-    return {package["ModelPackageVersion"]: package for package in listed}
-
-
-def _chosen(identity: Mapping[str, Value], versions: Mapping[int, dict[str, Any]]) -> dict[str, Any] | None:
+def _chosen(identity: Mapping[str, Value], versions: Mapping[int, Version]) -> Version | None:
     approved = {
         number: package for number, package in versions.items() if package.get("ModelApprovalStatus") == "Approved"
     }
@@ -102,7 +108,7 @@ def _chosen(identity: Mapping[str, Value], versions: Mapping[int, dict[str, Any]
     return approved[max(ours)] if ours else None
 
 
-def _pin_problem(pin: int, versions: Mapping[int, dict[str, Any]]) -> str:
+def _pin_problem(pin: int, versions: Mapping[int, Version]) -> str:
     if pin not in versions:
         return f"version {pin} is pinned and doesn't exist"
     return f"version {pin} is pinned and is {versions[pin].get('ModelApprovalStatus')}"

@@ -9,6 +9,7 @@ import base64
 from collections.abc import Iterable, Sequence
 
 from controller.aws import Aws
+from controller.aws.marks import mark_of, marks_below
 from controller.core.graph import Node, Observed, Target
 from controller.core.plan import Step
 from controller.core.status import Waiting
@@ -16,6 +17,8 @@ from controller.core.values import Blob, Key, Ref
 from controller.core.wanted import Wanted
 from controller.errors import MissingError
 from controller.resources.base import Resource, Scope
+
+_PREFIX = "datasets/"
 
 
 class Object(Resource):
@@ -28,6 +31,7 @@ class Object(Resource):
     handles = frozenset({"url"})
     retain = "artifacts"
     permissions = {
+        "s3.list_objects_v2": frozenset({"s3:ListBucket"}),
         "s3.head_object": frozenset({"s3:GetObject", "s3:ListBucket"}),
         "s3.put_object": frozenset({"s3:PutObject"}),
         "s3.delete_object": frozenset({"s3:DeleteObject"}),
@@ -42,24 +46,22 @@ class Object(Resource):
         if want.service is None:
             return
         for channel, content in sorted(want.inputs.channels.items()):
-            key = f"datasets/{want.owner.name}/{content.sha256}/{channel}.csv"
+            key = f"{_PREFIX}{want.owner.name}/{content.sha256}/{channel}.csv"
             identity = {"bucket": Ref(want.shared("s3/bucket"), "name"), "key": key}
             yield Node(want.own(self.kind, channel), identity, {"content": content, "content_type": "text/csv"})
 
     def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """Each object's digest, as S3 checked it when the object was put."""
+        """Each object's digest, as S3 checked it when the object was put. One that is still as it was isn't asked for."""
+        marks = _marks(aws, targets)
         found = {}
         for target in targets:
-            bucket, key = target.identity["bucket"], target.identity["key"]
-            try:
-                head = aws.read(
-                    "s3", "head_object", Bucket=bucket, Key=key, ChecksumMode="ENABLED", ExpectedBucketOwner=aws.account
-                )
-            except MissingError:
+            mark = (marks or {}).get((target.identity["bucket"], target.identity["key"]))
+            if marks is not None and mark is None:
                 continue
-            digest = base64.b64decode(head.get("ChecksumSHA256", "")).hex()
-            fields = {"content": digest or None, "content_type": head.get("ContentType")}
-            found[target.key] = Observed(fields, {"url": f"s3://{bucket}/{key}", "bucket": bucket, "key": key})
+            if target.applied and mark and mark == target.known.get("mark"):
+                found[target.key] = Observed(target.applied, target.known)
+            elif (head := _head(aws, target)) is not None:
+                found[target.key] = head
         return found
 
     def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
@@ -91,3 +93,24 @@ class Object(Resource):
         except MissingError:
             return None
         return None
+
+
+def _marks(aws: Aws, targets: Sequence[Target]) -> dict[tuple[str, str], str] | None:
+    """The marks of all datasets of the buckets; None where there is but one object to look at."""
+    if len(targets) == 1:
+        return None
+    buckets = sorted({target.identity["bucket"] for target in targets})
+    return {(bucket, key): mark for bucket in buckets for key, mark in marks_below(aws, bucket, _PREFIX).items()}
+
+
+def _head(aws: Aws, target: Target) -> Observed | None:
+    bucket, key = target.identity["bucket"], target.identity["key"]
+    try:
+        head = aws.read(
+            "s3", "head_object", Bucket=bucket, Key=key, ChecksumMode="ENABLED", ExpectedBucketOwner=aws.account
+        )
+    except MissingError:
+        return None
+    digest = base64.b64decode(head.get("ChecksumSHA256", "")).hex()
+    fields = {"content": digest or None, "content_type": head.get("ContentType")}
+    return Observed(fields, {"url": f"s3://{bucket}/{key}", "bucket": bucket, "key": key, "mark": mark_of(head)})

@@ -7,6 +7,7 @@ from typing import Any
 
 from controller.aws import Aws
 from controller.aws.images import xgboost_image
+from controller.aws.registry import described, versions_by_group, versions_of
 from controller.core.graph import Node, Observed, Target
 from controller.core.plan import Step
 from controller.core.policy import FieldPolicy
@@ -38,6 +39,7 @@ class ModelPackage(Resource):
     )
     permissions = {
         "sagemaker.list_model_packages": frozenset({"sagemaker:ListModelPackages"}),
+        "sagemaker.search": frozenset({"sagemaker:Search"}),
         "sagemaker.describe_model_package": frozenset({"sagemaker:DescribeModelPackage"}),
         "sagemaker.create_model_package": frozenset(
             {"sagemaker:CreateModelPackage", "ecr:BatchGetImage", "s3:GetObject"}
@@ -47,6 +49,7 @@ class ModelPackage(Resource):
     }
     scopes = {
         "sagemaker:": (Scope("sagemaker:{region}:{account}:model-package/{group}/*"),),
+        "sagemaker:ListModelPackages": (Scope("sagemaker:{region}:{account}:model-package/*"),),
         "ecr:": (Scope("ecr:{region}:{registry}:repository/sagemaker-xgboost"),),
         "s3:": (Scope("s3:::{bucket}/training/moorage-{owner}-????????/*"),),
     }
@@ -76,23 +79,31 @@ class ModelPackage(Resource):
         yield Node(want.own(self.kind), {"group": group, "fingerprint": want.fingerprint}, desired)
 
     def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """Each version by its fingerprint, through a listing of its group. The oldest of several is the one."""
+        """Each version by its fingerprint, through a listing. The oldest of several is the one.
+
+        Many are listed at once, and searched for: what search knows as it was applied needn't be described.
+        """
+        many = self.many(targets)
+        listed = versions_by_group(aws) if many else {}
+        known = described(aws, [target.identity["group"] for target in targets]) if many else {}
         found = {}
         for target in targets:
-            listed = aws.pages(
-                "sagemaker",
-                "list_model_packages",
-                "ModelPackageSummaryList",
-                ModelPackageGroupName=target.identity["group"],
-                SortBy="CreationTime",
-                SortOrder="Ascending",
-            )
-            mark = _MARK + target.identity["fingerprint"]
-            summary = next((item for item in listed if item.get("ModelPackageDescription") == mark), None)
-            if summary is not None:
-                package = aws.read("sagemaker", "describe_model_package", ModelPackageName=summary["ModelPackageArn"])
-                found[target.key] = _observed(package)
+            group, mark = target.identity["group"], _MARK + target.identity["fingerprint"]
+            versions = listed.get(group, ()) if many else versions_of(aws, group)
+            version = next((one for one in versions if one.get("ModelPackageDescription") == mark), None)
+            if version is not None:
+                found[target.key] = self._described(aws, target, version, known.get(version["ModelPackageArn"]))
         return found
+
+    def _described(
+        self, aws: Aws, target: Target, version: Mapping[str, Any], known: Mapping[str, Any] | None
+    ) -> Observed:
+        """What is known of a version if that is as applied, or else what the registry says."""
+        if known is not None:
+            observed = _observed({**known, **version})
+            if self.as_applied(target, observed.fields):
+                return observed
+        return _observed(aws.read("sagemaker", "describe_model_package", ModelPackageName=version["ModelPackageArn"]))
 
     def ready(self, node: Node, seen: Observed) -> Verdict:
         """Approved is ready; rejected and undecided hold the candidate back while what serves goes on."""

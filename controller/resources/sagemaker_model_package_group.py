@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from controller.aws import Aws
@@ -22,6 +22,8 @@ class ModelPackageGroup(Resource):
     condition = "Trained"
     retain = "registry"
     permissions = {
+        "sagemaker.list_model_package_groups": frozenset({"sagemaker:ListModelPackageGroups"}),
+        "resourcegroupstaggingapi.get_resources": frozenset({"tag:GetResources"}),
         "sagemaker.describe_model_package_group": frozenset({"sagemaker:DescribeModelPackageGroup"}),
         "sagemaker.list_tags": frozenset({"sagemaker:ListTags"}),
         "sagemaker.create_model_package_group": frozenset({"sagemaker:CreateModelPackageGroup", "sagemaker:AddTags"}),
@@ -37,20 +39,13 @@ class ModelPackageGroup(Resource):
             yield Node(want.own(self.kind), {"name": want.physical_name(limit=63)}, {"tags": want.tags()})
 
     def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """Each group by its name."""
-        found = {}
-        for target in targets:
-            try:
-                group = aws.read(
-                    "sagemaker", "describe_model_package_group", ModelPackageGroupName=target.identity["name"]
-                )
-            except MissingError:
-                continue
-            arn = group["ModelPackageGroupArn"]
-            tags = {tag["Key"]: tag["Value"] for tag in aws.pages("sagemaker", "list_tags", "Tags", ResourceArn=arn)}
-            outputs = {"name": group["ModelPackageGroupName"], "arn": arn, "status": group["ModelPackageGroupStatus"]}
-            found[target.key] = Observed({"tags": tags}, outputs)
-        return found
+        """Each group by its name; many out of one listing."""
+        names = {target.key: str(target.identity["name"]) for target in targets}
+        listed = _listed(aws) if self.many(targets) else {name: _described(aws, name) for name in names.values()}
+        groups = {key: group for key, name in names.items() if (group := listed.get(name)) is not None}
+        arns = {key: group["ModelPackageGroupArn"] for key, group in groups.items()}
+        tags = self.tags_of_each(aws, arns, targets, lambda arn: _tags(aws, arn))
+        return {key: _observed(group, tags[key]) for key, group in groups.items()}
 
     def ready(self, node: Node, seen: Observed) -> Verdict:
         """A group is completed, or on its way."""
@@ -85,6 +80,33 @@ class ModelPackageGroup(Resource):
         except ConflictError as error:
             return Waiting("NotEmpty", str(error), after=5)
         return None
+
+
+def _listed(aws: Aws) -> dict[str, Mapping[str, Any]]:
+    """Every group that is called as ours are, by name."""
+    named = {"NameContains": "moorage-", "MaxResults": 100}
+    listed = aws.pages("sagemaker", "list_model_package_groups", "ModelPackageGroupSummaryList", **named)
+    return {group["ModelPackageGroupName"]: group for group in listed}
+
+
+def _described(aws: Aws, name: str) -> Mapping[str, Any] | None:
+    try:
+        return aws.read("sagemaker", "describe_model_package_group", ModelPackageGroupName=name)
+    except MissingError:
+        return None
+
+
+def _tags(aws: Aws, arn: str) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in aws.pages("sagemaker", "list_tags", "Tags", ResourceArn=arn)}
+
+
+def _observed(group: Mapping[str, Any], tags: Mapping[str, str]) -> Observed:
+    outputs = {
+        "name": group["ModelPackageGroupName"],
+        "arn": group["ModelPackageGroupArn"],
+        "status": group["ModelPackageGroupStatus"],
+    }
+    return Observed({"tags": dict(tags)}, outputs)
 
 
 def _as_list(tags: dict[str, str]) -> list[dict[str, Any]]:

@@ -29,6 +29,8 @@ class DiscoveryService(Resource):
     policy = FieldPolicy(keyed={"records": "Type"}, owned=frozenset({"records"}))
     permissions = {
         "servicediscovery.list_services": frozenset({"servicediscovery:ListServices"}),
+        "servicediscovery.get_service": frozenset({"servicediscovery:GetService"}),
+        "resourcegroupstaggingapi.get_resources": frozenset({"tag:GetResources"}),
         "servicediscovery.list_tags_for_resource": frozenset({"servicediscovery:ListTagsForResource"}),
         "servicediscovery.create_service": frozenset(
             {"servicediscovery:CreateService", "servicediscovery:TagResource"}
@@ -62,7 +64,12 @@ class DiscoveryService(Resource):
         yield Node(want.own(self.kind), identity, {"records": _RECORDS, "tags": want.tags()})
 
     def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """List each namespace's services once, and match by name; all of the region's where one is known by its id."""
+        """List each namespace's services once, and match by name; all of the region's where one is known by its id.
+
+        A single one that is known is asked for.
+        """
+        if len(targets) == 1 and not self.many(targets) and (known := _known(aws, targets[0])) is not None:
+            return {targets[0].key: known}
         found: dict[Key, Mapping[str, Any]] = {}
         for namespace in sorted({target.identity.get("namespace", "") for target in targets}):
             inside = [{"Name": "NAMESPACE_ID", "Values": [namespace], "Condition": "EQ"}] if namespace else []
@@ -71,23 +78,24 @@ class DiscoveryService(Resource):
             live = {service[field]: service for service in listed}
             mine = (target for target in targets if target.identity.get("namespace", "") == namespace)
             found |= {target.key: live[target.identity[name]] for target in mine if target.identity[name] in live}
-        return {key: _seen(aws, service) for key, service in found.items()}
+        arns = {key: service["Arn"] for key, service in found.items()}
+        tags = self.tags_of_each(aws, arns, targets, lambda arn: _tags(aws, arn))
+        return {key: _seen(service, tags[key]) for key, service in found.items()}
 
     def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
         """Create the service, or set its records and tags."""
         want = step.node.desired
         if seen is None:
-            self._create(aws, step)
-        else:
-            arn = seen.outputs["arn"]
-            if seen.fields["records"] != want.get("records", seen.fields["records"]):
-                change = {"DnsConfig": {"DnsRecords": want["records"]}}
-                aws.write("servicediscovery", "update_service", Id=seen.outputs["id"], Service=change)
-            if seen.fields["tags"] != want["tags"]:
-                aws.write("servicediscovery", "tag_resource", ResourceARN=arn, Tags=tag_list(want["tags"]))
-                if gone := dropped_tags(step.changes):
-                    aws.write("servicediscovery", "untag_resource", ResourceARN=arn, TagKeys=gone)
-        return self.confirmed(aws, step)
+            return self.confirmed(aws, step, {"id": self._create(aws, step)})
+        arn = seen.outputs["arn"]
+        if seen.fields["records"] != want.get("records", seen.fields["records"]):
+            change = {"DnsConfig": {"DnsRecords": want["records"]}}
+            aws.write("servicediscovery", "update_service", Id=seen.outputs["id"], Service=change)
+        if seen.fields["tags"] != want["tags"]:
+            aws.write("servicediscovery", "tag_resource", ResourceARN=arn, Tags=tag_list(want["tags"]))
+            if gone := dropped_tags(step.changes):
+                aws.write("servicediscovery", "untag_resource", ResourceARN=arn, TagKeys=gone)
+        return self.confirmed(aws, step, seen.outputs)
 
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
         """Delete the service once no task is registered in it."""
@@ -102,7 +110,7 @@ class DiscoveryService(Resource):
             return Waiting("InUse", str(error), after=5)
         return None
 
-    def _create(self, aws: Aws, step: Step) -> None:
+    def _create(self, aws: Aws, step: Step) -> str:
         identity, want = step.node.identity, step.node.desired
         if "id" in identity:
             raise FailedError(
@@ -110,7 +118,7 @@ class DiscoveryService(Resource):
                 where=str(step.node.key),
                 hint="correct spec.service.discovery, or leave it out so that one is made",
             )
-        aws.write(
+        answer = aws.write(
             "servicediscovery",
             "create_service",
             Name=identity["name"],
@@ -121,9 +129,23 @@ class DiscoveryService(Resource):
             HealthCheckCustomConfig={"FailureThreshold": 1},
             Tags=tag_list(want["tags"]),
         )
+        return str(answer["Service"]["Id"])
 
 
-def _seen(aws: Aws, service: Mapping[str, Any]) -> Observed:
-    tags = aws.read("servicediscovery", "list_tags_for_resource", ResourceARN=service["Arn"])["Tags"]
-    fields = {"records": service.get("DnsConfig", {}).get("DnsRecords", []), "tags": tags_of(tags)}
+def _known(aws: Aws, target: Target) -> Observed | None:
+    if "id" not in target.known:
+        return None
+    try:
+        service = aws.read("servicediscovery", "get_service", Id=target.known["id"])["Service"]
+    except MissingError:
+        return None
+    return _seen(service, _tags(aws, service["Arn"]))
+
+
+def _tags(aws: Aws, arn: str) -> dict[str, str]:
+    return tags_of(aws.read("servicediscovery", "list_tags_for_resource", ResourceARN=arn)["Tags"])
+
+
+def _seen(service: Mapping[str, Any], tags: Mapping[str, str]) -> Observed:
+    fields = {"records": service.get("DnsConfig", {}).get("DnsRecords", []), "tags": dict(tags)}
     return Observed(fields, {"id": service["Id"], "arn": service["Arn"]})

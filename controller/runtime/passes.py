@@ -152,7 +152,7 @@ class Passes:
         flights: set[asyncio.Task[None]] = set()
         keeper = asyncio.create_task(self._keep())
         while not self._halt.asked:
-            for environment, keys in _by_environment(self._queue.take()).items():
+            for environment, keys in _by_environment(self._queue.take(self._busy)).items():
                 flight = asyncio.create_task(self._fly(environment, keys))
                 flights.add(flight)
                 self._begun[id(flight)] = self._clock()
@@ -177,9 +177,14 @@ class Passes:
                     with contextlib.suppress(MoorageError):
                         await asyncio.to_thread(lease.keep)
 
+    @property
+    def _busy(self) -> Collection[str]:
+        """The environments that are being looked at: what falls due there meanwhile is looked at together, after that."""
+        return [environment for environment, lock in self._locks.items() if lock.locked()]
+
     async def _nap(self) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._woken.wait(), self._queue.wait())
+            await asyncio.wait_for(self._woken.wait(), self._queue.wait(self._busy))
         self._woken.clear()
 
     async def _fly(self, environment: str, keys: Sequence[Key], *, alone: bool = False) -> None:
@@ -202,6 +207,7 @@ class Passes:
             for key in keys:
                 self._end(Outcome(key, None, error, self._clock() - started))
             return
+        self.wake()
         await asyncio.gather(*(self._finish(begun, key) for key in keys if key != home))
 
     def _begin(self, environment: str, keys: Collection[Key]) -> Begun:

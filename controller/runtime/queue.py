@@ -47,10 +47,10 @@ class Queue:
         if not self._failures[key]:
             self.add(key)
 
-    def take(self) -> list[Key]:
-        """Hand out all keys that are due, those longest due first. Each is in flight until `finish`."""
+    def take(self, but: Collection[str] = ()) -> list[Key]:
+        """Hand out all keys that are due, those longest due first, `but` some environments'. Each is in flight until `finish`."""
         now = self._clock()
-        taken = sorted((date, key) for key, date in self._due.items() if date <= now)
+        taken = sorted((date, key) for key, date in self._due.items() if date <= now and key.environment not in but)
         for _, key in taken:
             del self._due[key]
             self._flying.add(key)
@@ -84,9 +84,9 @@ class Queue:
         self._again.pop(key, None)
         self._failures.pop(key, None)
 
-    def wait(self) -> float | None:
-        """How many seconds until the next key is due; None when there is none."""
-        first = min(self._due.values(), default=None)
+    def wait(self, but: Collection[str] = ()) -> float | None:
+        """How many seconds until the next key is due, `but` some environments'; None when there is none."""
+        first = min((date for key, date in self._due.items() if key.environment not in but), default=None)
         return None if first is None else max(0.0, first - self._clock())
 
     @property

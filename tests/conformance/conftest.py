@@ -19,7 +19,7 @@ def told(idle_aws: EmbeddedAws, workshop: Workshop, tmp_path_factory: pytest.Tem
     """The life of all types together, under the longest names a spec may have."""
     idle_aws.admin("reset", "POST")
     clients = Clients(idle_aws.endpoint)
-    scene = Scene(discover(workshop), clients)
+    scene = Scene(discover(workshop), clients, discover(replace(workshop, many=1)))
     directory = tmp_path_factory.mktemp("specs")
     key = idle_aws.client("kms").create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")["KeyMetadata"]["Arn"]
     model = replace(MODEL, image=f"{{maxSeverity: critical, signing: {{key: '{key}'}}}}")

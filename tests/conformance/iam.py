@@ -121,7 +121,9 @@ def _s3(params: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _sagemaker(params: Mapping[str, Any]) -> Iterator[str]:
-    if "ResourceArn" in params:
+    if "ModelPackageType" in params:
+        yield f"arn:aws:sagemaker:{HERE}:model-package/*"
+    elif "ResourceArn" in params:
         yield params["ResourceArn"]
     elif "TrainingJobName" in params:
         yield f"arn:aws:sagemaker:{HERE}:training-job/{params['TrainingJobName']}"
@@ -224,15 +226,19 @@ _UNSCOPED = (
     "ecs:DeregisterTaskDefinition",
     "ecs:DescribeTaskDefinition",
     "ecs:ListTaskDefinitions",
+    "iam:GetAccountAuthorizationDetails",
     "logs:DescribeLogGroups",
     "route53:CreateHostedZone",
     "route53:ListHostedZonesByName",
+    "sagemaker:ListModelPackageGroups",
+    "sagemaker:Search",
     "servicediscovery:CreatePrivateDnsNamespace",
     "servicediscovery:ListNamespaces",
     "servicediscovery:ListServices",
     "servicediscovery:ListTagsForResource",
     "servicediscovery:TagResource",
     "servicediscovery:UntagResource",
+    "tag:GetResources",
 )
 _SPECIAL: Mapping[str, Special] = {
     **dict.fromkeys(_UNSCOPED, _anything),

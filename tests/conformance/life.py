@@ -70,6 +70,7 @@ def live(demo: Demo, scene: Scene, turns: Sequence[Turn], stubborn: Mapping[str,
         for turn in turns:
             turn.change(demo)
             told.planned[turn.name] = _paths_of(demo.survey().plan)
+            _among_many(demo, told, turn.name)
             _settle(demo, told, turn.name)
     except UnsettledError as error:
         told.unsettled = str(error)
@@ -99,6 +100,14 @@ def _settle(demo: Demo, told: Evidence, turn: str) -> None:
             told.restless[kind] |= {f"after {turn}: {path}" for path in paths}
         for node in survey.graph.nodes.values():
             _look(node, survey, told)
+
+
+def _among_many(demo: Demo, told: Evidence, turn: str) -> None:
+    """As one of many specs, it is looked at by listings; and planned for as if it were alone."""
+    planned, alone = _paths_of(replace(demo, registry=told.scene.crowd).survey().plan), told.planned[turn]
+    for kind in planned.keys() | alone.keys():
+        if planned.get(kind) != alone.get(kind):
+            told.restless[kind].add(f"{turn}: among many, {sorted(planned.get(kind, ()))} is planned")
 
 
 def _look(node: Node, survey: Survey, told: Evidence) -> None:

@@ -16,8 +16,10 @@ from tests.demo import Clients
 class Scene(Hook):
     """Attributes each call to the type and the method that made it."""
 
-    def __init__(self, registry: Registry, clients: Clients) -> None:
+    def __init__(self, registry: Registry, clients: Clients, crowd: Registry | None = None) -> None:
+        """`crowd` are the same types, that look at each object as at one of many."""
         self.registry: Mapping[str, Any] = {kind: _Watched(inner, self) for kind, inner in registry.items()}
+        self.crowd: Mapping[str, Any] = {kind: _Watched(inner, self) for kind, inner in (crowd or registry).items()}
         self.calls: dict[str, set[str]] = defaultdict(set)
         self.made: list[tuple[str, Call]] = []
         self.writes_while_looking: dict[str, set[str]] = defaultdict(set)

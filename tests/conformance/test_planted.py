@@ -207,7 +207,7 @@ def lived(kind: type[Resource], aws: EmbeddedAws, directory: Path) -> Evidence:
     """The life of one type on its own."""
     aws.admin("reset", "POST")
     clients = Clients(aws.endpoint)
-    scene = Scene({KIND: kind(Workshop(directory))}, clients)
+    scene = Scene({KIND: kind(Workshop(directory))}, clients, {KIND: kind(Workshop(directory, many=1))})
     demo = Demo(clients, scene.registry, directory, models=(Model(),), hooks=(scene,), patience=3)
     return live(demo, scene, TURNS, {})
 

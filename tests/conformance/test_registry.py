@@ -27,6 +27,10 @@ EXCUSED = {
     ("can_change", "s3/object"): "its key holds the content's digest: other rows are another object",
     ("can_change", "sagemaker/training-job"): "its name holds the fingerprint: other settings are another job",
     ("needs_what_it_says", "ecs/service"): "it asks for revisions only after a rollback (tests/reliability)",
+    (
+        "needs_what_it_says",
+        "sagemaker/model-package",
+    ): "model/selection has made the same search before it in the survey",
     ("has_no_idle_policy", "apigatewayv2/api"): "AWS fills in two CORS fields that the embedded AWS doesn't",
     ("refuses_a_strangers", "sagemaker/training-job"): STUBBORN["sagemaker/training-job"],
     ("goes_for_good", "s3/bucket"): "what is left in it is there to be kept, and so is the bucket",

@@ -57,6 +57,10 @@ class Cloud:
         if number in self.after:
             raise self.after[number]
 
+    def surveying(self) -> Cloud:
+        """A survey sees what everybody sees."""
+        return self
+
 
 class Thing(Resource):
     """A type whose objects are dictionaries in the cloud."""
