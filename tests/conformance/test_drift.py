@@ -45,6 +45,7 @@ EXCUSED: Mapping[tuple[str, str], str] = {
     ("ecr/image", "architecture"): CONTENT,
     ("ecr/image", "base"): CONTENT,
     ("ecr/image", "bundle"): ITS_PAST,
+    ("ecr/image", "kept"): ITS_PAST,
     ("ecr/image", "model"): CONTENT,
     ("ecr/image", "server"): CONTENT,
     ("ecr/image", "version"): CONTENT,
@@ -84,7 +85,7 @@ STAYS = {
     "ecs/cluster": "AWS refuses while it has services",
     "s3/bucket": "AWS refuses while it holds anything",
     "sagemaker/model-package-group": "AWS refuses while it holds versions",
-    "sagemaker/training-job": "AWS doesn't delete jobs",
+    "sagemaker/training-job": "one that is known to be completed isn't asked for again",
     "servicediscovery/namespace": "AWS refuses while it has services",
     "servicediscovery/service": "AWS refuses while tasks are registered in it",
 }
