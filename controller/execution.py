@@ -5,7 +5,7 @@ A node waits for those it is built on. What fails, fails alone: whatever isn't b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
@@ -83,9 +83,12 @@ class Execution:
             return verdict_of(self.unreadable[node.key])
         kind = self.executor.registry[node.key.kind]
         resolved = node.resolved(self._lookup)
-        blocker = self._blocker(node)
-        if kind.read_only and (unreadable := self._look(resolved)) is not None:
-            return unreadable
+        blocker = self._blocker(node.edges)
+        if kind.read_only:
+            # Looked up by what isn't there yet, it would still tell of what was there before.
+            stop = self._blocker(node.parents) or self._look(resolved)
+            if stop is not None:
+                return stop
         if step is not None:
             stop = blocker or self._stays(step, resolved) or self._perform(step, resolved)
             if stop is not None:
@@ -220,9 +223,9 @@ class Execution:
         built_on = any(step.node.key in record.edges and record.key != step.node.key for record in left)
         return built_on or not self._all_ready(step.owner)
 
-    def _blocker(self, node: Node) -> Verdict | None:
+    def _blocker(self, edges: Iterable[Key]) -> Verdict | None:
         """Why a node has to wait for another: the first of its edges that can't be built upon yet."""
-        for edge in sorted(node.edges):
+        for edge in sorted(edges):
             verdict = self.verdicts[edge]
             if not isinstance(verdict, Ready):
                 # A chain of waiting nodes is told by its end: only that one can do something about it.

@@ -120,6 +120,30 @@ class Top(Thing):
         return self.verdict
 
 
+class Mirror(Thing):
+    """Tells of the base, and is only looked at."""
+
+    kind = "test/mirror"
+    read_only = True
+
+    def expand(self, want: Wanted) -> Iterable[Node]:
+        if want.service is not None:
+            yield Node(want.own(self.kind), {"base": Ref(want.own("test/base"), "arn")})
+
+    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+        del aws
+        return {target.key: Observed({}, {"arn": f"mirror of {target.identity['base']}"}) for target in targets}
+
+
+class OnMirror(Top):
+    """Takes one value of the spec and one from the mirror."""
+
+    def expand(self, want: Wanted) -> Iterable[Node]:
+        if want.service is not None:
+            desired = {"base": Ref(want.own("test/mirror"), "arn"), "cpu": want.service.metadata.labels["cpu"]}
+            yield Node(want.own(self.kind), {"name": want.owner.name}, desired)
+
+
 @dataclass
 class House:
     """A reconciler over one cloud and one store, and the specs it is given."""
@@ -129,6 +153,7 @@ class House:
     told: list[Event] = field(default_factory=list)
     cpus: dict[str, int] = field(default_factory=lambda: {"m": 256})
     policy: str = "{}"
+    between: tuple[Resource, ...] = ()
     ticks: Iterator[int] = field(default_factory=lambda: iter(range(10**6)))
 
     def __post_init__(self) -> None:
@@ -137,7 +162,7 @@ class House:
 
     def go(self, gone: Sequence[Key] = ()) -> Pass:
         reconciler = Reconciler(
-            {"test/base": self.base, "test/top": self.top},
+            {resource.kind: resource for resource in (self.base, *self.between, self.top)},
             cast("Aws", self.cloud),
             self.store,
             lambda: f"t{next(self.ticks)}",
@@ -229,6 +254,19 @@ def test_throttling_waits_and_rejection_fails() -> None:
     assert (condition(done, "Degraded"), done.after) == (("True", "Rejected"), None)
     assert exit_code(done.statuses) == 4
     assert any(event.reason == "Rejected" and event.type == "Warning" for event in house.told)
+
+
+def test_nothing_is_made_of_new_and_old() -> None:
+    """What looks at something that couldn't be changed yet isn't built upon: no object has one value of each."""
+    house = House(between=(Mirror(Workshop(Path())),))
+    house.top = OnMirror(Workshop(Path()))
+    house.settle()
+    house.cpus["m"] = 512
+    house.cloud.before[len(house.cloud.writes)] = ThrottledError("slow down")
+    assert condition(house.go(), "Deployed") == ("False", "Blocked")
+    assert house.cloud.things["test/top/m"] == {"base": "mirror of arn:m:256", "cpu": "256"}
+    house.settle()
+    assert house.cloud.things["test/top/m"] == {"base": "mirror of arn:m:512", "cpu": "512"}
 
 
 def test_a_failure_that_stays_is_kept_as_one_event() -> None:
