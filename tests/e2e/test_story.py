@@ -143,7 +143,7 @@ def test_a_route_comes_and_goes(team: Team) -> None:
     """A route taken out of the spec is deleted, and answers 404; put back, it answers again."""
     team.edit((", {method: GET, path: /livez}", ""))
     done = team.reconcile()
-    assert (done.code, done.json["steps"]) == (0, {"delete": 1})
+    assert (done.code, done.json["steps"].keys()) == (0, {"delete"})
     assert ask(f"{team.endpoint}/livez")[0] == 404
     team.edit()
     team.reconcile()
