@@ -14,7 +14,7 @@ _INDENT = " " * 6
 
 def lines(cost: PlannedCost, width: int) -> Iterator[Text]:
     """The month and what makes it, a training run, and the same load on SageMaker; none wider than `width` if that can be."""
-    prices = f", at list prices read from {cost.prices_from} on" if cost.prices_from else ""
+    prices = f", at list prices of {cost.prices_from} and later" if cost.prices_from else ""
     heading = f"costs in USD, for {cost.requests:,} requests a month in {cost.region}{prices}:"
     yield from _wrapped(heading, width, "  ")
     rows = list(_rows(cost))

@@ -1,6 +1,7 @@
-"""The price table: what AWS charges for one unit of something, where that is published, and when it was read there.
+"""The price table: what AWS charges for one unit of something, where that is published, and on what date it was so.
 
-The data is `prices.json`; `region` is `*` where AWS charges the same everywhere. What isn't in the table has no known
+The data is `prices.json`; `region` is `*` where AWS charges the same everywhere. The prices were taken from public quotations
+of AWS's pages and lists: `quoted` says which, so that each can be checked at its source. What isn't in the table has no known
 price, and is never taken for free. No arithmetic here.
 """
 
@@ -20,13 +21,18 @@ _TABLE = Path(__file__).with_name("prices.json")
 
 @dataclass(frozen=True)
 class Price:
-    """USD for one unit; the item names the unit (`fargate/amd64/vcpu-hour`). `source` is a URL, `usage_type` AWS's own name of it."""
+    """USD for one unit; the item names the unit (`fargate/amd64/vcpu-hour`).
+
+    `source` is the URL of who publishes it, `usage_type` AWS's own name of it, `quoted` how it came from there, `date` the
+    day of which it is.
+    """
 
     item: str
     region: str
     usd: Decimal
     source: str
     usage_type: str
+    quoted: str
     date: date
 
 
@@ -51,6 +57,7 @@ def published() -> Table:
             Decimal(row["usd"]),
             row["source"],
             row["usageType"],
+            row["quoted"],
             date.fromisoformat(row["date"]),
         )
         for row in json.loads(_TABLE.read_text())

@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 from controller.cost.prices import Price, Table, published
 
 # Who publishes what the table takes: AWS, and public copies of AWS's list.
-_PUBLISHERS = ("aws.amazon.com", "pricing.us-east-1.amazonaws.com", "github.com")
+_PUBLISHERS = ("aws.amazon.com", "pricing.us-east-1.amazonaws.com", "github.com", "www.vantage.sh")
 
 
 def test_every_price_names_its_source_and_its_date() -> None:
-    """A source is a URL of AWS or of a public copy, the date is no future one, and AWS's own name of the item is there."""
+    """A source is a URL of AWS or of a public copy, the date is no future one; AWS's own name of it and the quotation are there."""
     prices = published().prices.values()
     assert len(prices) > 20
     for price in prices:
@@ -20,6 +20,7 @@ def test_every_price_names_its_source_and_its_date() -> None:
         assert (source.scheme, source.netloc in _PUBLISHERS) == ("https", True), price
         assert date(2019, 1, 7) <= price.date <= date(2026, 12, 31), price
         assert price.usage_type, price
+        assert price.quoted, price
 
 
 def test_no_price_is_nothing_and_each_is_there_once() -> None:
