@@ -184,7 +184,7 @@ class Execution:
 
         History isn't waited for: what the spec itself waits for says when to look again.
         """
-        if self._is_history(step) and not self._at_rest(step.owner):
+        if step.history and not self._at_rest(step.owner):
             return None
         if self._still_needed(step):
             return Waiting("Superseded", f"{step.node.key} goes once nothing needs it")
@@ -197,12 +197,12 @@ class Execution:
             return verdict_of(error)
         if waiting is None:
             self._count(step)
-            stops = self.executor.registry[step.node.key.kind].superseded == "stop"
-            self.tell(step, "Normal", "Stopped" if stops else "Deleted", step.why)
+            self.tell(step, "Normal", "Stopped" if self._stops(step) else "Deleted", step.why)
         return waiting
 
-    def _is_history(self, step: Step) -> bool:
-        return step.node.key in self.graph.nodes and self.executor.registry[step.node.key.kind].superseded == "collect"
+    def _stops(self, step: Step) -> bool:
+        """Whether it only ends what may still run, which nothing has to be ready for."""
+        return self.executor.registry[step.node.key.kind].superseded == "stop" and not step.history
 
     def _at_rest(self, owner: Key) -> bool:
         """Whether all of a spec was ready before this pass did anything: only then it is known what serves."""
@@ -214,7 +214,7 @@ class Execution:
         return all(isinstance(self.verdicts[node.key], Ready) for node in self.graph.of(owner))
 
     def _still_needed(self, step: Step) -> bool:
-        if self.executor.registry[step.node.key.kind].superseded == "stop":
+        if self._stops(step):
             return False
         leaving = {
             digest(other.node.key, other.node.identity) for other in self.plan.steps if other.action is Action.DELETE

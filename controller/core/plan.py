@@ -73,7 +73,8 @@ class Step:
     """One thing to do. `later` steps follow from what training will bring, and wait for it.
 
     `forces` are the paths of the changes that can't be made in place, where that is why another object is made;
-    `held` says which policy keeps the step from being done.
+    `held` says which policy keeps the step from being done; `history` that what is deleted served once and is in nobody's
+    way, so that it goes when its spec is at rest.
     """
 
     action: Action
@@ -84,6 +85,7 @@ class Step:
     later: bool = False
     forces: tuple[str, ...] = ()
     held: Literal["", "Suspended", "Drifted", "OverBudget"] = ""
+    history: bool = False
 
 
 @dataclass(frozen=True)
@@ -375,7 +377,7 @@ def _unreached(situation: Situation, superseded: Collection[Record], moving: Col
     history = [record for record in superseded if _may_go(situation, record)]
     if not history:
         return {}
-    handles = {kind: known.handles for kind, known in situation.types.items() if known.superseded == "collect"}
+    handles = {kind: known.handles for kind, known in situation.types.items() if known.handles}
     serial = (record for record in superseded if situation.types[record.key.kind].serial)
     before = {record.key: record for record in serial if record.key not in moving}
     roots = {text for seen in situation.seen.values() for text in texts([seen.fields, seen.outputs])}
@@ -388,9 +390,11 @@ def _unreached(situation: Situation, superseded: Collection[Record], moving: Col
 def _may_go(situation: Situation, record: Record) -> bool:
     """Whether a superseded record is history that may be collected, if nothing leads to it."""
     kind, kept = situation.types[record.key.kind], situation.closures.get(record.owner)
-    if kind.superseded != "collect" or kept is None or situation.leave(record.owner).held:
+    if kept is None or kind.retain in kept.retained or situation.leave(record.owner).held:
         return False
-    return kind.retain not in kept.retained
+    if not kind.handles:  # nothing could ever lead to it
+        return False
+    return kind.superseded == "collect" or (kind.superseded == "stop" and record.outputs.get("finished") is True)
 
 
 def _is_left(situation: Situation, superseded: Record) -> bool:
@@ -410,6 +414,6 @@ def _is_undeclared(situation: Situation, record: Record) -> bool:
 
 def _deletion(situation: Situation, record: Record, unreached: Collection[str]) -> Step:
     why = "superseded" if record.key in situation.graph.nodes else "no longer declared"
-    why = "no longer reachable: no rollback leads to it" if record.id in unreached else why
-    held = situation.leave(record.owner).held
-    return Step(Action.DELETE, Node(record.key, record.identity), record.owner, (), why, held=held)
+    history, held = record.id in unreached, situation.leave(record.owner).held
+    why = "no longer reachable: no rollback leads to it" if history else why
+    return Step(Action.DELETE, Node(record.key, record.identity), record.owner, (), why, held=held, history=history)

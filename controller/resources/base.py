@@ -70,7 +70,7 @@ class Resource:
     read_only:   it is only looked at (a default VPC, the selected model); no step is ever planned for it
     superseded:  what becomes of one whose identity is no longer wanted: deleted once its successor works; kept for good;
                  kept as history and collected once no rollback can lead to it; or stopped at once, unless its output
-                 `finished` says that there is nothing to stop
+                 `finished` says that there is nothing to stop, and then history too
     serial:      the output that numbers the revisions under one identity (`revision`). A superseded one is remembered, and
                  deleted, by an identity that has it too
     handles:     the outputs by which others name it; whoever holds one of them keeps it from being collected

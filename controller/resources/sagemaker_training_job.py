@@ -6,6 +6,7 @@ the name: so what was tried is known from AWS alone.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 from typing import Any
@@ -37,6 +38,7 @@ class TrainingJob(Resource):
     condition = "Trained"
     consequence = "trains a model"
     superseded = "stop"
+    handles = frozenset({"arn", "artifact"})
     retain = "registry"
     # A job is what it was started as. Only its presence under its name counts, and that name holds the fingerprint.
     policy = FieldPolicy(
@@ -50,6 +52,7 @@ class TrainingJob(Resource):
         ),
         "sagemaker.add_tags": frozenset({"sagemaker:AddTags"}),
         "sagemaker.stop_training_job": frozenset({"sagemaker:StopTrainingJob"}),
+        "sagemaker.delete_training_job": frozenset({"sagemaker:DeleteTrainingJob"}),
     }
     # Other settings are another job, so that a name ends in eight characters of hash; a later attempt has a number more.
     scopes = {
@@ -116,12 +119,14 @@ class TrainingJob(Resource):
         return self.confirmed(aws, step)
 
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
-        """Stop it if it runs. A finished job stays: it is the lineage of its model, and may be reused.
+        """Stop it if it runs; remove one that was known to have finished, with all attempts at it.
 
-        One that is stopped for being no longer wanted says so: should it be wanted again, that is another attempt.
+        One that is stopped for being no longer wanted stays, and says so: should it be wanted again, that is another attempt.
         """
         name, job, tags = _newest(aws, target.identity["name"])
         if job is None or job["TrainingJobStatus"] in FINISHED:
+            if target.known.get("finished") is True:
+                _remove(aws, target.identity["name"])
             return None
         if RETRY not in tags:
             _mark(aws, job["TrainingJobArn"], "superseded")
@@ -144,7 +149,7 @@ def _newest(aws: Aws, name: str) -> tuple[str, Mapping[str, Any] | None, dict[st
     An attempt that ended without success counts until it is marked: then the next one's name is looked for.
     """
     for attempt in count(1):
-        tried = name if attempt == 1 else f"{name}-{attempt}"
+        tried = _attempt(name, attempt)
         try:
             job = aws.read("sagemaker", "describe_training_job", TrainingJobName=tried)
         except MissingError:
@@ -154,6 +159,26 @@ def _newest(aws: Aws, name: str) -> tuple[str, Mapping[str, Any] | None, dict[st
         if job["TrainingJobStatus"] not in UNSUCCESSFUL or RETRY not in tags:
             return tried, job, tags
     raise AssertionError("not reached")
+
+
+def _remove(aws: Aws, name: str) -> None:
+    """Delete every attempt at a job, the last one first: an attempt is found by those before it.
+
+    Source: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DeleteTrainingJob.html
+    """
+    attempts = []
+    with contextlib.suppress(MissingError):
+        for attempt in count(1):
+            tried = _attempt(name, attempt)
+            aws.read("sagemaker", "describe_training_job", TrainingJobName=tried)
+            attempts.append(tried)
+    for tried in reversed(attempts):
+        with contextlib.suppress(MissingError):
+            aws.write("sagemaker", "delete_training_job", TrainingJobName=tried)
+
+
+def _attempt(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}-{number}"
 
 
 def _mark(aws: Aws, arn: str, why: str) -> None:

@@ -197,9 +197,9 @@ class Deletion(Block):
     service: Retention = "Delete"
     """Service, task definitions, image and API."""
     artifacts: Retention = "Retain"
-    """Dataset and model objects in the bucket, and those that no rollback leads to any more."""
+    """Dataset and model objects in the bucket, also those that no rollback leads to any more."""
     registry: Retention = "Retain"
-    """Model package group and its versions, and those that no rollback leads to any more."""
+    """Model package group, its versions and training jobs, also those that no rollback leads to any more."""
     logs: Retention = "Retain"
     """Log group."""
 

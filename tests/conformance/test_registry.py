@@ -34,7 +34,6 @@ EXCUSED = {
     ("has_no_idle_policy", "apigatewayv2/api"): "AWS fills in two CORS fields that the embedded AWS doesn't",
     ("refuses_a_strangers", "sagemaker/training-job"): STUBBORN["sagemaker/training-job"],
     ("goes_for_good", "s3/bucket"): "what is left in it is there to be kept, and so is the bucket",
-    ("goes_for_good", "sagemaker/training-job"): "a finished job is its model's lineage, and is kept",
 }
 
 

@@ -24,7 +24,7 @@ from tests.demo import Clients, Demo, Model
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 MODEL = Model(policy="{history: 2}")
 REMOVALS = ("ecs.deregister_task_definition", "ecs.delete_task_definitions", "ecr.batch_delete_image")
-REMOVALS += ("s3.delete_object", "sagemaker.delete_model_package")
+REMOVALS += ("s3.delete_object", "sagemaker.delete_model_package", "sagemaker.delete_training_job")
 
 
 @dataclass
@@ -198,10 +198,13 @@ def test_nothing_in_use_goes_before_the_switch(open_place: Callable[..., Place])
     place.watch.removed.clear()
     place.demo.go()
     assert {*REMOVALS} == {*place.watch.removed}
-    assert told == {"ecs/task-definition", "ecr/image", "sagemaker/model-package", "model/bundle"}
+    kinds = {"ecs/task-definition", "ecr/image", "sagemaker/model-package", "model/bundle", "sagemaker/training-job"}
+    assert told == kinds
     assert place.watch.unsafe == []
     assert (place.active(), place.versions(), place.images()) == ([3, 4], [3, 4], ["beside", "beside", "v3", "v4"])
     assert len(place.keys("bundles/")) == 4
+    jobs = place.aws.client("sagemaker").list_training_jobs()["TrainingJobSummaries"]
+    assert len(jobs) == 2
     assert place.demo.survey().plan.steps == ()
 
 

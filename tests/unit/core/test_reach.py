@@ -152,6 +152,27 @@ def test_what_was_begun_and_is_not_wanted_is_collected() -> None:
     assert ("image", 7) in gone(plan(served(5), records=[*PAST, begun]))
 
 
+def test_a_finished_job_is_history_too() -> None:
+    """One that ended goes once nothing leads to it, and waits for its spec; one that may still run is stopped at once."""
+    job = Key("prod", "job", "m")
+    types = {**TYPES, "job": FakeType(superseded="stop", handles=frozenset({"artifact"}), retain="registry")}
+    ended, runs, used = (
+        Record(job, {"n": number}, OWNER, {}, {"artifact": f"s3://job-{number}", "finished": number != 2})
+        for number in (1, 2, 3)
+    )
+    made_of = replace(bundle(4), fields={"artifact": "s3://job-3"})
+    records = [*PAST, made_of, ended, runs, used]
+    graph = Graph.build([(OWNER, [*NODES, Node(job, {"n": 5})])])
+    seen = {**SEEN, job: Observed({}, {"artifact": "s3://job-5"})}
+
+    def steps(*retained: str) -> list[tuple[int, bool]]:
+        made = make_plan(Situation(graph, types, seen, records, closures={OWNER: served(4, 5, retained=retained)}))
+        return sorted((s.node.identity["n"], s.history) for s in made.steps if s.node.key == job)
+
+    assert steps() == [(1, True), (2, False)]
+    assert steps("registry") == [(2, False)]
+
+
 def test_revisions_go_with_what_numbers_them() -> None:
     """A spec that is gone: one step for the family, none for each of its revisions."""
     family = Record(TASK, {"family": "f"}, OWNER, {"image": "image@5"}, {"arn": "f:5"}, (IMAGE,))
