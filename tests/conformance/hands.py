@@ -85,8 +85,11 @@ def _another_cloud_map_service(aws: Aws, arn: str) -> str:
 
 def _another_vpc_link(aws: Aws, link: str) -> str:
     ours = aws.read("apigatewayv2", "get_vpc_link", VpcLinkId=link)
-    where = {name: ours[name] for name in ("SubnetIds", "SecurityGroupIds")}
-    made = str(aws.write("apigatewayv2", "create_vpc_link", Name="by-hand", **where)["VpcLinkId"])
+    return _made_vpc_link(aws, "by-hand", {name: ours[name] for name in ("SubnetIds", "SecurityGroupIds")}, {})
+
+
+def _made_vpc_link(aws: Aws, name: str, where: Mapping[str, Any], tags: Mapping[str, str]) -> str:
+    made = str(aws.write("apigatewayv2", "create_vpc_link", Name=name, **where, Tags=tags)["VpcLinkId"])
     deadline = time.monotonic() + 30
     while aws.read("apigatewayv2", "get_vpc_link", VpcLinkId=made)["VpcLinkStatus"] != "AVAILABLE":
         assert time.monotonic() < deadline
@@ -119,7 +122,10 @@ def _stage(aws: Aws, live: Live, field: str, fields: Mapping[str, Any]) -> Chose
 
 
 def _vpc_link(aws: Aws, live: Live, field: str, fields: Mapping[str, Any]) -> Chosen:
-    aws.write("apigatewayv2", "tag_resource", ResourceArn=live.seen.outputs["arn"], Tags=fields[field])
+    if field == "duplicates":
+        where = {"SubnetIds": fields["subnets"], "SecurityGroupIds": fields["security_groups"]}
+        return {"duplicates": [_made_vpc_link(aws, live.identity["name"], where, fields["tags"])]}
+    aws.write("apigatewayv2", "tag_resource", ResourceArn=live.seen.outputs["arn"], Tags=fields["tags"])
     return None
 
 

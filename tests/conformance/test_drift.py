@@ -7,6 +7,7 @@ excuse that is no longer needed fails as well.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,9 +115,10 @@ def fields(demo: Demo) -> Mapping[tuple[str, str], Any]:
 
 
 @pytest.fixture(scope="module")
-def trials(demo: Demo, fields: Mapping[tuple[str, str], Any]) -> list[Trial]:
+def trials(demo: Demo, workshop: Workshop, fields: Mapping[tuple[str, str], Any]) -> list[Trial]:
     """What became of each edited field."""
-    return walk(demo, {name for name in fields if is_excused(*name)})
+    crowd = discover(replace(workshop, many=1))
+    return walk(demo, crowd, {name for name in fields if is_excused(*name)})
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +147,11 @@ def test_an_edit_is_planned_with_what_it_was_and_what_it_is(trials: list[Trial])
             assert canonical(told.new) == canonical(trial.old) or not is_known(told.new), trial
         elif trial.whole:
             assert all(change.old != change.new for change in trial.planned)
+
+
+def test_an_edit_is_planned_among_many_as_alone(trials: list[Trial]) -> None:
+    """Looked at by listings and indexes, as one of many specs, the same is planned."""
+    assert [trial.name for trial in trials if trial.among_many != trial.planned] == []
 
 
 def test_left_alone_an_edit_is_reported(trials: list[Trial]) -> None:

@@ -16,6 +16,7 @@ from controller.core.plan import Step
 from controller.core.status import Status
 from controller.core.values import UNKNOWN, Key, Value
 from controller.reconcile import Pass, Survey
+from controller.resources.base import Registry
 from tests.conformance.fields import Steps, another, at, replaced, wholes
 from tests.conformance.hands import ADDED, HANDS, VALUES, Live, World
 from tests.demo import Demo
@@ -34,6 +35,7 @@ class Trial:
     old: Value
     new: Value
     planned: tuple[Change, ...] = ()
+    among_many: tuple[Change, ...] = ()
     left: str = ""
     still: tuple[Change, ...] = ()
     after: tuple[Change, ...] = ()
@@ -79,15 +81,18 @@ def fields_of(demo: Demo, survey: Survey) -> dict[tuple[str, str], tuple[Key, St
     return found | added
 
 
-def walk(demo: Demo, excused: Collection[tuple[str, str]]) -> list[Trial]:
-    """Edit everything that isn't excused, as many types at a time as there are."""
+def walk(demo: Demo, crowd: Registry, excused: Collection[tuple[str, str]]) -> list[Trial]:
+    """Edit everything that isn't excused, as many types at a time as there are.
+
+    `crowd` are the same types, that look at each object as at one of many: by listings.
+    """
     waiting: dict[str, list[tuple[str, Key, Steps]]] = {}
     for (kind, path), (key, steps) in fields_of(demo, demo.survey()).items():
         if (kind, path) not in excused:
             waiting.setdefault(kind, []).append((path, key, steps))
     trials: list[Trial] = []
     while any(waiting.values()):
-        trials += _round(demo, [_take(kind, queue) for kind, queue in waiting.items() if queue])
+        trials += _round(demo, crowd, [_take(kind, queue) for kind, queue in waiting.items() if queue])
     return trials
 
 
@@ -99,13 +104,13 @@ def _take(kind: str, queue: list[tuple[str, Key, Steps]]) -> list[tuple[str, Key
     return taken
 
 
-def _round(demo: Demo, edits: Sequence[Sequence[tuple[str, Key, Steps]]]) -> list[Trial]:
+def _round(demo: Demo, crowd: Registry, edits: Sequence[Sequence[tuple[str, Key, Steps]]]) -> list[Trial]:
     world = world_of(demo.survey())
     # Children first: AWS looks at what they name.
     trials = [trial for of_one in reversed(edits) for trial in _edit(demo, world, of_one)]
-    survey = demo.survey()
+    survey, listed = demo.survey(), replace(demo, registry=crowd).survey()
     for trial in trials:
-        trial.planned = _planned(survey, trial)
+        trial.planned, trial.among_many = _planned(survey, trial), _planned(listed, trial)
     statuses = _pass(demo, LEAVE).statuses
     survey = demo.survey()
     for trial in trials:
