@@ -16,7 +16,7 @@ from controller.core.graph import Graph, Node, Observed, Target, output_of
 from controller.core.plan import GONE, Action, Leave, Plan, Step, record_of
 from controller.core.record import Record
 from controller.core.status import Failed, Held, Ready, Verdict, Waiting
-from controller.core.values import UNKNOWN, Key, Ref, Value, digest, is_known
+from controller.core.values import UNKNOWN, Key, Ref, Value, digest, is_known, resolve
 from controller.errors import CredentialsError, LeaseHeldError, MoorageError, Remedy
 from controller.executor import Executor
 
@@ -49,6 +49,9 @@ class Execution:
     done_of: dict[Key, list[Step]] = field(default_factory=dict)
     left: dict[Key, Mapping[str, Value]] = field(default_factory=dict)
     fresh: set[Key] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._surveyed = dict(self.seen)
 
     @cached_property
     def _later(self) -> frozenset[Key]:
@@ -86,7 +89,7 @@ class Execution:
         blocker = self._blocker(node.edges)
         if kind.read_only:
             # Looked up by what isn't there yet, it would still tell of what was there before.
-            stop = self._blocker(node.parents) or self._look(resolved)
+            stop = self._blocker(node.parents) or self._look(node, resolved)
             if stop is not None:
                 return stop
         if step is not None:
@@ -101,12 +104,16 @@ class Execution:
             self.executor.remember(resolved, owner, seen, retain=self._outlives(node.key, owner, seen))
         return kind.ready(resolved, seen)
 
-    def _look(self, resolved: Node) -> Verdict | None:
-        """Look again at a read-only node when what it depends on came into being or changed in this pass.
+    def _look(self, node: Node, resolved: Node) -> Verdict | None:
+        """Look again at a read-only node when what it is found by came into being or changed in this pass.
 
         Gives why it can't be read: that concerns what is built on it, and nothing else.
         """
         if not is_known(resolved.identity) or resolved.edges.isdisjoint(self.fresh):
+            return None
+        asked = resolve(node.identity, lambda ref: output_of(self._surveyed, ref, UNKNOWN))
+        if node.key in self._surveyed and asked == resolved.identity:
+            # The plan was made of what it gave then. Another value now would meet old ones in one object.
             return None
         target = Target(resolved.key, resolved.identity)
         try:
