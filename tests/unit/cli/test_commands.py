@@ -147,6 +147,12 @@ def test_exit_codes_of_usage(arguments: list[str], code: int) -> None:
     assert run(arguments) == code
 
 
+def test_diff_of_an_unknown_name_says_which_there_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A name that no spec has is an error before anything is asked of AWS, and not the same as no difference."""
+    assert run(["diff", "no-such-model", "-f", SPECS, "--home", str(tmp_path)]) == 6
+    assert "these specs declare: housing-model" in capsys.readouterr().err
+
+
 def test_diff_and_plan_keep_their_own_codes(tmp_path: Path) -> None:
     """`diff` keeps 1 for a difference; `plan --detailed-exitcode` says 1 for every error."""
     (tmp_path / "a.yaml").write_text("kind: X\n")
