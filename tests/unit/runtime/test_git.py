@@ -98,10 +98,11 @@ def told(git: Git) -> str:
 
 
 def test_a_commit_is_read_from_blobs(remote: Remote, tmp_path: Path) -> None:
-    """Specs below PATH, data beside them elsewhere in the repository, the commit's id; and no file of either on the disk."""
+    """Specs below PATH, data beside them elsewhere in the repository, the commit's id and author; no file of either on the disk."""
     commit = remote.commit(GOOD)
     snapshot = read(source(remote.address, tmp_path / "cache"))
     assert (snapshot.commit, list(snapshot.specs.services)) == (commit, ["m"])
+    assert snapshot.author == "A <a@example.com>"
     assert len(snapshot.data["m"].channels["train"].content) > 100
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.suffix in (".yaml", ".csv")]
 
