@@ -17,6 +17,7 @@ from botocore import xform_name
 from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, Credentials, DeferredRefreshableCredentials
 from botocore.exceptions import UnknownRegionError
+from botocore.loaders import JSONFileLoader
 
 from controller.aws.answers import refuse_broken
 from controller.aws.budget import Budgets
@@ -60,12 +61,34 @@ class AssumeRole:
         return arguments
 
 
+class _WithoutDocumentation(JSONFileLoader):  # type: ignore[misc]  # botocore has no types
+    """Loads AWS's service models without the texts of their documentation, which are most of their size."""
+
+    def load_file(self, file_path: str) -> Any:
+        """Load a model, or None."""
+        return _undocumented(super().load_file(file_path))
+
+
+def _undocumented(model: Any) -> Any:
+    """The model without its texts. A member that is itself named so has a mapping in its place, and stays."""
+    if isinstance(model, dict):
+        if isinstance(model.get("documentation"), str):
+            model["documentation"] = ""
+        for part in model.values():
+            _undocumented(part)
+    elif isinstance(model, list):
+        for part in model:
+            _undocumented(part)
+    return model
+
+
 class SessionClients:
     """Makes clients from one botocore session, which is not thread-safe itself."""
 
     def __init__(self, session: botocore.session.Session, *, region: str, endpoint: str | None = None) -> None:
         self.region, self.partition = region, _partition(session, region)
         self._session, self._endpoint, self._lock = session, endpoint, threading.Lock()
+        session.get_component("data_loader").file_loader = _WithoutDocumentation()
 
     def client(self, service: str) -> Any:
         """Make a client; a second time with local settings when the first one's endpoint is this machine."""

@@ -9,6 +9,8 @@ from graphlib import TopologicalSorter
 
 from controller.core.values import Key, Ref, Value, refs, resolve
 
+_NONE: frozenset[Key] = frozenset()
+
 
 @dataclass(frozen=True)
 class Node:
@@ -26,7 +28,7 @@ class Node:
     @cached_property
     def parents(self) -> frozenset[Key]:
         """The nodes without which this one can't be found."""
-        return frozenset(ref.key for ref in refs(self.identity))
+        return frozenset(ref.key for ref in refs(self.identity)) or _NONE
 
     @cached_property
     def edges(self) -> frozenset[Key]:

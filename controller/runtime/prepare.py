@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from controller.core.values import Blob, Key, digest
@@ -57,13 +58,18 @@ def read_data(specs: Specs) -> dict[str, Dataset]:
     """The data of every ModelService, by the service's name. Raises SpecError with every problem of every table."""
     problems: list[Problem] = []
     found: dict[str, Dataset] = {}
+    # Models over the same rows share them, in memory as well.
+    known: dict[tuple[object, ...], Dataset] = {}
     for name, service in specs.services.items():
         data = service.model.spec.data
         split = Split(data.split.validation, data.split.test, data.split.seed)
         try:
             file = service.beside(data.source)
             content = service.document.source.read(file)
-            found[name] = parse(content, name=file, target=data.target, features=data.features, split=split)
+            asked = (sha256(content).digest(), data.target, tuple(data.features or ()), split)
+            if asked not in known:
+                known[asked] = parse(content, name=file, target=data.target, features=data.features, split=split)
+            found[name] = known[asked]
         except DataError as error:
             problems.append(_problem(service, error))
     if problems:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ from controller.core.values import Key, plain
 from controller.errors import StoreError
 
 T = TypeVar("T")
+_SHORT = 100
 
 
 def record_text(record: Record) -> str:
@@ -69,12 +71,20 @@ def _text(document: Mapping[str, Any]) -> str:
 
 def _document(text: str) -> dict[str, Any]:
     try:
-        document = json.loads(text)
+        document = json.loads(text, object_pairs_hook=_shared)
     except ValueError as error:
         raise _broken(error) from error
     if not isinstance(document, dict):
         raise _broken(TypeError("an object was expected"))
     return document
+
+
+def _shared(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A mapping whose names, and short texts, are the same objects in all documents: there are many alike."""
+    return {
+        sys.intern(name): sys.intern(value) if isinstance(value, str) and len(value) < _SHORT else value
+        for name, value in pairs
+    }
 
 
 def _key(document: Mapping[str, Any], name: str = "key") -> Key:

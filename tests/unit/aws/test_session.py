@@ -112,3 +112,19 @@ def test_a_role_that_may_not_be_assumed_is_about_credentials(run, script, answer
     refused = run({**KEYS, "AWS_ENDPOINT_URL": script.url}, region="us-east-1", role=ROLE)
     assert refused["error"] == "CredentialsError"
     assert "sts:AssumeRole" in refused["text"]
+
+
+def test_models_are_kept_without_their_documentation() -> None:
+    """No text of documentation stays in memory, and a member that is itself called so does."""
+    import botocore.session
+    from botocore.credentials import Credentials
+
+    from controller.aws.session import SessionClients
+
+    session = botocore.session.Session()
+    session._credentials = Credentials("a", "b")
+    clients = SessionClients(session, region="us-east-1", endpoint="http://127.0.0.1:1")
+    model = clients.client("apigateway").meta.service_model
+    assert model.documentation == ""
+    assert model.operation_model("GetRestApi").input_shape.members["restApiId"].documentation == ""
+    assert "documentationVersion" in model.operation_model("CreateStage").input_shape.members
