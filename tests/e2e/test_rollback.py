@@ -89,7 +89,10 @@ def test_what_was_collected_is_said_to_be_gone(
         demo.models = (replace(demo.models[0], **change),)
         demo.go()
     file = tmp_path / "specs.yaml"
-    texts = [ENVIRONMENT.format(name="default", labels="{}"), *(MODEL.format(**vars(model)) for model in demo.models)]
+    texts = [
+        ENVIRONMENT.format(name="default", labels="{}", settings=demo.settings),
+        *(MODEL.format(**vars(model)) for model in demo.models),
+    ]
     file.write_text("---".join(texts))
     assert rollback(idle_aws, file, "--to-revision", "1") == 6
     told = capsys.readouterr().err
