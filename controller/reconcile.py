@@ -77,7 +77,7 @@ class Pass:
     """What a pass came to, for one spec or several.
 
     `after` is when to look again, in seconds; None when nothing is under way. `failing`: all that is waited for is that
-    errors pass. `released` are the removed specs of which nothing is left.
+    errors pass. `released` are the removed specs of which nothing is left; `waits` says what is waited for.
     """
 
     statuses: tuple[Status, ...]
@@ -86,6 +86,7 @@ class Pass:
     after: float | None
     failing: bool = False
     released: tuple[Key, ...] = ()
+    waits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,7 @@ class Reconciler:
             min((part.after for part in waiting if part.after is not None), default=None),
             bool(waiting) and all(part.failing for part in waiting),
             tuple(owner for part in parts for owner in part.released),
+            tuple(wait for part in parts for wait in part.waits),
         )
 
     def begin(self, survey: Survey) -> Execution:
@@ -175,7 +177,8 @@ class Reconciler:
         done = tuple(work.done_of.get(owner, ()))
         after = 0.0 if done else min((waiting.after for waiting in waits), default=None)
         failing = bool(waits) and all(waiting.failing for waiting in waits)
-        return Pass(statuses, done, survey.plan.of(owner), after, failing, (owner,) if released else ())
+        told = tuple(dict.fromkeys(waiting.message or waiting.reason for waiting in waits))
+        return Pass(statuses, done, survey.plan.of(owner), after, failing, (owner,) if released else (), told)
 
     def _observe(
         self, graph: Graph, records: Collection[Record]

@@ -44,8 +44,8 @@ spec:
   data: {{source: rows.csv, target: value}}
   training:
     algorithm: {{name: xgboost, version: "3.2-0"}}
-    hyperparameters: {{objective: reg:squarederror, max_depth: {depth}, num_round: {rounds}}}
-  model: {{gates: [{{metric: rmse, dataset: test, max: {gate}}}]}}
+    hyperparameters: {{objective: {objective}, max_depth: {depth}, num_round: {rounds}}}
+  model: {{{pin}gates: [{{metric: rmse, dataset: test, max: {gate}}}]}}
   image: {image}
   service: {service}
   api: {api}
@@ -62,7 +62,9 @@ class Model:
     labels: str = "{team: pricing}"
     depth: int = 2
     rounds: int = 2
+    objective: str = "reg:squarederror"
     gate: float = 1e9
+    pin: str = ""
     image: str = "{}"
     service: str = "{cpu: 0.25 vCPU, memory: 1 GB}"
     api: str = "{routes: [{method: POST, path: /predict}, {method: GET, path: /model}]}"

@@ -140,7 +140,7 @@ def _once(
                 pace=_LOCAL_PACE if place.local else 1.0,
                 leases=lambda: house.leases,
                 watch=lambda run: progress.passed(run.statuses),
-                allow=promise.allow if promise else lambda _: None,
+                allow=promise.allow if promise else lambda plan: plan,
             )
             summary = total.summary(house.calls())
         write(summary)

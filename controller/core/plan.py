@@ -87,6 +87,13 @@ class Step:
     held: Literal["", "Suspended", "Drifted", "OverBudget"] = ""
     history: bool = False
 
+    @property
+    def told(self) -> tuple[Change, ...]:
+        """The changes; of a deletion, what finds the object, so that it is known which one goes."""
+        if self.action is not Action.DELETE:
+            return self.changes
+        return tuple(Change(name, value, ABSENT) for name, value in sorted(self.node.identity.items()))
+
 
 @dataclass(frozen=True)
 class Refusal:
@@ -110,7 +117,7 @@ class Plan:
         """Equal plans have equal digests."""
         return digest(
             [
-                [step.action, step.node.key, [[c.path, c.old, c.new] for c in step.changes], step.later, step.held]
+                [step.action, step.node.key, [[c.path, c.old, c.new] for c in step.told], step.later, step.held]
                 for step in self.steps
             ],
             [[refusal.node.key, refusal.message] for refusal in self.refusals],

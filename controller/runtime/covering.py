@@ -42,6 +42,9 @@ def _lacking(promised: Sequence[PlannedStep], step: PlannedStep) -> Iterator[str
         yield f"{step.action} {step.object}{f' ({paths})' if step.action == 'update' else ''}"
         return
     if step.action == "delete":
+        # What takes the place of an object takes it away, too; otherwise it has to be the very one.
+        if not any(other.action != "delete" or other.changes == step.changes for other in promised):
+            yield f"{step.action} {step.object} ({', '.join(f'{change.path} {change.old}' for change in step.changes)})"
         return
     values = [(change.path.split("."), change.new) for other in promised for change in other.changes]
     for change in step.changes:

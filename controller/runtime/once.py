@@ -12,9 +12,10 @@ from controller.reconcile import Pass
 
 @dataclass
 class Run:
-    """What a run came to: the last status of each spec, and the steps done by action."""
+    """What a run came to: the last status of each spec, what specs that are gone wait for, and the steps done by action."""
 
     latest: dict[Key, Status] = field(default_factory=dict)
+    leaving: dict[Key, tuple[str, ...]] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -22,13 +23,20 @@ class Run:
         """By environment, each Environment before its ModelServices."""
         return [self.latest[owner] for owner in sorted(self.latest)]
 
-    def add(self, done: Pass) -> None:
-        """Count a pass in."""
+    def add(self, key: Key, done: Pass) -> None:
+        """Count a spec's pass in."""
+        self.leaving[key] = () if done.statuses else done.waits
         self.latest |= {status.owner: status for status in done.statuses}
         for owner in done.released:
             self.latest.pop(owner, None)
         for step in done.done:
             self.steps[step.action.value] = self.steps.get(step.action.value, 0) + 1
+
+    @property
+    def waiting(self) -> str:
+        """What the specs that aren't ready, and those that aren't gone yet, wait for, in one line."""
+        leaving = (f"{key.name}: {told}" for key, waits in sorted(self.leaving.items()) for told in waits)
+        return "; ".join([*filter(None, [waiting(self.statuses)]), *leaving])
 
     def summary(self, calls: Mapping[str, int]) -> dict[str, object]:
         """The last line of `--events` and of `-o json`."""

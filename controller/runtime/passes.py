@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -73,7 +73,7 @@ class Passes:
     """Works off a queue.
 
     `open_site` opens an environment, in a thread; `leases` are those to be kept while nothing is sent; `told` gets every
-    outcome, on the event loop. `allow` sees each pass's plan before anything is done, and raises NotPlannedError.
+    outcome, on the event loop. `allow` gives what a pass may do of its plan, or raises NotPlannedError.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Passes:
         parallel: int,
         leases: Callable[[], Iterable[Lease]] = tuple,
         told: Callable[[Outcome], None],
-        allow: Callable[[Plan], None] = lambda _: None,
+        allow: Callable[[Plan], Plan] = lambda plan: plan,
     ) -> None:
         self._allow = allow
         self._open, self._queue, self._halt, self._clock = open_site, queue, halt, clock
@@ -225,7 +225,7 @@ class Passes:
             )
             cost = seconds_for(site.aws.calls.of_this_thread() - before)
             self._costs |= dict.fromkeys(keys, cost / len(keys))
-            self._allow(survey.plan)
+            survey = replace(survey, plan=self._allow(survey.plan))
             return Begun(site, self._snapshot, survey, site.reconciler.begin(survey), number)
 
     async def _finish(self, begun: Begun, key: Key, *, ours: bool = True) -> None:

@@ -191,7 +191,7 @@ def planned(step: Step) -> PlannedStep:
     return PlannedStep(
         action=step.action.value,
         **_object(step),
-        changes=tuple(map(_field, step.changes)),
+        changes=tuple(map(_field, step.told)),
         forces=step.forces,
         why=redact_text(step.why),
         later=step.later,

@@ -9,6 +9,7 @@ specs, data or AWS changed, is a NotPlannedError. Nothing is applied in either c
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -102,14 +103,20 @@ class Promise:
             why = "; ".join(_differences(self._made, now))
             raise NotPlannedError("what would be done now isn't what was planned", why=why, hint=_AGAIN)
 
-    def allow(self, plan: Plan) -> None:
-        """Let a pass go on whose steps the plan covers. Raises NotPlannedError, naming those that it doesn't."""
+    def allow(self, plan: Plan) -> Plan:
+        """What a pass may do of its plan: all of it, but for history that only now went out of reach; the next run collects that.
+
+        Raises NotPlannedError, naming what was not planned.
+        """
+        collected = [step for step in plan.steps if step.history and uncovered(self._made.steps, [planned(step)])]
+        plan = replace(plan, steps=tuple(step for step in plan.steps if step not in collected))
         steps = [planned(step) for step in plan.steps if not step.later and not step.held]
         missing = uncovered(self._made.steps, steps)
         if missing:
             raise NotPlannedError(
                 "this was not planned, and nothing more is applied", why="; ".join(missing), hint=_AGAIN
             )
+        return plan
 
 
 def _differing(before: PlannedEnvironment, after: PlannedEnvironment) -> Iterator[str]:

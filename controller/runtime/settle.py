@@ -13,7 +13,7 @@ from controller.core.values import Key
 from controller.errors import DeadlineError, NotPlannedError
 from controller.runtime.compose import OpenSite
 from controller.runtime.halt import Halt
-from controller.runtime.once import Run, waiting
+from controller.runtime.once import Run
 from controller.runtime.passes import Outcome, Passes
 from controller.runtime.prepare import Snapshot
 from controller.runtime.queue import Queue
@@ -32,12 +32,12 @@ def run_once(
     pace: float = 1.0,
     leases: Callable[[], Iterable[Lease]] = tuple,
     watch: Callable[[Run], None] = lambda _: None,
-    allow: Callable[[Plan], None] = lambda _: None,
+    allow: Callable[[Plan], Plan] = lambda plan: plan,
 ) -> Run:
     """Reconcile until nothing is under way any more; with `wait` false, one pass over each spec.
 
-    `leases` are kept meanwhile; `watch` sees how things stand after every pass; `allow` sees each pass's plan first, and
-    raises NotPlannedError where no more may be done. Raises DeadlineError after `timeout` seconds, KeyboardInterrupt when
+    `leases` are kept meanwhile; `watch` sees how things stand after every pass; `allow` gives what a
+    pass may do of its plan, or raises NotPlannedError. Raises DeadlineError after `timeout` seconds, KeyboardInterrupt when
     asked to end, FailedError when the same steps are done over and over, and the first error that concerns more than a
     resource. What is under way is finished first.
     """
@@ -51,7 +51,7 @@ def run_once(
 
     def told(outcome: Outcome) -> None:
         if outcome.done is not None:
-            run.add(outcome.done)
+            run.add(outcome.key, outcome.done)
             watch(run)
         if outcome.error is not None and getattr(outcome.error, "retry_after", None) is None:
             stop(outcome.error)
@@ -76,17 +76,17 @@ def run_once(
         passes.close()
     for error in errors:
         if isinstance(error, DeadlineError):
-            error.why = waiting(run.statuses)
+            error.why = run.waiting
         raise error
     return run
 
 
-def _or_halt(allow: Callable[[Plan], None], halt: Halt) -> Callable[[Plan], None]:
+def _or_halt(allow: Callable[[Plan], Plan], halt: Halt) -> Callable[[Plan], Plan]:
     """Let nobody begin anything more, in any thread, as soon as one plan isn't allowed."""
 
-    def allowed(plan: Plan) -> None:
+    def allowed(plan: Plan) -> Plan:
         try:
-            allow(plan)
+            return allow(plan)
         except NotPlannedError:
             halt.ask()
             raise

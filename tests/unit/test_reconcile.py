@@ -341,13 +341,13 @@ def test_what_cannot_be_deleted_is_told() -> None:
     del house.cpus["n"]
     house.cloud.before[len(house.cloud.writes)] = DeniedError("not allowed", where="test.delete")
     done, run = house.go(gone), Run()
-    run.add(done)
+    run.add(gone[0], done)
     assert condition(done, "Ready", "n") == ("False", "Denied")
     assert condition(done, "Stalled", "n") == ("True", "Denied")
     assert house.store.status(gone[0]) == status(done, "n")
     assert exit_code(run.statuses) == 4
     house.cloud.before.clear()
-    run.add(house.go(gone))
+    run.add(gone[0], house.go(gone))
     assert house.store.status(gone[0]) is None
     assert exit_code(run.statuses) == 0
 

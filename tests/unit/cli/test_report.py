@@ -36,7 +36,9 @@ def many(number: int) -> list[Step]:
 @pytest.mark.parametrize("name", ["everything", "nothing", "suspended", "refused", "over-budget"])
 def test_a_report_is_like_this(name: str) -> None:
     """The whole text is in `snapshots/`. After a change on purpose, RENEW=1 writes the files anew; look at their diff."""
-    compare(f"report-{name}.md", report(DOCUMENTS[name]))
+    plan = DOCUMENTS[name]
+    # Which digest it is follows from every default of an Environment.
+    compare(f"report-{name}.md", report(plan).replace(plan.digest[:12], "0" * 12))
 
 
 @pytest.mark.parametrize("limit", [1_500, 2_000, 20_000, COMMENT, 1024 * 1024])

@@ -43,7 +43,7 @@ COVERED = {
     "a named element": (step("create", containers=CONTAINERS), step("update", containers__server__image="b")),
     "a made one that was journaled": (step("create", cpu=1), step("replace", cpu=1)),
     "the forerunner": (step("replace", cpu=1), step("delete")),
-    "a deletion": (step("delete"), step("delete")),
+    "the very deletion": (step("delete", route=NOT_THERE), step("delete", route=NOT_THERE)),
     "less than that": (step("update", cpu=1, memory=2), step("update", memory=2)),
     "as a whole": (step("revise", tags__team="a"), step("revise", tags={"team": "a"})),
     "empty for absent": (step("create", tags={}), step("update", tags=NOT_THERE)),

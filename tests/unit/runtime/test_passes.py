@@ -17,11 +17,11 @@ import pytest
 from controller.aws import Aws
 from controller.aws.calls import Call, Calls
 from controller.core.graph import Node, Observed, Target
-from controller.core.plan import Step
+from controller.core.plan import Plan, Step
 from controller.core.status import Failed, Ready, Verdict, Waiting
 from controller.core.values import Key, Ref
 from controller.core.wanted import Inputs, Place, Wanted
-from controller.errors import DeadlineError, DeniedError, FailedError, LeaseHeldError, UnavailableError
+from controller.errors import DeadlineError, DeniedError, FailedError, LeaseHeldError, NotPlannedError, UnavailableError
 from controller.reconcile import Reconciler
 from controller.resources.base import Resource, Workshop
 from controller.runtime.compose import Site
@@ -76,7 +76,9 @@ class NoLease:
 
 @dataclass
 class Cloud:
-    """What exists, by name; what a look at a name, or a write of it, does first; and who looked at what together."""
+    """What exists, by name; what a look at a name, or a write of it, does first; who looked at what together; and why a
+    name can't be deleted.
+    """
 
     things: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     looks: list[list[str]] = field(default_factory=list)
@@ -84,6 +86,7 @@ class Cloud:
     on_look: Callable[[str], None] = lambda _: None
     on_write: Callable[[str], None] = lambda _: None
     verdicts: dict[str, list[Verdict]] = field(default_factory=dict)
+    holds: dict[str, str] = field(default_factory=dict)
     calls: Calls = field(default_factory=Calls)
 
     def surveying(self) -> Cloud:
@@ -130,6 +133,8 @@ class Thing(Resource):
 
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
         cloud, name = cast("Cloud", aws), str(target.identity["name"])
+        if name in cloud.holds:
+            return Waiting("InUse", cloud.holds[name], 0.01)
         cloud.writes.append(f"-{name}")
         cloud.things.pop(name, None)
         return None
@@ -364,6 +369,29 @@ def test_time_runs_out() -> None:
     bench.cloud.verdicts = {"a": [Waiting("Training", "round 3 of 100", 1)]}
     with pytest.raises(DeadlineError, match="round 3 of 100"):
         bench.once(snapshot(a="1"), timeout=0.2)
+
+
+def test_time_runs_out_on_what_is_to_go() -> None:
+    """A removed spec whose object AWS holds on to has no status: what it waits for is told all the same, by its name."""
+    bench = Bench()
+    bench.once(snapshot(a="1", b="1"))
+    bench.cloud.holds["b"] = "sg-1 has a dependent object"
+    with pytest.raises(DeadlineError, match="b: sg-1 has a dependent object"):
+        bench.once(snapshot(a="1"), gone=[key("b")], timeout=0.2)
+
+
+def test_what_is_not_allowed_is_not_begun() -> None:
+    """A pass whose plan isn't allowed does nothing, and ends the run with the reason; one that may do less does that."""
+    bench = Bench()
+
+    def forbid(plan: Plan) -> Plan:
+        raise NotPlannedError("not planned", why=", ".join(str(step.node.key) for step in plan.steps))
+
+    with pytest.raises(NotPlannedError, match="test/thing, test/thing a, test/thing b"):
+        bench.once(snapshot(a="1", b="1"), allow=forbid)
+    assert bench.cloud.writes == []
+    bench.once(snapshot(a="1", b="1"), wait=False, allow=lambda plan: plan.of(HOME))
+    assert bench.cloud.writes == ["shared"]
 
 
 def test_failures_back_off_and_heal() -> None:

@@ -1,14 +1,9 @@
-"""A version that can't start is told as a failure, once; what served before goes on, and another spec clears it."""
+"""Complaint 1: a rollback reported as success."""
 
 from __future__ import annotations
 
 import json
-import threading
-import urllib.error
-import urllib.request
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +11,11 @@ from typing import Any
 import pytest
 
 from controller.aws import Call, Hook
-from controller.core.status import Status
-from controller.reconcile import Pass
 from controller.resources.base import Workshop, discover
 from controller.runtime.once import exit_code
 from controller.store.memory import MemoryStore
+from tests.asking import ask, client_without_pause
+from tests.complaints.conftest import status, told
 from tests.conftest import EmbeddedAws
 from tests.demo import Clients, Demo, Model
 
@@ -46,50 +41,8 @@ class Corruptor(Hook):
         self.done += 1
 
 
-def ask(url: str, body: Any = None) -> tuple[int, bytes]:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"content-type": "application/json"})
-    try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
-            return answer.status, answer.read()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read()
-
-
-@contextmanager
-def client_without_pause(url: str) -> Iterator[Counter[str]]:
-    """Somebody who asks for predictions all the time; counts every outcome."""
-    outcomes: Counter[str] = Counter()
-    stop = threading.Event()
-
-    def run() -> None:
-        while not stop.is_set():
-            try:
-                outcomes[str(ask(f"{url}/predict", {"instances": [[3, 4]]})[0])] += 1
-            except OSError as error:
-                outcomes[repr(error)] += 1
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield outcomes
-    finally:
-        stop.set()
-        thread.join()
-
-
-def status(done: Pass) -> Status:
-    return next(status for status in done.statuses if status.owner.name == MODEL.name)
-
-
-def told(done: Pass, kind: str) -> tuple[str, str]:
-    found = status(done).condition(kind)
-    assert found is not None
-    return found.status, found.reason
-
-
 @pytest.fixture
-def demo(embedded_aws: EmbeddedAws, workshop: Workshop, tmp_path: Path) -> Demo:
+def real(embedded_aws: EmbeddedAws, workshop: Workshop, tmp_path: Path) -> Demo:
     """A served model, in real processes."""
     demo = Demo(Clients(embedded_aws.endpoint), discover(workshop), tmp_path, models=(MODEL,))
     assert exit_code(demo.go().statuses) == 0
@@ -101,13 +54,18 @@ def served(url: str) -> Mapping[str, Any]:
     return found
 
 
-def test_a_version_that_cannot_start_is_rolled_back_and_left_alone(demo: Demo, embedded_aws: EmbeddedAws) -> None:
-    """The breaker goes back to what served, which answers throughout; fifty passes deploy nothing; another spec serves."""
-    corruptor = Corruptor(embedded_aws)
+def test_a_rollback_is_a_failure_and_stays_one(real: Demo, embedded_aws: EmbeddedAws) -> None:
+    """terraform-provider-aws#20858 and #48997, ecs-deploy#185, pulumi-awsx#1848.
+
+    A version that can't start is rolled back by ECS's circuit breaker, after which the service is as stable as ever: exit
+    code 4, Degraded and Deployed say RolledBack. What served answers throughout; fifty passes deploy nothing, and neither
+    does a controller that has lost its memory; another spec serves.
+    """
+    demo, corruptor = real, Corruptor(embedded_aws)
     demo.hooks, corruptor.active = (corruptor,), True
     url = str(status(demo.reconciler().reconcile(demo.wants())).facts["endpoint"])
     before = served(url)
-    with client_without_pause(url) as outcomes:
+    with client_without_pause(url, [3, 4]) as outcomes:
         demo.models = (replace(MODEL, depth=3),)
         failed = demo.go()
         assert corruptor.done == 1

@@ -1,0 +1,50 @@
+"""Complaint 6: a training job's name that is taken is never told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from controller.core.graph import output_of
+from controller.core.ownership import OWNER
+from controller.core.plan import Action, Step
+from controller.core.values import UNKNOWN
+from tests.complaints.conftest import status, told
+from tests.demo import Demo, Model
+
+pytestmark = pytest.mark.e2e
+JOB = "sagemaker/training-job"
+STRANGER = "ModelService/somebody-else"
+
+
+def jobs(demo: Demo) -> Mapping[str, str]:
+    listed: Any = demo.door().pages("sagemaker", "list_training_jobs", "TrainingJobSummaries")
+    return {job["TrainingJobName"]: job["TrainingJobStatus"] for job in listed}
+
+
+def test_a_name_that_is_taken_is_told_with_its_owner(settled: Demo) -> None:
+    """ACK community#1012.
+
+    Somebody else has a job of the very name that ours would have: the plan refuses it and says whose it is, the spec is
+    Degraded for it, and what serves goes on; their job isn't taken for ours, and no model comes of it.
+    """
+    settled.models = (replace(Model(), depth=3),)
+    survey = settled.survey()
+    node = next(node for node in survey.graph.order() if node.key.kind == JOB)
+    node = node.resolved(lambda ref: output_of(survey.seen, ref, UNKNOWN))
+    theirs = replace(node, desired={**node.desired, "tags": {**node.desired["tags"], OWNER: STRANGER}})
+    settled.registry[JOB].apply(settled.door(), Step(Action.CREATE, theirs, Model().key), None)
+    (refusal,) = settled.survey().plan.refusals
+    assert f"belongs to {STRANGER}" in refusal.message
+    before = jobs(settled)
+    done = settled.go()
+    assert told(done, "Degraded") == ("True", "Refused")
+    assert told(done, "Trained") == ("False", "Refused")
+    assert jobs(settled).keys() == before.keys()
+    (state,) = (state for state in status(done).resources if state.key.kind == JOB)
+    assert STRANGER in state.message
+    (version,) = (record for record in settled.store.records("default") if record.key.kind == "ecr/image")
+    assert version.outputs

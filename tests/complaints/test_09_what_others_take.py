@@ -1,0 +1,64 @@
+"""Complaint 9: changes of an API never reach its stage, and a new task definition not its service."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from controller.resources.base import Workshop, discover
+from controller.runtime.once import exit_code
+from tests.asking import ask
+from tests.complaints.conftest import status
+from tests.conftest import EmbeddedAws
+from tests.demo import Clients, Demo, Model
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+ROUTES = "{method: POST, path: /predict}, {method: GET, path: /model}"
+
+
+@pytest.fixture(scope="module")
+def real(embedded_aws: EmbeddedAws, workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """A served model, in real processes."""
+    demo = Demo(Clients(embedded_aws.endpoint), discover(workshop), tmp_path_factory.mktemp("specs"))
+    assert exit_code(demo.go().statuses) == 0
+    return demo
+
+
+def test_a_changed_api_is_what_its_stage_answers_with(real: Demo) -> None:
+    """terraform#6613.
+
+    When the run is over, a new route answers through the stage, and one that was taken out is gone from it: nobody has to
+    deploy the API once more.
+    """
+    url = str(status(real.reconciler().reconcile(real.wants())).facts["endpoint"])
+    assert ask(f"{url}/livez")[0] == 404
+    real.models = (replace(Model(), api=f"{{routes: [{ROUTES}, {{method: GET, path: /livez}}]}}"),)
+    assert exit_code(real.go().statuses) == 0
+    assert ask(f"{url}/livez")[0] == 200
+    real.models = (Model(),)
+    assert exit_code(real.go().statuses) == 0
+    assert ask(f"{url}/livez")[0] == 404
+    assert ask(f"{url}/model")[0] == 200
+
+
+def test_a_new_task_definition_is_what_the_service_runs(real: Demo) -> None:
+    """ACK community#2365.
+
+    A variable in the spec makes a new revision: the same run updates the service, and Ready means that the tasks run it.
+    """
+    real.models = (replace(Model(), service="{cpu: 0.5 vCPU, memory: 1 GB, env: {LOG_LEVEL: debug}}"),)
+    done = real.go()
+    assert exit_code(done.statuses) == 0
+    assert [(str(step.action), step.node.key.kind) for step in done.plan.steps] == []
+    aws = real.door()
+    (arn,) = aws.pages("ecs", "list_services", "serviceArns", cluster="models")
+    (service,) = aws.read("ecs", "describe_services", cluster="models", services=[arn])["services"]
+    newest = list(aws.pages("ecs", "list_task_definitions", "taskDefinitionArns"))[-1]
+    running = list(aws.pages("ecs", "list_tasks", "taskArns", cluster="models", desiredStatus="RUNNING"))
+    tasks = aws.read("ecs", "describe_tasks", cluster="models", tasks=running)["tasks"]
+    assert {service["taskDefinition"], *(task["taskDefinitionArn"] for task in tasks)} == {newest}
+    (container,) = aws.read("ecs", "describe_task_definition", taskDefinition=newest)["taskDefinition"][
+        "containerDefinitions"
+    ]
+    assert {"name": "LOG_LEVEL", "value": "debug"} in container["environment"]
