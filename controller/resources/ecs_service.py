@@ -67,9 +67,8 @@ class EcsService(Resource):
         """One, in the environment's cluster and subnets, registered in Cloud Map."""
         if want.service is None:
             return
-        desired = {
+        desired: dict[str, Value] = {
             "taskDefinition": Ref(want.own("ecs/task-definition"), "arn"),
-            "desiredCount": want.service.spec.service.desired_count,
             "launchType": "FARGATE",
             "platformVersion": "1.4.0",
             "deploymentConfiguration": {
@@ -92,6 +91,9 @@ class EcsService(Resource):
             "propagateTags": "SERVICE",
             "tags": want.tags(),
         }
+        # A count that the spec leaves out belongs to whoever scales.
+        if "desired_count" in want.service.spec.service.model_fields_set:
+            desired["desiredCount"] = want.service.spec.service.desired_count
         identity = {"cluster": Ref(want.shared("ecs/cluster"), "name"), "name": want.service_name}
         yield Node(want.own(self.kind), identity, desired)
 
@@ -111,7 +113,8 @@ class EcsService(Resource):
 
     def ready(self, node: Node, seen: Observed) -> Verdict:
         """Whether what was intended runs. A stable service that runs something else is not ready."""
-        intended, wanted = node.desired["taskDefinition"], node.desired["desiredCount"]
+        intended = node.desired["taskDefinition"]
+        wanted = (node.desired if "desiredCount" in node.desired else seen.fields)["desiredCount"]
         primary = seen.outputs["deployment"]
         if primary["taskDefinition"] != intended:
             return _other_than(intended, seen)
@@ -135,7 +138,7 @@ class EcsService(Resource):
         if seen is None:
             return _observed(_create(aws, step.node), [])
         desired = step.node.desired
-        differing = {change.path.partition(".")[0] for change in step.changes} - {"tags"}
+        differing = {change.path.partition(".")[0] for change in step.changes} & desired.keys() - {"tags"}
         _retag(aws, step, seen)
         if not differing:
             return Observed({**seen.fields, "tags": desired["tags"]}, seen.outputs)
@@ -277,7 +280,7 @@ def _as_intended(task: Mapping[str, Any], definition: str) -> bool:
 
 def _create(aws: Aws, node: Node) -> Mapping[str, Any]:
     cluster, name = node.identity["cluster"], node.identity["name"]
-    settings = {field: value for field, value in node.desired.items() if field != "tags"}
+    settings = {"desiredCount": 1} | {field: value for field, value in node.desired.items() if field != "tags"}
     tags = tag_list(node.desired["tags"], "key", "value")
     # A deleted service is shown for a while. Its creation time makes the token of its successor another one, or AWS
     # would take the new request for the old one's repetition.

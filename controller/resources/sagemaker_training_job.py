@@ -20,7 +20,7 @@ from controller.core.policy import FieldPolicy
 from controller.core.status import Failed, Ready, Verdict, Waiting
 from controller.core.values import Format, Key, Ref, Value
 from controller.core.wanted import Wanted
-from controller.errors import ConflictError, MissingError
+from controller.errors import ConflictError, FailedError, MissingError
 from controller.resources.base import Resource, Scope
 from controller.spec.models import Training
 
@@ -83,15 +83,20 @@ class TrainingJob(Resource):
         yield Node(want.own(self.kind), {"name": want.physical_name(want.fingerprint, limit=_LIMIT)}, desired)
 
     def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """Each job by its name, or its newest attempt; one that is known to be completed never changes, and isn't asked for."""
+        """Each job by its name, or its newest attempt; one that is known to be completed never changes, and isn't asked for.
+
+        One that failed and was deleted since is still what came of the training: nobody asked for another attempt.
+        """
         found = {}
         for target in targets:
             if target.known.get("status") == "Completed":
                 found[target.key] = Observed({"tags": target.known["tags"]}, target.known)
                 continue
-            _, job, tags = _newest(aws, target.identity["name"])
+            name, job, tags = _newest(aws, target.identity["name"])
             if job is not None:
                 found[target.key] = Observed({"tags": tags}, _outputs(job, tags))
+            elif target.known.get("status") in UNSUCCESSFUL and target.known.get("name") == name:
+                found[target.key] = Observed({"tags": target.known["tags"]}, target.known)
         return found
 
     def ready(self, node: Node, seen: Observed) -> Verdict:
@@ -139,7 +144,11 @@ class TrainingJob(Resource):
         del node
         if seen.outputs["status"] not in UNSUCCESSFUL:
             return ""
-        _mark(aws, seen.outputs["arn"], "asked for")
+        try:
+            _mark(aws, seen.outputs["arn"], "asked for")
+        except MissingError as error:
+            hint = "a change of training or data trains again"
+            raise FailedError(f"{seen.outputs['name']} was deleted, so no attempt can follow it", hint=hint) from error
         return f"training job {seen.outputs['name']}, which {seen.outputs['status'].lower()}"
 
 

@@ -93,7 +93,7 @@ class Service(Block):
     memory: Memory = 1024
     """Memory of a task: `1 GB`, `1Gi`, `512Mi`, or MiB like `2048`; Fargate's GB are 1,024 MiB."""
     desired_count: Annotated[int, Field(ge=0, le=5000)] = 1
-    """How many tasks run; 0 keeps everything but the tasks."""
+    """How many tasks run; 0 keeps everything but the tasks. Left out, one to begin with, then as many as an autoscaler sets."""
     env: Mapping[VariableName, str] = {}
     """Environment variables of the server."""
     secrets: Items[Secret] = ()

@@ -1,4 +1,4 @@
-"""Complaint 6: a training job's name that is taken is never told."""
+"""Complaint 6: a training job's name that is taken is never told, and deleting a failed job trains again."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from controller.core.graph import output_of
 from controller.core.ownership import OWNER
 from controller.core.plan import Action, Step
 from controller.core.values import UNKNOWN
-from tests.complaints.conftest import status, told
+from tests.complaints.conftest import all_steps, status, told
 from tests.demo import Demo, Model
 
 pytestmark = pytest.mark.e2e
 JOB = "sagemaker/training-job"
 STRANGER = "ModelService/somebody-else"
+PASSES = 20
 
 
 def jobs(demo: Demo) -> Mapping[str, str]:
@@ -48,3 +49,25 @@ def test_a_name_that_is_taken_is_told_with_its_owner(settled: Demo) -> None:
     assert STRANGER in state.message
     (version,) = (record for record in settled.store.records("default") if record.key.kind == "ecr/image")
     assert version.outputs
+
+
+def test_a_failed_job_is_not_run_again_by_itself(settled: Demo) -> None:
+    """kubeflow/trainer#3737.
+
+    It stays failed in pass after pass, told once; deleted from SageMaker it isn't trained again either, as nobody asked
+    for that: another spec or `moorage retry` does.
+    """
+    settled.models = (replace(Model(), rounds=3, objective="reg:logistic"),)
+    done = settled.go()
+    assert told(done, "Trained") == ("False", "TrainingFailed")
+    (name,) = (name for name, state in jobs(settled).items() if state == "Failed")
+    events, reconciler = len(settled.store.events()), settled.reconciler()
+    for _ in range(PASSES):
+        assert reconciler.reconcile(settled.wants()).after is None
+    assert reconciler.aws.calls.write == 0
+    assert len(settled.store.events()) == events
+    settled.door().write("sagemaker", "delete_training_job", TrainingJobName=name)
+    assert told(settled.go(), "Trained") == ("False", "TrainingFailed")
+    assert name not in jobs(settled)
+    settled.models = (Model(),)
+    assert JOB not in {step.node.key.kind for step in all_steps(settled)}

@@ -129,7 +129,7 @@ def test_a_service_from_birth_to_end(bench: Any, lane: Any, embedded_aws: Any) -
     bench.settle(node)
 
     second = bench.make(spec.definition(cpu="0.5 vCPU")).outputs["arn"]
-    moved = spec.service(second)
+    moved = spec.service(second, desiredCount=1)
     assert [(c.path, c.old, c.new) for c in bench.changes(moved)] == [("taskDefinition", first, second)]
     bench.make(moved)
     assert isinstance(bench.verdict(moved), Waiting)
