@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -187,12 +188,20 @@ def test_no_call_is_forgotten(undisturbed: Told) -> None:
 @pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.name.lower())
 def test_a_fault_at_every_site_changes_nothing_in_the_end(fault: Fault, teller: Teller, undisturbed: Told) -> None:
     """Every site is hit; each chapter's account equals the undisturbed one's; what was said meanwhile was true."""
-    told = teller.tell(fault)
-    assert undisturbed.seen - told.hit == set()
-    seen_as = _without_revisions if fault is Fault.SLOW else dict
+    tellings = [teller.tell(fault)]
+    if missed := undisturbed.seen - tellings[0].hit:  # another fault kept the story from coming to them
+        tellings.append(teller.tell(fault, missed.__contains__))
+    assert undisturbed.seen - set().union(*(told.hit for told in tellings)) == set()
+    for told in tellings:
+        assert _differing(told, undisturbed, _without_revisions if fault is Fault.SLOW else dict) == {}
+        assert told.untruths == []
+        assert SECRET not in told.remembered
+
+
+def _differing(told: Told, undisturbed: Told, seen_as: Callable[[World], World]) -> dict[str, dict[str, Any]]:
+    """What each chapter left otherwise than the undisturbed one: found and wanted."""
+    differing = {}
     for name, world in undisturbed.worlds.items():
         found, wanted = seen_as(told.worlds[name]), seen_as(world)
-        differing = {part: (found[part], items) for part, items in wanted.items() if found[part] != items}
-        assert differing == {}, name
-    assert told.untruths == []
-    assert SECRET not in told.remembered
+        differing[name] = {part: (found[part], items) for part, items in wanted.items() if found[part] != items}
+    return {name: parts for name, parts in differing.items() if parts}
