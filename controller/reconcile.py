@@ -19,7 +19,8 @@ from typing import Literal
 from controller.aws import Aws
 from controller.core.graph import Graph, Node, Observed, Target, output_of
 from controller.core.history import recorded
-from controller.core.plan import Leave, Plan, Situation, Step, make_plan
+from controller.core.plan import Leave, Plan, Situation, Step
+from controller.core.planner import make_plan
 from controller.core.reach import Closure, closure
 from controller.core.record import Record, Records
 from controller.core.status import (

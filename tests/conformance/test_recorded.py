@@ -14,7 +14,8 @@ import pytest
 
 from controller.core.diff import diff
 from controller.core.graph import Graph, Node, Observed
-from controller.core.plan import Situation, make_plan
+from controller.core.plan import Situation
+from controller.core.planner import make_plan
 from controller.core.policy import FieldPolicy, any_matches, as_document, as_text, matches
 from controller.core.policy import Path as Way
 from controller.core.values import Key, Value

@@ -9,7 +9,8 @@ import pytest
 from controller.core.diff import Change, diff
 from controller.core.drift import Difference, Origin, departures, differences, shown, told
 from controller.core.graph import Graph, Node, Observed
-from controller.core.plan import GONE, Action, Plan, Situation, Step, make_plan
+from controller.core.plan import GONE, Action, Plan, Situation, Step
+from controller.core.planner import make_plan
 from controller.core.policy import FieldPolicy
 from controller.core.record import Record
 from controller.core.values import ABSENT, UNKNOWN, Blob, Key

@@ -9,7 +9,8 @@ import pytest
 
 from controller.core.graph import Graph, Node, Observed
 from controller.core.ownership import tags
-from controller.core.plan import Action, Leave, Plan, Situation, Step, make_plan
+from controller.core.plan import Action, Leave, Plan, Situation, Step
+from controller.core.planner import make_plan
 from controller.core.policy import FieldPolicy
 from controller.core.record import Record
 from controller.core.values import ABSENT, UNKNOWN, Key, Ref

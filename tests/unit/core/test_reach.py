@@ -7,7 +7,8 @@ from typing import Any
 
 from controller.core.graph import Graph, Node, Observed
 from controller.core.history import READY, Revision
-from controller.core.plan import Plan, Situation, make_plan
+from controller.core.plan import Plan, Situation
+from controller.core.planner import make_plan
 from controller.core.policy import FieldPolicy
 from controller.core.reach import Closure, closure, reachable
 from controller.core.record import Record
