@@ -18,7 +18,8 @@ PASSES = 10
 
 def written(demo: Demo, directory: Path) -> Path:
     """The demo's specs as a file."""
-    texts = [ENVIRONMENT.format(name="default", labels="{}"), *(MODEL.format(**vars(model)) for model in demo.models)]
+    home = ENVIRONMENT.format(name="default", labels="{}", settings=demo.settings)
+    texts = [home, *(MODEL.format(**vars(model)) for model in demo.models)]
     (directory / "rows.csv").write_bytes((demo.directory / "rows.csv").read_bytes())
     (directory / "specs.yaml").write_text("---".join(texts))
     return directory / "specs.yaml"
