@@ -79,7 +79,7 @@ class Stranger:
         )["IntegrationId"]
         for route in ("POST /predict", "GET /livez"):
             api.create_route(ApiId=self.api, RouteKey=route, Target=f"integrations/{integration}")
-        limits = {"ThrottlingRateLimit": 500.0, "ThrottlingBurstLimit": 1000}
+        limits = {"ThrottlingRateLimit": 9000.0, "ThrottlingBurstLimit": 4000}  # clients that never pause stay below
         api.create_stage(ApiId=self.api, StageName="$default", AutoDeploy=True, DefaultRouteSettings=limits)
         self.containers.until(lambda: api.get_vpc_link(VpcLinkId=self.link)["VpcLinkStatus"] == "AVAILABLE")
         definition = self.containers.definition(
@@ -156,7 +156,7 @@ def test_import_says_what_is_there(stranger: Stranger) -> None:
         "    cpu: 0.25 vCPU",
         "    memory: 512 MiB",
         "      GREETING: hello",
-        "      rate: 500.0",
+        "      rate: 9000.0",
         "      - https://a.example",
         "      num_round: 5",
         "      eta: '0.30'",

@@ -75,7 +75,7 @@ def test_nobody_answers(demo: Demo) -> None:
     demo.models = (replace(served[0], service="{cpu: 0.25 vCPU, memory: 1 GB, desiredCount: 0}"),)
     demo.go()
     found = hops(demo)
-    demo.models = served
+    demo.models = (replace(served[0], service="{cpu: 0.25 vCPU, memory: 1 GB, desiredCount: 1}"),)
     demo.go()
     assert found["route"].problem == ""
     assert found["task"].problem == "no task is registered: nobody answers"
