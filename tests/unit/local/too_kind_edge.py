@@ -201,3 +201,15 @@ def _(aws: EmbeddedAws) -> bool:
         Name=fresh("link"), SubnetIds=[subnet["SubnetId"]], SecurityGroupIds=[group]
     )
     return refusal(ec2.delete_security_group, GroupId=group) == "DependencyViolation"
+
+
+# --- tagging --------------------------------------------------------------------------------------------------------
+
+
+@case("tagging/repositories-are-found-by-their-arn")
+def _(aws: EmbeddedAws) -> bool:
+    tags = [{"Key": "team", "Value": "pricing"}]
+    made = aws.client("ecr").create_repository(repositoryName=fresh("repository"), tags=tags)["repository"]
+    index = aws.client("resourcegroupstaggingapi")
+    found = index.get_resources(ResourceARNList=[made["repositoryArn"]])["ResourceTagMappingList"]
+    return [each["Tags"] for each in found] == [tags]
