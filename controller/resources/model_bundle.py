@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from controller.aws import Aws
-from controller.aws.marks import mark_of, marks_below
+from controller.aws.clock import AnswerTime
+from controller.aws.marks import mark_read, marks_below
 from controller.bundle import build, read_artifact
 from controller.core.graph import Node, Observed, Target
 from controller.core.plan import Step
@@ -137,13 +138,16 @@ def _outputs(identity: Mapping[str, Value], manifest: Mapping[str, Any]) -> dict
 
 
 def _read(aws: Aws, identity: Mapping[str, Value]) -> Observed | None:
+    time = AnswerTime()
     try:
-        answer = aws.read("s3", "get_object", Bucket=identity["bucket"], Key=identity["prefix"] + _MANIFEST)
+        answer = aws.watched(time).read(
+            "s3", "get_object", Bucket=identity["bucket"], Key=identity["prefix"] + _MANIFEST
+        )
     except MissingError:
         return None
     with answer["Body"] as body:
         manifest = json.loads(body.read())
-    return Observed({}, {**_outputs(identity, manifest), "mark": mark_of(answer)})
+    return Observed({}, {**_outputs(identity, manifest), "mark": mark_read(answer, time.told)})
 
 
 def _address(url: str) -> dict[str, str]:

@@ -9,7 +9,8 @@ import base64
 from collections.abc import Iterable, Sequence
 
 from controller.aws import Aws
-from controller.aws.marks import mark_of, marks_below
+from controller.aws.clock import AnswerTime
+from controller.aws.marks import mark_read, marks_below
 from controller.core.graph import Node, Observed, Target
 from controller.core.plan import Step
 from controller.core.status import Waiting
@@ -104,13 +105,16 @@ def _marks(aws: Aws, targets: Sequence[Target]) -> dict[tuple[str, str], str] | 
 
 
 def _head(aws: Aws, target: Target) -> Observed | None:
+    time = AnswerTime()
     bucket, key = target.identity["bucket"], target.identity["key"]
     try:
-        head = aws.read(
+        head = aws.watched(time).read(
             "s3", "head_object", Bucket=bucket, Key=key, ChecksumMode="ENABLED", ExpectedBucketOwner=aws.account
         )
     except MissingError:
         return None
     digest = base64.b64decode(head.get("ChecksumSHA256", "")).hex()
     fields = {"content": digest or None, "content_type": head.get("ContentType")}
-    return Observed(fields, {"url": f"s3://{bucket}/{key}", "bucket": bucket, "key": key, "mark": mark_of(head)})
+    return Observed(
+        fields, {"url": f"s3://{bucket}/{key}", "bucket": bucket, "key": key, "mark": mark_read(head, time.told)}
+    )
