@@ -133,10 +133,11 @@ def _beginning(found: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield "| | | promised |"
     yield "|---|---|---|"
-    shorter = _promise("shorter", found["ratio"]["high"] < 1)
+    shorter = _promise("shorter", found["ratio"]["median"] < 1)
     ours, theirs = found["first_prediction"], found["import"]
     yield _row("exec to first right prediction, s", _spread(ours["wall"], digits=3), shorter)
     yield _row("`python -c 'import xgboost'`, s", _spread(theirs["wall"], digits=3), "")
+    yield _row("the one by the other, pair by pair", _spread(found["ratio"], digits=2), "")
     yield _row("CPU s of both", f"{_spread(ours['cpu'], digits=3)}, {_spread(theirs['cpu'], digits=3)}", "")
     for name, memory in found["memory"].items():
         text = f"{memory['pss']:.1f} ({memory['rss']:.1f})"

@@ -31,6 +31,16 @@ def test_a_missed_promise_is_marked(ratio: float, missed: bool) -> None:
     assert ("**missed**" in page) is missed
 
 
+@pytest.mark.parametrize(("ratio", "missed"), [(0.99, False), (1.0, True)])
+def test_a_start_is_told_by_its_pairs(ratio: float, missed: bool) -> None:
+    """Whether it is shorter follows from the ratio in the middle, which is shown with its extremes."""
+    side = {name: spread(0.2) for name in ("wall", "cpu")}
+    told = {"median": ratio, "low": 0.7, "high": 1.2}
+    page = report.render({"beginning": {"first_prediction": side, "import": side, "ratio": told, "memory": {}}})
+    assert ("**missed**" in page) is missed
+    assert f"{ratio:.2f} (0.70 to 1.20)" in page
+
+
 def test_only_what_was_measured_is_shown() -> None:
     """A run of one subject gives one table."""
     page = report.render(one_row(1.0))
