@@ -123,6 +123,7 @@ _NO_CREDENTIALS = (
     botocore.ConfigParseError,
     botocore.ConfigNotFound,
 )
+_SIGN_IN = "sign in, or choose a profile with AWS_PROFILE; --local needs none"
 _NEVER_SENT = (botocore.EndpointConnectionError, botocore.ConnectTimeoutError, botocore.ProxyConnectionError)
 # Raised while sending or while reading the answer.
 _CUT_OFF = (
@@ -140,6 +141,8 @@ def mapped(error: Exception, call: Call) -> MoorageError:
     """Turn what botocore raised during `call` into one of ours: an AwsError, or a CredentialsError."""
     if isinstance(error, botocore.ClientError):
         return _answered(error, call)
+    if isinstance(error, _NO_CREDENTIALS):
+        return CredentialsError("no AWS credentials to use", why=redact_text(str(error)), hint=_SIGN_IN)
     return _say(_unanswered(error, call), call, str(error))
 
 
@@ -168,8 +171,6 @@ def _by_status(status: int, call: Call) -> type[AwsError]:
 
 
 def _unanswered(error: Exception, call: Call) -> type[MoorageError]:
-    if isinstance(error, _NO_CREDENTIALS):
-        return CredentialsError
     if isinstance(error, _NEVER_SENT):
         return UnavailableError
     if isinstance(error, botocore.SSLError):

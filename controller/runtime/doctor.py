@@ -73,7 +73,7 @@ def credentials(aws: Aws) -> Finding:
     try:
         account, arn = aws.account, aws.read("sts", "get_caller_identity")["Arn"]
     except (CredentialsError, AwsError) as error:
-        return Finding("credentials", "failed", error.what, error.why or error.hint)
+        return Finding("credentials", "failed", f"{error.what}: {error.why}" if error.why else error.what, error.hint)
     return Finding("credentials", "ok", f"{arn} in account {account}, {aws.region}")
 
 

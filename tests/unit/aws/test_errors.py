@@ -152,6 +152,14 @@ def test_what_botocore_raises_itself_has_one_class(error, reading, writing):
     assert type(mapped(error, Call("write", "ecs", "o", {}))) is writing
 
 
+def test_without_credentials_nothing_was_refused():
+    """Nothing was asked yet: the error says that there are none, not that AWS doesn't take them, and how to get some."""
+    text = str(mapped(botocore.NoCredentialsError(), Call("read", "sts", "get_caller_identity", {})))
+    assert text.startswith("no AWS credentials to use: Unable to locate credentials")
+    assert "AWS_PROFILE" in text
+    assert "sts" not in text
+
+
 def test_every_class_of_the_lower_tree_is_reached():
     """A class that no answer becomes would be dead; a new one must get its answers above."""
     reached = {answer[-1] for answer in ANSWERS} | {kind for row in UNANSWERED for kind in row[1:]}
