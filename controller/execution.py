@@ -269,9 +269,16 @@ class Execution:
         return [verdict for verdict in self.deleting.get(owner, ()) if not isinstance(verdict, Waiting)]
 
     def waits(self, owner: Key) -> list[Waiting]:
-        """What one spec waits for."""
-        mine = [self.verdicts[node.key] for node in self.graph.of(owner)]
-        return [verdict for verdict in (*mine, *self.deleting.get(owner, ())) if isinstance(verdict, Waiting)]
+        """What one spec waits for; what AWS doesn't show yet is as good as done, and still to be looked at."""
+        keys = [node.key for node in self.graph.of(owner)]
+        hidden = (
+            Waiting("Unshown", f"AWS doesn't show yet what {key} became", 2.0) for key in keys if self._hidden(key)
+        )
+        verdicts = (*(self.verdicts[key] for key in keys), *hidden, *self.deleting.get(owner, ()))
+        return [verdict for verdict in verdicts if isinstance(verdict, Waiting)]
+
+    def _hidden(self, key: Key) -> bool:
+        return self.executor.recent.hidden(key)
 
 
 def verdict_of(error: MoorageError) -> Verdict:

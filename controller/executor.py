@@ -5,13 +5,14 @@ A crash between any two lines leaves the store saying what may have been sent, a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from controller.aws import Aws
 from controller.core.diff import diff
 from controller.core.graph import Node, Observed, Target
 from controller.core.ownership import foreign_owner
 from controller.core.plan import Action, Step, among
+from controller.core.recent import Recent
 from controller.core.record import Record
 from controller.core.status import Waiting
 from controller.core.values import Key, digest, plain
@@ -22,11 +23,12 @@ from controller.store.base import Store
 
 @dataclass(frozen=True)
 class Executor:
-    """Runs steps, one at a time, against one account and region."""
+    """Runs steps, one at a time, against one account and region; `recent` is what AWS may not show yet."""
 
     registry: Registry
     aws: Aws
     store: Store
+    recent: Recent = field(default_factory=Recent)
 
     def perform(self, step: Step, *, retain: bool = False) -> Observed:
         """Make one node as its step says; `step.node` has no Refs left.
@@ -36,7 +38,8 @@ class Executor:
         resource = self.registry[step.node.key.kind]
         record = self._record(step.node)
         hints = (record.outputs, record.settled) if record is not None else ()
-        seen = resource.observe(self.aws, [Target(step.node.key, step.node.identity, *hints)]).get(step.node.key)
+        shown = resource.observe(self.aws, [Target(step.node.key, step.node.identity, *hints)])
+        seen = self.recent.told(step.node.key, shown.get(step.node.key))
         step = self._again(step, record, seen)
         if seen is not None and not step.changes:
             self.remember(step.node, step.owner, seen, retain=retain)
@@ -45,6 +48,7 @@ class Executor:
         edges = tuple(sorted({*before.edges, *step.node.edges}))
         self.store.put(replace(before, pending=plain(step.node.desired), edges=edges, retain=retain))
         done = resource.apply(self.aws, step, seen)
+        self.recent.wrote(step.node.key, seen, done)
         self.remember(step.node, step.owner, done, retain=retain)
         return done
 
@@ -57,6 +61,7 @@ class Executor:
         target = Target(record.key, record.identity, record.outputs)
         waiting = self.registry[record.key.kind].delete(self.aws, target)
         if waiting is None:
+            self.recent.forget(record.key)
             for gone in (*self._revisions(record), record):
                 self.store.drop(gone)
         return waiting

@@ -22,6 +22,7 @@ from controller.core.history import recorded
 from controller.core.plan import Leave, Plan, Situation, Step
 from controller.core.planner import make_plan
 from controller.core.reach import Closure, closure
+from controller.core.recent import Recent
 from controller.core.record import Record, Records
 from controller.core.status import (
     Condition,
@@ -95,7 +96,7 @@ class Reconciler:
     """Keeps one environment as its specs say.
 
     `now` gives the time as RFC 3339 text; `tell` is called with each event as it happens; `halt` before anything new is
-    begun, and raises when it mustn't be.
+    begun, and raises when it mustn't be. `recent` outlives a pass: what was written, and AWS may not show yet.
     """
 
     registry: Registry
@@ -104,6 +105,7 @@ class Reconciler:
     now: Callable[[], str]
     tell: Callable[[Event], None] = lambda _: None
     halt: Callable[[], None] = lambda: None
+    recent: Recent = field(default_factory=Recent)
 
     def survey(self, wants: Sequence[Wanted], *, gone: Collection[Key] = ()) -> Survey:
         """Look, and plan. Reads only.
@@ -147,7 +149,7 @@ class Reconciler:
     def begin(self, survey: Survey) -> Execution:
         """Start carrying out a plan: make what the environment shares, which everything else is built on."""
         work = Execution(
-            Executor(self.registry, self.aws, self.store),
+            Executor(self.registry, self.aws, self.store, self.recent),
             survey.graph,
             survey.plan,
             dict(survey.seen),
@@ -191,7 +193,7 @@ class Reconciler:
             for kind, targets in _targets(wave, seen, known).items():
                 self.halt()
                 found, failed = self._look(aws, kind, targets, graph.owners)
-                seen |= found
+                seen |= self.recent.all_told((t.key for t in targets if t.key not in failed), found)
                 unreadable |= failed
         return seen, unreadable
 

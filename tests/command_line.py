@@ -76,8 +76,13 @@ class Team:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables of every command: nothing of this machine's AWS or Moorage gets in."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("MOORAGE", "AWS", "GITHUB"))}
+        """The variables of every command: of this machine's AWS and Moorage, only the embedded AWS's weather gets in."""
+        foreign = [
+            name
+            for name in os.environ
+            if name.startswith(("MOORAGE", "AWS", "GITHUB")) and not name.startswith("MOORAGE_LOCAL_")
+        ]
+        kept = {name: value for name, value in os.environ.items() if name not in foreign}
         ours = {"PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
         local = {"MOORAGE_HOME": str(self.directory / "home"), "MOORAGE_LOCAL": "1"}
         keys = {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "example", "AWS_ENDPOINT_URL": self.endpoint_url}

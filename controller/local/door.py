@@ -175,6 +175,8 @@ class Door:
         return web.json_response(self.rates.report())
 
     async def _weather(self, request: web.Request) -> web.Response:
+        if request.method == "DELETE":
+            self._turn(self.world.weather.reset)
         if request.method == "PUT":
             wanted = await request.json()
             try:

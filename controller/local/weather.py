@@ -5,8 +5,8 @@
     read-lag    for a while after a change, reads of the service show what was true before it
 
 `MOORAGE_LOCAL_WEATHER=throttle,read-lag` says it from the start, and what a reset goes back to. `PUT /_moorage/weather`
-with `{"kinds": ["throttle"]}`, and `iamDelay` and `readLag` in seconds, says it anew; GET tells. What a service does in it
-is that service's business.
+with `{"kinds": ["throttle"]}`, and `iamDelay` and `readLag` in seconds, says it anew; DELETE goes back to what held from
+the start; GET tells. What a service does in it is that service's business.
 """
 
 from __future__ import annotations

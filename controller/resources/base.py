@@ -137,15 +137,18 @@ class Resource:
         return bool(target.applied) and not diff(target.applied, fields, target.applied, self.policy)
 
     def confirmed(self, aws: Aws, step: Step, known: Mapping[str, Value] | None = None) -> Observed:
-        """What AWS shows of it after a call made or changed it, for `apply` to return. `known` are outputs it surely has.
+        """What is there after a call made or changed it, for `apply` to return. `known` are outputs it surely has.
 
-        Raises NotReadyError while AWS's reads don't show yet what its writes have made; the next pass looks again.
+        AWS's reads may not show yet what its writes have done: a change counts as made, since AWS has answered. Raises
+        NotReadyError for what was made and isn't shown, as its outputs aren't known; the next pass looks again.
         """
         key = step.node.key
         found = self.observe(aws, [Target(key, step.node.identity, known or {})]).get(key)
         if found is None:
             raise NotReadyError("it was made, and AWS doesn't show it yet", where=str(key))
-        return found
+        desired = step.node.desired
+        late = diff(desired, found.fields, desired, self.policy)
+        return Observed({**found.fields, **desired}, found.outputs) if late else found
 
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
         """Remove it, or find it gone. A Waiting says that AWS is still at it. Can be repeated."""

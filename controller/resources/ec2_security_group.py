@@ -100,10 +100,12 @@ class SecurityGroup(Resource):
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
         """Delete the group once no network interface is in it and no other group names it."""
         found = self.observe(aws, [target]).get(target.key)
-        if found is None:
+        # AWS may not show yet what it gave this id.
+        group = found.outputs["id"] if found is not None else target.known.get("id")
+        if group is None:
             return None
         try:
-            aws.write("ec2", "delete_security_group", GroupId=found.outputs["id"])
+            aws.write("ec2", "delete_security_group", GroupId=group)
         except MissingError:
             return None
         except ConflictError as error:

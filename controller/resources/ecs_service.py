@@ -166,12 +166,13 @@ class EcsService(Resource):
         """Stop its tasks and remove it. It drains for as long as its tasks take to stop."""
         cluster, name = target.identity["cluster"], target.identity["name"]
         live = next(_services(aws, cluster, [name]), None)
-        if live is not None and live["status"] == "ACTIVE":
+        # One that isn't shown was recorded: AWS may not show it yet, and knows whether it is there.
+        if live is None or live["status"] == "ACTIVE":
             try:
                 live = aws.write("ecs", "delete_service", cluster=cluster, service=name, force=True)["service"]
             except MissingError:
                 return None
-        if live is None or live["status"] == "INACTIVE":
+        if live["status"] == "INACTIVE":
             return None
         return Waiting("Draining", f"{name}: {live['runningCount']} tasks are still stopping", _POLL)
 

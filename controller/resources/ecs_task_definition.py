@@ -117,9 +117,12 @@ class TaskDefinition(Resource):
         if "revision" in target.identity:
             _remove(aws, f"{family}:{target.identity['revision']}")
             return None
+        # What was just deregistered may not be listed as such yet.
+        inactive = dict.fromkeys(_revisions(aws, family, "INACTIVE"))
         for arn in _revisions(aws, family, "ACTIVE"):
             aws.write("ecs", "deregister_task_definition", taskDefinition=arn)
-        for batch in batches(_revisions(aws, family, "INACTIVE"), 10):
+            inactive[arn] = None
+        for batch in batches(list(inactive), 10):
             aws.write("ecs", "delete_task_definitions", taskDefinitions=list(batch))
         return None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from controller.aws import Aws
@@ -114,10 +115,11 @@ class Role(Resource):
         return self.confirmed(aws, step)
 
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
-        """Delete the role with its policies."""
+        """Delete the role with its policies. Whether it is there IAM itself knows; what it shows may be late."""
         name = target.identity["name"]
-        try:
+        with suppress(MissingError):
             _strip(aws, name, _seen(aws, name), keep={})
+        try:
             aws.write("iam", "delete_role", RoleName=name)
         except MissingError:
             return None
@@ -172,12 +174,14 @@ def _observed(
 
 
 def _strip(aws: Aws, name: str, seen: Observed, *, keep: Mapping[str, Value]) -> None:
-    """Take away every policy that isn't to be kept."""
+    """Take away every policy that isn't to be kept; one that is shown and gone is no reason to keep the others."""
     for policy in seen.fields["policies"]:
         if policy not in keep:
-            aws.write("iam", "delete_role_policy", RoleName=name, PolicyName=policy)
+            with suppress(MissingError):
+                aws.write("iam", "delete_role_policy", RoleName=name, PolicyName=policy)
     for arn in seen.fields["attached"]:
-        aws.write("iam", "detach_role_policy", RoleName=name, PolicyArn=arn)
+        with suppress(MissingError):
+            aws.write("iam", "detach_role_policy", RoleName=name, PolicyArn=arn)
 
 
 def _trust(want: Wanted, service: str) -> dict[str, Any]:

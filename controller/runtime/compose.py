@@ -124,7 +124,7 @@ class House:
         wanted = wants(snapshot, name, place, server_digest=self._server_digest)
         home = self._home(aws, wanted[0])
         under = aws.watched(self._halt, UnderLease(home.lease))
-        reconciler = Reconciler(self._registry, under, home.store, utc_now, self._tell, self._halt.check)
+        reconciler = Reconciler(self._registry, under, home.store, utc_now, self._tell, self._halt.check, home.recent)
         return Site(name, reconciler, wanted, home.lease)
 
     def queue_door(self, region: str | None) -> Aws:

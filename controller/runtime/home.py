@@ -11,12 +11,13 @@ import re
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from controller.aws import Aws
 from controller.aws.objects import BucketObjects
+from controller.core.recent import Recent
 from controller.core.status import Event
 from controller.core.wanted import Wanted
 from controller.errors import FailedError, NotFoundError
@@ -35,10 +36,11 @@ from controller.store.sqlite import SqliteStore
 
 @dataclass(frozen=True)
 class Home:
-    """An environment's records, and the right to change it."""
+    """An environment's records, the right to change it, and what this process wrote and AWS may not show yet."""
 
     store: Store
     lease: Lease
+    recent: Recent = field(default_factory=Recent)
 
 
 def on_this_machine(directory: Path) -> Home:

@@ -92,7 +92,8 @@ class Containers:
     subnets: list[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        # Who calls here is no controller, and waits for nothing: it gets fair weather, whatever the run's is.
+        # Who calls here is no controller, and waits for nothing: it gets fair weather, whatever the run's is, until the
+        # next reset or a DELETE.
         self.aws.admin("weather", "PUT", {"kinds": []})
         self.ecr, self.ecs, iam, ec2, logs = (self.aws.client(n) for n in ("ecr", "ecs", "iam", "ec2", "logs"))
         self.ecs.create_cluster(clusterName=self.cluster)

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture(scope="module")
 def demo(idle_aws: EmbeddedAws, workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    """The demo, all of whose ModelService's tagged objects were given to a stranger."""
+    """The demo, all of whose ModelService's tagged objects were given to a stranger, who had fair weather."""
     idle_aws.admin("reset", "POST")
     demo = Demo(Clients(idle_aws.endpoint), discover(workshop), tmp_path_factory.mktemp("specs"))
     demo.go()
@@ -33,6 +33,7 @@ def demo(idle_aws: EmbeddedAws, workshop: Workshop, tmp_path_factory: pytest.Tem
         if ours and node.key.kind not in STUBBORN:
             tags = {**node.desired["tags"], OWNER: STRANGER}
             _apply(demo, survey, replace(node, desired={**node.desired, "tags": tags}))
+    idle_aws.admin("weather", "DELETE")
     return demo
 
 

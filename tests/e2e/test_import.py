@@ -130,6 +130,8 @@ def stranger(containers: Any, tmp_path_factory: pytest.TempPathFactory) -> Stran
     made = Stranger(containers, directory)
     made.make()
     made.train()
+    # The controller that takes it over gets the run's weather again.
+    containers.aws.admin("weather", "DELETE")
     return made
 
 

@@ -14,6 +14,7 @@ import pytest
 from controller.runtime import plan_document
 from controller.runtime.plan_document import PlanDocument
 from tests.command_line import Team
+from tests.e2e.conftest import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 CPU = ("0.25 vCPU", "0.5 vCPU")
@@ -52,6 +53,11 @@ class Pipeline:
 
     def apply(self, *changes: tuple[str, str]) -> Any:
         return self.job(*changes).reconcile("--plan", str(self.file))
+
+    @property
+    def drift(self) -> str:
+        """What differs from the specs as they were applied."""
+        return self.job().moorage("diff", "-f", "specs").out
 
     @property
     def service(self) -> Any:
@@ -99,11 +105,14 @@ def test_live_drift_in_between_stops_it(pipeline: Pipeline) -> None:
     ecs = pipeline.anybody.client("ecs")
     where = {"cluster": "models", "service": pipeline.service["serviceArn"]}
     ecs.update_service(**where, desiredCount=3)
+    # AWS may go on showing what was true before, for a while; a plan can't be held to what isn't shown.
+    until(lambda: "desiredCount" in pipeline.drift)
     stopped = pipeline.apply(CPU)
     assert (stopped.code, stopped.out) == (5, "")
     assert "needed now, and not planned: update ecs/service housing-model (desiredCount, taskDefinition)" in stopped.err
     assert (pipeline.service["taskDefinition"], pipeline.service["desiredCount"]) == (before, 3)
     ecs.update_service(**where, desiredCount=1)
+    until(lambda: "desiredCount" not in pipeline.drift)
 
 
 def test_an_edit_of_the_spec_in_between_stops_it(pipeline: Pipeline) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
 from tests.asking import ask, client_without_pause
 from tests.command_line import Result, Team, condition
+from tests.e2e.conftest import until
 
 ROW = [8.3252, 41, 880, 129, 322, 126, 37.88, -122.23]
 SEED_ROW = ",".join(map(str, ROW))
@@ -24,6 +26,12 @@ def as_in_the_repository(team: Team) -> None:
 
 def trained(result: Result) -> bool:
     return "trains a model" in result.err
+
+
+def test_the_weather_is_the_runs(team: Team) -> None:
+    """What is asked of a run by MOORAGE_LOCAL_WEATHER holds in the AWS that the commands start."""
+    asked = filter(None, os.environ.get("MOORAGE_LOCAL_WEATHER", "").split(","))
+    assert json.loads(ask(f"{team.aws}/_moorage/weather")[1])["kinds"] == sorted(asked)
 
 
 def test_a_second_run_does_nothing(team: Team) -> None:
@@ -163,7 +171,8 @@ def test_a_changed_resource_is_put_back(team: Team) -> None:
     ecs = team.client("ecs")
     (arn,) = ecs.list_services(cluster="models")["serviceArns"]
     ecs.update_service(cluster="models", service=arn, desiredCount=3)
-    diff = team.moorage("diff", "-f", "specs")
+    # AWS may go on showing what was true before, for a while.
+    diff = until(lambda: changed if (changed := team.moorage("diff", "-f", "specs")).code != 0 else None)
     assert diff.code == 1
     assert "@@ desiredCount @@ drift: changed in AWS since it was applied\n-3\n+1\n" in diff.out
     assert team.reconcile().json["steps"] == {"update": 1}

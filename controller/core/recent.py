@@ -1,0 +1,89 @@
+"""What AWS answered to writes that its reads may not show yet.
+
+Soon after a change, a read of ECS, EC2 or IAM may show what was true before it. Taken for the truth, it would have the
+same change made again: a second revision of a task definition, one more rollout, drift that nobody caused. So for a while
+a read that shows exactly what was there before a write gives way to what AWS answered to it. Whatever else is read is the
+truth.
+
+ECS: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
+EC2: https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
+IAM: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from controller.core.graph import Observed
+from controller.core.values import Key
+
+_LAGGING = ("ecs/", "ec2/", "iam/")
+# After so many seconds a read counts, whatever it shows: somebody may have undone the change.
+_LONGEST = 60.0
+
+
+@dataclass(frozen=True)
+class _Write:
+    """What was there before the writes that aren't shown yet (None: nothing), and what is there since the last one."""
+
+    before: tuple[Observed | None, ...]
+    after: Observed
+    until: float
+
+    def hides(self, shown: Observed | None) -> bool:
+        """Whether a read shows what was there before."""
+        return not _alike(shown, self.after) and any(_alike(shown, before) for before in self.before)
+
+
+class Recent:
+    """The last writes of one process to one environment. Safe for many threads; `clock` gives monotonic seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._writes: dict[Key, _Write] = {}
+
+    def wrote(self, key: Key, before: Observed | None, after: Observed) -> None:
+        """Remember what AWS answered to a write, and what was known to be there before it."""
+        if not key.kind.startswith(_LAGGING) or _alike(before, after):
+            return
+        with self._lock:
+            known = self._writes.get(key)
+            earlier = known.before if known else ()
+            self._writes[key] = _Write((*earlier, before), after, self._clock() + _LONGEST)
+
+    def told(self, key: Key, shown: Observed | None) -> Observed | None:
+        """What to take for true when a read shows this. The truth, once shown, is never doubted again."""
+        with self._lock:
+            write = self._writes.get(key)
+            if write is None:
+                return shown
+            if write.hides(shown) and self._clock() < write.until:
+                return write.after
+            del self._writes[key]
+            return shown
+
+    def all_told(self, keys: Iterable[Key], shown: Mapping[Key, Observed]) -> dict[Key, Observed]:
+        """What to take for true of each key; what isn't there is left out, as it is in what a read shows."""
+        told = ((key, self.told(key, shown.get(key))) for key in keys)
+        return {key: found for key, found in told if found is not None}
+
+    def hidden(self, key: Key) -> bool:
+        """Whether what was written last wasn't shown by a read so far."""
+        with self._lock:
+            return key in self._writes
+
+    def forget(self, key: Key) -> None:
+        """It is removed: nothing of it is to be shown any more."""
+        with self._lock:
+            self._writes.pop(key, None)
+
+
+def _alike(one: Observed | None, other: Observed | None) -> bool:
+    """Whether both are absent or have the same fields; outputs also tell of a rollout's progress."""
+    if one is None or other is None:
+        return one is other
+    return one.fields == other.fields

@@ -1,0 +1,95 @@
+"""A read right after a write: what was there before it isn't taken for the truth, and anything else is."""
+
+from __future__ import annotations
+
+import pytest
+
+from controller.core.graph import Observed
+from controller.core.recent import Recent
+from controller.core.values import Key
+
+KEY = Key("default", "ecs/service", "model")
+OLD, NEW, OTHER = (Observed({"cpu": cpu}, {"arn": f"arn:{cpu}"}) for cpu in ("256", "512", "1024"))
+
+
+class Clock:
+    """Seconds that pass when told."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize("before", [None, OLD])
+def test_what_was_there_before_a_write_gives_way_to_its_answer(before: Observed | None) -> None:
+    """Made or changed: as long as a read shows the state before, the answer counts; it is known not to be shown yet."""
+    recent = Recent()
+    recent.wrote(KEY, before, NEW)
+    assert recent.told(KEY, before) is NEW
+    assert recent.hidden(KEY)
+    assert recent.all_told([KEY], {} if before is None else {KEY: before}) == {KEY: NEW}
+
+
+@pytest.mark.parametrize("shown", [NEW, OTHER, Observed({"cpu": "512"}, {"arn": "arn:later"})])
+def test_whatever_else_is_shown_is_the_truth(shown: Observed) -> None:
+    """The new state or a third one counts as it is read; from then on even the old one does: somebody put it back."""
+    recent = Recent()
+    recent.wrote(KEY, OLD, NEW)
+    assert recent.told(KEY, shown) is shown
+    assert not recent.hidden(KEY)
+    assert recent.told(KEY, OLD) is OLD
+
+
+def test_what_is_gone_is_gone() -> None:
+    """An object that was there and isn't shown any more isn't made up; nor is one that we removed ourselves."""
+    recent = Recent()
+    recent.wrote(KEY, OLD, NEW)
+    assert recent.told(KEY, None) is None
+    recent.wrote(KEY, None, NEW)
+    recent.forget(KEY)
+    assert recent.told(KEY, None) is None
+    assert recent.all_told([KEY], {}) == {}
+
+
+def test_two_writes_before_the_first_is_shown() -> None:
+    """Neither the state before the first nor the one before the second is taken for what is there now."""
+    recent = Recent()
+    recent.wrote(KEY, OLD, NEW)
+    recent.wrote(KEY, NEW, OTHER)
+    assert recent.told(KEY, OLD) is OTHER
+    assert recent.told(KEY, NEW) is OTHER
+    assert recent.told(KEY, OTHER) is OTHER
+    assert not recent.hidden(KEY)
+
+
+def test_back_again_before_it_was_shown() -> None:
+    """There and back: the old state is what is wanted, so a read that shows it is the truth."""
+    recent = Recent()
+    recent.wrote(KEY, OLD, NEW)
+    recent.wrote(KEY, NEW, OLD)
+    assert recent.told(KEY, OLD) is OLD
+    assert not recent.hidden(KEY)
+
+
+def test_after_a_minute_a_read_counts() -> None:
+    """Nobody is kept from seeing for longer that a change was undone."""
+    clock = Clock()
+    recent = Recent(clock)
+    recent.wrote(KEY, OLD, NEW)
+    clock.now = 59
+    assert recent.told(KEY, OLD) is NEW
+    clock.now = 60
+    assert recent.told(KEY, OLD) is OLD
+    assert not recent.hidden(KEY)
+
+
+def test_only_where_aws_says_that_reads_are_late() -> None:
+    """S3 shows at once what was written, and a write that changed nothing isn't waited for."""
+    recent = Recent()
+    bucket = KEY._replace(kind="s3/bucket")
+    recent.wrote(bucket, OLD, NEW)
+    recent.wrote(KEY, OLD, OLD)
+    assert not recent.hidden(bucket)
+    assert not recent.hidden(KEY)
+    assert recent.told(bucket, OLD) is OLD
