@@ -1,7 +1,8 @@
 """One spec's life on the embedded AWS, its store and its lease in the bucket, with a saboteur at every call.
 
 Each life of the controller is as the loop has it: pass after pass until nothing is under way. Then two minutes go by, as
-until the next look at everything, for as long as faults have struck. What is said meanwhile is held against what went wrong.
+until the next look at everything, for as long as faults have struck. Every other pass looks at each object as at one of many,
+by listings. What is said meanwhile is held against what went wrong.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import cycle
 
 from controller.aws import Budgets
 from controller.aws.objects import BucketObjects
@@ -88,10 +90,12 @@ class Living:
         """One look at everything and what follows from it; None when an error ended it."""
         self.saboteur.surfaced.clear()
         aws = self.door.watched(UnderLease(self.lease))
-        reconciler = Reconciler(self.scene.registry, aws, self.store, self._tick, self.events.append)
+        # What is one of many in one pass is alone in the next: by turns it is listed and asked for.
+        turns = (self.scene.crowd, self.scene.registry)
+        ways = cycle([Reconciler(types, aws, self.store, self._tick, self.events.append) for types in turns])
         try:
             self.lease.acquire()
-            return self._passes(reconciler, gone=gone)
+            return self._passes(ways, gone=gone)
         except MoorageError as error:
             self._told_by(error)
             return None
@@ -102,13 +106,13 @@ class Living:
     def _tick(self) -> str:
         return f"t{next(self.demo.ticks)}"
 
-    def _passes(self, reconciler: Reconciler, *, gone: bool) -> Pass:
+    def _passes(self, ways: Iterator[Reconciler], *, gone: bool) -> Pass:
         wants, deadline = self.demo.wants(), time.monotonic() + PATIENCE
         removed = [self.key] if gone else []
         while True:
             self.saboteur.surfaced.clear()
             told = len(self.events)
-            done = reconciler.reconcile(wants, gone=removed)
+            done = next(ways).reconcile(wants, gone=removed)
             self.untruths += self._judge(done, self.events[told:])
             if done.after is None:
                 return done

@@ -68,18 +68,7 @@ STORY: dict[str, Callable[[Demo], None]] = {
     "prune": _remove,
 }
 _STAYS = "an environment's name is its own: no change of its spec makes another one of these"
-_OF_MANY = "asked only where several specs are looked at together; this story has one"
 EXCUSED = {
-    Site("apigatewayv2/stage", "apigatewayv2.get_apis"): _OF_MANY,
-    Site("ecr/repository", "resourcegroupstaggingapi.get_resources"): _OF_MANY,
-    Site("iam/role", "iam.get_account_authorization_details"): _OF_MANY,
-    Site("logs/log-group", "resourcegroupstaggingapi.get_resources"): _OF_MANY,
-    Site("model/bundle", "s3.list_objects_v2"): _OF_MANY,
-    Site("model/selection", "sagemaker.search"): _OF_MANY,
-    Site("sagemaker/model-package", "sagemaker.search"): _OF_MANY,
-    Site("sagemaker/model-package-group", "resourcegroupstaggingapi.get_resources"): _OF_MANY,
-    Site("sagemaker/model-package-group", "sagemaker.list_model_package_groups"): _OF_MANY,
-    Site("servicediscovery/service", "resourcegroupstaggingapi.get_resources"): _OF_MANY,
     Site("ecs/service", "ecs.describe_service_revisions"): "asked for after a rollback only (test_failure.py)",
     Site("s3/bucket", "s3.delete_bucket"): _STAYS,
     Site("servicediscovery/namespace", "servicediscovery.delete_namespace"): _STAYS,
@@ -126,7 +115,8 @@ class Teller:
         self.aws.admin("reset", "POST")
         key = self.aws.client("kms").create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")["KeyMetadata"]["Arn"]
         clients = Clients(self.aws.endpoint)
-        scene, told = Scene(discover(self.workshop), clients), Told()
+        scene = Scene(discover(self.workshop), clients, discover(replace(self.workshop, many=1)))
+        told = Told()
         model = replace(MODEL, image=f"{{maxSeverity: critical, signing: {{key: '{key}'}}}}")
         demo = Demo(clients, scene.registry, self.directory, models=(model,))
         living = Living(demo, scene)
