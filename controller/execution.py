@@ -93,7 +93,8 @@ class Execution:
             if stop is not None:
                 return stop
         if step is not None:
-            stop = blocker or self._stays(step, resolved) or self._perform(step, resolved)
+            absent = node.key not in self._surveyed and self._asked(node) == resolved.identity
+            stop = blocker or self._stays(step, resolved) or self._perform(step, resolved, absent=absent)
             if stop is not None:
                 return stop
         seen = self.seen.get(node.key)
@@ -111,8 +112,7 @@ class Execution:
         """
         if not is_known(resolved.identity) or resolved.edges.isdisjoint(self.fresh):
             return None
-        asked = resolve(node.identity, lambda ref: output_of(self._surveyed, ref, UNKNOWN))
-        if node.key in self._surveyed and asked == resolved.identity:
+        if node.key in self._surveyed and self._asked(node) == resolved.identity:
             # The plan was made of what it gave then. Another value now would meet old ones in one object.
             return None
         target = Target(resolved.key, resolved.identity)
@@ -125,6 +125,11 @@ class Execution:
         self.seen |= found
         self.fresh |= found.keys()
         return None
+
+    def _asked(self, node: Node) -> Mapping[str, Value]:
+        """What the survey looked for."""
+        found: Mapping[str, Value] = resolve(node.identity, lambda ref: output_of(self._surveyed, ref, UNKNOWN))
+        return found
 
     def _stays(self, step: Step, resolved: Node) -> Verdict | None:
         """Why a step is not done though it could be: the spec's policy."""
@@ -157,14 +162,14 @@ class Execution:
         self.tell(step, "Warning", verdict.reason, verdict.message)
         return verdict
 
-    def _perform(self, step: Step, resolved: Node) -> Verdict | None:
+    def _perform(self, step: Step, resolved: Node, *, absent: bool) -> Verdict | None:
         if not (is_known(resolved.identity) and is_known(resolved.desired)):
             return Waiting("Unresolved", "a value it needs is not known yet", 1)
         current = Step(step.action, resolved, step.owner, step.changes, step.why)
         drift = self._drift_of(current)
         try:
             retain = self._outlives(step.node.key, step.owner)
-            self.seen[step.node.key] = self.executor.perform(current, retain=retain)
+            self.seen[step.node.key] = self.executor.perform(current, retain=retain, absent=absent)
         except LeaseHeldError:
             raise
         except MoorageError as error:
@@ -214,7 +219,7 @@ class Execution:
     def _at_rest(self, owner: Key) -> bool:
         """Whether all of a spec was ready before this pass did anything: only then it is known what serves."""
         moved = any(step.action is not Action.DELETE for step in self.done_of.get(owner, ()))
-        moves = any(self.graph.owners[key] == owner for key in self._later)
+        moves = any(step.later for step in self.plan.of(owner).steps)
         return self._all_ready(owner) and not moved and not moves
 
     def _all_ready(self, owner: Key) -> bool:
@@ -223,11 +228,13 @@ class Execution:
     def _still_needed(self, step: Step) -> bool:
         if self._stops(step):
             return False
-        leaving = {
-            digest(other.node.key, other.node.identity) for other in self.plan.steps if other.action is Action.DELETE
-        }
-        left = [record for record in self.executor.store.records(step.owner.environment) if record.id in leaving]
-        built_on = any(step.node.key in record.edges and record.key != step.node.key for record in left)
+        # What belongs to a ModelService is built on by nothing of another.
+        plan = self.plan if step.owner.kind == "Environment" else self.plan.of(step.owner)
+        leaving = [other.node for other in plan.steps if other.action is Action.DELETE]
+        left = (
+            self.executor.store.record(digest(node.key, node.identity)) for node in leaving if node.key != step.node.key
+        )
+        built_on = any(record is not None and step.node.key in record.edges for record in left)
         return built_on or not self._all_ready(step.owner)
 
     def _blocker(self, edges: Iterable[Key]) -> Verdict | None:

@@ -30,16 +30,16 @@ class Executor:
     store: Store
     recent: Recent = field(default_factory=Recent)
 
-    def perform(self, step: Step, *, retain: bool = False) -> Observed:
+    def perform(self, step: Step, *, retain: bool = False, absent: bool = False) -> Observed:
         """Make one node as its step says; `step.node` has no Refs left.
 
+        `absent` says that the survey looked for just this and found nothing. What was never asked for either, as far as
+        the journal goes, isn't looked for again: with a name that isn't unique that takes a listing of all there are.
         Raises AwsError, BundleError or FailedError; the journal then still has the step as pending.
         """
         resource = self.registry[step.node.key.kind]
         record = self._record(step.node)
-        hints = (record.outputs, record.settled) if record is not None else ()
-        shown = resource.observe(self.aws, [Target(step.node.key, step.node.identity, *hints)])
-        seen = self.recent.told(step.node.key, shown.get(step.node.key))
+        seen = None if absent and record is None else self._look(step.node, record)
         step = self._again(step, record, seen)
         if seen is not None and not step.changes:
             self.remember(step.node, step.owner, seen, retain=retain)
@@ -91,6 +91,11 @@ class Executor:
         return [
             other for other in siblings if {**record.identity, serial: other.identity.get(serial)} == other.identity
         ]
+
+    def _look(self, node: Node, record: Record | None) -> Observed | None:
+        hints = (record.outputs, record.settled) if record is not None else ()
+        shown = self.registry[node.key.kind].observe(self.aws, [Target(node.key, node.identity, *hints)])
+        return self.recent.told(node.key, shown.get(node.key))
 
     def _record(self, node: Node) -> Record | None:
         return self.store.record(digest(node.key, node.identity))

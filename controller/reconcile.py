@@ -14,29 +14,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
 
 from controller.aws import Aws
+from controller.chronicle import Chronicle
 from controller.core.graph import Graph, Node, Observed, Target, output_of
-from controller.core.history import recorded
 from controller.core.plan import Leave, Plan, Situation, Step
 from controller.core.planner import make_plan
 from controller.core.reach import Closure, closure
 from controller.core.recent import Recent
 from controller.core.record import Record, Records
-from controller.core.status import (
-    Condition,
-    Event,
-    Held,
-    Ready,
-    ResourceState,
-    Status,
-    Verdict,
-    Waiting,
-    judge,
-    revision_of,
-)
-from controller.core.values import UNKNOWN, Key, Value, digest, is_known, resolve
+from controller.core.status import Event, Status, revision_of
+from controller.core.values import UNKNOWN, Key, digest, is_known, resolve
 from controller.core.wanted import Wanted
 from controller.cost.estimate import Estimate, estimate
 from controller.cost.prices import published
@@ -46,9 +34,6 @@ from controller.executor import Executor
 from controller.resources.base import Registry
 from controller.spec.models import Policy
 from controller.store.base import Store
-
-# How many revisions of an Environment are remembered; a ModelService says it itself.
-_HISTORY = 10
 
 
 @dataclass(frozen=True)
@@ -107,10 +92,15 @@ class Reconciler:
     halt: Callable[[], None] = lambda: None
     recent: Recent = field(default_factory=Recent)
 
-    def survey(self, wants: Sequence[Wanted], *, gone: Collection[Key] = ()) -> Survey:
+    @cached_property
+    def _chronicle(self) -> Chronicle:
+        return Chronicle(self.registry, self.store, self.now, self.tell)
+
+    def survey(self, wants: Sequence[Wanted], *, gone: Collection[Key] = (), view: Aws | None = None) -> Survey:
         """Look, and plan. Reads only.
 
-        `wants` holds the Environment and its ModelServices; `gone` the removed specs that are to be pruned.
+        `wants` holds the Environment and its ModelServices; `gone` the removed specs that are to be pruned; `view` is a
+        door that shares its listings with earlier surveys, where they are new enough.
         """
         graph = Graph.build(
             (want.owner, [node for resource in self.registry.values() for node in resource.expand(want)])
@@ -119,7 +109,7 @@ class Reconciler:
         self.store.refresh()
         owners = {*(want.owner for want in wants), *gone}
         records = Records(self.store.records(wants[0].environment.name, owners))
-        seen, unreadable = self._observe(graph, records)
+        seen, unreadable = self._observe(view or self.aws.surveying(), graph, records)
         # A node that can't be read is neither there nor absent: no plan is made for it, nor for what is built on it.
         adopters = {want.owner for want in wants if (want.service or want.environment).spec.policy.adopt}
         costs = {want.owner: _cost(want, want.service.spec.policy, records) for want in wants if want.service}
@@ -156,7 +146,7 @@ class Reconciler:
             survey.records,
             survey.unreadable,
             _leaves(survey.wants, survey.gone, survey.costs),
-            self._event,
+            self._chronicle.event,
             self.halt,
         )
         work.run(survey.wants[0].owner)
@@ -174,8 +164,8 @@ class Reconciler:
         if want is not survey.wants[0]:
             work.run(owner)
         work.sweep(owner, later=not sweep)
-        released = want is None and self._release(owner)
-        statuses = (self._status(want, work, trouble),) if want else self._remains(owner, work)
+        released = want is None and self._chronicle.release(owner)
+        statuses = (self._chronicle.status(want, work, trouble),) if want else self._chronicle.remains(owner, work)
         waits = work.waits(owner)
         done = tuple(work.done_of.get(owner, ()))
         after = 0.0 if done else min((waiting.after for waiting in waits), default=None)
@@ -184,11 +174,11 @@ class Reconciler:
         return Pass(statuses, done, survey.plan.of(owner), after, failing, (owner,) if released else (), told)
 
     def _observe(
-        self, graph: Graph, records: Collection[Record]
+        self, aws: Aws, graph: Graph, records: Collection[Record]
     ) -> tuple[dict[Key, Observed], dict[Key, MoorageError]]:
         seen: dict[Key, Observed] = {}
         unreadable: dict[Key, MoorageError] = {}
-        known, aws = {record.id: record for record in records}, self.aws.surveying()
+        known = {record.id: record for record in records}
         for wave in graph.waves():
             for kind, targets in _targets(wave, seen, known).items():
                 self.halt()
@@ -235,114 +225,12 @@ class Reconciler:
                 continue
             policy = want.service.spec.policy
             retained = {name for name, choice in policy.deletion.model_dump().items() if choice == "Retain"}
-            now = revision_of(self._told(want, before, graph, seen), "")
+            now = revision_of(self._chronicle.facts(want, before, graph, seen), "")
             # What serves is no history: that it outlives its spec keeps none of it.
             kept = closure(before.history, now, policy.history, retained - {"service"})
             if kept is not None:
                 found[want.owner] = kept
         return found
-
-    def _told(self, want: Wanted, before: Status | None, graph: Graph, seen: Mapping[Key, Observed]) -> Status:
-        """A spec's status as far as the spec and what is seen of it tell: without conditions and resources."""
-        generation = 1 if before is None else before.observed_generation + (before.spec_digest != want.spec_digest)
-        source = {"commit": want.inputs.commit, "author": want.inputs.author}
-        facts: dict[str, Value] = {name: text for name, text in source.items() if text}
-        for node in graph.of(want.owner):
-            if node.key in seen:
-                facts |= self.registry[node.key.kind].facts(seen[node.key])
-        return Status(want.owner, generation, want.spec_digest, facts=facts)
-
-    def _release(self, owner: Key) -> bool:
-        """What a removed spec retains is nobody's business any more; once nothing else is left, its status goes too."""
-        mine = self.store.records(owner.environment, {owner})
-        if not all(record.retain for record in mine):
-            return False
-        for record in mine:
-            self.store.drop(record)
-            self._tell(Event(self.now(), owner, "Normal", "Retained", "stays, as policy.deletion says", record.key))
-        self.store.forget(owner)
-        return True
-
-    def _remains(self, owner: Key, work: Execution) -> tuple[Status, ...]:
-        """How a removed spec stands, of which something can't be deleted."""
-        refused, before = work.undeletable(owner), self.store.status(owner)
-        if not refused:
-            return ()
-        told = before or Status(owner, 1, "")
-        status = replace(told, conditions=judge({"": refused}, before, self.now(), told.observed_generation))
-        self._keep(status, before)
-        return (status,)
-
-    def _status(self, want: Wanted, work: Execution, trouble: str) -> Status:
-        before = self.store.status(want.owner)
-        told = self._told(want, before, work.graph, work.seen)
-        mine = [node.key for node in work.graph.of(want.owner)]
-        aspects: dict[str, list[Verdict]] = {}
-        for key in mine:
-            aspects.setdefault(self.registry[key.kind].condition, []).append(work.verdicts[key])
-        steps = work.plan.of(want.owner).steps
-        leave = work.leaves[want.owner]
-        # What is too dear is told even where nothing is to be done.
-        if leave.held == "OverBudget" or (leave.held and steps):
-            aspects.setdefault("", []).append(Held(leave.held, leave.why))
-        elif any(step.later for step in steps):
-            aspects.setdefault("", []).append(Waiting("Later", "what follows from the candidate is still to come", 1))
-        aspects.setdefault("", []).extend(work.undeletable(want.owner))
-        conditions = judge(aspects, before, self.now(), told.observed_generation, trouble)
-        status = replace(told, conditions=conditions, resources=tuple(_state(key, work) for key in sorted(mine)))
-        kept = want.service.spec.policy.history if want.service else _HISTORY
-        past = before.history if before else ()
-        status = replace(status, history=recorded(past, revision_of(status, self.now()), kept))
-        self._keep(status, before)
-        return status
-
-    def _keep(self, status: Status, before: Status | None) -> None:
-        """Write a status down, and tell what is new in it."""
-        if status != before:
-            self._transitions(before, status)
-            self.store.save(status)
-
-    def _transitions(self, before: Status | None, status: Status) -> None:
-        """An event for each condition that turned. What only repeats another one's news is left out."""
-        for condition in status.conditions:
-            earlier = before.condition(condition.type) if before else None
-            if _is_news(condition, earlier):
-                worse = condition.type == "Degraded" and condition.status == "True"
-                message = f"{condition.type} is {condition.status}" + (
-                    f": {condition.message}" if condition.message else ""
-                )
-                self._tell(Event(self.now(), status.owner, "Warning" if worse else "Normal", condition.reason, message))
-
-    def _event(self, step: Step, kind: Literal["Normal", "Warning"], reason: str, message: str) -> None:
-        event = Event(self.now(), step.owner, kind, reason, message, step.node.key)
-        # What fails in the same way pass after pass is told each time, and kept once: events have a limit.
-        if kind == "Warning" and self._stands(event):
-            self.tell(event)
-        else:
-            self._tell(event)
-
-    def _stands(self, event: Event) -> bool:
-        """Whether the last status says the same of the resource."""
-        status = self.store.status(event.owner)
-        states = status.resources if status else ()
-        return any(
-            (state.key, state.state, state.message) == (event.key, event.reason, event.message) for state in states
-        )
-
-    def _tell(self, event: Event) -> None:
-        self.store.emit(event)
-        self.tell(event)
-
-
-def _is_news(condition: Condition, earlier: Condition | None) -> bool:
-    """Whether a condition says what nobody has said: Progressing and Stalled repeat Ready and Degraded, a blocked one its blocker."""
-    if condition.type in ("Progressing", "Stalled") or condition.reason == "Blocked":
-        return False
-    if earlier is None:
-        return condition.type != "Degraded" or condition.status == "True"
-    if condition.type in ("Ready", "Degraded"):
-        return earlier.status != condition.status
-    return (earlier.status, earlier.reason) != (condition.status, condition.reason)
 
 
 def _targets(
@@ -386,10 +274,3 @@ def _cost(want: Wanted, policy: Policy, records: Records) -> Estimate:
         limit=policy.max_monthly_cost,
         trained_in=billed[-1] if billed else None,
     )
-
-
-def _state(key: Key, work: Execution) -> ResourceState:
-    verdict = work.verdicts[key]
-    found = work.seen[key].id if key in work.seen else ""
-    fine = isinstance(verdict, Ready) and verdict.reason != "Drifted"
-    return ResourceState(key, found, "Ready" if fine else verdict.reason, verdict.message)

@@ -32,7 +32,7 @@ def marks_below(aws: Aws, bucket: str, prefix: str) -> dict[str, str]:
     """The marks of all objects whose keys begin with `prefix`, by key: up to a thousand with each call."""
     where = {"Bucket": bucket, "Prefix": prefix, "ExpectedBucketOwner": aws.account}
     try:
-        items = aws.pages("s3", "list_objects_v2", "Contents", **where)
+        items = aws.listed("s3", "list_objects_v2", "Contents", **where)
         return {item["Key"]: _mark(item["ETag"], item["LastModified"]) for item in items}
     except MissingError:  # no such bucket
         return {}

@@ -121,7 +121,7 @@ def _find(aws: Aws, names: Sequence[str]) -> Iterator[Mapping[str, Any]]:
             yield from aws.read("ecr", "describe_repositories", repositoryNames=list(batch))["repositories"]
         except MissingError:
             if len(batch) > 1:
-                yield from aws.pages("ecr", "describe_repositories", "repositories")
+                yield from aws.listed("ecr", "describe_repositories", "repositories")
 
 
 def _tags(aws: Aws, arn: str) -> dict[str, str]:

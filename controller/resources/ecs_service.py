@@ -208,9 +208,9 @@ def _to_be_checked(service: Mapping[str, Any]) -> bool:
 def _tasks(aws: Aws, cluster: str, **which: str) -> dict[str, list[Mapping[str, Any]]]:
     """The running tasks of a cluster, or of one service, by group (`service:NAME`): two calls for up to a hundred tasks."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
-    arns = list(aws.pages("ecs", "list_tasks", "taskArns", cluster=cluster, desiredStatus="RUNNING", **which))
+    arns = aws.listed("ecs", "list_tasks", "taskArns", cluster=cluster, desiredStatus="RUNNING", **which)
     for batch in batches(arns, 100):
-        for task in aws.read("ecs", "describe_tasks", cluster=cluster, tasks=list(batch))["tasks"]:
+        for task in aws.listed("ecs", "describe_tasks", "tasks", cluster=cluster, tasks=list(batch)):
             groups.setdefault(task.get("group", ""), []).append(task)
     return groups
 

@@ -6,7 +6,7 @@ A role's inline policies and attachments are ours alone: what somebody adds by h
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -75,7 +75,7 @@ class Role(Resource):
 
     def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
         """Each role with all that it may do; many out of one listing, where what isn't as applied is asked for once more."""
-        listed = _listed(aws) if self.many(targets) else None
+        listed = _listed(aws, {target.identity["name"] for target in targets}) if self.many(targets) else None
         found = {}
         for target in targets:
             name = target.identity["name"]
@@ -148,8 +148,8 @@ def _seen(aws: Aws, name: str) -> Observed:
     return _observed(role, policies, attached)
 
 
-def _listed(aws: Aws) -> dict[str, Observed]:
-    """Every role of the account: up to a thousand with each call."""
+def _listed(aws: Aws, names: Collection[str]) -> dict[str, Observed]:
+    """Those of the account's roles that are named: up to a thousand with each call."""
     wanted = {"Filter": ["Role"], "MaxItems": _PAGE}
     return {
         role["RoleName"]: _observed(
@@ -157,7 +157,8 @@ def _listed(aws: Aws) -> dict[str, Observed]:
             {policy["PolicyName"]: policy["PolicyDocument"] for policy in role.get("RolePolicyList", ())},
             role.get("AttachedManagedPolicies", ()),
         )
-        for role in aws.pages("iam", "get_account_authorization_details", "RoleDetailList", **wanted)
+        for role in aws.listed("iam", "get_account_authorization_details", "RoleDetailList", **wanted)
+        if role["RoleName"] in names
     }
 
 

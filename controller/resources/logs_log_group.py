@@ -52,7 +52,7 @@ class LogGroup(Resource):
     def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
         """List what begins as all the names do, and match."""
         prefix = os.path.commonpath([target.identity["name"] for target in targets])
-        listed = aws.pages("logs", "describe_log_groups", "logGroups", logGroupNamePrefix=prefix)
+        listed = aws.listed("logs", "describe_log_groups", "logGroups", logGroupNamePrefix=prefix)
         groups = {group["logGroupName"]: group for group in listed}
         live = {target.key: groups[name] for target in targets if (name := target.identity["name"]) in groups}
         arns = {key: _arn(group) for key, group in live.items()}

@@ -85,7 +85,7 @@ class ModelPackageGroup(Resource):
 def _listed(aws: Aws) -> dict[str, Mapping[str, Any]]:
     """Every group that is called as ours are, by name."""
     named = {"NameContains": "moorage-", "MaxResults": 100}
-    listed = aws.pages("sagemaker", "list_model_package_groups", "ModelPackageGroupSummaryList", **named)
+    listed = aws.listed("sagemaker", "list_model_package_groups", "ModelPackageGroupSummaryList", **named)
     return {group["ModelPackageGroupName"]: group for group in listed}
 
 

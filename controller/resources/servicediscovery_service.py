@@ -73,7 +73,7 @@ class DiscoveryService(Resource):
         found: dict[Key, Mapping[str, Any]] = {}
         for namespace in sorted({target.identity.get("namespace", "") for target in targets}):
             inside = [{"Name": "NAMESPACE_ID", "Values": [namespace], "Condition": "EQ"}] if namespace else []
-            listed = list(aws.pages("servicediscovery", "list_services", "Services", Filters=inside))
+            listed = aws.listed("servicediscovery", "list_services", "Services", Filters=inside)
             field, name = ("Name", "name") if namespace else ("Id", "id")
             live = {service[field]: service for service in listed}
             mine = (target for target in targets if target.identity.get("namespace", "") == namespace)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -19,6 +19,7 @@ from typing import TypeVar
 
 import structlog
 
+from controller.aws import Aws
 from controller.aws.budget import seconds_for
 from controller.core.plan import Plan
 from controller.core.values import Key
@@ -69,6 +70,15 @@ class Begun:
         return key in self.survey.gone or key in self.survey.by_owner
 
 
+@dataclass(frozen=True)
+class View:
+    """A door whose listings are of no earlier than when it was `born`, for surveys of what one snapshot declares."""
+
+    snapshot: Snapshot
+    born: float
+    aws: Aws
+
+
 class Passes:
     """Works off a queue.
 
@@ -100,6 +110,7 @@ class Passes:
         self._repeats: dict[Key, tuple[str, int]] = {}
         self._costs: dict[Key, float] = {}
         self._begun: dict[int, float] = {}
+        self._views: dict[str, View] = {}
         self.keys: frozenset[Key] = frozenset()
         self.trouble = ""
 
@@ -152,8 +163,8 @@ class Passes:
         flights: set[asyncio.Task[None]] = set()
         keeper = asyncio.create_task(self._keep())
         while not self._halt.asked:
-            for environment, keys in _by_environment(self._queue.take(self._busy)).items():
-                flight = asyncio.create_task(self._fly(environment, keys))
+            for environment, due in _by_environment(self._queue.take(self._busy)).items():
+                flight = asyncio.create_task(self._fly(environment, [*due], since=max(due.values())))
                 flights.add(flight)
                 self._begun[id(flight)] = self._clock()
                 flight.add_done_callback(flights.discard)
@@ -187,14 +198,17 @@ class Passes:
             await asyncio.wait_for(self._woken.wait(), self._queue.wait(self._busy))
         self._woken.clear()
 
-    async def _fly(self, environment: str, keys: Sequence[Key], *, alone: bool = False) -> None:
-        """One pass: what is shared under a lock, then every ModelService by itself; `alone`, with no other key."""
+    async def _fly(self, environment: str, keys: Sequence[Key], *, since: float, alone: bool = False) -> None:
+        """One pass: what is shared under a lock, then every ModelService by itself; `alone`, with no other key.
+
+        `since` is when the last of the keys fell due: what is older doesn't count.
+        """
         started, home = self._clock(), Key(environment, "Environment", environment)
         try:
             async with self._locks.setdefault(environment, asyncio.Lock()):
                 if not alone and home not in keys and self._queue.claim(home):
                     keys = [home, *keys]
-                begun = await self._thread(partial(self._begin, environment, keys))
+                begun = await self._thread(partial(self._begin, environment, keys, since))
                 if home in keys or begun.work.done_of.get(home):
                     await self._finish(begun, home, ours=home in keys)
         except HaltedError:
@@ -202,7 +216,7 @@ class Passes:
         except Exception as error:  # noqa: BLE001  (a key's defect ends its pass, never the loop)
             if len(keys) > 1 and not isinstance(error, _WHOLE):
                 for key in keys:
-                    await self._fly(environment, [key], alone=True)
+                    await self._fly(environment, [key], since=self._clock(), alone=True)
                 return
             for key in keys:
                 self._end(Outcome(key, None, error, self._clock() - started))
@@ -210,7 +224,7 @@ class Passes:
         self.wake()
         await asyncio.gather(*(self._finish(begun, key) for key in keys if key != home))
 
-    def _begin(self, environment: str, keys: Collection[Key]) -> Begun:
+    def _begin(self, environment: str, keys: Collection[Key], since: float) -> Begun:
         """Look at some keys of an environment together, and make what they share. Runs in a thread."""
         self._halt.check()
         if self._snapshot is None:
@@ -221,12 +235,25 @@ class Passes:
         before = site.aws.calls.of_this_thread()
         with _told_of(home.owner, self._snapshot, number):
             survey = site.reconciler.survey(
-                [home, *(want for want in services if want.owner in keys)], gone=self._gone.intersection(keys)
+                [home, *(want for want in services if want.owner in keys)],
+                gone=self._gone.intersection(keys),
+                view=self._view(site, self._snapshot, since),
             )
             cost = seconds_for(site.aws.calls.of_this_thread() - before)
             self._costs |= dict.fromkeys(keys, cost / len(keys))
             survey = replace(survey, plan=self._allow(survey.plan))
-            return Begun(site, self._snapshot, survey, site.reconciler.begin(survey), number)
+            begun = Begun(site, self._snapshot, survey, site.reconciler.begin(survey), number)
+        if begun.work.done:
+            # What was listed before doesn't show it.
+            self._views.pop(environment, None)
+        return begun
+
+    def _view(self, site: Site, snapshot: Snapshot, since: float) -> Aws:
+        """A door for a survey. Keys that were due before a listing was asked for share it: it shows all they are due for."""
+        view = self._views.get(site.environment)
+        if view is None or view.snapshot is not snapshot or since > view.born:
+            view = self._views[site.environment] = View(snapshot, self._clock(), site.aws.surveying())
+        return view.aws
 
     async def _finish(self, begun: Begun, key: Key, *, ours: bool = True) -> None:
         """Finish one key's part; not `ours` when another pass, which waits for this one, has the key from the queue."""
@@ -300,10 +327,10 @@ class Passes:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
 
-def _by_environment(keys: Iterable[Key]) -> dict[str, list[Key]]:
-    groups: dict[str, list[Key]] = {}
-    for key in keys:
-        groups.setdefault(key.environment, []).append(key)
+def _by_environment(due: Mapping[Key, float]) -> dict[str, dict[Key, float]]:
+    groups: dict[str, dict[Key, float]] = {}
+    for key, date in due.items():
+        groups.setdefault(key.environment, {})[key] = date
     return groups
 
 

@@ -14,6 +14,8 @@ from controller.core.values import Key
 # The pause after a first failure, in seconds; it doubles with each further one, up to the longest.
 SHORTEST = 2.0
 LONGEST = 300.0
+# A pass holds some 300 KB for each of its specs, so that memory goes with this number and not with that of all specs.
+MOST = 128
 
 
 class Queue:
@@ -21,11 +23,13 @@ class Queue:
 
     `clock` gives monotonic seconds; `jitter` a random number from 0 up to 1, which lengthens the pauses after failures by
     up to a quarter, so that what failed together isn't tried again together. `pace` scales all pauses: the embedded AWS is
-    faster than AWS.
+    faster than AWS. `most` is how many keys are handed out together; while as many are in flight, none are.
     """
 
-    def __init__(self, clock: Callable[[], float], jitter: Callable[[], float], *, pace: float = 1.0) -> None:
-        self._clock, self._jitter, self._pace = clock, jitter, pace
+    def __init__(
+        self, clock: Callable[[], float], jitter: Callable[[], float], *, pace: float = 1.0, most: int = MOST
+    ) -> None:
+        self._clock, self._jitter, self._pace, self._most = clock, jitter, pace, most
         self._due: dict[Key, float] = {}
         self._flying: set[Key] = set()
         self._again: dict[Key, float] = {}
@@ -47,14 +51,20 @@ class Queue:
         if not self._failures[key]:
             self.add(key)
 
-    def take(self, but: Collection[str] = ()) -> list[Key]:
-        """Hand out all keys that are due, those longest due first, `but` some environments'. Each is in flight until `finish`."""
+    def take(self, but: Collection[str] = ()) -> dict[Key, float]:
+        """Hand out keys that are due, those longest due first, `but` some environments', each with the date it fell due.
+
+        Each is in flight until `finish`.
+        """
+        if self._full:
+            return {}
         now = self._clock()
-        taken = sorted((date, key) for key, date in self._due.items() if date <= now and key.environment not in but)
-        for _, key in taken:
+        due = sorted((date, key) for key, date in self._due.items() if date <= now and key.environment not in but)
+        taken = {key: date for date, key in due[: self._most]}
+        for key in taken:
             del self._due[key]
-            self._flying.add(key)
-        return [key for _, key in taken]
+        self._flying |= taken.keys()
+        return taken
 
     def claim(self, key: Key) -> bool:
         """Hand out one key before its date; False when it is in flight."""
@@ -74,9 +84,9 @@ class Queue:
             self._failures.pop(key, None)
         if after is not None:
             self.add(key, after * self._pace)
-        again = self._again.pop(key, None)
-        if again is not None:
-            self._due[key] = min(again, self._due.get(key, again))
+        # What happened in flight is due from now on: what was listed before doesn't show what this flight did.
+        if self._again.pop(key, None) is not None:
+            self.add(key)
 
     def forget(self, key: Key) -> None:
         """Nothing is declared under this key any more."""
@@ -85,9 +95,15 @@ class Queue:
         self._failures.pop(key, None)
 
     def wait(self, but: Collection[str] = ()) -> float | None:
-        """How many seconds until the next key is due, `but` some environments'; None when there is none."""
+        """How many seconds until the next key is due, `but` some environments'; None when none is, or none is handed out."""
+        if self._full:
+            return None
         first = min((date for key, date in self._due.items() if key.environment not in but), default=None)
         return None if first is None else max(0.0, first - self._clock())
+
+    @property
+    def _full(self) -> bool:
+        return len(self._flying) >= self._most
 
     @property
     def unsettled(self) -> Collection[Key]:

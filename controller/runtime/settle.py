@@ -41,54 +41,79 @@ def run_once(
     asked to end, FailedError when the same steps are done over and over, and the first error that concerns more than a
     resource. What is under way is finished first.
     """
-    run, errors = Run(), list[BaseException]()
-    queue = Queue(time.monotonic, random.random, pace=pace)
+    once = _Once(open_site, halt, wait=wait, parallel=parallel, pace=pace, leases=leases, watch=watch, allow=allow)
+    asyncio.run(once.settle(snapshot, gone, timeout))
+    return once.result()
 
-    def stop(error: BaseException) -> None:
-        errors.append(error)
-        halt.ask()
-        passes.wake()
 
-    def told(outcome: Outcome) -> None:
-        if outcome.done is not None:
-            run.add(outcome.key, outcome.done)
-            watch(run)
-        if outcome.error is not None and getattr(outcome.error, "retry_after", None) is None:
-            stop(outcome.error)
-        if not wait:
-            queue.forget(outcome.key)
+class _Once:
+    """One run, on its way: what it came to so far, and what ended it before its time."""
 
-    async def work() -> None:
+    def __init__(
+        self,
+        open_site: OpenSite,
+        halt: Halt,
+        *,
+        wait: bool,
+        parallel: int,
+        pace: float,
+        leases: Callable[[], Iterable[Lease]],
+        watch: Callable[[Run], None],
+        allow: Callable[[Plan], Plan],
+    ) -> None:
+        self._halt, self._wait, self._watch, self._allow = halt, wait, watch, allow
+        self._run, self._errors = Run(), list[BaseException]()
+        self._queue = Queue(time.monotonic, random.random, pace=pace)
+        self._passes = Passes(
+            open_site,
+            self._queue,
+            halt,
+            time.monotonic,
+            parallel=parallel,
+            leases=leases,
+            told=self._told,
+            allow=self._allowed,
+        )
+
+    async def settle(self, snapshot: Snapshot, gone: Iterable[Key], seconds: float) -> None:
+        """Work until nothing is under way, or until something ends the run."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop, KeyboardInterrupt())
-        late = DeadlineError(f"not done after {timeout:g} s", hint="run again to go on")
-        loop.call_later(timeout, stop, late)
-        passes.declare(snapshot, gone)
-        await passes.run(settle=True)
-
-    passes = Passes(
-        open_site, queue, halt, time.monotonic, parallel=parallel, leases=leases, told=told, allow=_or_halt(allow, halt)
-    )
-    try:
-        asyncio.run(work())
-    finally:
-        passes.close()
-    for error in errors:
-        if isinstance(error, DeadlineError):
-            error.why = run.waiting
-        raise error
-    return run
-
-
-def _or_halt(allow: Callable[[Plan], Plan], halt: Halt) -> Callable[[Plan], Plan]:
-    """Let nobody begin anything more, in any thread, as soon as one plan isn't allowed."""
-
-    def allowed(plan: Plan) -> Plan:
+            loop.add_signal_handler(number, self._stop, KeyboardInterrupt())
+        late = DeadlineError(f"not done after {seconds:g} s", hint="run again to go on")
+        loop.call_later(seconds, self._stop, late)
+        self._passes.declare(snapshot, gone)
         try:
-            return allow(plan)
-        except NotPlannedError:
-            halt.ask()
-            raise
+            await self._passes.run(settle=True)
+        finally:
+            self._passes.close()
 
-    return allowed
+    def result(self) -> Run:
+        """What the run came to. Raises what ended it."""
+        for error in self._errors:
+            if isinstance(error, DeadlineError):
+                error.why = self._run.waiting
+            raise error
+        return self._run
+
+    def _stop(self, error: BaseException) -> None:
+        self._errors.append(error)
+        self._halt.ask()
+        self._passes.wake()
+
+    def _told(self, outcome: Outcome) -> None:
+        if outcome.done is not None:
+            self._run.add(outcome.key, outcome.done)
+            self._watch(self._run)
+        if outcome.error is not None and getattr(outcome.error, "retry_after", None) is None:
+            self._stop(outcome.error)
+        if not self._wait:
+            self._queue.forget(outcome.key)
+
+    def _allowed(self, plan: Plan) -> Plan:
+        """Let nobody begin anything more, in any thread, as soon as one plan isn't allowed."""
+        try:
+            return self._allow(plan)
+        except NotPlannedError:
+            self._halt.ask()
+            raise

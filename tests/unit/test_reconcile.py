@@ -47,6 +47,7 @@ class Cloud:
     before: dict[int, BaseException] = field(default_factory=dict)
     after: dict[int, BaseException] = field(default_factory=dict)
     unreadable: set[str] = field(default_factory=set)
+    looks: list[str] = field(default_factory=list)
 
     def write(self, call: str, effect: Any) -> None:
         number = len(self.writes)
@@ -67,6 +68,7 @@ class Thing(Resource):
 
     def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
         cloud = cast("Cloud", aws)
+        cloud.looks.append(f"{self.kind}, {len(cloud.writes)} written")
         if self.kind in cloud.unreadable:
             raise UnavailableError("no answer")
         found = {target.key: cloud.things.get(self.place(target)) for target in targets}
@@ -242,6 +244,19 @@ def test_a_lost_answer_is_settled_by_looking() -> None:
     assert condition(first, "Progressing") == ("True", "AnswerLost")
     house.settle()
     assert house.cloud.writes == ["create test/base", "create test/top"]
+
+
+def test_what_was_asked_for_once_is_looked_for_right_before_it_is_asked_for_again() -> None:
+    """What the survey doesn't find and the journal doesn't know is made without another look. After a call whose end nobody
+    saw there are two: the survey's, and one right before the call is sent again.
+    """
+    house = House()
+    house.cloud.before[0] = AnswerLostError("no answer")
+    house.go()
+    assert house.cloud.looks.count("test/base, 0 written") == 1
+    house.go()
+    assert house.cloud.writes[:2] == ["create test/base", "create test/base"]
+    assert house.cloud.looks.count("test/base, 1 written") == 2
 
 
 def test_throttling_waits_and_rejection_fails() -> None:

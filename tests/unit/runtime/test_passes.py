@@ -30,7 +30,7 @@ from controller.runtime.home import utc_now
 from controller.runtime.once import Run
 from controller.runtime.passes import Outcome, Passes
 from controller.runtime.prepare import Snapshot
-from controller.runtime.queue import Queue
+from controller.runtime.queue import MOST, Queue
 from controller.runtime.settle import run_once
 from controller.spec.load import load_text
 from controller.store.memory import MemoryStore
@@ -88,9 +88,11 @@ class Cloud:
     verdicts: dict[str, list[Verdict]] = field(default_factory=dict)
     holds: dict[str, str] = field(default_factory=dict)
     calls: Calls = field(default_factory=Calls)
+    views: int = 0
 
     def surveying(self) -> Cloud:
         """A survey sees what everybody sees."""
+        self.views += 1
         return self
 
 
@@ -205,6 +207,22 @@ def test_due_keys_are_looked_at_together() -> None:
     bench.cloud.looks.clear()
     assert bench.once(wanted).steps == {}
     assert bench.cloud.looks == [["a", "b", "c", "d", "e", "shared"]]
+
+
+def test_many_are_looked_at_in_groups_that_share_their_listings() -> None:
+    """A run over more specs than are handed out together: a quiet one looks at them in groups, through one view of AWS; what
+    fell due after the view was opened isn't told of by it.
+    """
+    names = [f"m{number:03}" for number in range(MOST + 20)]
+    bench, wanted = Bench(), snapshot(**dict.fromkeys(names, "1"))
+    assert bench.once(wanted).steps == {"create": len(names) + 1}
+    bench.cloud.looks.clear()
+    bench.cloud.views = 0
+    assert bench.once(wanted).steps == {}
+    assert [len(look) for look in bench.cloud.looks] == [MOST, 22]
+    assert bench.cloud.views == 1
+    assert bench.once(wanted).steps == {}
+    assert bench.cloud.views == 2
 
 
 def test_only_what_is_under_way_is_looked_at_again() -> None:
