@@ -146,6 +146,47 @@ class OnMirror(Top):
             yield Node(want.own(self.kind), {"name": want.owner.name}, desired)
 
 
+class Choice(Thing):
+    """Chooses by what the base is, and is only looked at; it is found by its own name."""
+
+    kind = "test/choice"
+    read_only = True
+
+    def expand(self, want: Wanted) -> Iterable[Node]:
+        if want.service is not None:
+            yield Node(want.own(self.kind), {"name": want.owner.name}, reads=(want.own("test/base"),))
+
+    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+        bases = {
+            target.key: cast("Cloud", aws).things.get(f"test/base/{target.identity['name']}") for target in targets
+        }
+        return {key: Observed({}, {"version": base["cpu"]}) for key, base in bases.items() if base is not None}
+
+
+class Picture(Thing):
+    """Is made of what was chosen."""
+
+    kind = "test/picture"
+    policy = FieldPolicy(volatile=frozenset({"arn"}))
+
+    def expand(self, want: Wanted) -> Iterable[Node]:
+        if want.service is not None:
+            yield Node(want.own(self.kind), {"name": want.owner.name}, {"cpu": Ref(want.own("test/choice"), "version")})
+
+
+class OnChoice(Top):
+    """Takes one value of the spec, names what was chosen, and shows its picture."""
+
+    def expand(self, want: Wanted) -> Iterable[Node]:
+        if want.service is not None:
+            chosen = {
+                "label": Ref(want.own("test/choice"), "version"),
+                "picture": Ref(want.own("test/picture"), "arn"),
+            }
+            desired = {**chosen, "cpu": want.service.metadata.labels["cpu"]}
+            yield Node(want.own(self.kind), {"name": want.owner.name}, desired)
+
+
 @dataclass
 class House:
     """A reconciler over one cloud and one store, and the specs it is given."""
@@ -282,6 +323,20 @@ def test_nothing_is_made_of_new_and_old() -> None:
     assert house.cloud.things["test/top/m"] == {"base": "mirror of arn:m:256", "cpu": "256"}
     house.settle()
     assert house.cloud.things["test/top/m"] == {"base": "mirror of arn:m:512", "cpu": "512"}
+
+
+def test_what_was_chosen_holds_for_the_whole_pass() -> None:
+    """What a pass makes may change the choice: the next pass follows it, and no object names one and shows the other."""
+    workshop = Workshop(Path())
+    house = House(between=(Choice(workshop), Picture(workshop)))
+    house.top = OnChoice(workshop)
+    house.settle()
+    house.cpus["m"] = 512
+    house.go()
+    assert house.cloud.things["test/base/m"] == {"cpu": "512"}
+    assert house.cloud.things["test/top/m"] == {"label": "256", "picture": "arn:m:256", "cpu": "512"}
+    house.settle()
+    assert house.cloud.things["test/top/m"] == {"label": "512", "picture": "arn:m:512", "cpu": "512"}
 
 
 def test_a_failure_that_stays_is_kept_as_one_event() -> None:
