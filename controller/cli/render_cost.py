@@ -10,6 +10,8 @@ from rich.text import Text
 from controller.runtime.plan_cost import CostLine, PlannedCost
 
 _INDENT = " " * 6
+# Cents for models of this size, but for traffic, of which nothing is known (docs/adr/0065).
+_LEFT_OUT = "storage, logs, traffic"
 
 
 def lines(cost: PlannedCost, width: int) -> Iterator[Text]:
@@ -48,7 +50,8 @@ def amount(usd: float | None) -> str:
 
 def _rows(cost: PlannedCost) -> Iterator[tuple[str, str, str]]:
     yield from (_row("", line) for line in cost.month)
-    notes = ["and what has no known price"] if cost.unpriced else []
+    unknown = " and what has no known price" if cost.unpriced else ""
+    notes = [f"without {_LEFT_OUT}{unknown}"]
     notes += [f"policy.maxMonthlyCost is {amount(cost.limit)}"] if cost.limit is not None else []
     yield "a month", amount(cost.monthly), "; ".join(notes)
     yield _row("", cost.training)

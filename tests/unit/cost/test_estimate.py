@@ -109,7 +109,7 @@ def test_private_subnets_need_a_way_out() -> None:
     assert [part.name for part in found.month] == ["Fargate", "HTTP API"]
     assert usd(line(found.shared, "NAT gateway").usd) == "32.85"
     assert usd(line(found.shared, "hosted zone").usd) == "0.50"
-    assert usd(line(found.shared, "interface endpoints").usd) == "no price known"
+    assert usd(line(found.shared, "interface endpoints").usd) == "21.90"
 
 
 def test_a_training_run_is_bounded_until_it_is_known() -> None:
