@@ -100,7 +100,8 @@ class Execution:
         seen = self.seen.get(node.key)
         if seen is None:
             return blocker or Failed("NotFound", f"{node.key} is not there")
-        if step is None and not kind.read_only and is_known(resolved.desired) and node.key not in self._later:
+        mine = not kind.read_only and not node.lent
+        if step is None and mine and is_known(resolved.desired) and node.key not in self._later:
             owner = self.graph.owners[node.key]
             self.executor.remember(resolved, owner, seen, retain=self._outlives(node.key, owner, seen))
         return kind.ready(resolved, seen)

@@ -16,7 +16,7 @@ from controller.core.recent import Recent
 from controller.core.record import Record
 from controller.core.status import Waiting
 from controller.core.values import Key, digest, plain
-from controller.errors import ForeignError
+from controller.errors import FailedError, ForeignError
 from controller.resources.base import Registry
 from controller.store.base import Store
 
@@ -40,6 +40,9 @@ class Executor:
         resource = self.registry[step.node.key.kind]
         record = self._record(step.node)
         seen = None if absent and record is None else self._look(step.node, record)
+        if seen is None and step.node.named:
+            what, hint = f"there is none with {step.node.called}", f"correct {step.node.named}, or leave it out"
+            raise FailedError(what, where=str(step.node.key), hint=hint)
         step = self._again(step, record, seen)
         if seen is not None and not step.changes:
             self.remember(step.node, step.owner, seen, retain=retain)

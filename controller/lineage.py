@@ -24,6 +24,8 @@ from controller.errors import BundleError, MissingError, NotFoundError
 
 HOPS = ("route", "task", "image", "version", "job", "data", "commit")
 _CONTAINER = "server"
+_VERSION = "dev.moorage.model-version"
+_STRANGE = "Moorage didn't make it"
 _MARK = "moorage:"
 
 
@@ -125,7 +127,7 @@ def _version_of(aws: Aws, definition: str) -> int:
     found = aws.read("ecs", "describe_task_definition", taskDefinition=definition)["taskDefinition"]
     ours = (c.get("dockerLabels", {}) for c in found["containerDefinitions"] if c["name"] == _CONTAINER)
     labels: Mapping[str, str] = next(ours, {})
-    version = labels.get("dev.moorage.model-version", "")
+    version = labels.get(_VERSION, "")
     return int(version) if version.isdecimal() else 0
 
 
@@ -194,21 +196,28 @@ def _by_image(tasks: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]
     """Tasks of one task definition that pulled one image belong together."""
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for task in tasks:
-        groups.setdefault((task["taskDefinitionArn"], _server(task).get("imageDigest", "")), []).append(task)
+        pulled = _server(task.get("containers", ())).get("imageDigest", "")
+        groups.setdefault((task["taskDefinitionArn"], pulled), []).append(task)
     return sorted(groups.values(), key=lambda group: (-len(group), group[0]["taskDefinitionArn"]))
 
 
-def _server(task: Mapping[str, Any]) -> Mapping[str, Any]:
-    return next((c for c in task.get("containers", ()) if c.get("name") == _CONTAINER), {})
+def _server(described: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Our container; where somebody else's image is served, the first there is."""
+    ours = (container for container in described if container.get("name") == _CONTAINER)
+    return next(ours, described[0] if described else {})
 
 
 def _way(aws: Aws, owner: Key, tasks: Sequence[Mapping[str, Any]]) -> Iterator[Hop]:
     """From the tasks back. `told` is what the image says of its model, or else the task definition's labels."""
     task, labels = _task(aws, tasks)
     yield task
-    image, told = _image(aws, _server(tasks[0]))
+    image, told = _image(aws, _server(tasks[0].get("containers", ())))
     yield image
-    version = told.get("version") or labels.get("dev.moorage.model-version", "")
+    if not told and _VERSION not in labels:
+        # It tells of no model; and whatever is registered under the owner's name serves elsewhere, if at all.
+        yield from (Hop(kind, problem="an image that isn't Moorage's tells nothing of it") for kind in HOPS[3:])
+        return
+    version = told.get("version") or labels.get(_VERSION, "")
     package, described = _version(aws, owner, str(version), told.get("model_sha256", ""))
     yield package
     job, ran = _job(aws, described, told)
@@ -230,23 +239,29 @@ def _task(aws: Aws, tasks: Sequence[Mapping[str, Any]]) -> tuple[Hop, Mapping[st
         definition = aws.read("ecs", "describe_task_definition", taskDefinition=arn)["taskDefinition"]
     except MissingError:
         return Hop("task", arn.rpartition("/")[2], facts, "its task definition was deleted"), {}
-    container: Mapping[str, Any] = next((c for c in definition["containerDefinitions"] if c["name"] == _CONTAINER), {})
-    pulled = _server(tasks[0]).get("imageDigest", "")
+    container = _server(definition["containerDefinitions"])
+    labels: Mapping[str, str] = container.get("dockerLabels", {})
+    pulled = _server(tasks[0].get("containers", ())).get("imageDigest", "")
+    if _VERSION not in labels:
+        strange = f"{_STRANGE}: its image, {container.get('image')}, is served as it is"
+        return Hop("task", arn.rpartition("/")[2], facts, strange), labels
     if not str(container.get("image", "")).endswith(f"@{pulled}"):
         problem = f"the task definition names {container.get('image')}, and {pulled or 'nothing'} was pulled"
-    return Hop("task", arn.rpartition("/")[2], facts, problem), container.get("dockerLabels", {})
+    return Hop("task", arn.rpartition("/")[2], facts, problem), labels
 
 
 def _image(aws: Aws, container: Mapping[str, Any]) -> tuple[Hop, Mapping[str, Any]]:
     """The image that was pulled, and what its model layer says of the model."""
     digest, name = container.get("imageDigest", ""), container.get("image", "").partition("@")[0]
     repository = Repository(aws, name.partition("/")[2])
+    if digest and ".dkr.ecr." not in name:
+        return Hop("image", digest, {"repository": name}, f"it isn't from ECR: {_STRANGE}"), {}
     if not digest or not repository.name:
         return Hop("image", digest, {}, "ECS doesn't say which image it pulled"), {}
     try:
         layer = model_layer_of(repository.manifest(digest=digest))
         if layer is None:
-            return Hop("image", digest, {"repository": name}, "it has no model layer: Moorage didn't make it"), {}
+            return Hop("image", digest, {"repository": name}, f"it has no model layer: {_STRANGE}"), {}
         with repository.fetch(layer) as body:
             manifest = read_manifest(body)
     except MissingError:

@@ -45,6 +45,8 @@ UNSCOPED = {
 }
 # The service to which a call hands a role over.
 _PASSED_TO = {"ecs": "ecs-tasks.amazonaws.com", "sagemaker": "sagemaker.amazonaws.com"}
+# How calls begin that only look: what is used as it is needs no others.
+_LOOKS = ("describe_", "get_", "head_")
 # Records, events and lease are kept in the artifact bucket, by conditional writes.
 _STORE = {
     "s3:GetObject": Scope("s3:::{bucket}/moorage/*"),
@@ -105,6 +107,8 @@ def _covered(arn: str, wide: Iterable[str]) -> bool:
 def _of_node(resource: Resource, want: Wanted, node: Node, graph: Graph) -> Iterator[Grant]:
     names = {**_names(want), **resource.names(want, node)}
     for call, actions in resource.permissions.items():
+        if node.lent and not call.partition(".")[2].startswith(_LOOKS):
+            continue
         for action in actions:
             scopes = _passed(call, node, graph) if action == "iam:PassRole" else _scopes(resource, action)
             yield from (_grant(action, scope, names) for scope in scopes if _applies(scope, names))
@@ -138,7 +142,7 @@ def _named(node: Node, graph: Graph) -> Node:
     def lookup(ref: Ref) -> Value:
         return graph.nodes[ref.key].identity.get(ref.output, "*")
 
-    return Node(node.key, resolve(node.identity, lookup), node.desired)
+    return Node(node.key, resolve(node.identity, lookup), node.desired, named=node.named)
 
 
 def _names(want: Wanted) -> dict[str, str]:

@@ -112,7 +112,8 @@ class Reconciler:
         seen, unreadable = self._observe(view or self.aws.surveying(), graph, records)
         # A node that can't be read is neither there nor absent: no plan is made for it, nor for what is built on it.
         adopters = {want.owner for want in wants if (want.service or want.environment).spec.policy.adopt}
-        costs = {want.owner: _cost(want, want.service.spec.policy, records) for want in wants if want.service}
+        models = [(want, want.trained.spec.policy) for want in wants if want.trained]
+        costs = {want.owner: _cost(want, policy, records) for want, policy in models}
         leaves, blind = _leaves(wants, gone, costs), unreadable.keys()
         closures = self._closures(wants, graph, seen, records, blind)
         plan = make_plan(Situation(graph, self.registry, seen, records, adopters, gone, blind, leaves, closures))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +23,7 @@ from controller.spec.load import load, load_text
 from controller.spec.models import Environment, EnvironmentSpec
 
 app = App(name="import", help="Write a spec for what exists already.")
+_OWN = "To serve a model of its own, add data and training, and put this in the place of service:"
 Job = Annotated[str, Parameter(help="Training job whose settings the spec takes.", show_default=False)]
 
 
@@ -93,7 +94,8 @@ def _write(read: Callable[[Aws], Draft], writing: Writing, files: Files, place: 
     draft = read(open_door(_environment(writing, files), endpoint))
     if writing.name:
         draft = replace(draft, name=writing.name)
-    draft.complete(data=writing.data, target=writing.target)
+    if not draft.own or not draft.as_found or writing.data or writing.target:
+        draft.train(data=writing.data, target=writing.target)
     text = _text(draft, writing.environment)
     load_text(text, str(writing.out or "import"))  # what is written can be read again
     if writing.out is None:
@@ -112,6 +114,13 @@ def _environment(writing: Writing, files: Files) -> Environment:
 
 
 def _text(draft: Draft, environment: str) -> str:
-    notes = "".join(f"# {line}\n" for line in draft.notes())
     documents = draft.documents(environment or "default", declared=bool(environment))
-    return notes + "---\n".join(output.as_yaml(document) for document in documents)
+    text = _comment(draft.notes()) + "---\n".join(output.as_yaml(document) for document in documents)
+    if not draft.as_found:
+        return text
+    own = [f"  {line}" for line in output.as_yaml(draft.own).splitlines()]
+    return text + _comment([_OWN, *own, *draft.later()])
+
+
+def _comment(lines: Iterable[str]) -> str:
+    return "".join(f"# {line}\n" for line in lines)

@@ -94,20 +94,22 @@ def parts(plan: PlanDocument) -> list[Part]:
     ]
 
 
-def worth_telling(changes: Iterable[PlannedField]) -> list[PlannedField]:
-    """Leave out the tags that everything of a spec has, and empty fields of something new."""
-    told = map(_without_ownership, changes)
-    return [one for one in told if not (one.old == NOT_THERE and one.new in (None, "", [], {}))]
+def worth_telling(step: PlannedStep) -> list[PlannedField]:
+    """Leave out the tags that everything of a spec has, what adopting means anyway, and empty fields of something new."""
+    told = map(_without_ownership, step.changes)
+    return [one for one in told if not (one.old == NOT_THERE and (one.new in (None, "", [], {}) or _adopts(step, one)))]
 
 
 def meaning(step: PlannedStep) -> str:
     """What a step means beyond its object, in words."""
-    return "; ".join(part for part in (_MEANING.get(step.action, ""), step.why) if part)
+    alone = "by its tags alone" if step.only_adopts else ""
+    return "; ".join(part for part in (_MEANING.get(step.action, ""), alone, step.why) if part)
 
 
 def summary(plan: PlanDocument) -> Iterator[tuple[str, str]]:
     """Count what happens now, later and not at all, and say what is trained: sentences, with their styles."""
-    yield f"Plan: {counted(plan.summary.now) or 'nothing now'}.", "bold"
+    unchanged = "nothing changes; " if plan.summary.now and not plan.summary.changes else ""
+    yield f"Plan: {unchanged}{counted(plan.summary.now) or 'nothing now'}.", "bold"
     for title, counts in (("Later", plan.summary.later), ("Held", plan.summary.held)):
         if counts:
             yield f"{title}: {counted(counts)}.", ""
@@ -126,6 +128,11 @@ def listed(names: Iterable[str]) -> str:
     """`a, b and c`."""
     *most, last = names
     return f"{', '.join(most)} and {last}" if most else last
+
+
+def _adopts(step: PlannedStep, change: PlannedField) -> bool:
+    """Whether a change is a mark of ours on what is taken over."""
+    return step.action == "adopt" and change.path.startswith(f"tags.{TAG_PREFIX}")
 
 
 def _without_ownership(change: PlannedField) -> PlannedField:
@@ -164,7 +171,7 @@ class _Spec:
         sign, style = SIGNS[step.action]
         head = Text.assemble((f"  {sign} {step.action} ", "dim" if step.held else style), step.object)
         yield from self._with(head, meaning(step))
-        changes = worth_telling(step.changes)
+        changes = worth_telling(step)
         # One long path doesn't push all values to the right.
         widest = max((len(one.path) for one in changes if len(one.path) <= self._width // 3), default=0)
         for change in changes:

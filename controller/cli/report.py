@@ -88,7 +88,7 @@ def _fields(part: Part) -> Block:
         row([code(step.object), _path(step, change), _value(change.old), _value(change.new)])
         for _, steps in part.groups()
         for step in steps
-        for change in worth_telling(step.changes)
+        for change in worth_telling(step)
     ]
     number = f"{len(rows):,} field{'s' if len(rows) > 1 else ''}"
     opening = ["<details>", f"<summary>{number}, old and new</summary>", ""]
@@ -102,7 +102,7 @@ def _when(step: PlannedStep) -> str:
 
 
 def _paths(step: PlannedStep) -> str:
-    paths = [_path(step, change) for change in worth_telling(step.changes)]
+    paths = [_path(step, change) for change in worth_telling(step)]
     more = f" and {len(paths) - 4} more" if len(paths) > 4 else ""
     return ", ".join(paths[:4]) + more if step.action not in ("create", "delete") else ""
 

@@ -17,13 +17,25 @@ class Node:
     """One AWS object as it should be.
 
     `identity` finds it (literals, and Refs to parents); `desired` is what we want of it; `reads` are further nodes
-    whose state it looks at without taking a value from them.
+    whose state it looks at without taking a value from them. `named` is the field of the spec that names it by what AWS
+    calls it (`spec.api.id`): such an object is there already and is never made.
     """
 
     key: Key
     identity: Mapping[str, Value]
     desired: Mapping[str, Value] = field(default_factory=dict)
     reads: tuple[Key, ...] = ()
+    named: str = ""
+
+    @property
+    def lent(self) -> bool:
+        """Whether it is used as it is: somebody else's, of which nothing is wanted. It is never written, nor recorded."""
+        return bool(self.named) and not self.desired
+
+    @property
+    def called(self) -> str:
+        """What finds it, in words: `family churn, revision 7`."""
+        return ", ".join(f"{name} {value}" for name, value in self.identity.items())
 
     @cached_property
     def parents(self) -> frozenset[Key]:
@@ -37,7 +49,8 @@ class Node:
 
     def resolved(self, lookup: Callable[[Ref], Value]) -> Node:
         """This node with values in the place of Refs; what it is built on stays in `reads`."""
-        return Node(self.key, resolve(self.identity, lookup), resolve(self.desired, lookup), tuple(sorted(self.edges)))
+        identity, desired = resolve(self.identity, lookup), resolve(self.desired, lookup)
+        return Node(self.key, identity, desired, tuple(sorted(self.edges)), self.named)
 
 
 @dataclass(frozen=True)

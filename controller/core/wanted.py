@@ -9,7 +9,7 @@ from controller.core.naming import physical_name
 from controller.core.ownership import tags
 from controller.core.values import Blob, Key, Value, digest
 from controller.spec.hyperparameters import as_strings
-from controller.spec.models import Environment, ModelService
+from controller.spec.models import Data, Environment, ModelService, ModelServiceSpec, Training
 
 SHARED = "/"
 
@@ -41,13 +41,23 @@ class Inputs:
 
 
 @dataclass(frozen=True)
+class Trained:
+    """A spec whose model is its own: what it learns from, and how."""
+
+    spec: ModelServiceSpec
+    data: Data
+    training: Training
+
+
+@dataclass(frozen=True)
 class Wanted:
-    """One spec to be expanded. `service` is None when the Environment itself is."""
+    """One spec to be expanded. `service` is None when the Environment itself is; then `shared_by` are its ModelServices."""
 
     environment: Environment
     service: ModelService | None
     place: Place
     inputs: Inputs = field(default_factory=Inputs)
+    shared_by: tuple[ModelService, ...] = ()
 
     @property
     def owner(self) -> Key:
@@ -72,6 +82,25 @@ class Wanted:
         """A name for an AWS object of this spec. `immutable` are fields that can't be changed in place."""
         readable = "-".join(word for word in ("moorage", self.owner.name, part) if word)
         return physical_name(readable, self.place.account, self.place.region, self.owner, part, *immutable, limit=limit)
+
+    @property
+    def trained(self) -> Trained | None:
+        """The spec, if it has a model of its own; None for an Environment, and for what is served as it was found."""
+        spec = self.service.spec if self.service else None
+        if spec is None or spec.data is None or spec.training is None:
+            return None
+        return Trained(spec, spec.data, spec.training)
+
+    @property
+    def makes_models(self) -> bool:
+        """Whether an Environment has what models of their own need: unless all that is in it is served as it was found."""
+        return not self.shared_by or any(service.spec.training is not None for service in self.shared_by)
+
+    @property
+    def makes_link(self) -> bool:
+        """Whether an Environment has a VPC link made: it names none, and something in it is or may be reached over one."""
+        reached = any(service.spec.api is not None for service in self.shared_by)
+        return self.environment.spec.edge.vpc_link is None and (self.makes_models or reached)
 
     @property
     def bucket(self) -> str:
@@ -105,11 +134,11 @@ class Wanted:
         """Identifies what a training would give: equal fingerprints, equal models. Sha256 in hex.
 
         Covers data (with its split and features), algorithm and hyperparameters, as SageMaker spells them; not what the
-        training runs on, nor who it runs as. Raises ValueError for an Environment, which trains nothing.
+        training runs on, nor who it runs as. Raises ValueError where no model is trained.
         """
-        if self.service is None:
-            raise ValueError("an Environment has no fingerprint")
-        training = self.service.spec.training
+        if self.trained is None:
+            raise ValueError("what trains no model has no fingerprint")
+        training = self.trained.training
         return digest(
             self.inputs.data_digest, training.algorithm.name, training.algorithm.version, self.hyperparameters
         )
@@ -117,5 +146,5 @@ class Wanted:
     @property
     def hyperparameters(self) -> dict[str, str]:
         """The hyperparameters as the training container gets them: all strings."""
-        given = self.service.spec.training.hyperparameters if self.service else {}
+        given = self.trained.training.hyperparameters if self.trained else {}
         return dict(sorted(as_strings(given).items()))

@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from controller.core.wanted import Wanted
 from controller.cost.prices import Table
-from controller.spec.models import ModelServiceSpec
+from controller.spec.models import ModelServiceSpec, Training
 from controller.spec.units import show_cpu, show_duration, show_memory
 
 # A month as AWS's own calculator counts it: 365 days of 24 h in twelve parts.
@@ -102,15 +102,16 @@ def estimate(
 ) -> Estimate:
     """What the spec costs under a load of so many requests a month.
 
-    `trained_in`: for how many seconds its last training was billed. Raises ValueError for an Environment.
+    `trained_in`: for how many seconds its last training was billed. Raises ValueError for an Environment, and for what is
+    served as it was found: its size is in no spec.
     """
-    if want.service is None:
-        raise ValueError("an Environment is estimated with its models")
-    spec, book = want.service.spec, _Book(table, want.place.region)
+    if want.trained is None:
+        raise ValueError("only a model of its own is estimated")
+    spec, book = want.trained.spec, _Book(table, want.place.region)
     return Estimate(
         want.place.region,
         requests,
-        _training(spec, book, trained_in),
+        _training(want.trained.training, book, trained_in),
         tuple(_month(want, spec, book, requests)),
         tuple(_shared(want, book)),
         (_real_time(spec, book), _serverless(spec, book, requests)),
@@ -152,8 +153,7 @@ def http_requests(requests: int) -> dict[str, Decimal]:
     }
 
 
-def _training(spec: ModelServiceSpec, book: _Book, trained_in: int | None) -> Line:
-    training = spec.training
+def _training(training: Training, book: _Book, trained_in: int | None) -> Line:
     seconds = training.stopping.max_runtime if trained_in is None else trained_in
     basis = "at most, the limit of stopping.maxRuntime" if trained_in is None else "as the last one was billed"
     spot = "; spot makes it up to 90% cheaper, at a price AWS doesn't publish" if training.spot.enabled else ""

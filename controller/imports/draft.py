@@ -14,21 +14,30 @@ from controller.spec.strict import API_VERSION
 class Draft:
     """What is known so far of a ModelService and of the Environment it lives in.
 
-    `takes` are the objects that `policy.adopt` takes over; `open` is what a person must fill in or check; `changes` is
-    what the first reconcile changes of what runs, tags aside; `left` is what no spec says, and stays as it is.
+    `spec` has what exists taken as it is. `own` are the sections that take the place of those, should a model of its own
+    serve; then `open` is what a person must fill in or check, and `changes` what becomes of what runs. `takes` are the
+    objects that `policy.adopt` takes over, `checks` what is to be looked at in any case, and `left` what no spec says, and
+    stays as it is.
     """
 
     origin: str
     name: str
     environment: dict[str, Value] = field(default_factory=dict)
     spec: dict[str, Value] = field(default_factory=dict)
+    own: dict[str, Value] = field(default_factory=dict)
     takes: list[str] = field(default_factory=list)
+    checks: list[str] = field(default_factory=list)
     open: list[str] = field(default_factory=list)
     changes: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
 
-    def complete(self, *, data: str, target: str) -> None:
-        """Fill in what every spec has and nothing that was found tells: the table and, without a job, the training."""
+    @property
+    def as_found(self) -> bool:
+        """Whether what serves is served on as it is."""
+        return "training" not in self.spec
+
+    def train(self, *, data: str, target: str) -> None:
+        """Have a model of its own serve, and fill in what nothing that was found tells: the table and, without a job, the training."""
         if not (data and target):
             told = "name a CSV file with a header beside this spec, and the column to predict"
             self.open.append(f"spec.data: what the model learns from is not to be seen; {told}")
@@ -36,14 +45,14 @@ class Draft:
             self.open.append(
                 "spec.training: no training job was named (--training-job), so these settings are an example"
             )
-        self.spec = {
+        example: dict[str, Value] = {
             "data": {"source": data or "data.csv", "target": target or "target"},
             "training": {
                 "algorithm": {"name": "xgboost", "version": "3.2-0"},
                 "hyperparameters": {"objective": "reg:squarederror", "num_round": 100},
             },
-            **self.spec,
         }
+        self.spec = {**example, **self.spec, **self.own}
 
     def documents(self, environment: str, *, declared: bool) -> Iterator[dict[str, Value]]:
         """The Environment, unless it is declared elsewhere, and the ModelService."""
@@ -54,15 +63,22 @@ class Draft:
     def notes(self) -> Iterator[str]:
         """What stands above the documents, line by line."""
         yield f"Written for {self.origin}."
-        for heading, lines in (
+        first = (
             ("policy.adopt takes over, by tags of Moorage:", self.takes),
-            ("To be filled in or checked before the first reconcile:", self.open),
-            ("What the first reconcile changes of it besides, none of it by an interruption:", self.changes),
-            ("What no spec can say, and what stays as it is:", self.left),
-        ):
+            ("To be looked at before the first reconcile:", [*self.checks, *([] if self.as_found else self.open)]),
+        )
+        change = ("What the first reconcile changes of it besides, none of it by an interruption:", self.changes)
+        last = ("What no spec can say, and what stays as it is:", self.left)
+        for heading, lines in (*first, last) if self.as_found else (*first, change, last):
             if lines:
                 yield heading
                 yield from (f"- {line}" for line in lines)
+
+    def later(self) -> Iterator[str]:
+        """What is to be known once a model of its own is to serve, line by line; nothing where one does."""
+        if self.as_found and (self.open or self.changes):
+            yield "What is to be done and what changes with that, none of it by an interruption:"
+            yield from (f"- {line}" for line in (*self.open, *self.changes))
 
 
 def spec_name(live: str) -> str:

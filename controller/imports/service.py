@@ -12,6 +12,7 @@ from controller.core.ownership import ENVIRONMENT, OWNER, tags_of
 from controller.core.values import Value
 from controller.errors import FailedError, MissingError, NotFoundError
 from controller.imports.draft import Draft, spec_name
+from controller.imports.scaling import scaled
 from controller.resources.base import batches
 from controller.resources.ecs_task_definition import CONTAINER, PORT
 from controller.spec.units import show_cpu, show_memory
@@ -48,13 +49,23 @@ def read_service(aws: Aws, cluster: str, name: str) -> tuple[Draft, str]:
         what = f"the ECS service {cluster}/{name} can't be said in a spec"
         raise FailedError(what, where=live["serviceArn"], why="; ".join(problems), hint=_HINT)
     draft = Draft(f"the ECS service {cluster}/{name} in {aws.region}", spec_name(name))
+    draft.environment = _environment(aws, live, cluster, draft)
     registry = next((entry["registryArn"] for entry in live.get("serviceRegistries", ())), "")
     draft.takes.append(f"the ECS service {name}")
     if registry:
         draft.takes.append(f"the Cloud Map service {registry.rpartition('/')[2]}, in which its tasks are registered")
-    draft.environment = _environment(aws, live, cluster, draft)
-    draft.spec = _sections(live, found, registry, draft)
+    service: dict[str, Value] = {"name": name}
+    if registry:
+        service["discovery"] = registry.rpartition("/")[2]
+    if scaling := scaled(aws, cluster, name):
+        draft.left.append(f"how many tasks run, which is set by {scaling}; so desiredCount is left out")
+    else:
+        service["desiredCount"] = live["desiredCount"]
+    definition = f"{found['family']}:{found['revision']}"
+    draft.spec = {"service": {**service, "taskDefinition": definition}, "policy": {"adopt": True}}
+    draft.own = _own(found, service, draft)
     _told(live, found, draft)
+    _ports(aws, live, found, draft)
     return draft, registry
 
 
@@ -130,14 +141,13 @@ def _default_group(aws: Aws, subnets: list[str]) -> list[str]:
     ]
 
 
-def _sections(live: Mapping[str, Any], found: Mapping[str, Any], registry: str, draft: Draft) -> dict[str, Value]:
+def _own(found: Mapping[str, Any], named: Mapping[str, Value], draft: Draft) -> dict[str, Value]:
+    """The sections `image` and `service` that make tasks like these of a model of its own."""
     container = found["containerDefinitions"][0]
     service: dict[str, Value] = {
-        "name": live["serviceName"],
-        **({"discovery": registry.rpartition("/")[2]} if registry else {}),
+        **named,
         "cpu": show_cpu(int(found["cpu"])),
         "memory": show_memory(int(found["memory"])),
-        "desiredCount": live["desiredCount"],
     }
     if env := dict(_variables(container, draft)):
         service["env"] = env
@@ -152,7 +162,7 @@ def _sections(live: Mapping[str, Any], found: Mapping[str, Any], registry: str, 
         service["stopTimeout"] = f"{container['stopTimeout']}s"
     architecture = _ARCHITECTURES[found.get("runtimePlatform", {}).get("cpuArchitecture", "X86_64")]
     image: dict[str, Value] = {"image": {"architecture": architecture}} if architecture != "amd64" else {}
-    return {**image, "service": service, "policy": {"adopt": True}}
+    return {**image, "service": service}
 
 
 def _variables(container: Mapping[str, Any], draft: Draft) -> Iterator[tuple[str, str]]:
@@ -180,20 +190,15 @@ def _told(live: Mapping[str, Any], found: Mapping[str, Any], draft: Draft) -> No
     container = found["containerDefinitions"][0]
     tags = tags_of(live.get("tags", ()), "key", "value")
     if OWNER in tags:
-        draft.open.append(
+        draft.checks.append(
             f"it carries the tags of {tags[OWNER]} of environment {tags.get(ENVIRONMENT, '?')}: two would own it"
         )
     draft.changes.append(
-        f"the image: {container['image']} serves until a version of this spec is approved; its image then takes the place"
-        " of that one, by a rolling deployment"
+        f"the image: {container['image']} serves until a version is approved, whose image then takes the place of that one,"
+        " by a rolling deployment"
     )
     if "command" in container or "entryPoint" in container:
         draft.changes.append("the container's command, which is the inference server's from then on")
-    ports = sorted(mapping["containerPort"] for mapping in container.get("portMappings", ()))
-    if ports != [PORT]:
-        groups = ", ".join(live["networkConfiguration"]["awsvpcConfiguration"].get("securityGroups", ())) or "none"
-        told = f"the container listens on {', '.join(map(str, ports)) or 'no port'}, Moorage's on {PORT}"
-        draft.open.append(f"{told}: the security groups ({groups}) must let that in as well")
     if container["name"] != CONTAINER:
         draft.changes.append(f"the container's name: {CONTAINER} instead of {container['name']}")
     for role in ("taskRoleArn", "executionRoleArn"):
@@ -202,7 +207,19 @@ def _told(live: Mapping[str, Any], found: Mapping[str, Any], draft: Draft) -> No
     if group := container.get("logConfiguration", {}).get("options", {}).get("awslogs-group"):
         draft.changes.append(f"the log group: Moorage makes one; {group} stays as it is")
     draft.changes.append("deployments: a circuit breaker that rolls back, 100 to 200 percent of the tasks")
-    draft.left.append(
-        "whoever scales it besides, as Application Auto Scaling: desiredCount would be set back each time"
-    )
-    draft.left.append(f"the family {found['family']} of task definitions: it stays, and a family of Moorage's is used")
+    draft.changes.append(f"the family of task definitions: one of Moorage's is used; {found['family']} stays")
+
+
+def _ports(aws: Aws, live: Mapping[str, Any], found: Mapping[str, Any], draft: Draft) -> None:
+    """Whether the service's security groups let Moorage's port in, where the container has another."""
+    mappings = found["containerDefinitions"][0].get("portMappings", ())
+    ports = ", ".join(map(str, sorted(mapping["containerPort"] for mapping in mappings))) or "no port"
+    groups = live["networkConfiguration"]["awsvpcConfiguration"].get("securityGroups", ())
+    if ports == str(PORT) or not groups:
+        return
+    wanted = [{"Name": "group-id", "Values": list(groups)}]
+    listed = list(aws.pages("ec2", "describe_security_groups", "SecurityGroups", Filters=wanted))
+    rules = [rule for group in listed for rule in group.get("IpPermissions", ())]
+    if not any(rule["IpProtocol"] == "-1" or rule["FromPort"] <= PORT <= rule["ToPort"] for rule in rules):
+        told = f"the container listens on {ports}, Moorage's on {PORT}"
+        draft.open.append(f"{told}, which the security groups ({', '.join(groups)}) don't let in yet")

@@ -14,7 +14,7 @@ from controller.core.policy import FieldPolicy
 from controller.core.status import Waiting
 from controller.core.values import Key, Value
 from controller.core.wanted import Wanted
-from controller.errors import FailedError, MissingError
+from controller.errors import MissingError
 from controller.resources.base import Resource, Scope
 from controller.spec.models import Cors
 
@@ -68,7 +68,7 @@ class HttpApi(Resource):
             else {"name": want.physical_name(limit=128), "tags": {name: tags[name] for name in (ENVIRONMENT, OWNER)}}
         )
         desired = {"CorsConfiguration": _cors(want.service.spec.api.cors), "duplicates": [], "tags": tags}
-        yield Node(want.own(self.kind), identity, desired)
+        yield Node(want.own(self.kind), identity, desired, named="spec.api.id" if api_id else "")
 
     def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
         """All of the region's APIs, and ours among them."""
@@ -82,12 +82,6 @@ class HttpApi(Resource):
     def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
         """Make it, or set CORS and tags and remove the twins."""
         desired = step.node.desired
-        if seen is None and "id" in step.node.identity:
-            raise FailedError(
-                f"there is no API {step.node.identity['id']} in {aws.region}",
-                where=str(step.node.key),
-                hint="correct spec.api.id, or leave it out so that one is made",
-            )
         if seen is None:
             settings = {"CorsConfiguration": desired["CorsConfiguration"]} if desired["CorsConfiguration"] else {}
             name = step.node.identity["name"]

@@ -12,13 +12,20 @@ from controller.core.graph import Node, Observed, Target
 from controller.core.plan import Step
 from controller.core.policy import FieldPolicy
 from controller.core.status import Waiting
-from controller.core.values import Key, Ref
+from controller.core.values import Key, Ref, Value
 from controller.core.wanted import Wanted
 from controller.errors import ConflictError, MissingError
 from controller.resources.base import Resource, Scope
 
 # Integrations have no name and no tags; of those in an API of ours, the ones that say this are ours.
 _OURS = "Made by Moorage"
+# What one has that is made here.
+_PLAIN: dict[str, Value] = {
+    "IntegrationType": "HTTP_PROXY",
+    "IntegrationMethod": "ANY",
+    "PayloadFormatVersion": "1.0",
+    "TimeoutInMillis": 30000,
+}
 
 
 class Integration(Resource):
@@ -49,36 +56,32 @@ class Integration(Resource):
         """One, private."""
         if want.service is None or want.service.spec.api is None:
             return
-        # A private integration sends the stage's prefix along, and the server doesn't know it:
-        # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-private.html
-        prefixed = want.service.spec.api.stage != "$default"
-        desired = {
-            "IntegrationType": "HTTP_PROXY",
-            "IntegrationMethod": "ANY",
+        api, link = want.service.spec.api, want.environment.spec.edge.vpc_link
+        desired: dict[str, Value] = {
             "IntegrationUri": Ref(want.own("servicediscovery/service"), "arn"),
             "ConnectionType": "VPC_LINK",
-            "ConnectionId": want.environment.spec.edge.vpc_link or Ref(want.shared("apigatewayv2/vpc-link"), "id"),
-            "PayloadFormatVersion": "1.0",
-            "TimeoutInMillis": 30000,
-            "RequestParameters": {"overwrite:path": "$request.path"} if prefixed else {},
-            "Description": _OURS,
-            "duplicates": [],
+            "ConnectionId": link or Ref(want.shared("apigatewayv2/vpc-link"), "id"),
         }
+        if want.trained is not None or api.id is None:
+            # A private integration sends the stage's prefix along, and our server doesn't know it:
+            # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-private.html
+            prefixed = api.stage != "$default" and want.trained is not None
+            desired |= _PLAIN | {"RequestParameters": {"overwrite:path": "$request.path"} if prefixed else {}}
         identity = {"api": Ref(want.own("apigatewayv2/api"), "id")}
-        if want.service.spec.api.id is None:
-            yield Node(want.own(self.kind), identity, desired)
+        if api.id is None:
+            yield Node(want.own(self.kind), identity, {**desired, "Description": _OURS, "duplicates": []})
             return
-        # In an API that somebody else made: the integration that leads where ours would is taken over. What is asked
-        # there is answered already, so nothing is led elsewhere before the tasks are there.
+        # In an API that somebody else made: the integration that leads where ours would is taken over, and found by that,
+        # not by a mark. What is asked there is answered already, so nothing is led elsewhere before the tasks are there.
         identity["uri"] = Ref(want.own("servicediscovery/service"), "arn")
         yield Node(want.own(self.kind), identity, desired, (want.own("ecs/service"),))
 
     def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """One listing for each API; none for an API that hasn't changed since."""
+        """One listing for each API; none for an API that hasn't changed since all of its integration was applied."""
         found = {}
         for target in targets:
             mark = mark_of(aws, target.identity["api"])
-            if mark and target.applied and target.known.get("mark") == mark:
+            if mark and "RequestParameters" in target.applied and target.known.get("mark") == mark:
                 found[target.key] = Observed(target.applied, target.known)
             elif mine := _ours(aws, target):
                 found[target.key] = _observed(mine[0], mine[1:], mark)
@@ -89,20 +92,22 @@ class Integration(Resource):
         api, desired = step.node.identity["api"], step.node.desired
         settings = {field: value for field, value in desired.items() if field != "duplicates"}
         if seen is None:
-            return _observed(aws.write("apigatewayv2", "create_integration", ApiId=api, **settings), (), "")
+            made = aws.write("apigatewayv2", "create_integration", ApiId=api, **(_PLAIN | settings))
+            return _observed(made, (), "")
         # A mapping is removed by giving it nothing:
         # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-parameter-mapping.html
-        settings["RequestParameters"] = (
-            dict.fromkeys(seen.fields["RequestParameters"], "") | desired["RequestParameters"]
-        )
+        if "RequestParameters" in desired:
+            settings["RequestParameters"] = (
+                dict.fromkeys(seen.fields["RequestParameters"], "") | desired["RequestParameters"]
+            )
         own = seen.outputs["id"]
         aws.write("apigatewayv2", "update_integration", ApiId=api, IntegrationId=own, **settings)
-        for twin in seen.fields["duplicates"]:
+        for twin in seen.fields["duplicates"] if "duplicates" in desired else ():
             try:
                 _delete(aws, api, twin)
             except ConflictError:  # a route still leads there: it is corrected next, and the twin goes in a later pass
                 continue
-        return Observed(desired, {"id": own, "mark": ""})
+        return Observed({**seen.fields, **desired}, {"id": own, "mark": ""})
 
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
         """Remove it and its twins; its routes are gone by then."""

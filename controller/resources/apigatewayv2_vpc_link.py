@@ -63,8 +63,8 @@ class VpcLink(Resource):
     }
 
     def expand(self, want: Wanted) -> Iterable[Node]:
-        """One link for the environment, unless it names one."""
-        if want.service is not None or want.environment.spec.edge.vpc_link is not None:
+        """One link for the environment, unless it names one or needs none."""
+        if want.service is not None or not want.makes_link:
             return
         name = want.physical_name(list(want.environment.spec.network.subnets), limit=128)
         desired = {

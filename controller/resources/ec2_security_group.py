@@ -57,10 +57,10 @@ class SecurityGroup(Resource):
         vpc = Ref(want.shared("ec2/network"), "vpc_id")
         link = want.shared(self.kind, LINK)
         if want.service is None:
-            if want.environment.spec.edge.vpc_link is None:
+            if want.makes_link:
                 identity = {"name": want.physical_name(part=LINK, limit=255), "vpc": vpc}
                 yield Node(link, identity, {"ingress": [], "tags": want.tags()})
-        elif not want.environment.spec.network.security_groups:
+        elif want.trained is not None and not want.environment.spec.network.security_groups:
             identity = {"name": want.physical_name(limit=255), "vpc": vpc}
             rule = {"protocol": "tcp", "from": PORT, "to": PORT, "source": Ref(link, "id")}
             yield Node(want.own(self.kind), identity, {"ingress": [rule], "tags": want.tags()})

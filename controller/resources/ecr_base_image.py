@@ -62,9 +62,10 @@ class BaseImage(Resource):
 
     def expand(self, want: Wanted) -> Iterable[Node]:
         """One, of the spec's base or of the default one."""
-        if want.service is None:
+        trained = want.trained
+        if trained is None:
             return
-        spec = want.service.spec.image
+        spec = trained.spec.image
         parts = {"base": spec.base or BASE, "architecture": spec.architecture}
         yield Node(want.own(self.kind), {"repository": Ref(want.own("ecr/repository"), "name"), **parts}, parts)
 

@@ -43,9 +43,9 @@ class Clearance(Resource):
 
     def expand(self, want: Wanted) -> Iterable[Node]:
         """One, if images are to be held against anything."""
-        if want.service is None or not want.service.spec.image.cleared:
+        if want.trained is None or not want.trained.spec.image.cleared:
             return
-        spec, made = want.service.spec.image, want.own("ecr/image")
+        spec, made = want.trained.spec.image, want.own("ecr/image")
         identity = {
             "repository": Ref(want.own("ecr/repository"), "name"),
             "digest": Ref(made, "digest"),

@@ -65,9 +65,10 @@ class ModelImage(Resource):
 
     def expand(self, want: Wanted) -> Iterable[Node]:
         """One, of the selected version."""
-        if want.service is None:
+        trained = want.trained
+        if trained is None:
             return
-        selection, spec = want.own("model/selection"), want.service.spec.image
+        selection, spec = want.own("model/selection"), trained.spec.image
         parts = {
             "version": Ref(selection, "version"),
             "model": Ref(selection, "model_sha256"),

@@ -55,9 +55,10 @@ class ImageRepository(Resource):
 
     def expand(self, want: Wanted) -> Iterable[Node]:
         """One, with immutable tags."""
-        if want.service is None:
+        trained = want.trained
+        if trained is None:
             return
-        chosen = want.service.spec.image.encryption
+        chosen = trained.spec.image.encryption
         encryption = {"encryptionType": "KMS", "kmsKey": chosen.key} if chosen else {"encryptionType": "AES256"}
         desired = {
             "imageTagMutability": "IMMUTABLE",

@@ -67,35 +67,16 @@ class EcsService(Resource):
         """One, in the environment's cluster and subnets, registered in Cloud Map."""
         if want.service is None:
             return
-        desired: dict[str, Value] = {
-            "taskDefinition": Ref(want.own("ecs/task-definition"), "arn"),
-            "launchType": "FARGATE",
-            "platformVersion": "1.4.0",
-            "deploymentConfiguration": {
-                "minimumHealthyPercent": 100,
-                "maximumPercent": 200,
-                # By default one healthy moment forgives all failures, so tasks that flap would never trip it.
-                "deploymentCircuitBreaker": {"enable": True, "rollback": True, "resetOnHealthyTask": False},
-            },
-            "networkConfiguration": {"awsvpcConfiguration": _network(want)},
-            # SRV records: an HTTP API needs the port, which the container gives.
-            "serviceRegistries": [
-                {
-                    "registryArn": Ref(want.own("servicediscovery/service"), "arn"),
-                    "containerName": "server",
-                    "containerPort": 8080,
-                }
-            ],
-            "enableECSManagedTags": True,
-            "enableExecuteCommand": False,
-            "propagateTags": "SERVICE",
-            "tags": want.tags(),
-        }
+        definition = Ref(want.own("ecs/task-definition"), "arn")
+        desired: dict[str, Value] = {"taskDefinition": definition, "tags": want.tags()}
+        if want.trained is not None:
+            desired |= _settings(want)
         # A count that the spec leaves out belongs to whoever scales.
         if "desired_count" in want.service.spec.service.model_fields_set:
             desired["desiredCount"] = want.service.spec.service.desired_count
         identity = {"cluster": Ref(want.shared("ecs/cluster"), "name"), "name": want.service_name}
-        yield Node(want.own(self.kind), identity, desired)
+        # What is taken as it was found can't be made again: the spec doesn't say the rest of it.
+        yield Node(want.own(self.kind), identity, desired, named="" if want.trained else "spec.service.name")
 
     def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
         """Services ten at a time; the tasks only of those that say they are done, a hundred at a time."""
@@ -124,9 +105,10 @@ class EcsService(Resource):
             return Waiting("RollingOut", _progress(primary, wanted, seen.outputs["event"]), _POLL)
         if wanted == 0:
             return Ready("ScaledToZero", "no task runs, as declared")
-        good = [task for task in seen.outputs["tasks"] if _as_intended(task, intended)]
+        found = not _settings_of(node)
+        good = [task for task in seen.outputs["tasks"] if _as_intended(task, intended, found=found)]
         if len(good) != wanted:
-            message = f"{len(good)} of {wanted} tasks of {_short(intended)} are healthy and run the pinned image"
+            message = f"{len(good)} of {wanted} tasks of {_short(intended)} are healthy{'' if found else ' and run the pinned image'}"
             return Waiting("Unhealthy", message, _POLL)
         return Ready()
 
@@ -175,6 +157,32 @@ class EcsService(Resource):
         if live["status"] == "INACTIVE":
             return None
         return Waiting("Draining", f"{name}: {live['runningCount']} tasks are still stopping", _POLL)
+
+
+def _settings(want: Wanted) -> dict[str, Value]:
+    """Where tasks of a model of its own run, how they are rolled out and registered. What is taken as it was found keeps its own."""
+    return {
+        "launchType": "FARGATE",
+        "platformVersion": "1.4.0",
+        "deploymentConfiguration": {
+            "minimumHealthyPercent": 100,
+            "maximumPercent": 200,
+            # By default one healthy moment forgives all failures, so tasks that flap would never trip it.
+            "deploymentCircuitBreaker": {"enable": True, "rollback": True, "resetOnHealthyTask": False},
+        },
+        "networkConfiguration": {"awsvpcConfiguration": _network(want)},
+        # SRV records: an HTTP API needs the port, which the container gives.
+        "serviceRegistries": [
+            {
+                "registryArn": Ref(want.own("servicediscovery/service"), "arn"),
+                "containerName": "server",
+                "containerPort": 8080,
+            }
+        ],
+        "enableECSManagedTags": True,
+        "enableExecuteCommand": False,
+        "propagateTags": "SERVICE",
+    }
 
 
 def _network(want: Wanted) -> dict[str, Value]:
@@ -273,10 +281,19 @@ def _task(live: Mapping[str, Any]) -> dict[str, Value]:
     }
 
 
-def _as_intended(task: Mapping[str, Any], definition: str) -> bool:
-    """The definition pins the image by digest, so what was pulled must have that digest."""
-    pinned = all(pulled and image.endswith(f"@{pulled}") for image, pulled in task["images"].values())
-    return bool(task["taskDefinition"] == definition and task["health"] == "HEALTHY" and pinned)
+def _settings_of(node: Node) -> bool:
+    """Whether a service has our settings: one that is taken as it was found has none of them."""
+    return "launchType" in node.desired
+
+
+def _as_intended(task: Mapping[str, Any], definition: str, *, found: bool) -> bool:
+    """The definition pins the image by digest, so what was pulled must have that digest.
+
+    One that was `found` may name its image by a tag and ask nobody for health: UNKNOWN is what ECS says of it then.
+    """
+    pinned = found or all(pulled and image.endswith(f"@{pulled}") for image, pulled in task["images"].values())
+    healthy = ("HEALTHY", "UNKNOWN") if found else ("HEALTHY",)
+    return bool(task["taskDefinition"] == definition and task["health"] in healthy and pinned)
 
 
 def _create(aws: Aws, node: Node) -> Mapping[str, Any]:

@@ -1,4 +1,7 @@
-"""An ECS task definition family: each change registers a new revision, and the newest one is what is wanted."""
+"""An ECS task definition family: each change registers a new revision, and the newest one is what is wanted.
+
+A revision that a spec names is used as it is: it is looked at, and never written.
+"""
 
 from __future__ import annotations
 
@@ -75,10 +78,15 @@ class TaskDefinition(Resource):
     retain = "service"
 
     def expand(self, want: Wanted) -> Iterable[Node]:
-        """One family, for Fargate."""
+        """One family, for Fargate; or the revision that the spec names."""
         if want.service is None:
             return
         service, image = want.service.spec.service, want.service.spec.image
+        if service.task_definition is not None:
+            family, _, revision = service.task_definition.rpartition(":")
+            named = {"family": family, "revision": int(revision)}
+            yield Node(want.own(self.kind), named, named="spec.service.taskDefinition")
+            return
         desired = {
             "requiresCompatibilities": ["FARGATE"],
             "networkMode": "awsvpc",
@@ -96,8 +104,8 @@ class TaskDefinition(Resource):
         yield Node(want.own(self.kind), {"family": want.physical_name(limit=255)}, desired)
 
     def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """The newest active revision of each family; there is no call for several."""
-        found = ((target.key, _newest(aws, target.identity["family"])) for target in targets)
+        """The newest active revision of each family, or the one that is named; there is no call for several."""
+        found = ((target.key, _found(aws, target.identity)) for target in targets)
         return {key: observed for key, observed in found if observed is not None}
 
     def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
@@ -108,8 +116,9 @@ class TaskDefinition(Resource):
         return _observed(aws.write("ecs", "register_task_definition", family=family, tags=tags, **desired))
 
     def facts(self, seen: Observed) -> Mapping[str, Value]:
-        """The revision that is wanted."""
-        return {"taskDefinition": seen.outputs["arn"]}
+        """The revision that is wanted; and the image of one that is named, which nothing else tells."""
+        told = {"taskDefinition": seen.outputs["arn"]}
+        return {**told, "image": seen.outputs["image"]} if "image" in seen.outputs else told
 
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
         """Deregister every revision, or the one that is named, and have AWS remove it; it does so once no task runs it."""
@@ -174,11 +183,21 @@ def _container(want: Wanted, service: Service) -> dict[str, Value]:
     }
 
 
-def _newest(aws: Aws, family: str) -> Observed | None:
+def _found(aws: Aws, identity: Mapping[str, Value]) -> Observed | None:
+    family, revision = identity["family"], identity.get("revision")
+    name = family if revision is None else f"{family}:{revision}"
     try:
-        return _observed(aws.read("ecs", "describe_task_definition", taskDefinition=family, include=["TAGS"]))
+        answer = aws.read("ecs", "describe_task_definition", taskDefinition=name, include=["TAGS"])
     except MissingError:
         return None
+    newest = _observed(answer)
+    if revision is None:
+        return newest
+    # One that was deregistered can't be deployed any more.
+    if answer["taskDefinition"]["status"] != "ACTIVE":
+        return None
+    images = ", ".join(container["image"] for container in newest.fields["containerDefinitions"])
+    return Observed(newest.fields, {**newest.outputs, "image": images})
 
 
 def _observed(answer: Mapping[str, Any]) -> Observed:

@@ -56,9 +56,10 @@ class Role(Resource):
 
     def expand(self, want: Wanted) -> Iterable[Node]:
         """Training (unless the spec names a role), task and execution role of a model."""
-        if want.service is None:
+        trained = want.trained
+        if trained is None:
             return
-        if want.service.spec.training.role_arn is None:
+        if trained.training.role_arn is None:
             yield self._node(want, "training", _trust(want, "sagemaker"), list(_training(want)))
         yield self._node(want, "task", _trust(want, "ecs-tasks"), [])
         yield self._node(want, "execution", _trust(want, "ecs-tasks"), list(_execution(want)))

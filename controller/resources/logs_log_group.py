@@ -45,7 +45,7 @@ class LogGroup(Resource):
 
     def expand(self, want: Wanted) -> Iterable[Node]:
         """One group for the model."""
-        if want.service is not None:
+        if want.trained is not None:
             name = f"/moorage/{want.owner.environment}/{want.owner.name}"
             yield Node(want.own(self.kind), {"name": name}, {"retention": RETENTION_DAYS, "tags": want.tags()})
 

@@ -53,7 +53,8 @@ class Bundle(Resource):
 
     def expand(self, want: Wanted) -> Iterable[Node]:
         """One bundle for the spec's fingerprint."""
-        if want.service is None:
+        trained = want.trained
+        if trained is None:
             return
         job = want.own("sagemaker/training-job")
         identity = {
@@ -65,7 +66,7 @@ class Bundle(Resource):
             "artifact": Ref(job, "artifact"),
             "channels": {name: Ref(want.own("s3/object", name), "url") for name in CHANNELS},
             "features": list(want.inputs.features),
-            "target": want.service.spec.data.target,
+            "target": trained.data.target,
             "lineage": {
                 "training_job": Ref(job, "arn"),
                 "data_digest": want.inputs.data_digest,

@@ -23,8 +23,8 @@ class Gate(Resource):
 
     def expand(self, want: Wanted) -> Iterable[Node]:
         """One gate for the spec's candidate."""
-        if want.service is not None:
-            gates = [gate.model_dump(exclude_none=True) for gate in want.service.spec.model.gates]
+        if want.trained is not None:
+            gates = [gate.model_dump(exclude_none=True) for gate in want.trained.spec.model.gates]
             yield Node(want.own(self.kind), {"gates": gates, "metrics": Ref(want.own("model/bundle"), "metrics")})
 
     def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:

@@ -41,16 +41,17 @@ class Selection(Resource):
 
     def expand(self, want: Wanted) -> Iterable[Node]:
         """One selection for the model. It reads the candidate, so what follows from a candidate under way comes later."""
-        if want.service is None:
+        trained = want.trained
+        if trained is None:
             return
         identity = {
             "group": Ref(want.own("sagemaker/model-package-group"), "name"),
             "fingerprint": want.fingerprint,
-            "pin": want.service.spec.model.version,
+            "pin": trained.spec.model.version,
             "cluster": want.environment.spec.cluster,
             "service": want.service_name,
         }
-        reads = () if want.service.spec.model.version else (want.own("sagemaker/model-package"),)
+        reads = () if trained.spec.model.version else (want.own("sagemaker/model-package"),)
         yield Node(want.own(self.kind), identity, reads=reads)
 
     def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:

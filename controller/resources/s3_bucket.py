@@ -56,7 +56,7 @@ class Bucket(Resource):
 
     def expand(self, want: Wanted) -> Iterable[Node]:
         """One bucket for the environment, made or named."""
-        if want.service is not None:
+        if want.service is not None or not want.makes_models:
             return
         name = want.bucket
         if name == want.environment.spec.bucket:

@@ -44,7 +44,7 @@ class Object(Resource):
 
     def expand(self, want: Wanted) -> Iterable[Node]:
         """One object for each channel."""
-        if want.service is None:
+        if want.trained is None:
             return
         for channel, content in sorted(want.inputs.channels.items()):
             key = f"{_PREFIX}{want.owner.name}/{content.sha256}/{channel}.csv"

@@ -61,16 +61,17 @@ class ModelPackage(Resource):
 
     def expand(self, want: Wanted) -> Iterable[Node]:
         """One version for the spec's fingerprint."""
-        if want.service is None:
+        trained = want.trained
+        if trained is None:
             return
         bundle, gate = want.own("model/bundle"), want.own("model/gate")
         desired = {
             "model": Ref(want.own("sagemaker/training-job"), "artifact"),
-            "image": xgboost_image(want.place.region, want.service.spec.training.algorithm.version),
+            "image": xgboost_image(want.place.region, trained.training.algorithm.version),
             "bundle": Ref(bundle, "url"),
             "model_sha256": Ref(bundle, "model_sha256"),
             "metrics": Ref(bundle, "metrics"),
-            "approval": want.service.spec.model.approval,
+            "approval": trained.spec.model.approval,
             "decision": Ref(gate, "decision"),
             "passed": Ref(gate, "passed"),
             "message": Ref(gate, "message"),

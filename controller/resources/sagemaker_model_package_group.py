@@ -35,7 +35,7 @@ class ModelPackageGroup(Resource):
 
     def expand(self, want: Wanted) -> Iterable[Node]:
         """One group for the model."""
-        if want.service is not None:
+        if want.trained is not None:
             yield Node(want.own(self.kind), {"name": want.physical_name(limit=63)}, {"tags": want.tags()})
 
     def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:

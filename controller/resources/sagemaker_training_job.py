@@ -64,9 +64,9 @@ class TrainingJob(Resource):
 
     def expand(self, want: Wanted) -> Iterable[Node]:
         """One job for the spec's fingerprint."""
-        if want.service is None:
+        if want.trained is None:
             return
-        training = want.service.spec.training
+        training = want.trained.training
         bucket = Ref(want.shared("s3/bucket"), "name")
         role: Value = training.role_arn or Ref(want.own("iam/role", "training"), "arn")
         desired = {

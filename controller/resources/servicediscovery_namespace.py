@@ -53,7 +53,7 @@ class Namespace(Resource):
 
     def expand(self, want: Wanted) -> Iterable[Node]:
         """One namespace for the environment."""
-        if want.service is None:
+        if want.service is None and want.makes_models:
             vpc = Ref(want.shared("ec2/network"), "vpc_id")
             name = f"{want.physical_name(limit=63)}.internal"
             yield Node(want.shared(self.kind), {"name": name}, {"vpc": vpc, "tags": want.tags()})

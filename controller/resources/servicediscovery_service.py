@@ -13,7 +13,7 @@ from controller.core.policy import FieldPolicy
 from controller.core.status import Waiting
 from controller.core.values import Key, Ref, digest
 from controller.core.wanted import Wanted
-from controller.errors import ConflictError, FailedError, MissingError
+from controller.errors import ConflictError, MissingError
 from controller.resources.base import MADE_OURS, OURS, Resource, Scope
 
 # An HTTP API takes the port from SRV records and doesn't support A records alone.
@@ -58,7 +58,10 @@ class DiscoveryService(Resource):
             return
         if want.service.spec.service.discovery is not None:
             # Its records are as whoever made it wanted them, and what leads there relies on them.
-            yield Node(want.own(self.kind), {"id": want.service.spec.service.discovery}, {"tags": want.tags()})
+            named = {"id": want.service.spec.service.discovery}
+            yield Node(want.own(self.kind), named, {"tags": want.tags()}, named="spec.service.discovery")
+            return
+        if want.trained is None:  # registered nowhere when it was found
             return
         identity = {"namespace": Ref(want.shared("servicediscovery/namespace"), "id"), "name": want.owner.name}
         yield Node(want.own(self.kind), identity, {"records": _RECORDS, "tags": want.tags()})
@@ -112,12 +115,6 @@ class DiscoveryService(Resource):
 
     def _create(self, aws: Aws, step: Step) -> str:
         identity, want = step.node.identity, step.node.desired
-        if "id" in identity:
-            raise FailedError(
-                f"there is no Cloud Map service {identity['id']} in {aws.region}",
-                where=str(step.node.key),
-                hint="correct spec.service.discovery, or leave it out so that one is made",
-            )
         answer = aws.write(
             "servicediscovery",
             "create_service",

@@ -143,8 +143,8 @@ def _links(patient: Patient) -> Told:
 
 def _instances(services: Iterable[ModelService]) -> dict[str, int]:
     needed: dict[str, int] = {}
-    for service in services:
-        instance = service.spec.training.instance
+    for training in filter(None, (service.spec.training for service in services)):
+        instance = training.instance
         needed[instance.type] = max(instance.count, needed.get(instance.type, 0))
     return needed
 

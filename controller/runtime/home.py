@@ -11,7 +11,7 @@ import re
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -82,7 +82,7 @@ def make_bucket(aws: Aws, want: Wanted, registry: Registry) -> list[Event]:
     """
     only = {kind: resource for kind, resource in registry.items() if kind == "s3/bucket"}
     alone = Reconciler(only, aws, MemoryStore(), utc_now)
-    survey = alone.survey([want])
+    survey = alone.survey([replace(want, shared_by=())])
     for error in survey.unreadable.values():
         raise error
     for refusal in survey.plan.refusals:

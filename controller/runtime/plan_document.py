@@ -70,6 +70,11 @@ class PlannedStep(PlannedObject):
     held: Literal["", "Suspended", "Drifted", "OverBudget"]
     """The policy that keeps the step from being done: `suspend`, `driftCorrection: false`, or `maxMonthlyCost`."""
 
+    @property
+    def only_adopts(self) -> bool:
+        """Whether the object stays as it is, but for the tags that say whose it is now."""
+        return self.action == "adopt" and all(change.path.partition(".")[0] == "tags" for change in self.changes)
+
 
 class PlannedRefusal(PlannedObject):
     """One object that must not be touched as things are."""
@@ -106,6 +111,8 @@ class Summary(Block):
     """Steps that a policy keeps from being done."""
     refused: int
     """Objects that must not be touched."""
+    changes: int
+    """Steps now and later that change something: all but those that only take an object over, by its tags."""
 
 
 class PlanDocument(Block):
@@ -244,6 +251,7 @@ def _summary(steps: Sequence[PlannedStep], refused: int) -> Summary:
         later=count(step for step in free if step.later),
         held=count(step for step in steps if step.held),
         refused=refused,
+        changes=sum(not step.only_adopts for step in free),
     )
 
 

@@ -55,13 +55,18 @@ def snapshot_of(specs: Specs, commit: str = "", author: str = "") -> Snapshot:
 
 
 def read_data(specs: Specs) -> dict[str, Dataset]:
-    """The data of every ModelService, by the service's name. Raises SpecError with every problem of every table."""
+    """The data of every ModelService that has a model of its own, by the service's name.
+
+    Raises SpecError with every problem of every table.
+    """
     problems: list[Problem] = []
     found: dict[str, Dataset] = {}
     # Models over the same rows share them, in memory as well.
     known: dict[tuple[object, ...], Dataset] = {}
     for name, service in specs.services.items():
         data = service.model.spec.data
+        if data is None:
+            continue
         split = Split(data.split.validation, data.split.test, data.split.seed)
         try:
             file = service.beside(data.source)
@@ -89,11 +94,14 @@ def wants(snapshot: Snapshot, environment: str, place: Place, *, server_digest: 
     declared = [service.model for service in snapshot.specs.services.values()]
     services = [service for service in declared if service.spec.environment == environment]
     inputs = {one.name: _inputs(snapshot, one.name, server_digest) for one in services}
-    return [Wanted(home, None, place), *(Wanted(home, one, place, inputs[one.name]) for one in services)]
+    shared = Wanted(home, None, place, shared_by=tuple(services))
+    return [shared, *(Wanted(home, one, place, inputs[one.name]) for one in services)]
 
 
 def _inputs(snapshot: Snapshot, name: str, server_digest: str) -> Inputs:
-    data = snapshot.data[name]
+    data = snapshot.data.get(name)
+    if data is None:
+        return Inputs(server_digest=server_digest, commit=snapshot.commit, author=snapshot.author)
     channels = {name: _blob(channel) for name, channel in data.channels.items()}
     return Inputs(data.digest, data.features, channels, server_digest, snapshot.commit, snapshot.author)
 

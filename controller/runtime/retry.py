@@ -17,7 +17,7 @@ def retry(site: Site, owner: Key, aws: Aws) -> list[str]:
     for node in survey.graph.order():
         seen = survey.seen.get(node.key)
         resolved = node.resolved(lambda ref: output_of(survey.seen, ref, UNKNOWN))
-        if survey.graph.owners[node.key] != owner or seen is None or not is_known(resolved.identity):
+        if survey.graph.owners[node.key] != owner or seen is None or node.lent or not is_known(resolved.identity):
             continue
         told = site.reconciler.registry[node.key.kind].retry(aws, resolved, seen)
         if told:

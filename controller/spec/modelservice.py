@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import ConfigDict, model_validator
+from pydantic.config import JsonDict
 
 from controller.spec.findings import Finding, demand
 from controller.spec.service import Api, Image, Policy, Service
 from controller.spec.strict import Block, Metadata, Name
 from controller.spec.training import Data, Model, Training, measured
 
+# What says how a model and its image are made, and what of a service its task definition says, as YAML spells it.
+_MAKING = ("data", "training", "model", "image")
+_DEFINED = ("cpu", "memory", "env", "secrets", "health", "stopTimeout")
+_OWN: JsonDict = {"required": ["data", "training"]}
+_FOUND: JsonDict = {"required": ["service"], "properties": {"service": {"required": ["taskDefinition"]}}}
+
 
 class ModelServiceSpec(Block):
     """One model: what it learns from, how, which version serves, where, and how it is reached."""
 
+    model_config = ConfigDict(json_schema_extra={"anyOf": [_OWN, _FOUND]})
+
     environment: Name = "default"
     """Name of the Environment it lives in."""
-    data: Data
-    """The table the model learns from."""
-    training: Training
-    """How the model is trained."""
+    data: Data | None = None
+    """The table the model learns from; needed, unless `service.taskDefinition` is served."""
+    training: Training | None = None
+    """How the model is trained; needed, unless `service.taskDefinition` is served."""
     model: Model = Model()
     """Which version may serve."""
     image: Image = Image()
@@ -33,21 +43,50 @@ class ModelServiceSpec(Block):
     """How far the controller may go."""
 
     @model_validator(mode="after")
-    def _gates(self) -> ModelServiceSpec:
-        objective = str(self.training.hyperparameters.get("objective", "reg:squarederror"))
-        known = measured(objective)
-        demand(
-            Finding(
-                f"{gate.metric} is not measured for objective {objective}",
-                f"measured are {', '.join(known)}"
-                if known
-                else "gates need a reg:, count:, binary: or multi: objective",
-                ("model", "gates", index, "metric"),
-            )
-            for index, gate in enumerate(self.model.gates)
-            if gate.metric not in known
-        )
+    def _agrees(self) -> ModelServiceSpec:
+        named = self.service.task_definition
+        demand([*self._missing(), *self._wrong_gates()] if named is None else self._beside(named))
         return self
+
+    def _missing(self) -> Iterator[Finding]:
+        for name in ("data", "training"):
+            if getattr(self, name) is None:
+                yield Finding(f"'{name}' is missing in spec", f"(moorage explain modelservice.spec.{name})", name=True)
+
+    def _wrong_gates(self) -> Iterator[Finding]:
+        given = self.training.hyperparameters if self.training else {}
+        objective = str(given.get("objective", "reg:squarederror"))
+        known = measured(objective)
+        for index, gate in enumerate(self.model.gates):
+            if gate.metric not in known:
+                yield Finding(
+                    f"{gate.metric} is not measured for objective {objective}",
+                    f"measured are {', '.join(known)}"
+                    if known
+                    else "gates need a reg:, count:, binary: or multi: objective",
+                    ("model", "gates", index, "metric"),
+                )
+
+    def _beside(self, named: str) -> Iterator[Finding]:
+        """What can't stand beside a task definition that is served as it is."""
+        for name in _MAKING:
+            if name in self.model_fields_set:
+                told = f"'{name}' makes a model of its own, and service.taskDefinition serves {named} as it is"
+                yield Finding(told, "take one of the two out", (name,), name=True)
+        for name, field in Service.model_fields.items():
+            if field.alias in _DEFINED and name in self.service.model_fields_set:
+                told = f"'{field.alias}' is said by the task definition {named} already"
+                hint = "take it out, or taskDefinition, so that a model of your own serves"
+                yield Finding(told, hint, ("service", field.alias), name=True)
+        if self.service.name is None:
+            hint = "add 'name', of the ECS service that runs it"
+            yield Finding("service.taskDefinition needs service.name", hint, ("service", "taskDefinition"))
+        if self.api is not None and self.service.discovery is None:
+            hint = "add 'discovery' to service: the Cloud Map service that its tasks are registered in"
+            yield Finding("api leads to what is served as it is only over service.discovery", hint, ("api",), name=True)
+        if self.policy.max_monthly_cost is not None:
+            told = f"what {named} costs isn't estimated, so maxMonthlyCost can't be held"
+            yield Finding(told, "take it out", ("policy", "maxMonthlyCost"))
 
 
 class ModelService(Block):

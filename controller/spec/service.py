@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from controller.spec.findings import Finding, demand
+from controller.spec.findings import Finding, demand, refuse
 from controller.spec.strict import Block, Items, VariableName, duplicates
 from controller.spec.units import FARGATE_MEMORY, Cpu, Duration, Memory, Money, show_cpu, show_memory
 
@@ -85,6 +86,13 @@ class Health(Block):
         return self
 
 
+def _revision(named: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9_-]{1,255}:[1-9][0-9]{0,9}", named) is None:
+        hint = "write FAMILY:REVISION, like churn:7"
+        raise refuse(f"service.taskDefinition '{named}' names no revision of a task definition", hint)
+    return named
+
+
 class Service(Block):
     """How the model runs: an ECS service on Fargate."""
 
@@ -106,6 +114,8 @@ class Service(Block):
     """Name of the ECS service; left out: one that derives from the document's. An existing one needs `policy.adopt`."""
     discovery: Annotated[str, Field(pattern=r"^srv-[a-z0-9]+$")] | None = None
     """Id of the Cloud Map service that tasks are registered in; left out: one is made. It needs `policy.adopt`."""
+    task_definition: Annotated[str, AfterValidator(_revision)] | None = None
+    """Revision that is served as it is, like `churn:7`, whatever its image; left out: one is made, of a model of this spec's own."""
 
     @model_validator(mode="after")
     def _fits(self) -> Service:

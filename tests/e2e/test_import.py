@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tests.e2e.test_edge import SERVER, Client
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+ADOPTED = {"ecs/cluster", "ecs/service", "servicediscovery/service", "apigatewayv2/api", "apigatewayv2/stage"}
 
 
 @dataclass
@@ -49,6 +51,20 @@ class Stranger:
         code, out, err = self.moorage("plan", "-o", "json")
         assert code == 0, err
         return json.loads(out)
+
+    @contextmanager
+    def instead(self, old: str, new: str) -> Iterator[None]:
+        """The spec with something else in it for a while."""
+        spec = self.directory / "specs/churn.yaml"
+        text = spec.read_text()
+        assert old in text
+        spec.write_text(text.replace(old, new))
+        yield
+        spec.write_text(text)
+
+    def tasks(self) -> list[tuple[str, str]]:
+        """The tasks that run, with the revision of each."""
+        return [(task["taskArn"], task["taskDefinitionArn"]) for task in self.containers.tasks("churn")]
 
     def make(self) -> None:
         """A namespace, a registry, a VPC link, an API with two routes and a limit, a service, a job."""
@@ -145,27 +161,24 @@ def clients(stranger: Stranger) -> Iterator[list[Client]]:
 
 
 def test_import_says_what_is_there(stranger: Stranger) -> None:
-    """Size, variables, network, routes, limits, CORS and training are the live ones; what no spec says is a comment."""
-    words = ("--training-job", "churn-2026", "--data", "rows.csv", "--target", "value", "--out", "specs/churn.yaml")
-    code, out, err = stranger.moorage("import", "service", "models/churn", *words)
+    """The live revision, network, routes, limits and CORS; what a model of its own would be given is a comment."""
+    code, out, err = stranger.moorage("import", "service", "models/churn", "--out", "specs/churn.yaml")
     assert (code, out, err) == (0, "", "wrote specs/churn.yaml\n")
     text = (stranger.directory / "specs/churn.yaml").read_text()
     for line in (
         "  name: churn",
+        "    taskDefinition: model:1",
         f"    discovery: {stranger.registry}",
         f"    id: {stranger.api}",
         f"    vpcLink: {stranger.link}",
-        "    cpu: 0.25 vCPU",
-        "    memory: 512 MiB",
-        "      GREETING: hello",
         "      rate: 9000.0",
         "      - https://a.example",
-        "      num_round: 5",
-        "      eta: '0.30'",
-        "      type: ml.m5.xlarge",
-        "# - spec.data: the job read its channel train from s3://strangers/train/, ready-made;",
+        "# To serve a model of its own, add data and training, and put this in the place of service:",
+        "#     cpu: 0.25 vCPU",
+        "#     memory: 512 MiB",
+        "#       GREETING: hello",
     ):
-        assert line in text, f"{line!r} is not in\n{text}"
+        assert line in text.splitlines(), f"{line!r} is not in\n{text}"
     assert "    path: /predict\n" in text
     assert stranger.moorage("import", "service", "models/churn", "--out", "specs/churn.yaml")[0] == 2
 
@@ -173,9 +186,7 @@ def test_import_says_what_is_there(stranger: Stranger) -> None:
 def test_the_api_and_the_job_alone_can_be_named_too(stranger: Stranger) -> None:
     """From the API the same service is found; a job gives a spec that loads."""
     code, by_api, err = stranger.moorage("import", "api", stranger.api)
-    assert code == 0, err
-    assert f"discovery: {stranger.registry}" in by_api
-    assert "# To be filled in or checked before the first reconcile:\n" in by_api
+    assert (code, by_api) == (0, (stranger.directory / "specs/churn.yaml").read_text()), err
     code, by_job, err = stranger.moorage("import", "training-job", "churn-2026", "--name", "churn")
     assert code == 0, err
     assert "max_depth: 3" in by_job
@@ -192,53 +203,78 @@ def test_what_is_not_there_is_said(stranger: Stranger) -> None:
 
 def test_without_adopt_a_stranger_keeps_it(stranger: Stranger) -> None:
     """What isn't ours is refused, and nothing of it is changed."""
-    spec = stranger.directory / "specs/churn.yaml"
-    text = spec.read_text()
-    spec.write_text(text.replace("adopt: true", "adopt: false"))
-    refused = {refusal["resource"] for refusal in stranger.plan()["refusals"]}
-    spec.write_text(text)
-    assert refused >= {
-        "ecs/cluster",
-        "ecs/service",
-        "servicediscovery/service",
-        "apigatewayv2/api",
-        "apigatewayv2/stage",
-    }
+    with stranger.instead("adopt: true", "adopt: false"):
+        refused = {refusal["resource"] for refusal in stranger.plan()["refusals"]}
+    assert refused == ADOPTED
+
+
+def test_a_revision_that_is_not_there_is_refused(stranger: Stranger) -> None:
+    """Nothing can be made in its place, so the plan says where to correct it, and a pass touches nothing."""
+    with stranger.instead("taskDefinition: model:1", "taskDefinition: model:99"):
+        [refusal] = stranger.plan()["refusals"]
+        code, _, err = stranger.moorage("reconcile", "--once")
+    assert (refusal["resource"], refusal["message"]) == (
+        "ecs/task-definition",
+        "there is none with family model, revision 99",
+    )
+    assert refusal["hint"] == "correct spec.service.taskDefinition, or leave it out"
+    assert (code, "spec.service.taskDefinition" in err) == (4, True), err
 
 
 def test_it_plans_to_nothing_but_being_taken_over(stranger: Stranger) -> None:
-    """Of what is there only tags change, the mark of the integration, and the service's deployment, which waits for a model."""
+    """Nothing is changed, made or trained: what is there gets the tags that say whose it is."""
     plan = stranger.plan()
-    assert plan["refusals"] == []
-    steps = [step for step in plan["steps"] if not step["later"]]
-    adopted = {
-        step["resource"]: {change["path"].split(".")[0] for change in step["changes"]}
-        for step in steps
-        if step["action"] == "adopt"
-    }
-    deployment = adopted.pop("ecs/service")
-    assert set(adopted) == {"ecs/cluster", "servicediscovery/service", "apigatewayv2/api", "apigatewayv2/stage"}
-    assert {name: paths for name, paths in adopted.items() if paths != {"tags"}} == {}
-    assert deployment <= {
-        "tags",
-        "taskDefinition",
-        "deploymentConfiguration",
-        "platformVersion",
-        "enableECSManagedTags",
-        "propagateTags",
-    }
-    updates = {
-        step["resource"]: [change["path"] for change in step["changes"]] for step in steps if step["action"] == "update"
-    }
-    assert updates == {"apigatewayv2/integration": ["Description"]}
-    made = {step["resource"] for step in steps if step["action"] == "create"}
-    assert made.isdisjoint(
-        {"ecs/service", "ecs/cluster", "apigatewayv2/api", "apigatewayv2/route", "apigatewayv2/vpc-link"}
-    )
+    assert plan["refusals"] == plan["costs"] == plan["trains"] == []
+    assert {step["action"] for step in plan["steps"]} == {"adopt"}
+    assert {step["resource"] for step in plan["steps"]} <= ADOPTED
+    for step in plan["steps"]:
+        assert {change["path"].split(".")[0] for change in step["changes"]} == {"tags"}
+    assert (plan["summary"]["changes"], plan["summary"]["now"]) == (0, {"adopt": len(plan["steps"])})
+    _, text, _ = stranger.moorage("plan")
+    assert f"Plan: nothing changes; {len(plan['steps'])} to adopt." in text
 
 
-def test_it_is_taken_over_without_an_interruption(stranger: Stranger, clients: list[Client]) -> None:
-    """Clients at the same address are answered by the stranger's model, then by ours, and never by an error; adopt may go then."""
+def test_it_is_taken_over_as_it_is(stranger: Stranger, clients: list[Client]) -> None:
+    """The same tasks of the same revision answer on, and the next plan is empty; adopt may go then."""
+    before = stranger.tasks()
+    code, _, err = stranger.moorage("reconcile", "--once")
+    assert code == 0, err
+    assert stranger.tasks() == before
+    assert stranger.plan()["steps"] == []
+    with stranger.instead("adopt: true", "adopt: false"):
+        assert (stranger.plan()["refusals"], stranger.plan()["steps"]) == ([], [])
+    assert all("predictions" not in client.answers[-1][1] for client in clients)
+
+
+def test_what_serves_is_told_to_be_somebody_elses(stranger: Stranger) -> None:
+    """Its status has the image and no model; `why` says that the image isn't ours; there is nothing to roll back to."""
+    code, out, err = stranger.moorage("get", "churn", "-o", "json")
+    assert code == 0, err
+    status = json.loads(out)["status"]
+    conditions = {condition["type"]: condition["status"] for condition in status["conditions"]}
+    assert conditions["Ready"] == conditions["Deployed"] == conditions["Exposed"] == "True"
+    assert conditions.keys().isdisjoint({"Trained", "Approved"})
+    assert "/model@sha256:" in status["image"]
+    assert "model" not in status
+    code, out, err = stranger.moorage("why", "churn")
+    assert (code, "Moorage didn't make it" in out) == (6, True), err
+    assert stranger.moorage("history", "churn")[0] == 0
+    code, _, err = stranger.moorage("rollback", "churn", "--dry-run")
+    assert code != 0
+    assert "no other model has served before" in err
+
+
+def test_a_model_of_its_own_is_rolled_out_without_an_interruption(stranger: Stranger, clients: list[Client]) -> None:
+    """Clients at the same address are answered by the stranger's image, then by our model, and never by an error."""
+    words = ("--training-job", "churn-2026", "--data", "rows.csv", "--target", "value", "--out", "specs/own.yaml")
+    code, _, err = stranger.moorage("import", "service", "models/churn", *words)
+    assert code == 0, err
+    (stranger.directory / "specs/own.yaml").replace(stranger.directory / "specs/churn.yaml")
+    plan = stranger.plan()
+    made = {step["resource"]: step for step in plan["steps"] if step["action"] != "create"}
+    assert "sagemaker/training-job" in {step["resource"] for step in plan["steps"]}
+    assert (made["ecs/service"]["action"], plan["trains"]) == ("update", ["churn"])
+    assert "taskDefinition" in {change["path"] for change in made["ecs/service"]["changes"]}
     code, _, err = stranger.moorage("reconcile", "--once")
     assert code == 0, err
     stranger.containers.until(lambda: all("predictions" in client.answers[-1][1] for client in clients))
@@ -247,9 +283,6 @@ def test_it_is_taken_over_without_an_interruption(stranger: Stranger, clients: l
         assert {status for status, _ in client.answers} == {200}
         assert "predictions" not in client.answers[0][1]
     assert stranger.plan()["steps"] == []
-    spec = stranger.directory / "specs/churn.yaml"
-    spec.write_text(spec.read_text().replace("adopt: true", "adopt: false"))
-    assert stranger.plan()["refusals"] == []
 
 
 def test_it_is_deleted_as_what_we_made(stranger: Stranger) -> None:

@@ -37,6 +37,7 @@ def definition(*containers: Mapping[str, Any], **more: Any) -> dict[str, Any]:
     one = {"name": "app", "image": "churn:latest", "portMappings": [{"containerPort": 5000}]}
     return {
         "family": "churn",
+        "revision": 3,
         "cpu": "512",
         "memory": "1024",
         "containerDefinitions": list(containers or [one]),
@@ -67,6 +68,9 @@ class Account:
     apis: list[dict[str, Any]] = field(default_factory=list)
     routes: list[dict[str, Any]] = field(default_factory=list)
     integrations: list[dict[str, Any]] = field(default_factory=list)
+    groups: list[dict[str, Any]] = field(default_factory=list)
+    targets: list[dict[str, Any]] = field(default_factory=list)
+    policies: list[dict[str, Any]] = field(default_factory=list)
     region: str = "us-east-1"
     account: str = "123456789012"
 
@@ -91,6 +95,9 @@ class Account:
             "get_stages": stages,
             "list_clusters": ["arn:…/prod"],
             "list_services": ["arn:…/churn"],
+            "describe_security_groups": self.groups,
+            "describe_scalable_targets": self.targets,
+            "describe_scaling_policies": self.policies,
         }
         return iter(answers.get(operation, []))
 
@@ -153,23 +160,55 @@ def test_everything_in_the_way_is_named_at_once() -> None:
 
 
 def test_what_differs_from_moorages_tasks_is_told() -> None:
-    """Another port must be let in, roles and image change, and who else scales it is warned of."""
+    """Another port must be let in, roles and image change."""
     draft = read(Account(definition=definition(taskRoleArn="arn:…/may-read-s3")))
-    assert draft.spec["service"]["cpu"] == "0.5 vCPU"
+    assert draft.own["service"]["cpu"] == "0.5 vCPU"
     assert draft.environment["policy"] == {"adopt": True}
     assert draft.open == [
-        "the container listens on 5000, Moorage's on 8080: the security groups (sg-1) must let that in as well"
+        "the container listens on 5000, Moorage's on 8080, which the security groups (sg-1) don't let in yet"
     ]
     assert any(line.startswith("the image: churn:latest serves until") for line in draft.changes)
     assert any("take the place of arn:…/may-read-s3" in line for line in draft.changes)
-    assert any("Application Auto Scaling" in line for line in draft.left)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [{"IpProtocol": "-1"}, {"IpProtocol": "tcp", "FromPort": 8000, "ToPort": 9000}],
+    ids=["all", "a range"],
+)
+def test_a_port_that_is_let_in_needs_no_word(rule: dict[str, Any]) -> None:
+    """What the security groups say is read, and not guessed."""
+    assert read(Account(groups=[{"IpPermissions": [rule]}])).open == []
+
+
+def test_a_service_is_served_as_it_is() -> None:
+    """The spec names the live revision, and says nothing that the revision says already."""
+    draft = read(Account())
+    assert draft.spec == {
+        "service": {"name": "churn", "discovery": "srv-abc", "desiredCount": 2, "taskDefinition": "churn:3"},
+        "policy": {"adopt": True},
+    }
+    assert draft.as_found
+    draft.train(data="rows.csv", target="churned")
+    assert not draft.as_found
+    assert "taskDefinition" not in draft.spec["service"]
+
+
+def test_a_count_that_is_scaled_is_left_out() -> None:
+    """Two would set it, turn by turn; who does is named with all that moves it."""
+    target = {"MinCapacity": 1, "MaxCapacity": 4}
+    draft = read(Account(targets=[target], policies=[{"PolicyName": "cpu-60"}]))
+    assert "desiredCount" not in draft.spec["service"]
+    assert "desiredCount" not in draft.own["service"]
+    told = "how many tasks run, which is set by Application Auto Scaling, from 1 to 4 (cpu-60); so desiredCount is left out"
+    assert told in draft.left
 
 
 def test_a_secret_without_its_arn_is_to_be_filled_in() -> None:
     """A parameter that is named only, as ECS allows in the same region, isn't written as if it were an ARN."""
     container = {"name": "server", "image": "x", "portMappings": [{"containerPort": 8080}]}
     draft = read(Account(definition=definition(container | {"secrets": [{"name": "SALT", "valueFrom": "/salt"}]})))
-    assert "secrets" not in draft.spec["service"]
+    assert "secrets" not in draft.own["service"]
     assert draft.open == ["spec.service.secrets: SALT is named /salt; a spec takes its ARN"]
 
 
@@ -178,7 +217,7 @@ def test_what_looks_like_a_secret_is_not_written() -> None:
     variables = [{"name": "DB_PASSWORD", "value": "hunter2"}, {"name": "LOG_LEVEL", "value": "info"}]
     container = {"name": "server", "image": "x", "portMappings": [{"containerPort": 8080}], "environment": variables}
     draft = read(Account(definition=definition(container)))
-    assert draft.spec["service"]["env"] == {"LOG_LEVEL": "info"}
+    assert draft.own["service"]["env"] == {"LOG_LEVEL": "info"}
     assert draft.open[0].startswith("spec.service.secrets: the variable DB_PASSWORD looks like a secret")
     assert "hunter2" not in str(draft)
 

@@ -65,7 +65,7 @@ ADDED = {
         (
             "a.yaml:9:13: error: unknown field 'scaling' in spec.service\n"
             " 9 |   service: {scaling: {min: 0}}\n"
-            "   |             ^^^^^^^  known are cpu, memory, desiredCount, env, secrets, health, stopTimeout, name, discovery"
+            "   |             ^^^^^^^  known are cpu, memory, desiredCount, env, secrets, health, stopTimeout, name, discovery, taskDefinition"
             "   (moorage explain modelservice.spec.service)"
         ),
     ),
@@ -266,7 +266,7 @@ ADDED = {
         (
             "a.yaml:9:13: error: unknown field '<<' in spec.service\n"
             " 9 |   service: {<<: {cpu: 256}}\n"
-            "   |             ^^  known are cpu, memory, desiredCount, env, secrets, health, stopTimeout, name, discovery"
+            "   |             ^^  known are cpu, memory, desiredCount, env, secrets, health, stopTimeout, name, discovery, taskDefinition"
             "   (moorage explain modelservice.spec.service)"
         ),
     ),

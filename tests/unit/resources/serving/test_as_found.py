@@ -1,0 +1,84 @@
+"""What is wanted of a service that is taken as it was found: its revision, its tags, and nothing that a model would need."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controller.core.graph import Node, Observed
+from controller.core.status import Ready
+from controller.core.values import Key
+from controller.core.wanted import Place, Wanted
+from controller.permissions import grants
+from controller.resources.base import Workshop, discover
+from controller.resources.ecs_service import EcsService
+from controller.spec.models import Environment, ModelService
+from tests.unit.resources.serving.conftest import make_want
+
+REGISTRY = discover(Workshop(Path()))
+ARN = "arn:aws:ecs:us-east-1:123456789012:task-definition/churn:7"
+
+
+def found(**spec: Any) -> Wanted:
+    """One that was found, with more in its spec."""
+    service = {"name": "churn", "taskDefinition": "churn:7", "discovery": "srv-1"}
+    document = {"apiVersion": "moorage/v1alpha1", "kind": "ModelService", "metadata": {"name": "churn"}}
+    model = ModelService.model_validate({**document, "spec": {"service": service, **spec}})
+    return Wanted(Environment.default(), model, Place("123456789012", "us-east-1"))
+
+
+def shared(*wants: Wanted) -> Wanted:
+    """The Environment that they live in."""
+    services = tuple(want.service for want in wants if want.service is not None)
+    return Wanted(Environment.default(), None, wants[0].place, shared_by=services)
+
+
+def nodes(want: Wanted) -> dict[str, Node]:
+    """What a spec wants, by type."""
+    return {node.key.kind: node for resource in REGISTRY.values() for node in resource.expand(want)}
+
+
+def test_only_what_is_there_is_wanted() -> None:
+    """No training, image, role or log group; of the service the revision and the tags."""
+    wanted = nodes(found())
+    assert wanted.keys() == {"ecs/task-definition", "ecs/service", "servicediscovery/service"}
+    assert wanted["ecs/service"].desired.keys() == {"taskDefinition", "tags"}
+    assert wanted["ecs/task-definition"].lent
+    assert {kind for kind, node in wanted.items() if node.named} == wanted.keys()
+
+
+def test_the_way_there_is_held_and_its_settings_are_left() -> None:
+    """An API's integration must lead to the registry over the link; timeouts and mappings are whoever made it's."""
+    (integration,) = REGISTRY["apigatewayv2/integration"].expand(found(api={"id": "abc"}))
+    assert integration.desired.keys() == {"IntegrationUri", "ConnectionType", "ConnectionId"}
+
+
+def test_an_environment_makes_what_its_models_need() -> None:
+    """Nothing where all was found; a link for an API of ours; all of it for one model of its own."""
+    home = {"ec2/network", "ecs/cluster"}
+    link = {"apigatewayv2/vpc-link", "ec2/security-group"}
+    assert nodes(shared(found())).keys() == home
+    assert nodes(shared(found(api={}))).keys() == home | link
+    whole = home | link | {"s3/bucket", "servicediscovery/namespace"}
+    assert nodes(shared(found(), make_want())).keys() == whole == nodes(replace(shared(found()), shared_by=())).keys()
+
+
+def test_a_lent_revision_may_only_be_looked_at() -> None:
+    """The policy for such a spec has no grant to register, remove or pass on anything."""
+    granted = {grant.action for grant in grants(REGISTRY, [shared(found()), found()])}
+    assert "ecs:DescribeTaskDefinition" in granted
+    assert granted.isdisjoint({"ecs:RegisterTaskDefinition", "ecs:DeregisterTaskDefinition", "iam:PassRole"})
+    assert not any(action.startswith(("sagemaker:", "ecr:")) for action in granted)
+
+
+@pytest.mark.parametrize(("health", "ready"), [("HEALTHY", True), ("UNKNOWN", True), ("UNHEALTHY", False)])
+def test_tasks_that_nobody_checks_are_ready_when_they_run(health: str, ready: bool) -> None:
+    """A stranger's revision may have no health check, and an image by a tag; an unhealthy task is none that serves."""
+    node = Node(Key("default", "ecs/service", "churn"), {}, {"taskDefinition": ARN, "desiredCount": 1})
+    task = {"taskDefinition": ARN, "health": health, "images": {"web": ["churn:latest", f"sha256:{'a' * 64}"]}}
+    primary = {"taskDefinition": ARN, "state": "COMPLETED", "running": 1, "pending": 0, "failed": 0}
+    seen = Observed({}, {"deployment": primary, "failed": [], "tasks": [task], "event": ""})
+    assert (EcsService(Workshop(Path())).ready(node, seen) == Ready()) is ready

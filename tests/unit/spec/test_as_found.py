@@ -1,0 +1,81 @@
+"""A task definition that is served as it is: what may stand beside it, and what is said at its own place."""
+
+from __future__ import annotations
+
+import pytest
+
+from controller.errors import SpecError
+from controller.spec.load import load_text
+
+HEAD = "apiVersion: moorage/v1alpha1\nkind: ModelService\nmetadata: {name: churn}\nspec:\n"
+FOUND = "  service: {name: churn, taskDefinition: churn:7}\n"
+
+
+def told(body: str) -> list[str]:
+    """Every problem of a spec: where, what, what next."""
+    with pytest.raises(SpecError) as refused:
+        load_text(HEAD + body, "a.yaml")
+    return [f"{one.line}:{one.column} {one.message} ({one.hint})" for one in refused.value.problems]
+
+
+def test_it_needs_neither_data_nor_training() -> None:
+    """The revision says what runs, and nothing is trained."""
+    spec = load_text(HEAD + FOUND).services["churn"].model.spec
+    assert (spec.data, spec.training, spec.service.task_definition) == (None, None, "churn:7")
+
+
+def test_without_it_both_are_needed() -> None:
+    """Each is named, as any field that is missing."""
+    assert told("  service: {desiredCount: 2}\n") == [
+        "4:1 'data' is missing in spec ((moorage explain modelservice.spec.data))",
+        "4:1 'training' is missing in spec ((moorage explain modelservice.spec.training))",
+    ]
+
+
+@pytest.mark.parametrize("section", ["data: {source: a.csv, target: y}", "model: {}", "image: {}"])
+def test_what_makes_a_model_contradicts_it(section: str) -> None:
+    """One of the two has to go, and nobody guesses which."""
+    name = section.partition(":")[0]
+    said = f"'{name}' makes a model of its own, and service.taskDefinition serves churn:7 as it is"
+    assert told(f"{FOUND}  {section}\n") == [f"6:3 {said} (take one of the two out)"]
+
+
+@pytest.mark.parametrize(
+    ("field", "column"), [("cpu: 0.25 vCPU", 3), ("env: {A: b}", 3), ("stopTimeout: 30s", 3)], ids=str
+)
+def test_what_the_revision_says_is_not_said_again(field: str, column: int) -> None:
+    """A second spelling could contradict it, even where it is what a spec has by default."""
+    name = field.partition(":")[0]
+    body = f"  service:\n    {field}\n    name: churn\n    taskDefinition: churn:7\n"
+    assert told(body) == [
+        (
+            f"6:{column + 2} '{name}' is said by the task definition churn:7 already"
+            " (take it out, or taskDefinition, so that a model of your own serves)"
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    "named", ["churn", "churn:latest", "churn:0", "arn:aws:ecs:us-east-1:1:task-definition/churn:7"]
+)
+def test_a_revision_is_named_by_its_number(named: str) -> None:
+    """A family alone would stand for another revision from one day to the next."""
+    assert told(f"  service: {{name: churn, taskDefinition: '{named}'}}\n") == [
+        (
+            f"5:42 service.taskDefinition '{named}' names no revision of a task definition"
+            " (write FAMILY:REVISION, like churn:7)"
+        )
+    ]
+
+
+def test_what_leads_to_it_and_runs_it_is_named() -> None:
+    """The service, and the registry behind an API, exist as well; and nobody knows what a month of it costs."""
+    body = "  service: {taskDefinition: churn:7}\n  api: {id: abc}\n  policy: {maxMonthlyCost: 5 USD}\n"
+    assert told(body) == [
+        "5:29 service.taskDefinition needs service.name (add 'name', of the ECS service that runs it)",
+        (
+            "6:3 api leads to what is served as it is only over service.discovery"
+            " (add 'discovery' to service: the Cloud Map service that its tasks are registered in)"
+        ),
+        "7:28 what churn:7 costs isn't estimated, so maxMonthlyCost can't be held (take it out)",
+    ]
