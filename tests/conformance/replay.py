@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ class Recording:
     identity: Mapping[str, Any]
     known: Mapping[str, Any]
     answers: Mapping[str, Any]
+    listed: Mapping[str, Any]
+    spared: frozenset[str]
     foreign: frozenset[str]
     genuine: bool
 
@@ -41,7 +43,17 @@ class Recording:
 
     def door(self) -> Aws:
         """The real door, onto these answers."""
-        return Aws(_Replay({**self.answers, "sts.get_caller_identity": {"Account": "123456789012"}}))
+        return door(self.answers)
+
+    def listings(self) -> Aws:
+        """The door onto what is asked where the object is one of many, and is as it was applied: nothing that is spared."""
+        asked = {**self.answers, **self.listed}
+        return door({name: answer for name, answer in asked.items() if name not in self.spared})
+
+
+def door(answers: Mapping[str, Any]) -> Aws:
+    """The real door, onto some answers by the names of their calls; one that is a list has several pages."""
+    return Aws(_Replay({**answers, "sts.get_caller_identity": {"Account": "123456789012"}}))
 
 
 def recordings(kinds: tuple[str, ...]) -> list[Recording]:
@@ -58,6 +70,8 @@ def _load(path: Path, kind: str) -> Recording:
         said["identity"],
         said.get("known", {}),
         said["answers"] | said.get("added", {}),
+        said.get("listed", {}),
+        frozenset(said.get("spared", ())),
         frozenset(said.get("foreign", ())),
         not any("no sample" in note for note in said.get("adjusted", ())),
     )
@@ -84,8 +98,10 @@ class _Client:
         self._service, self._answers = service, answers
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
-        def call(**_: Any) -> Any:
+        def call(**params: Any) -> Any:
             answer = self._answers[f"{self._service}.{operation}"]
+            if isinstance(answer, list):
+                answer = _page(answer, params)
             if "Error" in answer:
                 raise ClientError(answer, operation)
             model = _MODELS.get_service_model(self._service)
@@ -93,6 +109,13 @@ class _Client:
             return parsed(answer, model.operation_model(name).output_shape)
 
         return call
+
+
+def _page(pages: Sequence[Mapping[str, Any]], params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The page after the one whose token a call brings along; the first one for a call without."""
+    tokens = [value for page in pages for value in page.values() if isinstance(value, str)]
+    asked = next((number for number, token in enumerate(tokens, 1) if token in params.values()), 0)
+    return pages[asked]
 
 
 def parsed(answer: Any, shape: Any) -> Any:

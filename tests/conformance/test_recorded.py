@@ -5,9 +5,7 @@ And no blind spots: whichever managed field differs, that one difference is plan
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -16,14 +14,12 @@ from controller.core.diff import diff
 from controller.core.graph import Graph, Node, Observed
 from controller.core.plan import Situation
 from controller.core.planner import make_plan
-from controller.core.policy import FieldPolicy, any_matches, as_document, as_text, matches
-from controller.core.policy import Path as Way
+from controller.core.policy import FieldPolicy, any_matches
 from controller.core.values import Key, Value
 from controller.resources.base import Workshop, discover
-from tests.conformance.fields import edited, leaves, managed, names_its_element, templates, told_as
+from tests.conformance.fields import edited, leaves, managed, names_its_element, told_as
 from tests.conformance.replay import Recording, recordings
-from tests.conformance.turns import MODEL
-from tests.demo import Clients, Demo
+from tests.conformance.spellings import SPELLINGS
 
 NO_ANSWERS = {
     "model/bundle": "a manifest of ours in S3",
@@ -50,23 +46,6 @@ RECORDINGS = recordings(tuple(REGISTRY))
 OWNER = Key("default", "ModelService", "recorded")
 
 
-@pytest.fixture(scope="module")
-def declared(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Value]:
-    """The shape of what a spec that uses every section declares, by kind."""
-    cors = "{allowOrigins: ['https://a.example'], allowMethods: [POST], allowHeaders: [x-a]}"
-    secrets = "[{name: SALT, valueFrom: 'arn:aws:ssm:us-east-1:123456789012:parameter/salt'}]"
-    model = replace(
-        MODEL,
-        image="{maxSeverity: critical}",
-        service=f"{{cpu: 0.5 vCPU, memory: 1 GB, env: {{A: b}}, secrets: {secrets}}}",
-        api=f"{{routes: [{{method: POST, path: /predict}}], throttle: {{rate: 50, burst: 100}}, cors: {cors}}}",
-    )
-    directory = tmp_path_factory.mktemp("specs")
-    clients = Clients("http://127.0.0.1:9")
-    demo = Demo(clients, REGISTRY, directory, models=(model,), environment=model.environment)
-    return templates(REGISTRY, demo.wants())
-
-
 @pytest.fixture(params=RECORDINGS, ids=lambda recording: recording.name)
 def recording(request: pytest.FixtureRequest) -> Recording:
     """Each of the recorded objects."""
@@ -90,69 +69,6 @@ def test_enough_is_recorded(declared: Mapping[str, Value]) -> None:
         if not any_matches(REGISTRY[recording.kind].policy.ignore, (str(steps[0]),))
     }
     assert compared == REGISTRY.keys() - NO_ANSWERS.keys() - NOTHING_COMPARED.keys()
-
-
-def _without_defaults(value: Value, policy: FieldPolicy, path: Way) -> Value:
-    if isinstance(value, Mapping):
-        kept = {name: child for name, child in value.items() if not _is_default(child, policy, (*path, name))}
-        return {name: _without_defaults(child, policy, (*path, name)) for name, child in kept.items()}
-    if isinstance(value, list):
-        return [_without_defaults(element, policy, (*path, "*")) for element in value]
-    return value
-
-
-def _is_default(value: Value, policy: FieldPolicy, path: Way) -> bool:
-    return any(matches(pattern, path) and value == default for pattern, default in policy.defaults.items())
-
-
-def _with_defaults(value: Value, policy: FieldPolicy, path: Way) -> Value:
-    if isinstance(value, Mapping):
-        below = {
-            pattern.rpartition(".")[2]: default
-            for pattern, default in policy.defaults.items()
-            if matches(pattern, (*path, pattern.rpartition(".")[2]))
-        }
-        return {name: _with_defaults(child, policy, (*path, name)) for name, child in {**below, **value}.items()}
-    if isinstance(value, list):
-        return [_with_defaults(element, policy, (*path, "*")) for element in value]
-    return value
-
-
-def _in_another_order(value: Value, policy: FieldPolicy, path: Way) -> Value:
-    if isinstance(value, Mapping):
-        return {name: _in_another_order(value[name], policy, (*path, name)) for name in reversed(value)}
-    if isinstance(value, list):
-        elements = [_in_another_order(element, policy, (*path, "*")) for element in value]
-        free = any_matches(policy.sets, path) or any(matches(pattern, path) for pattern in policy.keyed)
-        return elements[::-1] if free else elements
-    return value
-
-
-def _with_nulls(value: Value, policy: FieldPolicy, path: Way) -> Value:
-    if isinstance(value, Mapping):
-        return {name: _with_nulls(child, policy, (*path, name)) for name, child in value.items()}
-    return None if value == [] and not any_matches(policy.owned, path) else value
-
-
-def _in_other_types(value: Value, policy: FieldPolicy, path: Way) -> Value:
-    rule = next((rule for pattern, rule in policy.normalise.items() if matches(pattern, path)), None)
-    if rule is as_text and isinstance(value, str) and value.isdecimal():
-        return int(value)
-    if rule is as_document and value is not None:
-        return json.dumps(value) if isinstance(value, Mapping) else json.loads(value)
-    if isinstance(value, Mapping):
-        return {name: _in_other_types(child, policy, (*path, name)) for name, child in value.items()}
-    return value
-
-
-SPELLINGS: Mapping[str, Callable[[Value, FieldPolicy, Way], Value]] = {
-    "as AWS has it": lambda value, policy, path: value,
-    "without defaults": _without_defaults,
-    "with defaults": _with_defaults,
-    "in another order": _in_another_order,
-    "with nulls": _with_nulls,
-    "in other types": _in_other_types,
-}
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)

@@ -1,0 +1,188 @@
+"""What AWS's documentation shows of its listings: one of many is adopted and compared as alone, and asked for no more often.
+
+The same recordings as in `test_recorded.py`; `listed` in them is what AWS answers when a type looks at many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controller.aws.marks import mark_read, marks_below
+from controller.core.diff import diff
+from controller.core.graph import Target
+from controller.core.policy import any_matches
+from controller.core.values import Key, Value, digest
+from controller.resources.base import Workshop, discover
+from tests.conformance.fields import edited, leaves, managed, names_its_element, told_as
+from tests.conformance.replay import Recording, door, recordings
+from tests.conformance.spellings import SPELLINGS
+
+ALONE, CROWD = discover(Workshop(Path())), discover(Workshop(Path(), many=1))
+RECORDINGS = recordings(tuple(CROWD))
+LISTED = [recording for recording in RECORDINGS if recording.listed]
+# Types that ask AWS something else when they look at many; what they are of that is no answer of AWS's own is left out.
+TWO_WAYS = {
+    "apigatewayv2/stage",
+    "ecr/repository",
+    "iam/role",
+    "logs/log-group",
+    "sagemaker/model-package",
+    "sagemaker/model-package-group",
+    "servicediscovery/service",
+}
+# What may lag behind the services, so that it isn't believed where it tells otherwise than was applied.
+INDEXES = {
+    "iam.get_account_authorization_details": {"RoleDetailList": [], "IsTruncated": False},
+    "resourcegroupstaggingapi.get_resources": {"ResourceTagMappingList": []},
+    "sagemaker.search": {"Results": []},
+}
+# Types that are asked for many at once in one answer, and of which AWS shows several objects.
+TOGETHER = (
+    "apigatewayv2/integration",
+    "apigatewayv2/route",
+    "apigatewayv2/stage",
+    "apigatewayv2/vpc-link",
+    "ecr/repository",
+    "ecs/cluster",
+    "ecs/service",
+    "servicediscovery/service",
+)
+
+
+def observed(aws: Any, recording: Recording, applied: Mapping[str, Value]) -> Mapping[str, Value]:
+    """What the type makes of it as one of many."""
+    target = replace(recording.target, applied=applied)
+    return CROWD[recording.kind].observe(aws, [target])[target.key].fields
+
+
+def adopted(recording: Recording, declared: Mapping[str, Value]) -> Value:
+    """What adopting it alone would declare."""
+    target = recording.target
+    fields = ALONE[recording.kind].observe(recording.door(), [target])[target.key].fields
+    return managed(fields, declared[recording.kind])
+
+
+@pytest.fixture(params=LISTED, ids=lambda recording: recording.name)
+def listed(request: pytest.FixtureRequest) -> Recording:
+    """Each of the objects that are recorded both ways."""
+    found: Recording = request.param
+    return found
+
+
+def test_every_type_with_two_ways_is_recorded_in_both() -> None:
+    """Each has an answer for many, and each of these spares it another one."""
+    assert {recording.kind for recording in LISTED} == TWO_WAYS
+    assert all(recording.spared <= recording.answers.keys() for recording in LISTED)
+    assert all(recording.spared for recording in LISTED)
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_what_is_listed_as_applied_is_not_asked_for(
+    listed: Recording, spelling: str, declared: Mapping[str, Value]
+) -> None:
+    """However it was spelled when it was applied, the listing suffices, and nothing is planned."""
+    policy = CROWD[listed.kind].policy
+    applied = SPELLINGS[spelling](adopted(listed, declared), policy, ())
+    fields = observed(listed.listings(), listed, applied)
+    assert diff(applied, fields, applied, policy) == ()
+
+
+def test_each_field_that_was_applied_otherwise_is_planned(listed: Recording, declared: Mapping[str, Value]) -> None:
+    """Where somebody else changed one leaf, one of many is asked for, and gives exactly that change."""
+    policy, everything = CROWD[listed.kind].policy, door({**listed.answers, **listed.listed})
+    desired = adopted(listed, declared)
+    for steps in leaves(desired):
+        if names_its_element(steps, policy) or any_matches(policy.ignore, (str(steps[0]),)):
+            continue
+        applied = edited(desired, steps)
+        found = {change.path for change in diff(applied, observed(everything, listed, applied), applied, policy)}
+        assert found == {told_as(desired, steps, policy)}, steps
+
+
+@pytest.mark.parametrize("index", INDEXES)
+def test_what_an_index_does_not_know_yet_is_asked_for(index: str, declared: Mapping[str, Value]) -> None:
+    """An index that lags behind makes nothing absent and nothing different."""
+    late = [recording for recording in LISTED if index in recording.listed]
+    assert late
+    for recording in late:
+        applied = adopted(recording, declared)
+        aws = door({**recording.answers, **recording.listed, index: INDEXES[index]})
+        assert managed(observed(aws, recording, applied), declared[recording.kind]) == applied
+
+
+@pytest.mark.parametrize("index", INDEXES)
+def test_what_an_index_tells_otherwise_is_asked_for(index: str, declared: Mapping[str, Value]) -> None:
+    """An index that still has what was there before our last change makes no change of it."""
+    for recording in (one for one in LISTED if index in one.listed):
+        applied = adopted(recording, declared)
+        aws = door({**recording.answers, **recording.listed, index: _stale(recording.listed[index])})
+        assert managed(observed(aws, recording, applied), declared[recording.kind]) == applied
+
+
+@pytest.mark.parametrize("kind", TOGETHER)
+def test_several_in_one_answer_are_told_apart(kind: str, declared: Mapping[str, Value]) -> None:
+    """Each is found as alone, in whatever order AWS has them; what isn't among them is absent."""
+    several = _distinct([recording for recording in RECORDINGS if recording.kind == kind])
+    assert len(several) >= 2
+    aws = door({**INDEXES, "apigatewayv2.get_apis": {"Items": []}, **_together([one.answers for one in several])})
+    targets = [_beside(several[0], one) for one in several]
+    found = CROWD[kind].observe(aws, [*targets, _elsewhere(targets[0])])
+    assert {key.name for key in found} == {one.name for one in several}
+    for one, target in zip(several, targets, strict=True):
+        fields = managed(found[target.key].fields, declared[kind])
+        assert {**fields, "tags": None} == {**adopted(one, declared), "tags": None}
+
+
+@pytest.mark.parametrize("recording", [one for one in RECORDINGS if one.kind == "s3/object"], ids=lambda one: one.name)
+def test_a_listing_marks_an_object_as_the_object_itself(recording: Recording) -> None:
+    """ETag and time of HeadObject, whose header has seconds, are those of ListObjectsV2, whose text has milliseconds."""
+    head = recording.door().read("s3", "head_object", Bucket="b", Key="k")
+    row = {"Key": "k", "ETag": head["ETag"], "LastModified": head["LastModified"].strftime("%Y-%m-%dT%H:%M:%S.000Z")}
+    listing = {"s3.list_objects_v2": {"Contents": [row], "IsTruncated": False}}
+    assert marks_below(door(listing), "b", "") == {"k": mark_read(head, head["LastModified"] + timedelta(days=1))}
+
+
+def _stale(answer: Any) -> Any:
+    """An answer of an index as it was before: other tags, no policies, nothing measured."""
+    if isinstance(answer, list):
+        return [_stale(element) for element in answer]
+    if not isinstance(answer, dict):
+        return answer
+    before = {"Tags": [], "AttachedManagedPolicies": [], "CustomerMetadataProperties": {}}
+    return {name: before[name] if name in before else _stale(value) for name, value in answer.items()}
+
+
+def _distinct(several: Sequence[Recording]) -> list[Recording]:
+    """The first one of each name: in one place there is none twice."""
+    by_name = {digest({**one.identity, **one.known, "cluster": ""}): one for one in reversed(several)}
+    return list(by_name.values())
+
+
+def _beside(first: Recording, one: Recording) -> Target:
+    """Its target, in the cluster that the first one is in, if it is in any."""
+    place = {name: value for name, value in first.identity.items() if name == "cluster"}
+    return Target(Key("default", one.kind, one.name), {**one.identity, **place}, one.known)
+
+
+def _together(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One answer of each call that has all objects, the last ones first."""
+    merged: dict[str, dict[str, list[Any]]] = {}
+    for answer in reversed(answers):
+        for call, said in answer.items():
+            for name, items in said.items():
+                if isinstance(items, list):
+                    kept = merged.setdefault(call, {}).setdefault(name, [])
+                    kept += [item for item in items if item not in kept]
+    return {call: merged.get(call, said) for answer in answers for call, said in answer.items()}
+
+
+def _elsewhere(target: Target) -> Target:
+    """One that isn't there."""
+    *_, last = target.identity
+    return Target(Key("default", target.key.kind, "missing"), {**target.identity, last: "missing"})
