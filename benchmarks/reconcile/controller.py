@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.reconcile.process import own_cpu, peak_megabytes
+from benchmarks.reconcile.written import Written
 from controller.aws.budget import Budgets, seconds_for
 from controller.aws.calls import Call, Hook
 from controller.runtime.compose import House
@@ -35,11 +36,14 @@ _PACE: Final = 0.02
 class Turn:
     """What one turn took. `cpu` is the controller's own, `measuring` that of the children in which models are measured.
 
-    `rates` is how many seconds AWS's rates would take for the calls; `peak` (MB) is of the process so far.
+    `rates` is how many seconds AWS's rates would take for the calls; `peak` (MB) is of the process so far. `objects` is how
+    many AWS objects were written, `repeated` how often each of those that were written more than once.
     """
 
     reads: dict[str, int]
     writes: dict[str, int]
+    objects: int
+    repeated: dict[str, int]
     steps: dict[str, int]
     cpu: float
     measuring: float
@@ -70,23 +74,26 @@ class Tally(Hook):
 
 def main(home: Path, specs: Path, turns: int) -> None:
     """Reconcile so many times in a row, as one process would."""
-    tally = Tally()
+    tally, written = Tally(), Written()
     # Ever full: each look at its clock is long after the one before.
     budgets = Budgets(clock=count(step=10**6).__next__)
-    with House(home, local=True, hooks=[tally], budgets=budgets) as house:
+    with House(home, local=True, hooks=[tally, written], budgets=budgets) as house:
         for _ in range(turns):
-            print(json.dumps(asdict(_turn(house, specs, tally))), flush=True)
+            print(json.dumps(asdict(_turn(house, specs, tally, written))), flush=True)
 
 
-def _turn(house: House, specs: Path, tally: Tally) -> Turn:
+def _turn(house: House, specs: Path, tally: Tally, written: Written) -> Turn:
     (cpu, children), began = own_cpu(), time.monotonic()
     snapshot = read_now(Directory([specs]))
     run = run_once(house.site, snapshot, Halt(), timeout=_PATIENCE, pace=_PACE, leases=lambda: house.leases)
     reads, writes = tally.take()
+    objects, repeated = written.take()
     now, measuring = own_cpu()
     return Turn(
         dict(sorted(reads.items())),
         dict(sorted(writes.items())),
+        objects,
+        repeated,
         run.steps,
         now - cpu,
         measuring - children,

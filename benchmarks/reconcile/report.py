@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from benchmarks.reconcile.written import COMPLETED, FILLED, OPENED
+
 TURNS: Final = {
     "create": "create",
     "again": "no-op, a new process",
@@ -17,8 +19,8 @@ Results = Mapping[str, Any]
 
 def render(results: Results) -> str:
     """The tables, as Markdown."""
-    parts = [_about(results), *(_table(turn, title, results) for turn, title in TURNS.items()), _operations(results)]
-    return "\n".join(parts)
+    tables = (_table(turn, title, results) for turn, title in TURNS.items())
+    return "\n".join([_about(results), *tables, _written(results), _operations(results)])
 
 
 def beyond(results: Results) -> Iterator[str]:
@@ -28,6 +30,8 @@ def beyond(results: Results) -> Iterator[str]:
         for turn in ("again", "resync"):
             if sum(turns[turn]["writes"].values()):
                 yield f"{TURNS[turn]} of {count} specs changes something"
+        for named, times in turns["create"]["repeated"].items():
+            yield f"{named}, written {times} times in the creation of {count}"
         if specs >= 1000 and (reads := sum(turns["resync"]["reads"].values()) / specs) > READS:
             yield f"{reads:.2f} reads per spec in a resync of {count}, above {READS:g}"
         if specs >= 1000 and (peak := max(turn["peak"] for turn in turns.values())) > MEGABYTES:
@@ -59,6 +63,24 @@ def _table(turn: str, title: str, results: Results) -> str:
             f"{told['rates']:.0f}",
         ]
         lines.append(f"| {specs:,} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, ""])
+
+
+def _written(results: Results) -> str:
+    """What a creation writes: calls held against objects."""
+    lines = [
+        "### What a creation writes, per spec",
+        "",
+        "| specs | nodes made | AWS objects written | of these blobs | calls for blobs | other calls | objects written twice |",
+        "|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for count, turns in results["sizes"].items():
+        made, specs = turns["create"], int(count)
+        calls = made["writes"]
+        uploads = sum(calls.get(name, 0) for name in (OPENED, FILLED, COMPLETED))
+        counts = (sum(made["steps"].values()), made["objects"], calls.get(COMPLETED, 0), uploads)
+        cells = [f"{number / specs:.2f}" for number in (*counts, sum(calls.values()) - uploads)]
+        lines.append(f"| {specs:,} | {' | '.join(cells)} | {len(made['repeated'])} |")
     return "\n".join([*lines, ""])
 
 

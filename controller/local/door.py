@@ -14,6 +14,7 @@ import os
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -233,8 +234,13 @@ async def _loopback_only(
 class Moto(DomainDispatcherApplication):  # type: ignore[misc]  # moto has no types
     """moto's WSGI application. API Gateway's two versions share a host; the second is found by its path here.
 
-    moto's own way to it imports the first version, and with it packages for OpenAPI that nothing here needs.
+    moto's own way to it imports the first version, and with it packages for OpenAPI that nothing here needs. Which service
+    a host name stands for, moto finds out by listing its own directory, with every call: here, once.
     """
+
+    def __init__(self, create_app: Callable[[str], Any]) -> None:
+        super().__init__(create_app)
+        self.get_backend_for_host = cache(super().get_backend_for_host)
 
     def get_application(self, environ: dict[str, Any]) -> Any:
         """Return the Flask application of the service that the request is for."""

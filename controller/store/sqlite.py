@@ -1,7 +1,8 @@
 """The store in one SQLite file: the home of records on one machine.
 
 A connection per thread, write-ahead logging, and `BEGIN IMMEDIATE` around every write: a deferred transaction that
-reads before it writes fails under concurrency instead of waiting. A write is on the disk when its call returns.
+reads before it writes fails under concurrency instead of waiting. Threads wait for one another in Python: SQLite waits for
+another connection by sleeping ever longer. A write is on the disk when its call returns.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class SqliteStore:
 
     def __init__(self, path: Path, *, events_kept: int = EVENTS_KEPT) -> None:
         self.path, self._events_kept = path, events_kept
-        self._mine = threading.local()
+        self._mine, self._turn = threading.local(), threading.Lock()
         self._seats: weakref.WeakSet[_Seat] = weakref.WeakSet()
         with self._telling():
             self._open()
@@ -138,7 +139,7 @@ class SqliteStore:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._telling():
+        with self._telling(), self._turn:
             connection = self._connection()
             connection.execute("BEGIN IMMEDIATE")
             try:

@@ -13,6 +13,9 @@ def turn(reads: int = 0, writes: int = 0, peak: float = 100.0) -> dict[str, Any]
     return {
         "reads": {"iam.get_role": reads},
         "writes": {"iam.create_role": writes} if writes else {},
+        "objects": writes,
+        "repeated": {},
+        "steps": {"create": writes // 2},
         "cpu": 1.0,
         "seconds": 2.0,
         "rates": 3.0,
@@ -40,6 +43,10 @@ def test_the_tables_count_per_spec() -> None:
         ({"resync": turn(4001)}, ["4.00 reads per spec in a resync of 1000, above 4"]),
         ({"again": turn(writes=1)}, ["no-op, a new process of 1000 specs changes something"]),
         ({"create": turn(peak=301)}, ["301 MB at 1000 specs, above 300"]),
+        (
+            {"create": turn() | {"repeated": {"iam.create_role r": 2}}},
+            ["iam.create_role r, written 2 times in the creation of 1000"],
+        ),
     ],
 )
 def test_what_is_beyond_its_limit_is_told(turns: dict[str, Any], told: list[str]) -> None:
