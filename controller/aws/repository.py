@@ -15,6 +15,7 @@ from typing import Any
 from controller.aws.body import Body
 from controller.aws.calls import Call
 from controller.aws.door import Aws
+from controller.aws.failures import left_undone
 from controller.aws.fetch import fetch
 from controller.errors import ConflictError, FailedError, MissingError, RejectedError, UnavailableError
 
@@ -127,8 +128,10 @@ class Repository:
         for found in self._referrers(digest, filter={"artifactTypes": [artifact_type]}):
             yield self.manifest(digest=found)
 
-    def remove(self, tag: str) -> None:
+    def remove(self, tag: str) -> str:
         """Remove an image's tag, and with its last one the image and all that points at it; fine if it is gone.
+
+        Gives what ECR left, and why; nothing where all is gone.
 
         One call does it, so that no image is left without what is told about it. Layers that no other image has, ECR
         removes by itself. https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html
@@ -138,7 +141,9 @@ class Repository:
             [found] = self.aws.read("ecr", "describe_images", **self._where(), imageIds=[tagged])["imageDetails"]
             last = found.get("imageTags") == [tag]
             beside = [{"imageDigest": one} for one in self._referrers(found["imageDigest"])] if last else []
-            self.aws.write("ecr", "batch_delete_image", **self._where(), imageIds=[*beside[: _MOST - 1], tagged])
+            images = [*beside[: _MOST - 1], tagged]
+            return left_undone(self.aws.write("ecr", "batch_delete_image", **self._where(), imageIds=images))
+        return ""
 
     def _referrers(self, digest: str, **narrowed: Any) -> Iterator[str]:
         wanted = {"subjectId": {"imageDigest": digest}, **narrowed}

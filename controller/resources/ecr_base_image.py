@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from controller.aws import Aws
+from controller.aws.failures import left_undone
 from controller.aws.repository import Repository
 from controller.bundle import closure, image
 from controller.bundle.publish import copy
@@ -94,7 +95,9 @@ class BaseImage(Resource):
         """Remove it; layers that no image uses any more, ECR removes by itself."""
         name, tag = target.identity["repository"], tag_of(target.identity)
         with contextlib.suppress(MissingError):
-            aws.write("ecr", "batch_delete_image", repositoryName=name, imageIds=[{"imageTag": tag}])
+            answer = aws.write("ecr", "batch_delete_image", repositoryName=name, imageIds=[{"imageTag": tag}])
+            if left := left_undone(answer):
+                return Waiting("NotDeleted", left, failing=True)
         return None
 
     def names(self, want: Wanted, node: Node) -> Mapping[str, Value]:

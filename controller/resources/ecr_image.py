@@ -125,8 +125,8 @@ class ModelImage(Resource):
 
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
         """Remove it with its bill of materials and its signature."""
-        Repository(aws, target.identity["repository"]).remove(tag_of(target.identity))
-        return None
+        left = Repository(aws, target.identity["repository"]).remove(tag_of(target.identity))
+        return Waiting("NotDeleted", left, failing=True) if left else None
 
     def facts(self, seen: Observed) -> Mapping[str, Value]:
         """What is pulled."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from controller.aws import Aws
+from controller.aws.failures import left_undone
 from controller.core.graph import Node, Observed, Target
 from controller.core.ownership import tag_list, tags_of
 from controller.core.plan import Step
@@ -124,28 +125,33 @@ class TaskDefinition(Resource):
         """Deregister every revision, or the one that is named, and have AWS remove it; it does so once no task runs it."""
         family = target.identity["family"]
         if "revision" in target.identity:
-            _remove(aws, f"{family}:{target.identity['revision']}")
-            return None
+            return _remove(aws, f"{family}:{target.identity['revision']}")
         # What was just deregistered may not be listed as such yet.
         inactive = dict.fromkeys(_revisions(aws, family, "INACTIVE"))
         for arn in _revisions(aws, family, "ACTIVE"):
             aws.write("ecs", "deregister_task_definition", taskDefinition=arn)
             inactive[arn] = None
-        for batch in batches(list(inactive), 10):
-            aws.write("ecs", "delete_task_definitions", taskDefinitions=list(batch))
-        return None
+        return _delete(aws, list(inactive))
 
 
-def _remove(aws: Aws, revision: str) -> None:
+def _remove(aws: Aws, revision: str) -> Waiting | None:
     """Remove one revision. What was deregistered, or is on its way, needs only what is left."""
     try:
         live = aws.read("ecs", "describe_task_definition", taskDefinition=revision)["taskDefinition"]
     except MissingError:
-        return
+        return None
     if live["status"] == "ACTIVE":
         aws.write("ecs", "deregister_task_definition", taskDefinition=revision)
-    if live["status"] != "DELETE_IN_PROGRESS":
-        aws.write("ecs", "delete_task_definitions", taskDefinitions=[revision])
+    return None if live["status"] == "DELETE_IN_PROGRESS" else _delete(aws, [revision])
+
+
+def _delete(aws: Aws, revisions: Sequence[str]) -> Waiting | None:
+    """Have AWS remove revisions, ten with each call. One that it takes for active still, it leaves, and says so."""
+    answers = [
+        aws.write("ecs", "delete_task_definitions", taskDefinitions=list(batch)) for batch in batches(revisions, 10)
+    ]
+    left = "; ".join(filter(None, map(left_undone, answers)))
+    return Waiting("NotDeleted", left, failing=True) if left else None
 
 
 def _container(want: Wanted, service: Service) -> dict[str, Value]:
