@@ -103,7 +103,8 @@ class Execution:
         mine = not kind.read_only and not node.lent
         if step is None and mine and is_known(resolved.desired) and node.key not in self._later:
             owner = self.graph.owners[node.key]
-            self.executor.remember(resolved, owner, seen, retain=self._outlives(node.key, owner, seen))
+            known = record_of(self.records, resolved)
+            self.executor.remember(resolved, owner, seen, retain=self._outlives(node.key, owner, seen), known=known)
         return kind.ready(resolved, seen)
 
     def _look(self, node: Node, resolved: Node) -> Verdict | None:

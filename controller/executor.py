@@ -69,13 +69,16 @@ class Executor:
                 self.store.drop(gone)
         return waiting
 
-    def remember(self, node: Node, owner: Key, seen: Observed, *, retain: bool) -> None:
+    def remember(self, node: Node, owner: Key, seen: Observed, *, retain: bool, known: Record | None = None) -> None:
         """Write down that a node is as desired. Writes only what is new, so a quiet pass leaves the store alone.
 
+        `known` is the record that the survey read: as long as it says the same, the store isn't asked.
         What numbers its revisions keeps a record of the one before, which a rollback may want and collection will find.
         """
         fields, outputs = plain(node.desired), plain(seen.outputs)
         record = Record(node.key, plain(node.identity), owner, fields, outputs, tuple(sorted(node.edges)), None, retain)
+        if record == known:
+            return
         before = self._record(node)
         if record == before:
             return

@@ -25,6 +25,7 @@ from controller.errors import NotFoundError
 from controller.local import control
 from controller.reconcile import Reconciler
 from controller.resources.base import Workshop, discover
+from controller.runtime import heap
 from controller.runtime.halt import Halt
 from controller.runtime.home import Home, in_bucket, on_this_machine, utc_now
 from controller.runtime.leased import UnderLease
@@ -104,6 +105,7 @@ class House:
         halt: Halt | None = None,
         budgets: Budgets | None = None,
     ) -> None:
+        heap.one_for_all_threads()
         self._endpoint = control.up(directory).endpoint if local else None
         self._shared = on_this_machine(directory) if local else None
         self._registry = discover(Workshop(directory / "cache"))

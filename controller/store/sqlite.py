@@ -2,7 +2,10 @@
 
 A connection per thread, write-ahead logging, and `BEGIN IMMEDIATE` around every write: a deferred transaction that
 reads before it writes fails under concurrency instead of waiting. Threads wait for one another in Python: SQLite waits for
-another connection by sleeping ever longer. A write is on the disk when its call returns.
+another connection by sleeping ever longer.
+
+What is about to be sent is on the disk before it is. All else is handed to the kernel, where it outlives the process, and
+is on the disk with the next of those: a power cut may take back the last of what was done, which looking finds again.
 """
 
 from __future__ import annotations
@@ -78,7 +81,7 @@ class SqliteStore:
 
     def put(self, record: Record) -> None:
         """Insert or replace the record with this id."""
-        with self._writing() as connection:
+        with self._writing(ahead=record.pending is not None) as connection:
             connection.execute(
                 "INSERT INTO records (id, environment, body) VALUES (?, ?, ?)"
                 " ON CONFLICT (id) DO UPDATE SET body = excluded.body",
@@ -138,9 +141,11 @@ class SqliteStore:
             return [str(row[0]) for row in self._connection().execute(query, values)]
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def _writing(self, *, ahead: bool = False) -> Iterator[sqlite3.Connection]:
         with self._telling(), self._turn:
             connection = self._connection()
+            # NORMAL: a commit doesn't wait for the disk, but what a power cut leaves of a WAL is whole up to some commit.
+            connection.execute(f"PRAGMA synchronous = {'FULL' if ahead else 'NORMAL'}")
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -205,14 +210,7 @@ class _Seat:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_LOCK_WAIT, isolation_level=None, check_same_thread=False)
-    try:
-        # FULL: without it a power cut takes back the last writes of a WAL, and the journal would lie.
-        connection.execute("PRAGMA synchronous = FULL")
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return connection
+    return sqlite3.connect(path, timeout=_LOCK_WAIT, isolation_level=None, check_same_thread=False)
 
 
 def _make(connection: sqlite3.Connection) -> None:
