@@ -22,9 +22,6 @@ from controller.runtime.delete import delete as carry_out
 from controller.runtime.halt import Halt
 from controller.runtime.source import Directory, read_now
 
-# The embedded AWS finishes in seconds what takes AWS minutes.
-_LOCAL_PACE = 0.1
-
 
 def delete(
     name: Name,
@@ -50,7 +47,7 @@ def delete(
         if not yes:
             _ask(name)
         with progress:
-            carry_out(house, snapshot, owner, halt, timeout=seconds, pace=_LOCAL_PACE if place.local else 1.0)
+            carry_out(house, snapshot, owner, halt, timeout=seconds, pace=place.pace)
     if name in snapshot.specs.services:
         output.progress(Text(f"a file still declares {name}: the next reconcile makes it again", "yellow"))
     return 0

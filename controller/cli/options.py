@@ -57,6 +57,11 @@ class Place:
     local: Annotated[bool, Parameter(env_var="MOORAGE_LOCAL", negative="", help="Use the embedded AWS.")] = False
     home: Annotated[Path, Parameter(env_var="MOORAGE_HOME", help="Directory for state.")] = Path(".moorage")
 
+    @property
+    def pace(self) -> float:
+        """By what waits are multiplied: the embedded AWS finishes in seconds what takes AWS minutes."""
+        return 0.1 if self.local else 1.0
+
 
 def parsed(name: str, parse: Callable[[str], Value], text: str) -> Value:
     """An option's value. Raises UsageError, naming the option."""

@@ -7,7 +7,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,23 +20,21 @@ from controller.cli.options import Files, Format, Output, Place, Remote, duratio
 from controller.cli.plan import plan as show_plan
 from controller.cli.progress import Progress
 from controller.cli.sources import open_source
-from controller.core.status import Event
+from controller.core.status import Event, Status
 from controller.errors import UsageError
 from controller.runtime.compose import House
 from controller.runtime.halt import Halt
 from controller.runtime.loop import Settings, run
 from controller.runtime.loop import tell as log_event
 from controller.runtime.metrics import Metrics
-from controller.runtime.once import exit_code
+from controller.runtime.once import Run, exit_code
 from controller.runtime.plan_document import PlanDocument
 from controller.runtime.planning import Promise, plan_all, read_plan
+from controller.runtime.prepare import Snapshot
 from controller.runtime.prune import prunable
 from controller.runtime.settle import run_once
 from controller.runtime.source import Source, read_now
 from controller.spec.units import parse_percent
-
-# The embedded AWS finishes in seconds what takes AWS minutes.
-_LOCAL_PACE = 0.1
 
 
 @Parameter(name="*")
@@ -116,45 +114,51 @@ def _once(
     promise = Promise(planned) if planned else None
     if promise and how.prune and not promise.prune:
         raise UsageError("--prune isn't what was planned", hint="plan with --prune, too")
-    progress, lock, halt = Progress(output.console(stderr=True), time.monotonic), threading.Lock(), Halt()
+    progress, halt = Progress(output.console(stderr=True), time.monotonic), Halt()
     with _journal(events) as write, progress:
-
-        def tell(event: Event) -> None:
-            with lock:
-                progress.event(event)
-                write(render_events.data(event))
-
+        tell = _teller(progress.event, write)
         with House(place.home, local=place.local, tell=tell, halt=halt) as house:
-            prune = promise.prune if promise else how.prune
-            if promise:
-                promise.hold(plan_all(house, snapshot, prune=prune))
-            sites = (house.site(snapshot, name) for name in snapshot.environments)
-            total = run_once(
-                house.site,
-                snapshot,
-                halt,
-                gone=prunable(sites, how.share) if prune else (),
-                timeout=duration("--timeout", how.timeout),
-                wait=how.wait,
-                parallel=how.parallel,
-                pace=_LOCAL_PACE if place.local else 1.0,
-                leases=lambda: house.leases,
-                watch=lambda run: progress.passed(run.statuses),
-                allow=promise.allow if promise else lambda plan: plan,
-            )
+            total = _settled(house, snapshot, how, promise, halt=halt, pace=place.pace, watch=progress.passed)
             summary = total.summary(house.calls())
         write(summary)
     github.summarise(total.statuses, total.steps)
     output.emit(
         form,
         table=lambda wide: render_status.table(total.statuses, wide=wide),
-        data=lambda: {
-            "items": [render_status.as_object(status, None) for status in total.statuses],
-            **summary,
-        },
+        data=lambda: {"items": [render_status.as_object(status, None) for status in total.statuses], **summary},
         names=[render_status.name(status) for status in total.statuses],
     )
     return exit_code(total.statuses)
+
+
+def _settled(
+    house: House,
+    snapshot: Snapshot,
+    how: How,
+    promise: Promise | None,
+    *,
+    halt: Halt,
+    pace: float,
+    watch: Callable[[Sequence[Status]], None],
+) -> Run:
+    """What the run came to; one that was promised does as it was planned, or nothing."""
+    prune = promise.prune if promise else how.prune
+    if promise:
+        promise.hold(plan_all(house, snapshot, prune=prune))
+    sites = (house.site(snapshot, name) for name in snapshot.environments)
+    return run_once(
+        house.site,
+        snapshot,
+        halt,
+        gone=prunable(sites, how.share) if prune else (),
+        timeout=duration("--timeout", how.timeout),
+        wait=how.wait,
+        parallel=how.parallel,
+        pace=pace,
+        leases=lambda: house.leases,
+        watch=lambda run: watch(run.statuses),
+        allow=promise.allow if promise else lambda plan: plan,
+    )
 
 
 def _loop(events: Path | None, how: How, loop: Loop, source: Source, place: Place) -> int:
@@ -167,20 +171,15 @@ def _loop(events: Path | None, how: How, loop: Loop, source: Source, place: Plac
         interval=duration("--interval", loop.interval),
         grace=duration("--grace", loop.grace),
         parallel=how.parallel,
-        pace=_LOCAL_PACE if place.local else 1.0,
+        pace=place.pace,
         prune=how.share if how.prune else None,
         host=host or "127.0.0.1",
         port=int(port),
         hints=loop.hints,
         webhook_secret=os.environ.get("MOORAGE_WEBHOOK_SECRET", ""),
     )
-    lock = threading.Lock()
     with _journal(events) as write:
-
-        def tell(event: Event) -> None:
-            log_event(event)
-            with lock:
-                write(render_events.data(event))
+        tell = _teller(log_event, write)
 
         def open_house(halt: Halt, metrics: Metrics) -> House:
             return House(place.home, local=place.local, tell=tell, hooks=[metrics], halt=halt)
@@ -190,6 +189,18 @@ def _loop(events: Path | None, how: How, loop: Loop, source: Source, place: Plac
         # A thread is in the middle of a call; waiting for it would outlast the grace period.
         os._exit(0)
     return 0
+
+
+def _teller(say: Callable[[Event], None], write: Callable[[Any], None]) -> Callable[[Event], None]:
+    """What says an event and writes it down; one at a time, as many threads have something to tell."""
+    lock = threading.Lock()
+
+    def tell(event: Event) -> None:
+        with lock:
+            say(event)
+            write(render_events.data(event))
+
+    return tell
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -15,6 +16,9 @@ from controller.errors import MoorageError, ThrottledError
 from controller.runtime.passes import Outcome
 
 _SECONDS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
+_TIME = "How long one spec's part of a pass took."
+_HINTS = "Hints that something changed, by origin and result."
+_INTERVAL = "How often everything is looked at; stretched to keep reads under half of AWS's rates."
 
 
 class Metrics(Hook):
@@ -22,53 +26,21 @@ class Metrics(Hook):
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.passes = Counter(
-            "moorage_passes", "Passes over one spec, by what came of them.", ["kind", "result"], registry=self.registry
-        )
-        self.seconds = Histogram(
-            "moorage_pass_seconds",
-            "How long one spec's part of a pass took.",
-            ["kind"],
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self.steps = Counter(
-            "moorage_steps", "Steps carried out, by action and type.", ["action", "resource"], registry=self.registry
-        )
-        self.calls = Counter(
-            "moorage_aws_calls",
-            "Calls sent to AWS, repeats included.",
-            ["service", "operation"],
-            registry=self.registry,
-        )
-        self.throttles = Counter(
-            "moorage_aws_throttles", "Calls that AWS throttled.", ["service", "operation"], registry=self.registry
-        )
-        self.reads = Counter(
-            "moorage_source_reads", "Times the source was read, by result.", ["result"], registry=self.registry
-        )
-        self.hints = Counter(
-            "moorage_hints",
-            "Hints that something changed, by origin and result.",
-            ["origin", "result"],
-            registry=self.registry,
-        )
-        self.source = Gauge(
-            "moorage_source_good", "1 when the newest that the source has can be used.", registry=self.registry
-        )
-        self.interval = Gauge(
-            "moorage_resync_seconds",
-            "How often everything is looked at; stretched to keep reads under half of AWS's rates.",
-            registry=self.registry,
-        )
-        self._depth = Gauge("moorage_queue_depth", "Specs that are due and not at work.", registry=self.registry)
-        self._failing = Gauge(
-            "moorage_queue_failing", "Specs that are in a pause after a failure.", registry=self.registry
-        )
-        self._flying = Gauge(
-            "moorage_queue_unsettled", "Specs that are at work or have a date.", registry=self.registry
-        )
-        self._lease = Gauge("moorage_leases_held", "Leases that are ours.", registry=self.registry)
+        counter, gauge = partial(Counter, registry=self.registry), partial(Gauge, registry=self.registry)
+        per_call = ["service", "operation"]
+        self.passes = counter("moorage_passes", "Passes over one spec, by what came of them.", ["kind", "result"])
+        self.seconds = Histogram("moorage_pass_seconds", _TIME, ["kind"], buckets=_SECONDS, registry=self.registry)
+        self.steps = counter("moorage_steps", "Steps carried out, by action and type.", ["action", "resource"])
+        self.calls = counter("moorage_aws_calls", "Calls sent to AWS, repeats included.", per_call)
+        self.throttles = counter("moorage_aws_throttles", "Calls that AWS throttled.", per_call)
+        self.reads = counter("moorage_source_reads", "Times the source was read, by result.", ["result"])
+        self.hints = counter("moorage_hints", _HINTS, ["origin", "result"])
+        self.source = gauge("moorage_source_good", "1 when the newest that the source has can be used.")
+        self.interval = gauge("moorage_resync_seconds", _INTERVAL)
+        self._depth = gauge("moorage_queue_depth", "Specs that are due and not at work.")
+        self._failing = gauge("moorage_queue_failing", "Specs that are in a pause after a failure.")
+        self._flying = gauge("moorage_queue_unsettled", "Specs that are at work or have a date.")
+        self._lease = gauge("moorage_leases_held", "Leases that are ours.")
         self._statuses = _Conditions()
         self.registry.register(self._statuses)
 
