@@ -6,6 +6,7 @@ import json
 import os
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,15 @@ class EmbeddedAws:
         """A boto3 client that sends each call once and keeps the endpoint's host."""
         settings = Config(retries={"total_max_attempts": 1}, inject_host_prefix=False, proxies={}, **config)
         return self.session.client(service, endpoint_url=self.endpoint, config=settings)
+
+    @contextmanager
+    def fair_weather(self) -> Iterator[None]:
+        """For hands that wait for nothing and send nothing twice; then the run's weather again."""
+        self.admin("weather", "PUT", {"kinds": []})
+        try:
+            yield
+        finally:
+            self.admin("weather", "DELETE")
 
     def admin(self, page: str, method: str = "GET", body: Any = None) -> Any:
         """Ask a page of the program itself: `health`, `calls`, `faults`, `reset`."""

@@ -2,8 +2,8 @@
 
 Soon after a change, a read of ECS, EC2 or IAM may show what was true before it. Taken for the truth, it would have the
 same change made again: a second revision of a task definition, one more rollout, drift that nobody caused. So for a while
-a read that shows exactly what was there before a write gives way to what AWS answered to it. Whatever else is read is the
-truth.
+a read that shows what was there before a write, or something on the way from there, gives way to what AWS answered: a
+step may take several calls, and a security group is there before its rules are. Whatever else is read is the truth.
 
 ECS: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
 EC2: https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
@@ -14,15 +14,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from controller.core.graph import Observed
-from controller.core.values import Key
+from controller.core.values import Key, Value
 
 _LAGGING = ("ecs/", "ec2/", "iam/")
 # After so many seconds a read counts, whatever it shows: somebody may have undone the change.
 _LONGEST = 60.0
+# And after so many once the change was shown: another read may still be answered from elsewhere.
+_SETTLING = 10.0
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,13 @@ class _Write:
     before: tuple[Observed | None, ...]
     after: Observed
     until: float
+    shown: bool = False
 
     def hides(self, shown: Observed | None) -> bool:
-        """Whether a read shows what was there before."""
-        return not _alike(shown, self.after) and any(_alike(shown, before) for before in self.before)
+        """Whether a read shows what was there before, or something on the way."""
+        if shown is None or _alike(shown, self.after):
+            return shown is None and None in self.before
+        return _on_the_way(shown.fields, [before.fields for before in self.before if before], self.after.fields)
 
 
 class Recent:
@@ -56,14 +61,17 @@ class Recent:
             self._writes[key] = _Write((*earlier, before), after, self._clock() + _LONGEST)
 
     def told(self, key: Key, shown: Observed | None) -> Observed | None:
-        """What to take for true when a read shows this. The truth, once shown, is never doubted again."""
+        """What to take for true when a read shows this."""
         with self._lock:
-            write = self._writes.get(key)
+            write, now = self._writes.get(key), self._clock()
             if write is None:
                 return shown
-            if write.hides(shown) and self._clock() < write.until:
+            if now >= write.until:
+                del self._writes[key]
+                return shown
+            if write.hides(shown):
                 return write.after
-            del self._writes[key]
+            self._writes[key] = replace(write, until=min(write.until, now + _SETTLING), shown=True)
             return shown
 
     def all_told(self, keys: Iterable[Key], shown: Mapping[Key, Observed]) -> dict[Key, Observed]:
@@ -74,12 +82,30 @@ class Recent:
     def hidden(self, key: Key) -> bool:
         """Whether what was written last wasn't shown by a read so far."""
         with self._lock:
-            return key in self._writes
+            write = self._writes.get(key)
+            return write is not None and not write.shown and self._clock() < write.until
 
     def forget(self, key: Key) -> None:
         """It is removed: nothing of it is to be shown any more."""
         with self._lock:
             self._writes.pop(key, None)
+
+
+def _on_the_way(shown: Value, before: Sequence[Value], after: Value) -> bool:
+    """Whether a value is made of nothing but what was there before and what is there after; absent is as good as empty."""
+    if shown == after or shown in before:
+        return True
+    ends = (*before, after)
+    if isinstance(shown, Mapping):
+        maps = [end if isinstance(end, Mapping) else {} for end in ends]
+        return all(
+            _on_the_way(value, [old.get(name) for old in maps[:-1]], maps[-1].get(name))
+            for name, value in shown.items()
+        )
+    if isinstance(shown, list | tuple):
+        known = [item for end in ends if isinstance(end, list | tuple) for item in end]
+        return all(item in known for item in shown)
+    return False
 
 
 def _alike(one: Observed | None, other: Observed | None) -> bool:

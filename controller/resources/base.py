@@ -136,17 +136,27 @@ class Resource:
         """Whether a listing, which may lag, tells what was applied last; what it tells otherwise has to be asked for."""
         return bool(target.applied) and not diff(target.applied, fields, target.applied, self.policy)
 
-    def confirmed(self, aws: Aws, step: Step, known: Mapping[str, Value] | None = None) -> Observed:
+    def confirmed(
+        self,
+        aws: Aws,
+        step: Step,
+        known: Mapping[str, Value] | None = None,
+        *,
+        answered: Mapping[str, Value] | None = None,
+    ) -> Observed:
         """What is there after a call made or changed it, for `apply` to return. `known` are outputs it surely has.
 
-        AWS's reads may not show yet what its writes have done: a change counts as made, since AWS has answered. Raises
-        NotReadyError for what was made and isn't shown, as its outputs aren't known; the next pass looks again.
+        AWS's reads may not show yet what its writes have done: a change counts as made, since AWS has answered, and so
+        does an object whose outputs are all `answered`. Raises NotReadyError for what was made and isn't shown, where its
+        outputs aren't known; the next pass looks again.
         """
         key = step.node.key
         found = self.observe(aws, [Target(key, step.node.identity, known or {})]).get(key)
+        desired = step.node.desired
+        if found is None and answered is not None:
+            return Observed(desired, answered)
         if found is None:
             raise NotReadyError("it was made, and AWS doesn't show it yet", where=str(key))
-        desired = step.node.desired
         late = diff(desired, found.fields, desired, self.policy)
         return Observed({**found.fields, **desired}, found.outputs) if late else found
 

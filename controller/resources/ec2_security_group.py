@@ -95,7 +95,7 @@ class SecurityGroup(Resource):
             _tolerate(ConflictError, aws, "authorize_security_group_ingress", group, missing)
         if surplus:
             _tolerate(MissingError, aws, "revoke_security_group_ingress", group, surplus)
-        return self.confirmed(aws, step)
+        return self.confirmed(aws, step, answered=seen.outputs)
 
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
         """Delete the group once no network interface is in it and no other group names it."""

@@ -77,13 +77,14 @@ class Cluster(Resource):
         """Create the cluster, or set its tags. Creating one that exists gives that one, so it can be repeated."""
         name, tags = step.node.identity["name"], step.node.desired["tags"]
         if seen is None:
-            aws.write("ecs", "create_cluster", clusterName=name, tags=tag_list(tags, "key", "value"))
-        else:
-            arn = seen.outputs["arn"]
-            aws.write("ecs", "tag_resource", resourceArn=arn, tags=tag_list(tags, "key", "value"))
-            if gone := dropped_tags(step.changes):
-                aws.write("ecs", "untag_resource", resourceArn=arn, tagKeys=gone)
-        return self.confirmed(aws, step)
+            made = aws.write("ecs", "create_cluster", clusterName=name, tags=tag_list(tags, "key", "value"))["cluster"]
+            answered = {"name": made["clusterName"], "arn": made["clusterArn"], "status": made["status"]}
+            return self.confirmed(aws, step, answered=answered)
+        arn = seen.outputs["arn"]
+        aws.write("ecs", "tag_resource", resourceArn=arn, tags=tag_list(tags, "key", "value"))
+        if gone := dropped_tags(step.changes):
+            aws.write("ecs", "untag_resource", resourceArn=arn, tagKeys=gone)
+        return self.confirmed(aws, step, answered=seen.outputs)
 
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
         """Delete the cluster once no service and no task is left in it."""

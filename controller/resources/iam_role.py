@@ -97,15 +97,16 @@ class Role(Resource):
         """Create the role or correct it, then its policies."""
         name, want = step.node.identity["name"], step.node.desired
         if seen is None:
-            aws.write(
+            role = aws.write(
                 "iam",
                 "create_role",
                 RoleName=name,
                 AssumeRolePolicyDocument=json.dumps(want["trust"]),
                 Description=f"Moorage: {step.node.key}",
                 Tags=tag_list(want["tags"]),
-            )
-            seen = Observed({**want, "policies": {}})  # what CreateRole leaves to be done
+            )["Role"]
+            # What CreateRole leaves to be done.
+            seen = Observed({**want, "policies": {}}, {"name": role["RoleName"], "arn": role["Arn"]})
         self._correct(aws, name, step, seen)
         for policy, document in want["policies"].items():
             if as_document(seen.fields["policies"].get(policy)) != as_document(document):
@@ -113,7 +114,7 @@ class Role(Resource):
                     "iam", "put_role_policy", RoleName=name, PolicyName=policy, PolicyDocument=json.dumps(document)
                 )
         _strip(aws, name, seen, keep=want["policies"])
-        return self.confirmed(aws, step)
+        return self.confirmed(aws, step, answered=seen.outputs)
 
     def delete(self, aws: Aws, target: Target) -> Waiting | None:
         """Delete the role with its policies. Whether it is there IAM itself knows; what it shows may be late."""

@@ -26,14 +26,13 @@ def demo(idle_aws: EmbeddedAws, workshop: Workshop, tmp_path_factory: pytest.Tem
     demo = Demo(Clients(idle_aws.endpoint), discover(workshop), tmp_path_factory.mktemp("specs"))
     demo.go()
     # What the stranger does is seen at once, whatever the run's weather is: one look says what is whose.
-    idle_aws.admin("weather", "PUT", {"kinds": []})
-    survey = demo.survey()
-    for node in _resolved(survey):
-        ours = survey.graph.owners[node.key].kind == "ModelService" and OWNER in node.desired.get("tags", {})
-        if ours and node.key.kind not in STUBBORN:
-            tags = {**node.desired["tags"], OWNER: STRANGER}
-            _apply(demo, survey, replace(node, desired={**node.desired, "tags": tags}))
-    idle_aws.admin("weather", "DELETE")
+    with idle_aws.fair_weather():
+        survey = demo.survey()
+        for node in _resolved(survey):
+            ours = survey.graph.owners[node.key].kind == "ModelService" and OWNER in node.desired.get("tags", {})
+            if ours and node.key.kind not in STUBBORN:
+                tags = {**node.desired["tags"], OWNER: STRANGER}
+                _apply(demo, survey, replace(node, desired={**node.desired, "tags": tags}))
     return demo
 
 
