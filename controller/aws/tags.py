@@ -11,10 +11,14 @@ _MOST = 100
 
 
 def tags_by_arn(aws: Aws, arns: Sequence[str]) -> dict[str, dict[str, str]]:
-    """The tags of each object that the index knows. It is told of changes by the services, so it may lag behind them."""
+    """The tags of each object that the index knows. It is told of changes by the services, so it may lag behind them.
+
+    A call that names ARNs may not go on to a second page; what a first one leaves out is as what the index doesn't know.
+    """
     found: dict[str, dict[str, str]] = {}
     for start in range(0, len(arns), _MOST):
         some = list(arns[start : start + _MOST])
-        listed = aws.pages("resourcegroupstaggingapi", "get_resources", "ResourceTagMappingList", ResourceARNList=some)
+        answer = aws.read("resourcegroupstaggingapi", "get_resources", ResourceARNList=some)
+        listed = answer.get("ResourceTagMappingList", ())
         found |= {item["ResourceARN"]: {tag["Key"]: tag["Value"] for tag in item["Tags"]} for item in listed}
     return found

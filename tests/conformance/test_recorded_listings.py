@@ -148,6 +148,16 @@ def test_a_listing_marks_an_object_as_the_object_itself(recording: Recording) ->
     assert marks_below(door(listing), "b", "") == {"k": mark_read(head, head["LastModified"] + timedelta(days=1))}
 
 
+def test_a_selection_among_many_is_the_one_made_alone() -> None:
+    """It reads the versions that are recorded, and no type of its own: the same one is chosen, with what was measured."""
+    [recording] = [one for one in LISTED if one.kind == "sagemaker/model-package"]
+    identity = {**recording.identity, "pin": 0, "cluster": "c", "service": "s"}
+    target = Target(Key("default", "model/selection", "recorded"), identity)
+    alone = ALONE["model/selection"].observe(recording.door(), [target])
+    assert CROWD["model/selection"].observe(recording.listings(), [target]) == alone
+    assert alone[target.key].outputs["metrics"] == {"test": {"rmse": 1.5}}
+
+
 def _stale(answer: Any) -> Any:
     """An answer of an index as it was before: other tags, no policies, nothing measured."""
     if isinstance(answer, list):

@@ -17,6 +17,7 @@ from controller.local.call import Answer, Call, Refused
 from controller.local.world import World
 
 _MOST = 100
+_NOT_BESIDE_ARNS = ("ResourceTypeFilters", "TagFilters", "ResourcesPerPage", "TagsPerPage", "PaginationToken")
 
 
 def install(world: World) -> None:
@@ -34,8 +35,8 @@ def get_resources(call: Call) -> Answer | dict[str, Any]:
         return call.forward()
     if len(arns) > _MOST:
         raise Refused("InvalidParameterException", f"ResourceARNList has {len(arns)} ARNs; {_MOST} are allowed.")
-    if call.params.get("ResourceTypeFilters") or call.params.get("TagFilters"):
-        message = "You can't specify both ResourceARNList and ResourceTypeFilters or TagFilters in the same request."
+    if beside := [name for name in _NOT_BESIDE_ARNS if call.params.get(name)]:
+        message = f"You can't specify both ResourceARNList and {' or '.join(beside)} in the same request."
         raise Refused("InvalidParameterException", message)
     found = ((arn, _tags(call, arn)) for arn in arns)
     told = [

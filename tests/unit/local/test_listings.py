@@ -42,7 +42,7 @@ def test_roles_are_told_whole_and_in_pages(aws: Any) -> None:
 
 
 def test_tags_by_arn(aws: Any) -> None:
-    """Those of several services in one call; what isn't there or has no tags is left out, and other filters are refused."""
+    """Those of several services in one call; what isn't there or has no tags is left out; other filters, and pages, are refused."""
     tagging, ecr, logs = aws.client("resourcegroupstaggingapi"), aws.client("ecr"), aws.client("logs")
     first = ecr.create_repository(repositoryName="one", tags=[{"Key": "a", "Value": "1"}])["repository"][
         "repositoryArn"
@@ -59,8 +59,9 @@ def test_tags_by_arn(aws: Any) -> None:
         group: [{"Key": "b", "Value": "2"}],
         made["ModelPackageGroupArn"]: [{"Key": "c", "Value": "3"}],
     }
-    with pytest.raises(ClientError, match="can't specify both"):
-        tagging.get_resources(ResourceARNList=arns, ResourceTypeFilters=["ecr"])
+    for beside in ({"ResourceTypeFilters": ["ecr"]}, {"ResourcesPerPage": 100}):
+        with pytest.raises(ClientError, match="can't specify both"):
+            tagging.get_resources(ResourceARNList=arns, **beside)
 
 
 def test_versions_are_found_with_their_metadata(aws: Any) -> None:
