@@ -242,14 +242,13 @@ class Passes:
             cost = seconds_for(site.aws.calls.of_this_thread() - before)
             self._costs |= dict.fromkeys(keys, cost / len(keys))
             survey = replace(survey, plan=self._allow(survey.plan))
-            begun = Begun(site, self._snapshot, survey, site.reconciler.begin(survey), number)
-        if begun.work.done:
-            # What was listed before doesn't show it.
-            self._views.pop(environment, None)
-        return begun
+            return Begun(site, self._snapshot, survey, site.reconciler.begin(survey), number)
 
     def _view(self, site: Site, snapshot: Snapshot, since: float) -> Aws:
-        """A door for a survey. Keys that were due before a listing was asked for share it: it shows all they are due for."""
+        """A door for a survey. Keys that were due before a listing was asked for share it: it shows all they are due for.
+
+        What the environment itself stands for is in each survey, and is read by no listing.
+        """
         view = self._views.get(site.environment)
         if view is None or view.snapshot is not snapshot or since > view.born:
             view = self._views[site.environment] = View(snapshot, self._clock(), site.aws.surveying())
