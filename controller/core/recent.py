@@ -56,9 +56,13 @@ class Recent:
         if not key.kind.startswith(_LAGGING) or _alike(before, after):
             return
         with self._lock:
-            known = self._writes.get(key)
+            now = self._clock()
+            known = self._writes.pop(key, None)
             earlier = known.before if known else ()
-            self._writes[key] = _Write((*earlier, before), after, self._clock() + _LONGEST)
+            # What was written first is over first, and after a thousand specs most of it is.
+            while self._writes and (first := next(iter(self._writes.items())))[1].until <= now:
+                del self._writes[first[0]]
+            self._writes[key] = _Write((*earlier, before), after, now + _LONGEST)
 
     def told(self, key: Key, shown: Observed | None) -> Observed | None:
         """What to take for true when a read shows this."""

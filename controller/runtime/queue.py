@@ -15,7 +15,7 @@ from controller.core.values import Key
 SHORTEST = 2.0
 LONGEST = 300.0
 # A pass holds some 300 KB for each of its specs, so that memory goes with this number and not with that of all specs.
-MOST = 128
+MOST = 96
 
 
 class Queue:

@@ -22,7 +22,7 @@ def _printable(text: str) -> str:
     return _UNPRINTABLE.sub(" ", text)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Place:
     """Where something stands in a file; everything counts from 1."""
 

@@ -125,3 +125,13 @@ def test_only_where_aws_says_that_reads_are_late() -> None:
     assert not recent.hidden(bucket)
     assert not recent.hidden(KEY)
     assert recent.told(bucket, OLD) is OLD
+
+
+def test_what_is_over_is_kept_no_longer() -> None:
+    """Writes that nobody asked about go when their time is over, so that memory goes with the writes of a minute."""
+    clock = Clock()
+    recent = Recent(clock)
+    for second in range(180):
+        clock.now = second
+        recent.wrote(KEY._replace(name=f"model-{second}"), None, NEW)
+    assert len(recent._writes) == 60
