@@ -37,7 +37,7 @@ class Writing:
         str, Parameter(help="Environment of --file to put it into; by default one is written beside it.")
     ] = ""
     region: Annotated[str, Parameter(help="Region to look in, without --environment.")] = "us-east-1"
-    data: Annotated[str, Parameter(help="CSV file that the model learns from, relative to the spec.")] = ""
+    data: Annotated[str, Parameter(help="CSV file to train a model on, relative to the spec.")] = ""
     target: Annotated[str, Parameter(help="Column of it to predict.")] = ""
     out: Annotated[Path | None, Parameter(help="File to write, which must not exist; by default stdout.")] = None
 
@@ -57,7 +57,11 @@ def service(
     cluster, _, name = service.partition("/")
     if not (cluster and name):
         raise UsageError(f"'{service}' is no service", hint="moorage import service CLUSTER/NAME")
-    return _write(lambda aws: from_service(aws, cluster, name, api=api, job=training_job), writing, files, place)
+
+    def read(aws: Aws) -> Draft:
+        return from_service(aws, cluster, name, api=api, job=training_job, anew=bool(writing.data))
+
+    return _write(read, writing, files, place)
 
 
 @app.command
@@ -71,7 +75,7 @@ def api(
     place: Place = Place(),
 ) -> int:
     """Write a spec for an HTTP API and the ECS service that it leads to."""
-    return _write(lambda aws: from_api(aws, api_id, job=training_job), writing, files, place)
+    return _write(lambda aws: from_api(aws, api_id, job=training_job, anew=bool(writing.data)), writing, files, place)
 
 
 @app.command
@@ -83,8 +87,8 @@ def training_job(
     files: Files = Files(),
     place: Place = Place(),
 ) -> int:
-    """Write a spec that trains as a job of SageMaker's built-in XGBoost did."""
-    return _write(lambda aws: read_job(aws, job), writing, files, place)
+    """Write a spec for the model of a job of SageMaker's built-in XGBoost; with --data, for training as that job did."""
+    return _write(lambda aws: read_job(aws, job, anew=bool(writing.data)), writing, files, place)
 
 
 def _write(read: Callable[[Aws], Draft], writing: Writing, files: Files, place: Place) -> int:

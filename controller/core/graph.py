@@ -35,7 +35,8 @@ class Node:
     @property
     def called(self) -> str:
         """What finds it, in words: `family churn, revision 7`."""
-        return ", ".join(f"{name} {value}" for name, value in self.identity.items())
+        plain = ((name, value) for name, value in self.identity.items() if isinstance(value, str | int))
+        return ", ".join(f"{name} {value}" for name, value in plain)
 
     @cached_property
     def parents(self) -> frozenset[Key]:

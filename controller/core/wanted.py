@@ -133,12 +133,15 @@ class Wanted:
     def fingerprint(self) -> str:
         """Identifies what a training would give: equal fingerprints, equal models. Sha256 in hex.
 
-        Covers data (with its split and features), algorithm and hyperparameters, as SageMaker spells them; not what the
+        Where a job is named that is over, that and what its rows are called. Else it covers data (with its split and features), algorithm and hyperparameters, as SageMaker spells them; not what the
         training runs on, nor who it runs as. Raises ValueError where no model is trained.
         """
         if self.trained is None:
             raise ValueError("what trains no model has no fingerprint")
-        training = self.trained.training
+        data, training = self.trained.data, self.trained.training
+        if training.job is not None:
+            channels = data.channels.given if data.channels else {}
+            return digest(training.job, data.target, self.inputs.features, channels)
         return digest(
             self.inputs.data_digest, training.algorithm.name, training.algorithm.version, self.hyperparameters
         )

@@ -154,6 +154,8 @@ def http_requests(requests: int) -> dict[str, Decimal]:
 
 
 def _training(training: Training, book: _Book, trained_in: int | None) -> Line:
+    if training.job is not None:
+        return Line("training run", f"none: {training.job} is over", Decimal(0))
     seconds = training.stopping.max_runtime if trained_in is None else trained_in
     basis = "at most, the limit of stopping.maxRuntime" if trained_in is None else "as the last one was billed"
     spot = "; spot makes it up to 90% cheaper, at a price AWS doesn't publish" if training.spot.enabled else ""

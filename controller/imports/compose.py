@@ -10,8 +10,11 @@ from controller.imports.service import find_registered, read_service
 from controller.imports.training_job import read_job
 
 
-def from_service(aws: Aws, cluster: str, name: str, *, api: str = "", job: str = "") -> Draft:
-    """A draft of a service, of the one API that leads to it, and of a job. Raises NotFoundError and FailedError."""
+def from_service(aws: Aws, cluster: str, name: str, *, api: str = "", job: str = "", anew: bool = False) -> Draft:
+    """A draft of a service, of the one API that leads to it, and of a job, `anew` as `read_job` has it.
+
+    Raises NotFoundError and FailedError.
+    """
     draft, registry = read_service(aws, cluster, name)
     found = [api] if api else apis_before(aws, registry) if registry else []
     if len(found) > 1:
@@ -22,10 +25,10 @@ def from_service(aws: Aws, cluster: str, name: str, *, api: str = "", job: str =
         if behind(aws, api_id) != registry:
             raise FailedError(f"the API {api_id} doesn't lead to {cluster}/{name}", hint="leave --api out to find it")
         read_api(aws, api_id, draft)
-    return read_job(aws, job, draft) if job else draft
+    return read_job(aws, job, draft, anew=anew) if job else draft
 
 
-def from_api(aws: Aws, api_id: str, *, job: str = "") -> Draft:
+def from_api(aws: Aws, api_id: str, *, job: str = "", anew: bool = False) -> Draft:
     """A draft of an API and of the service it leads to. Raises NotFoundError and FailedError."""
     registry = behind(aws, api_id)
     service = find_registered(aws, registry)
@@ -34,4 +37,4 @@ def from_api(aws: Aws, api_id: str, *, job: str = "") -> Draft:
         raise FailedError(
             f"nothing is known behind the API {api_id}", why=why, hint="import the service it is to lead to"
         )
-    return from_service(aws, *service, api=api_id, job=job)
+    return from_service(aws, *service, api=api_id, job=job, anew=anew)

@@ -38,7 +38,10 @@ class Draft:
 
     def train(self, *, data: str, target: str) -> None:
         """Have a model of its own serve, and fill in what nothing that was found tells: the table and, without a job, the training."""
-        if not (data and target):
+        if "data" in self.spec:
+            rows: dict[str, Value] = self.spec["data"]
+            self.spec = {**self.spec, "data": {**rows, "target": target or rows["target"]}}
+        elif not (data and target):
             told = "name a CSV file with a header beside this spec, and the column to predict"
             self.open.append(f"spec.data: what the model learns from is not to be seen; {told}")
         if "training" not in self.spec:

@@ -11,13 +11,13 @@ from controller.aws.images import XGBOOST_ACCOUNTS
 from controller.core.values import Value
 from controller.errors import FailedError, MissingError, NotFoundError
 from controller.imports.draft import Draft, spec_name
+from controller.imports.rows import read_rows
+from controller.resources.sagemaker_training_job import INTERNAL
 from controller.spec import hyperparameters as table
 from controller.spec.training import UNSERVABLE
 
 _HINT = "Moorage trains SageMaker's built-in XGBoost; another model is served from its bundle (moorage bundle)"
 _IMAGE = re.compile(r"(?P<account>[0-9]{12})\.dkr\.ecr\.[^/]+/sagemaker-xgboost:(?P<version>[0-9.]+-[0-9]+)")
-# What SageMaker itself puts among the hyperparameters.
-_INTERNAL = ("sagemaker_", "_")
 # Settings of a job that no spec has, by their names in DescribeTrainingJob, and what they are.
 _UNSAYABLE = {
     "VpcConfig": "it ran inside a VPC",
@@ -30,8 +30,11 @@ _UNSAYABLE = {
 }
 
 
-def read_job(aws: Aws, name: str, draft: Draft | None = None) -> Draft:
-    """Add a job's settings to a draft, or begin one. Raises NotFoundError, and FailedError for what Moorage can't train."""
+def read_job(aws: Aws, name: str, draft: Draft | None = None, *, anew: bool = False) -> Draft:
+    """Add a job to a draft, or begin one: its settings and its model, or with `anew` the settings alone.
+
+    Raises NotFoundError, and FailedError for what Moorage can't train or serve.
+    """
     try:
         job = aws.read("sagemaker", "describe_training_job", TrainingJobName=name)
     except MissingError as error:
@@ -40,7 +43,14 @@ def read_job(aws: Aws, name: str, draft: Draft | None = None) -> Draft:
     draft = draft or Draft(f"the training job {name} in {aws.region}", spec_name(name))
     draft.environment.setdefault("region", aws.region)
     draft.environment.setdefault("account", aws.account)
-    draft.spec = {"training": _section(job, version, draft), **draft.spec}
+    section = _section(job, version, draft)
+    if anew:
+        draft.spec = {"training": section, **draft.spec}
+        draft.changes.append(f"the training's role: one made by Moorage instead of {job['RoleArn']}")
+        draft.left.append(f"the job {name} and its model: other rows make another model, of a version of its own")
+    else:
+        draft.spec = {"data": read_rows(aws, job, draft), "training": {"job": name, **section}, **draft.spec}
+        draft.left.append(f"the job {name}, its model and its rows: they are read, and stay whose they are")
     _told(job, draft)
     return draft
 
@@ -75,7 +85,7 @@ def _section(job: Mapping[str, Any], version: str, draft: Draft) -> dict[str, Va
 
 def _hyperparameters(job: Mapping[str, Any], draft: Draft) -> Iterator[tuple[str, Value]]:
     for name, text in sorted(job.get("HyperParameters", {}).items()):
-        if name.startswith(_INTERNAL):
+        if name.startswith(INTERNAL):
             draft.left.append(f"the hyperparameter {name}, which is SageMaker's own")
         else:
             yield name, _number(text)
@@ -93,17 +103,6 @@ def _number(text: str) -> Value:
 
 
 def _told(job: Mapping[str, Any], draft: Draft) -> None:
-    for channel in job.get("InputDataConfig", ()):
-        source = channel["DataSource"]
-        uri = source.get("S3DataSource", {}).get("S3Uri") or ", ".join(source)
-        draft.open.append(
-            f"spec.data: the job read its channel {channel['ChannelName']} from {uri}, ready-made; a spec names one CSV"
-            " file with a header, and Moorage deals its rows to the channels by itself"
-        )
-    draft.changes.append(f"the training's role: one made by Moorage instead of {job['RoleArn']}")
-    draft.left.append(
-        f"the job {job['TrainingJobName']} and its model: rows dealt anew make another model, of a version of its own"
-    )
     draft.left.extend(f"{told} ({name})" for name, told in _UNSAYABLE.items() if job.get(name))
     if job.get("OutputDataConfig", {}).get("KmsKeyId") or job["ResourceConfig"].get("VolumeKmsKeyId"):
         draft.left.append("it encrypted its output or its disk with a KMS key of the account's")

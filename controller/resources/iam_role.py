@@ -55,11 +55,11 @@ class Role(Resource):
     scopes = {"iam:": (Scope("iam::{account}:role/{name}"),)}
 
     def expand(self, want: Wanted) -> Iterable[Node]:
-        """Training (unless the spec names a role), task and execution role of a model."""
+        """Training (unless the spec names a role, or a job that is over), task and execution role of a model."""
         trained = want.trained
         if trained is None:
             return
-        if trained.training.role_arn is None:
+        if trained.training.role_arn is None and trained.training.job is None:
             yield self._node(want, "training", _trust(want, "sagemaker"), list(_training(want)))
         yield self._node(want, "task", _trust(want, "ecs-tasks"), [])
         yield self._node(want, "execution", _trust(want, "ecs-tasks"), list(_execution(want)))

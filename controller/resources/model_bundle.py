@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from controller.aws import Aws
 from controller.aws.clock import AnswerTime
 from controller.aws.marks import mark_read, marks_below
 from controller.bundle import build, read_artifact
+from controller.bundle.rows import joined
 from controller.core.graph import Node, Observed, Target
 from controller.core.plan import Step
 from controller.core.policy import FieldPolicy
@@ -18,6 +19,7 @@ from controller.core.values import Key, Ref, Value
 from controller.core.wanted import Wanted
 from controller.errors import BundleError, MissingError
 from controller.resources.base import Resource, Scope
+from controller.spec.models import Data
 
 CHANNELS = ("train", "validation", "test")
 _PREFIX = "bundles/"
@@ -43,13 +45,25 @@ class Bundle(Resource):
     }
     scopes = {
         "s3:": (Scope("s3:::{bucket}/bundles/{owner}/*"),),
-        "s3:ListBucket": (Scope("s3:::{bucket}"),),
+        "s3:ListBucket": (Scope("s3:::{bucket}"), *(Scope(f"s3:::{{{name}_bucket}}") for name in CHANNELS)),
         "s3:GetObject": (
+            # SageMaker writes OUTPUT/JOB/output/model.tar.gz; where the output of a named job is, the job tells.
+            Scope("s3:::*/{job}/output/model.tar.gz"),
+            *(Scope(f"s3:::{{{name}}}*") for name in CHANNELS),
             Scope("s3:::{bucket}/bundles/{owner}/*"),
             Scope("s3:::{bucket}/datasets/{owner}/*"),
             Scope("s3:::{bucket}/training/moorage-{owner}-????????/*"),
         ),
     }
+
+    def names(self, want: Wanted, node: Node) -> Mapping[str, Value]:
+        """Its place; and where the spec names a job, that and what it has read."""
+        names: dict[str, Value] = dict(node.identity)
+        if want.trained is not None and want.trained.data.channels is not None:
+            places = {name: url.removeprefix("s3://") for name, url in want.trained.data.channels.given.items()}
+            buckets = {f"{name}_bucket": place.partition("/")[0] for name, place in places.items()}
+            names |= {"job": want.trained.training.job, **places, **buckets}
+        return names
 
     def expand(self, want: Wanted) -> Iterable[Node]:
         """One bundle for the spec's fingerprint."""
@@ -64,7 +78,7 @@ class Bundle(Resource):
         desired = {
             "name": want.owner.name,
             "artifact": Ref(job, "artifact"),
-            "channels": {name: Ref(want.own("s3/object", name), "url") for name in CHANNELS},
+            **_rows(want, trained.data),
             "features": list(want.inputs.features),
             "target": trained.data.target,
             "lineage": {
@@ -93,12 +107,14 @@ class Bundle(Resource):
         return found
 
     def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
-        """Read artifact and rows, measure the model, and write the bundle, its manifest last."""
+        """Read artifact and rows, measure the model, and write the bundle, its manifest last. Raises BundleError."""
         del seen
         want, place = step.node.desired, step.node.identity
         with aws.read("s3", "get_object", **_address(want["artifact"]))["Body"] as artifact:
             model = read_artifact(artifact)
-        channels = {name: _get(aws, **_address(url)) for name, url in want["channels"].items()}
+        channels = {name: _get(aws, **_address(url)) for name, url in want.get("channels", {}).items()}
+        for name, url in want.get("prefixes", {}).items():
+            channels[name] = joined(name, _below(aws, **_address(url)), want["features"])
         lineage = {name: value for name, value in want["lineage"].items() if value}
         bundle = build(
             model,
@@ -128,6 +144,20 @@ class Bundle(Resource):
             except MissingError:
                 continue
         return None
+
+
+def _rows(want: Wanted, data: Data) -> dict[str, Value]:
+    """What the model is measured on: objects of ours, or all that is below the prefixes which a named job has read."""
+    if data.channels is not None:
+        return {"prefixes": data.channels.given}
+    return {"channels": {name: Ref(want.own("s3/object", name), "url") for name in CHANNELS}}
+
+
+def _below(aws: Aws, Bucket: str, Key: str) -> Iterator[bytes]:  # noqa: N803 - as an address has it
+    """Every object below a prefix, in the order of their keys."""
+    for found in aws.pages("s3", "list_objects_v2", "Contents", Bucket=Bucket, Prefix=Key):
+        if found["Size"]:
+            yield _get(aws, Bucket, found["Key"])
 
 
 def _outputs(identity: Mapping[str, Value], manifest: Mapping[str, Any]) -> dict[str, Value]:

@@ -51,13 +51,19 @@ class ModelPackage(Resource):
         "sagemaker:": (Scope("sagemaker:{region}:{account}:model-package/{group}/*"),),
         "sagemaker:ListModelPackages": (Scope("sagemaker:{region}:{account}:model-package/*"),),
         "ecr:": (Scope("ecr:{region}:{registry}:repository/sagemaker-xgboost"),),
-        "s3:": (Scope("s3:::{bucket}/training/moorage-{owner}-????????/*"),),
+        "s3:": (
+            Scope("s3:::{bucket}/training/moorage-{owner}-????????/*"),
+            Scope("s3:::*/{job}/output/model.tar.gz"),
+        ),
     }
 
     def names(self, want: Wanted, node: Node) -> Mapping[str, Value]:
-        """Its group, and the account that the algorithm's image is in."""
-        del want
-        return {**node.identity, "registry": str(node.desired["image"]).partition(".")[0]}
+        """Its group, the account that the algorithm's image is in, and the job that the spec names."""
+        registry, job = (
+            str(node.desired["image"]).partition(".")[0],
+            want.trained.training.job if want.trained else None,
+        )
+        return {**node.identity, "registry": registry, "job": job}
 
     def expand(self, want: Wanted) -> Iterable[Node]:
         """One version for the spec's fingerprint."""

@@ -2,12 +2,14 @@
 
 A job that failed keeps its name. Once it is marked for a retry, by a tag of its own, the next attempt has a number behind
 the name: so what was tried is known from AWS alone.
+
+A job that a spec names is over, and somebody else's: it is held against the spec's settings, and never written.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -29,6 +31,8 @@ FINISHED = ("Completed", *UNSUCCESSFUL)
 # A job's name has 63 characters at most; those of later attempts end in `-2`, `-3`, …
 _LIMIT = 60
 CHANNELS = ("train", "validation")
+# How the names begin of what SageMaker itself puts among the hyperparameters.
+INTERNAL = ("sagemaker_", "_")
 
 
 class TrainingJob(Resource):
@@ -59,14 +63,23 @@ class TrainingJob(Resource):
         "sagemaker:": (
             Scope("sagemaker:{region}:{account}:training-job/moorage-{owner}-????????"),
             Scope("sagemaker:{region}:{account}:training-job/moorage-{owner}-????????-*"),
+            Scope("sagemaker:{region}:{account}:training-job/{job}"),
         )
     }
 
+    def names(self, want: Wanted, node: Node) -> Mapping[str, Value]:
+        """Its name, and that of a job which the spec names."""
+        return {**node.identity, "job": want.trained.training.job if want.trained else None}
+
     def expand(self, want: Wanted) -> Iterable[Node]:
-        """One job for the spec's fingerprint."""
+        """One job for the spec's fingerprint, or the one that the spec names."""
         if want.trained is None:
             return
         training = want.trained.training
+        if training.job is not None:
+            said = {"version": training.algorithm.version, "hyperparameters": want.hyperparameters}
+            yield Node(want.own(self.kind), {"name": training.job, **said}, named="spec.training.job")
+            return
         bucket = Ref(want.shared("s3/bucket"), "name")
         role: Value = training.role_arn or Ref(want.own("iam/role", "training"), "arn")
         desired = {
@@ -85,10 +98,15 @@ class TrainingJob(Resource):
     def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
         """Each job by its name, or its newest attempt; one that is known to be completed never changes, and isn't asked for.
 
-        One that failed and was deleted since is still what came of the training: nobody asked for another attempt.
+        One that failed and was deleted since is still what came of the training: nobody asked for another attempt. Raises
+        FailedError for a named one that did something else than the spec says, or came to nothing.
         """
-        found = {}
+        found: dict[Key, Observed] = {}
         for target in targets:
+            if "version" in target.identity:
+                if (ran := _named(aws, target)) is not None:
+                    found[target.key] = ran
+                continue
             if target.known.get("status") == "Completed":
                 found[target.key] = Observed({"tags": target.known["tags"]}, target.known)
                 continue
@@ -150,6 +168,35 @@ class TrainingJob(Resource):
             hint = "a change of training or data trains again"
             raise FailedError(f"{seen.outputs['name']} was deleted, so no attempt can follow it", hint=hint) from error
         return f"training job {seen.outputs['name']}, which {seen.outputs['status'].lower()}"
+
+
+def _named(aws: Aws, target: Target) -> Observed | None:
+    """The job that a spec names, if it is there. Raises FailedError when it isn't the training that the spec says."""
+    said = target.identity
+    try:
+        job = aws.read("sagemaker", "describe_training_job", TrainingJobName=said["name"])
+    except MissingError:
+        return None
+    problems = list(_unlike(job, said["version"], said["hyperparameters"]))
+    if problems:
+        what = f"the training job {said['name']} isn't the training that the spec says"
+        hint = "take spec.training.job out, so that it trains by these settings, or say those that the job had"
+        raise FailedError(what, where=str(target.key), why="; ".join(problems), hint=hint)
+    if job["TrainingJobStatus"] in UNSUCCESSFUL:
+        what = f"the training job {said['name']} has no model: it {job['TrainingJobStatus'].lower()}"
+        why, hint = job.get("FailureReason", "").partition("\n")[0], "take spec.training.job out, so that it trains"
+        raise FailedError(what, where=str(target.key), why=why, hint=hint)
+    return Observed({}, _outputs(job, {}))
+
+
+def _unlike(job: Mapping[str, Any], version: str, hyperparameters: Mapping[str, str]) -> Iterator[str]:
+    image = job["AlgorithmSpecification"].get("TrainingImage", "")
+    if not image.endswith(f"/sagemaker-xgboost:{version}"):
+        yield f"it ran {image}, and the spec says XGBoost {version}"
+    ran = {name: text for name, text in job.get("HyperParameters", {}).items() if not name.startswith(INTERNAL)}
+    for name in sorted(ran.keys() | hyperparameters.keys()):
+        if ran.get(name) != hyperparameters.get(name):
+            yield f"{name} was {ran.get(name, 'left out')} and is {hyperparameters.get(name, 'left out')} in the spec"
 
 
 def _newest(aws: Aws, name: str) -> tuple[str, Mapping[str, Any] | None, dict[str, str]]:

@@ -143,7 +143,9 @@ def _links(patient: Patient) -> Told:
 
 def _instances(services: Iterable[ModelService]) -> dict[str, int]:
     needed: dict[str, int] = {}
-    for training in filter(None, (service.spec.training for service in services)):
+    for training in (service.spec.training for service in services):
+        if training is None or training.job is not None:
+            continue
         instance = training.instance
         needed[instance.type] = max(instance.count, needed.get(instance.type, 0))
     return needed

@@ -65,7 +65,7 @@ def read_data(specs: Specs) -> dict[str, Dataset]:
     known: dict[tuple[object, ...], Dataset] = {}
     for name, service in specs.services.items():
         data = service.model.spec.data
-        if data is None:
+        if data is None or data.source is None:
             continue
         split = Split(data.split.validation, data.split.test, data.split.seed)
         try:
@@ -93,15 +93,17 @@ def wants(snapshot: Snapshot, environment: str, place: Place, *, server_digest: 
     home = snapshot.specs.environment(environment)
     declared = [service.model for service in snapshot.specs.services.values()]
     services = [service for service in declared if service.spec.environment == environment]
-    inputs = {one.name: _inputs(snapshot, one.name, server_digest) for one in services}
+    inputs = {one.name: _inputs(snapshot, one, server_digest) for one in services}
     shared = Wanted(home, None, place, shared_by=tuple(services))
     return [shared, *(Wanted(home, one, place, inputs[one.name]) for one in services)]
 
 
-def _inputs(snapshot: Snapshot, name: str, server_digest: str) -> Inputs:
-    data = snapshot.data.get(name)
+def _inputs(snapshot: Snapshot, service: ModelService, server_digest: str) -> Inputs:
+    data = snapshot.data.get(service.name)
     if data is None:
-        return Inputs(server_digest=server_digest, commit=snapshot.commit, author=snapshot.author)
+        # What a job has read that is over, or what nobody knows: there is nothing of it here.
+        features = (service.spec.data.features if service.spec.data else None) or ()
+        return Inputs("", features, {}, server_digest, snapshot.commit, snapshot.author)
     channels = {name: _blob(channel) for name, channel in data.channels.items()}
     return Inputs(data.digest, data.features, channels, server_digest, snapshot.commit, snapshot.author)
 

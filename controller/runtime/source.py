@@ -65,8 +65,8 @@ class Directory:
     def _read(self) -> Snapshot:
         specs = load(self._named)
         services = specs.services.values()
-        named = ((one, one.model.spec.data) for one in services)
-        self._data = frozenset(Path(one.beside(data.source)).parent for one, data in named if data is not None)
+        named = ((one, one.model.spec.data.source) for one in services if one.model.spec.data)
+        self._data = frozenset(Path(one.beside(source)).parent for one, source in named if source is not None)
         first = self._named[0]
         place = first if first.is_dir() else first.parent
         commit = commit_of(place)

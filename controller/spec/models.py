@@ -11,7 +11,7 @@ from controller.spec.environment import Edge, Environment, EnvironmentSpec, Netw
 from controller.spec.modelservice import ModelService, ModelServiceSpec
 from controller.spec.service import Api, Cors, Deletion, Health, Image, Policy, Route, Secret, Service, Throttle
 from controller.spec.strict import API_VERSION, Metadata
-from controller.spec.training import Algorithm, Data, Gate, Instance, Model, Split, Spot, Stopping, Training
+from controller.spec.training import Algorithm, Channels, Data, Gate, Instance, Model, Split, Spot, Stopping, Training
 
 KINDS: dict[str, type[Environment | ModelService]] = {"Environment": Environment, "ModelService": ModelService}
 
@@ -20,6 +20,7 @@ __all__ = [
     "KINDS",
     "Algorithm",
     "Api",
+    "Channels",
     "Cors",
     "Data",
     "Deletion",

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import ConfigDict, model_validator
+from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
 
 from controller.spec.findings import Finding, demand
-from controller.spec.service import Api, Image, Policy, Service
+from controller.spec.service import DEFINED, Api, Image, Policy, Service
 from controller.spec.strict import Block, Metadata, Name
 from controller.spec.training import Data, Model, Training, measured
 
-# What says how a model and its image are made, and what of a service its task definition says, as YAML spells it.
+# What says how a model and its image are made.
 _MAKING = ("data", "training", "model", "image")
-_DEFINED = ("cpu", "memory", "env", "secrets", "health", "stopTimeout")
 _OWN: JsonDict = {"required": ["data", "training"]}
 _FOUND: JsonDict = {"required": ["service"], "properties": {"service": {"required": ["taskDefinition"]}}}
 
@@ -45,13 +45,26 @@ class ModelServiceSpec(Block):
     @model_validator(mode="after")
     def _agrees(self) -> ModelServiceSpec:
         named = self.service.task_definition
-        demand([*self._missing(), *self._wrong_gates()] if named is None else self._beside(named))
+        own = (*self._missing(), *self._wrong_job(), *self._wrong_gates())
+        demand(own if named is None else self._beside(named))
         return self
 
     def _missing(self) -> Iterator[Finding]:
         for name in ("data", "training"):
             if getattr(self, name) is None:
                 yield Finding(f"'{name}' is missing in spec", f"(moorage explain modelservice.spec.{name})", name=True)
+
+    def _wrong_job(self) -> Iterator[Finding]:
+        """A job that ran and the rows that it read go together; what trains here deals its rows itself."""
+        if self.data is None or self.training is None:
+            return
+        if self.training.job is not None and self.data.channels is None:
+            hint = "name what it read as data.channels, or take 'job' out, so that it is trained on data.source"
+            yield Finding(f"training.job {self.training.job} didn't learn from data.source", hint, ("training", "job"))
+        if self.data.channels is not None and self.training.job is None:
+            hint = "name the job as training.job, or a CSV file with a header as data.source"
+            told = "data.channels are what a training job has read, and none is named"
+            yield Finding(told, hint, ("data", "channels"), name=True)
 
     def _wrong_gates(self) -> Iterator[Finding]:
         given = self.training.hyperparameters if self.training else {}
@@ -70,14 +83,14 @@ class ModelServiceSpec(Block):
     def _beside(self, named: str) -> Iterator[Finding]:
         """What can't stand beside a task definition that is served as it is."""
         for name in _MAKING:
-            if name in self.model_fields_set:
+            # What has the default says nothing, as in a spec that was printed with all its fields.
+            if getattr(self, name) != type(self).model_fields[name].default:
                 told = f"'{name}' makes a model of its own, and service.taskDefinition serves {named} as it is"
                 yield Finding(told, "take one of the two out", (name,), name=True)
-        for name, field in Service.model_fields.items():
-            if field.alias in _DEFINED and name in self.service.model_fields_set:
-                told = f"'{field.alias}' is said by the task definition {named} already"
-                hint = "take it out, or taskDefinition, so that a model of your own serves"
-                yield Finding(told, hint, ("service", field.alias), name=True)
+        for name in sorted(DEFINED & self.service.model_fields_set):
+            told = f"'{to_camel(name)}' is said by the task definition {named} already"
+            hint = "take it out, or taskDefinition, so that a model of your own serves"
+            yield Finding(told, hint, ("service", to_camel(name)), name=True)
         if self.service.name is None:
             hint = "add 'name', of the ECS service that runs it"
             yield Finding("service.taskDefinition needs service.name", hint, ("service", "taskDefinition"))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic.alias_generators import to_camel
 
 from controller.spec.findings import Finding, demand, refuse
 from controller.spec.strict import Block, Items, VariableName, duplicates
@@ -86,6 +87,10 @@ class Health(Block):
         return self
 
 
+# What of a service its task definition says.
+DEFINED = frozenset({"cpu", "memory", "env", "secrets", "health", "stop_timeout"})
+
+
 def _revision(named: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9_-]{1,255}:[1-9][0-9]{0,9}", named) is None:
         hint = "write FAMILY:REVISION, like churn:7"
@@ -116,6 +121,13 @@ class Service(Block):
     """Id of the Cloud Map service that tasks are registered in; left out: one is made. It needs `policy.adopt`."""
     task_definition: Annotated[str, AfterValidator(_revision)] | None = None
     """Revision that is served as it is, like `churn:7`, whatever its image; left out: one is made, of a model of this spec's own."""
+
+    @model_serializer(mode="wrap")
+    def _said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the defaults of what a task definition says that is named: beside it they would contradict it."""
+        told: dict[str, Any] = handler(self)
+        said = {*DEFINED, *map(to_camel, DEFINED)} if self.task_definition is not None else set()
+        return {name: value for name, value in told.items() if name not in said}
 
     @model_validator(mode="after")
     def _fits(self) -> Service:

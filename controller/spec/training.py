@@ -56,22 +56,60 @@ class Split(Block):
         return self
 
 
+Prefix = Annotated[str, Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^\s*?]+$")]
+
+
+class Channels(Block):
+    """Rows that a training job has read: CSV in S3 without a header, the label first. Each takes a prefix, as SageMaker does."""
+
+    train: Prefix
+    """What it learned from, like `s3://bucket/train/`."""
+    validation: Prefix | None = None
+    """What it watched."""
+    test: Prefix | None = None
+    """What it never saw; gates on `test` are measured on it."""
+
+    @property
+    def given(self) -> dict[str, str]:
+        """The channels that there are, by name."""
+        found = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: prefix for name, prefix in found.items() if prefix is not None}
+
+
 class Data(Block):
     """The table the model learns from."""
 
-    source: Annotated[str, AfterValidator(_file)]
+    source: Annotated[str, AfterValidator(_file)] | None = None
     """CSV file with a header, relative to this spec."""
+    channels: Channels | None = None
+    """In the place of `source`: what the job has read that `training.job` names."""
     target: Annotated[str, Field(min_length=1)]
     """The column to predict."""
     features: Annotated[Items[Annotated[str, Field(min_length=1)]], Field(min_length=1)] | None = None
-    """Columns to learn from, in this order; left out: every other column."""
+    """Columns to learn from, in this order; left out: every other column. Of `channels`, the names of all columns after the label."""
     split: Split = Split()
     """How rows are dealt to training, validation and test."""
 
     @model_validator(mode="after")
     def _features(self) -> Data:
-        demand(self._wrong_features())
+        demand([*self._wrong_features(), *(self._wrong_source() if self.channels is None else self._wrong_channels())])
         return self
+
+    def _wrong_source(self) -> Iterator[Finding]:
+        if self.source is None:
+            yield Finding(
+                "'source' is missing in spec.data", "(moorage explain modelservice.spec.data.source)", name=True
+            )
+
+    def _wrong_channels(self) -> Iterator[Finding]:
+        if self.source is not None:
+            hint = "take one of the two out"
+            yield Finding("'channels' stand in the place of 'source'", hint, ("channels",), name=True)
+        if self.features is None:
+            hint = "add 'features', the names of the columns after the label, in their order"
+            yield Finding("channels have no header, so nothing names their columns", hint, ("channels",), name=True)
+        if self.split != Split():
+            yield Finding("channels are rows that were dealt already", "take 'split' out", ("split",), name=True)
 
     def _wrong_features(self) -> Iterator[Finding]:
         features = self.features or ()
@@ -145,6 +183,8 @@ class Training(Block):
     """Managed spot training."""
     stopping: Stopping = Stopping()
     """When a training job is given up."""
+    job: Annotated[str, Field(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$")] | None = None
+    """Completed training job that has done just this: its model is taken, and nothing is trained. It needs `data.channels`."""
     hyperparameters: Hyperparameters
     """SageMaker XGBoost's hyperparameters, as its documentation spells them; `num_round` is required."""
 

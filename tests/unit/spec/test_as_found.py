@@ -1,4 +1,4 @@
-"""A task definition that is served as it is: what may stand beside it, and what is said at its own place."""
+"""What was found: a task definition that is served as it is, a job whose model is taken; and what may stand beside them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,15 @@ def test_without_it_both_are_needed() -> None:
     ]
 
 
-@pytest.mark.parametrize("section", ["data: {source: a.csv, target: y}", "model: {}", "image: {}"])
+def test_it_survives_json() -> None:
+    """What is stored or printed of it can be loaded again and is equal."""
+    model = load_text(HEAD + FOUND).services["churn"].model
+    assert type(model).model_validate(model.model_dump(mode="json", by_alias=True)) == model
+
+
+@pytest.mark.parametrize(
+    "section", ["data: {source: a.csv, target: y}", "model: {approval: manual}", "image: {architecture: arm64}"]
+)
 def test_what_makes_a_model_contradicts_it(section: str) -> None:
     """One of the two has to go, and nobody guesses which."""
     name = section.partition(":")[0]
@@ -79,3 +87,61 @@ def test_what_leads_to_it_and_runs_it_is_named() -> None:
         ),
         "7:28 what churn:7 costs isn't estimated, so maxMonthlyCost can't be held (take it out)",
     ]
+
+
+TRAINING = "  training: {%salgorithm: {name: xgboost, version: '3.2-0'}, hyperparameters: {num_round: 5}}\n"
+JOB, ANEW = TRAINING % "job: churn-2026, ", TRAINING % ""
+CHANNELS = "channels: {train: 's3://strangers/train/'}, target: y"
+
+
+def test_a_job_that_is_over_is_named_with_what_it_has_read() -> None:
+    """Its model is taken; the columns have the names that the spec gives them."""
+    spec = load_text(HEAD + "  data: {" + CHANNELS + ", features: [a, b]}\n" + JOB).services["churn"].model.spec
+    assert spec.data is not None
+    assert spec.data.channels is not None
+    assert (spec.data.channels.given, spec.data.source) == ({"train": "s3://strangers/train/"}, None)
+
+
+@pytest.mark.parametrize(
+    ("data", "training", "problem"),
+    [
+        ("target: y", JOB, "5:3 'source' is missing in spec.data ((moorage explain modelservice.spec.data.source))"),
+        (
+            CHANNELS,
+            JOB,
+            (
+                "5:10 channels have no header, so nothing names their columns"
+                " (add 'features', the names of the columns after the label, in their order)"
+            ),
+        ),
+        (
+            f"{CHANNELS}, features: [a], source: a.csv",
+            JOB,
+            "5:10 'channels' stand in the place of 'source' (take one of the two out)",
+        ),
+        (
+            f"{CHANNELS}, features: [a], split: {{seed: 1}}",
+            JOB,
+            "5:80 channels are rows that were dealt already (take 'split' out)",
+        ),
+        (
+            f"{CHANNELS}, features: [a]",
+            ANEW,
+            (
+                "5:10 data.channels are what a training job has read, and none is named"
+                " (name the job as training.job, or a CSV file with a header as data.source)"
+            ),
+        ),
+        (
+            "source: a.csv, target: y",
+            JOB,
+            (
+                "6:19 training.job churn-2026 didn't learn from data.source"
+                " (name what it read as data.channels, or take 'job' out, so that it is trained on data.source)"
+            ),
+        ),
+    ],
+)
+def test_a_job_and_its_rows_go_together(data: str, training: str, problem: str) -> None:
+    """What trains here deals its rows itself; what is over has read them ready-made."""
+    assert told("  data: {" + data + "}\n" + training) == [problem]
