@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from controller.cost.prices import Price, Table, published
 
 # Who publishes what the table takes: AWS, and public copies of AWS's list.
-_PUBLISHERS = ("aws.amazon.com", "pricing.us-east-1.amazonaws.com", "github.com", "www.vantage.sh")
+_PUBLISHERS = ("aws.amazon.com", "pricing.us-east-1.amazonaws.com", "github.com")
 
 
 def test_every_price_names_its_source_and_its_date() -> None:
