@@ -48,7 +48,7 @@ server.server_close()
 CHECK = ["CMD", "python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/livez', timeout=3)"]
 
 
-def until(condition: Callable[[], Any], seconds: float = 40) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 120) -> Any:
     """Ask until the answer is true; fail when it never is."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

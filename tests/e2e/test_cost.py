@@ -8,7 +8,7 @@ import pytest
 
 from tests.command_line import NAME, Team, condition
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 _SERVICE = "service: {cpu: 0.25 vCPU, memory: 1 GB, desiredCount: 1}"
 

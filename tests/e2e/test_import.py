@@ -18,7 +18,7 @@ from tests.demo import rows
 from tests.e2e.test_edge import SERVER, Client
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 ADOPTED = {"ecs/cluster", "ecs/service", "servicediscovery/service", "apigatewayv2/api", "apigatewayv2/stage"}
 
 

@@ -8,6 +8,9 @@ from dataclasses import replace
 
 import pytest
 
+from controller.core.graph import Target, output_of
+from controller.core.plan import Action, Step
+from controller.core.values import UNKNOWN, is_known
 from controller.resources.base import Workshop, discover
 from tests.conftest import EmbeddedAws
 from tests.demo import Clients, Demo
@@ -38,3 +41,18 @@ def test_every_write_is_sent_once(demo: Demo, idle_aws: EmbeddedAws) -> None:
     made = Counter(event.key for event in demo.store.events() if event.reason == "Created")
     assert made == Counter(planned)
     assert [event for event in demo.store.events() if event.reason == "Drifted"] == []
+
+
+@pytest.mark.parametrize("kind", ["ec2/security-group", "ecs/cluster", "iam/role"])
+def test_what_is_not_shown_yet_can_be_deleted(demo: Demo, idle_aws: EmbeddedAws, kind: str) -> None:
+    """Made, and removed while reads still say that it isn't there: it is gone then, and nothing of it stays behind."""
+    survey, aws, resource = demo.survey(), demo.door(), demo.registry[kind]
+    nodes = (node.resolved(lambda ref: output_of(survey.seen, ref, UNKNOWN)) for node in survey.graph.order())
+    node = next(node for node in nodes if node.key.kind == kind and is_known([node.identity, node.desired]))
+    idle_aws.admin("weather", "PUT", {"kinds": ["read-lag"], "readLag": 300})
+    assert resource.observe(aws, [Target(node.key, node.identity)]) == {}
+    made = resource.apply(aws, Step(Action.CREATE, node, node.key), None)
+    assert resource.observe(aws, [Target(node.key, node.identity)]) == {}
+    assert resource.delete(aws, Target(node.key, node.identity, made.outputs)) is None
+    with idle_aws.fair_weather():
+        assert resource.observe(aws, [Target(node.key, node.identity)]) == {}

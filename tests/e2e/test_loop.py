@@ -22,7 +22,7 @@ from tests.command_line import NAME, ROOT, Team
 
 SECRET = "a-secret-that-both-sides-know"
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Watch:
         return next((entry["status"] for entry in found if entry["type"] == kind), "")
 
 
-def until(what: Callable[[], bool], seconds: float = 90) -> None:
+def until(what: Callable[[], bool], seconds: float = 240) -> None:
     """Wait for something to come true; fail if it doesn't."""
     deadline = time.monotonic() + seconds
     while not what():

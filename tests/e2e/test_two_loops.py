@@ -13,7 +13,7 @@ import pytest
 from controller.local import control
 from tests.e2e.test_bucket_home import ONCE, ONE_OF_EACH, Account
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 def loop_options() -> list[str]:
@@ -37,7 +37,7 @@ def test_two_loops_and_a_ci_run_make_everything_once(tmp_path: Path) -> None:
         loops = [account.start(f"loop-{number}", *loop_options()) for number in (1, 2)]
         code, _, err = account.run("ci", *ONCE)
         assert code in (0, 8), err
-        deadline = time.monotonic() + 180
+        deadline = time.monotonic() + 300
         while not is_ready(account, "onlooker"):
             assert time.monotonic() < deadline, "it did not become ready"
             assert [loop.poll() for loop in loops] == [None, None]
