@@ -52,8 +52,7 @@ def read_api(aws: Aws, api_id: str, draft: Draft) -> None:
     if limits != _UNLIMITED:
         section["throttle"] = {"rate": float(limits[0]), "burst": int(limits[1])}
     if cors := live.get("CorsConfiguration"):
-        # What isn't there is said as well: left out it would be what a spec has by default.
-        section["cors"] = {name: list(cors.get(field, ())) for field, name in _CORS.items()}
+        section["cors"] = _cors(cors)
     draft.takes.append(f"the API {live['Name']} ({api_id}) with its stage {stage['StageName']}; its address stays")
     draft.environment["edge"] = {"type": "cloudMap", "vpcLink": integration["ConnectionId"]}
     draft.left.append(f"the VPC link {integration['ConnectionId']}: it is used, and nobody's who uses it")
@@ -125,6 +124,18 @@ def _stage(aws: Aws, api_id: str, draft: Draft) -> Mapping[str, Any]:
     return chosen
 
 
+def _cors(live: Mapping[str, Any]) -> dict[str, Value]:
+    """What isn't there is said as well, where it would be something else by default when left out."""
+    said: dict[str, Value] = {name: list(live.get(field, ())) for field, name in _CORS.items()}
+    if live.get("AllowCredentials"):
+        said["allowCredentials"] = True
+    if live.get("ExposeHeaders"):
+        said["exposeHeaders"] = list(live["ExposeHeaders"])
+    if live.get("MaxAge", 0) > 0:
+        said["maxAge"] = f"{live['MaxAge']}s"
+    return said
+
+
 def _told(
     live: Mapping[str, Any],
     stage: Mapping[str, Any],
@@ -133,15 +144,15 @@ def _told(
     draft: Draft,
 ) -> None:
     draft.left.extend(f"the route {key}, which lets in what no other route does" for key in routes if " " not in key)
-    cors = live.get("CorsConfiguration", {})
-    dropped = sorted(field for field in cors if field not in _CORS and cors[field])
-    if dropped:
-        draft.changes.append(f"CORS: {', '.join(dropped)} can't be said, and are taken away")
+    if live.get("CorsConfiguration", {}).get("MaxAge", 0) < 0:
+        draft.checks.append(
+            "its CORS forbids browsers to remember it (MaxAge -1), which becomes 0: they decide themselves"
+        )
     if not stage.get("AutoDeploy"):
-        draft.changes.append(f"the stage {stage['StageName']} deploys changes of routes by itself from then on")
+        told = "it goes live with the first reconcile if its routes were changed since it was deployed last"
+        draft.checks.append(f"the stage {stage['StageName']} deploys changes by itself from then on; {told}")
+    if stage.get("DefaultRouteSettings", {}).get("DetailedMetricsEnabled"):
+        draft.checks.append(f"the stage {stage['StageName']} has detailed metrics, which are switched off")
     named = stage["StageName"] != "$default"
     if named != (integration.get("RequestParameters", {}).get("overwrite:path") == "$request.path"):
         draft.changes.append("the integration's path: the stage's name is no part of what the server is asked for")
-    draft.changes.append(
-        f"the description of the integration {integration['IntegrationId']}, by which it is known again"
-    )

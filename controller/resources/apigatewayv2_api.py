@@ -19,7 +19,9 @@ from controller.resources.base import Resource, Scope
 from controller.spec.models import Cors
 
 # What a browser may do: an origin that somebody adds lets another site in.
-_LISTS = frozenset({f"CorsConfiguration.{name}" for name in ("AllowOrigins", "AllowMethods", "AllowHeaders")})
+_LISTS = frozenset(
+    f"CorsConfiguration.{name}" for name in ("AllowOrigins", "AllowMethods", "AllowHeaders", "ExposeHeaders")
+)
 
 
 class HttpApi(Resource):
@@ -110,11 +112,18 @@ class HttpApi(Resource):
 def _cors(cors: Cors | None) -> dict[str, Value]:
     if cors is None:
         return {}
-    return {
+    always = {
         "AllowOrigins": list(cors.allow_origins),
         "AllowMethods": list(cors.allow_methods),
         "AllowHeaders": [name.lower() for name in cors.allow_headers],
     }
+    told: dict[str, Value] = {
+        "AllowCredentials": cors.allow_credentials,
+        "ExposeHeaders": [name.lower() for name in cors.expose_headers],
+        "MaxAge": cors.max_age,
+    }
+    # What AWS has by default needn't be sent.
+    return {**always, **{name: value for name, value in told.items() if value}}
 
 
 def _ours(listed: Mapping[tuple[str, str], Sequence[Mapping[str, Any]]], target: Target) -> Sequence[Mapping[str, Any]]:

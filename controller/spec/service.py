@@ -14,6 +14,7 @@ from controller.spec.strict import Block, Items, VariableName, duplicates
 from controller.spec.units import FARGATE_MEMORY, Cpu, Duration, Memory, Money, show_cpu, show_memory
 
 Retention = Literal["Delete", "Retain"]
+_DAY = 86400
 
 
 class Signing(Block):
@@ -185,6 +186,30 @@ class Cors(Block):
     """HTTP methods."""
     allow_headers: Items[str] = ("content-type",)
     """Request headers."""
+    allow_credentials: bool = False
+    """Whether browsers send cookies along; then nothing above can be `*`."""
+    expose_headers: Items[str] = ()
+    """Headers of answers that scripts may read."""
+    max_age: Duration = 0
+    """How long browsers remember what they may do, at most 24h."""
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Cors:
+        demand(self._wrong())
+        return self
+
+    def _wrong(self) -> Iterator[Finding]:
+        # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-cors.html
+        lists = {
+            "allowOrigins": self.allow_origins,
+            "allowMethods": self.allow_methods,
+            "allowHeaders": self.allow_headers,
+        }
+        for name, allowed in lists.items():
+            if self.allow_credentials and "*" in allowed:
+                yield Finding(f"{name} can't be * where credentials are allowed", "name each of them", (name,))
+        if self.max_age > _DAY:
+            yield Finding(f"maxAge is {self.max_age} s; API Gateway takes at most 24h", path=("maxAge",))
 
 
 class Api(Block):

@@ -80,9 +80,13 @@ class Stranger:
         )["Service"]
         self.registry = discovery["Id"]
         self.link = api.create_vpc_link(Name="edge", SubnetIds=self.containers.subnets)["VpcLinkId"]
-        made = api.create_api(
-            Name="churn", ProtocolType="HTTP", CorsConfiguration={"AllowOrigins": ["https://a.example"]}
-        )
+        cors = {
+            "AllowOrigins": ["https://a.example"],
+            "AllowCredentials": True,
+            "ExposeHeaders": ["x-id"],
+            "MaxAge": 60,
+        }
+        made = api.create_api(Name="churn", ProtocolType="HTTP", CorsConfiguration=cors)
         self.api, self.url = made["ApiId"], made["ApiEndpoint"]
         integration = api.create_integration(
             ApiId=self.api,
@@ -173,6 +177,8 @@ def test_import_says_what_is_there(stranger: Stranger) -> None:
         f"    vpcLink: {stranger.link}",
         "      rate: 9000.0",
         "      - https://a.example",
+        "      allowCredentials: true",
+        "      maxAge: 60s",
         "# To serve a model of its own, add data and training, and put this in the place of service:",
         "#     cpu: 0.25 vCPU",
         "#     memory: 512 MiB",

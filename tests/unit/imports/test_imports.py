@@ -239,8 +239,24 @@ def test_an_api_is_found_and_said() -> None:
     assert draft.spec["api"] == {"id": "a1", "stage": "live", "routes": [{"method": "POST", "path": "/predict"}]}
     assert draft.environment["edge"] == {"type": "cloudMap", "vpcLink": "link1"}
     assert "the stage other of the API" in draft.left
-    assert "the stage live deploys changes of routes by itself from then on" in draft.changes
+    assert [told.partition(";")[0] for told in draft.checks] == [
+        "the stage live deploys changes by itself from then on"
+    ]
     assert from_api(cast("Aws", with_api()), "a1").spec == draft.spec
+
+
+def test_all_that_browsers_may_do_is_said() -> None:
+    """What the API has is taken over whole; a remembrance that is forbidden is the one thing that is told instead."""
+    account = with_api()
+    cors = {"AllowOrigins": ["https://a.example"], "AllowCredentials": True, "ExposeHeaders": ["x-id"], "MaxAge": 300}
+    account.apis[0]["CorsConfiguration"] = cors
+    said = {"allowOrigins": ["https://a.example"], "allowMethods": [], "allowHeaders": []}
+    more = {"allowCredentials": True, "exposeHeaders": ["x-id"], "maxAge": "300s"}
+    assert read(account).spec["api"]["cors"] == said | more
+    account.apis[0]["CorsConfiguration"] = {"AllowOrigins": ["*"], "MaxAge": -1}
+    draft = read(account)
+    assert "maxAge" not in draft.spec["api"]["cors"]
+    assert draft.checks[0].startswith("its CORS forbids browsers to remember it (MaxAge -1)")
 
 
 @pytest.mark.parametrize(

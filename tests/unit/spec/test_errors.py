@@ -189,6 +189,14 @@ ADDED = {
             "   |           ^  give it a value, or leave the line out"
         ),
     ),
+    "credentials for everybody": (
+        "  api: {cors: {allowOrigins: ['*'], allowCredentials: true}}\n",
+        (
+            "a.yaml:9:16: error: allowOrigins can't be * where credentials are allowed\n"
+            " 9 |   api: {cors: {allowOrigins: ['*'], allowCredentials: true}}\n"
+            "   |                ^^^^^^^^^^^^  name each of them"
+        ),
+    ),
     "a missing field": (
         "  api: {throttle: {burst: 5}}\n",
         (
