@@ -18,8 +18,9 @@ EVENTS_KEPT = 10_000
 class Store(Protocol):
     """Records, statuses and events. Every call may come from any thread.
 
-    A write outlives the process once its call has returned; an event may do so a little later. A record with something pending is durable by then; what a
-    power cut may take back of other writes is the last of them, and nothing that came before a pending one.
+    A write outlives the process once its call has returned; an event may do so a little later. A record with something
+    pending is durable by then; what a power cut may take back of other writes is the last of them, and nothing that came
+    before a pending one.
 
     Raises StoreError (of `controller.errors`) when the home can't be read or written.
     """
