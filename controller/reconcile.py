@@ -254,7 +254,7 @@ def _leaves(wants: Sequence[Wanted], gone: Collection[Key], costs: Mapping[Key, 
 
 def _leave(want: Wanted, cost: Estimate | None) -> Leave:
     if want.service is None:
-        return Leave()
+        return Leave(frozenset({"artifacts"}))  # its bucket holds what its models retain
     policy = want.service.spec.policy
     choices = policy.deletion.model_dump()
     retained = frozenset(name for name, choice in choices.items() if choice == "Retain" or not policy.prune)

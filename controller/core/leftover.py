@@ -79,7 +79,9 @@ def _is_undeclared(situation: Situation, record: Record) -> bool:
         return False
     if record.owner in situation.gone:
         return not record.retain
-    return record.owner in situation.declared
+    # A spec that trains no model any more keeps those that it has made, as it would if it were removed.
+    made = record.retain and kind is not None and kind.retain != "service"
+    return record.owner in situation.declared and not made
 
 
 def _deletion(situation: Situation, record: Record, unreached: Collection[str]) -> Step:

@@ -68,7 +68,7 @@ class EcsService(Resource):
         if want.service is None:
             return
         definition = Ref(want.own("ecs/task-definition"), "arn")
-        desired: dict[str, Value] = {"taskDefinition": definition, "tags": want.tags()}
+        desired: dict[str, Value] = {"taskDefinition": definition, "launchType": "FARGATE", "tags": want.tags()}
         if want.trained is not None:
             desired |= _settings(want)
         # A count that the spec leaves out belongs to whoever scales.
@@ -162,7 +162,6 @@ class EcsService(Resource):
 def _settings(want: Wanted) -> dict[str, Value]:
     """Where tasks of a model of its own run, how they are rolled out and registered. What is taken as it was found keeps its own."""
     return {
-        "launchType": "FARGATE",
         "platformVersion": "1.4.0",
         "deploymentConfiguration": {
             "minimumHealthyPercent": 100,
@@ -283,7 +282,7 @@ def _task(live: Mapping[str, Any]) -> dict[str, Value]:
 
 def _settings_of(node: Node) -> bool:
     """Whether a service has our settings: one that is taken as it was found has none of them."""
-    return "launchType" in node.desired
+    return "deploymentConfiguration" in node.desired
 
 
 def _as_intended(task: Mapping[str, Any], definition: str, *, found: bool) -> bool:

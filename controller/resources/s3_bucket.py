@@ -36,6 +36,7 @@ class Bucket(Resource):
     """A private bucket: versions kept, encrypted, no public access, TLS only."""
 
     kind = "s3/bucket"
+    retain = "artifacts"
     policy = FieldPolicy(normalise={"policy": as_document}, owned=wholly("policy"))
     permissions = {
         "s3.head_bucket": frozenset({"s3:ListBucket"}),

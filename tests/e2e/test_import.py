@@ -287,6 +287,7 @@ def test_a_job_that_did_something_else_is_refused(stranger: Stranger) -> None:
     words = ("--training-job", "churn-2026", "--target", "value", "--out", "specs/own.yaml")
     code, _, err = stranger.moorage("import", "service", "models/churn", *words)
     assert code == 0, err
+    (stranger.directory / "specs/churn.yaml").replace(stranger.directory / "found.yaml")
     (stranger.directory / "specs/own.yaml").replace(stranger.directory / "specs/churn.yaml")
     for old, new, told in (
         ("eta: '0.30'", "eta: 0.2", "eta was 0.30 and is 0.2 in the spec"),
@@ -322,6 +323,25 @@ def test_the_model_of_a_job_is_rolled_out_without_an_interruption(stranger: Stra
     hops = {hop["hop"]: hop for hop in json.loads(out)["ways"][0]}
     assert (hops["version"]["id"], hops["job"]["id"], hops["job"]["problem"]) == ("1", "churn-2026", None), err
     assert hops["data"]["channels"] == {"train": "s3://strangers/train/"}
+
+
+def test_what_was_found_can_be_gone_back_to(stranger: Stranger) -> None:
+    """With the first spec again the old revision serves; what was registered of ours stays, and its roles and images go."""
+    sagemaker = stranger.containers.aws.client("sagemaker")
+    [group] = sagemaker.list_model_package_groups()["ModelPackageGroupSummaryList"]
+    spec = stranger.directory / "specs/churn.yaml"
+    spec.write_text((stranger.directory / "found.yaml").read_text())
+    gone = {step["resource"] for step in stranger.plan()["steps"] if step["action"] == "delete"}
+    assert gone >= {"iam/role", "ecr/image"}
+    kept = {"sagemaker/model-package-group", "sagemaker/model-package", "model/bundle", "logs/log-group", "s3/bucket"}
+    assert gone.isdisjoint(kept)
+    code, _, err = stranger.moorage("reconcile", "--once")
+    assert code == 0, err
+    assert [definition.rpartition("/")[2] for _, definition in stranger.tasks()] == ["model:1"]
+    assert stranger.plan()["steps"] == []
+    assert sagemaker.list_model_packages(ModelPackageGroupName=group["ModelPackageGroupName"])[
+        "ModelPackageSummaryList"
+    ]
 
 
 def test_it_is_deleted_as_what_we_made(stranger: Stranger) -> None:

@@ -45,7 +45,7 @@ def test_only_what_is_there_is_wanted() -> None:
     """No training, image, role or log group; of the service the revision and the tags."""
     wanted = nodes(found())
     assert wanted.keys() == {"ecs/task-definition", "ecs/service", "servicediscovery/service"}
-    assert wanted["ecs/service"].desired.keys() == {"taskDefinition", "tags"}
+    assert wanted["ecs/service"].desired.keys() == {"taskDefinition", "launchType", "tags"}
     assert wanted["ecs/task-definition"].lent
     assert {kind for kind, node in wanted.items() if node.named} == wanted.keys()
 

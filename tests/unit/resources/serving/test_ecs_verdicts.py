@@ -29,7 +29,7 @@ def task(definition: str = NEW, health: str = "HEALTHY", pulled: str = PIN) -> d
 
 def verdict(primary: dict[str, Any], *tasks: Any, wanted: int = 1, failed: Any = (), event: str = "") -> Verdict:
     node = Node(
-        Key("e", "ecs/service", "m"), {}, {"taskDefinition": NEW, "launchType": "FARGATE", "desiredCount": wanted}
+        Key("e", "ecs/service", "m"), {}, {"taskDefinition": NEW, "deploymentConfiguration": {}, "desiredCount": wanted}
     )
     seen = {"deployment": primary, "failed": list(failed), "tasks": list(tasks), "event": event}
     return EcsService(Workshop(Path())).ready(node, Observed({}, seen))
