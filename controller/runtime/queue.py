@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection
+from math import ceil
 
 from controller.core.values import Key
 
@@ -54,13 +55,15 @@ class Queue:
     def take(self, but: Collection[str] = ()) -> dict[Key, float]:
         """Hand out keys that are due, those longest due first, `but` some environments', each with the date it fell due.
 
-        Each is in flight until `finish`.
+        Each is in flight until `finish`. More than may go together go in parts of one size: a few that are left over would
+        be looked at one by one.
         """
         if self._full:
             return {}
         now = self._clock()
         due = sorted((date, key) for key, date in self._due.items() if date <= now and key.environment not in but)
-        taken = {key: date for date, key in due[: self._most]}
+        parts = ceil(len(due) / self._most) or 1
+        taken = {key: date for date, key in due[: ceil(len(due) / parts)]}
         for key in taken:
             del self._due[key]
         self._flying |= taken.keys()

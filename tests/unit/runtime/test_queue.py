@@ -159,6 +159,14 @@ def test_no_more_are_in_flight_than_memory_is_for(clock: Clock) -> None:
     assert queue.take() == {key("b"): 1002}
 
 
+def test_more_than_go_together_go_in_parts_of_one_size(clock: Clock) -> None:
+    """Eleven where ten may go are six and five, and not ten and a single one that is looked at alone."""
+    queue = Queue(clock, lambda: 0.0, most=10)
+    for name in "abcdefghijk":
+        queue.add(key(name))
+    assert [len(queue.take()), len(queue.take()), len(queue.take())] == [6, 5, 0]
+
+
 def test_what_happened_in_flight_is_no_older_than_its_end(queue: Queue, clock: Clock) -> None:
     """A listing of before the flight's end may lack what the flight did: the key is due from then on, and not earlier."""
     queue.add(A)
