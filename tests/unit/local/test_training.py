@@ -18,6 +18,8 @@ IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:3.2-0"
 TRUST = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
 # One thread: the tables are tiny, and threads that wait for each other would be all the work.
 HYPERPARAMETERS = {"num_round": "20", "objective": "reg:squarederror", "nthread": "1"}
+# It trains until it is stopped, however slow the machine is that looks at it.
+ENDLESS = {"num_round": "1000000"}
 TERMINAL = {"Completed", "Failed", "Stopped"}
 
 
@@ -99,7 +101,6 @@ def test_a_job_trains_for_real(aws, sagemaker) -> None:
     sagemaker.create_training_job(
         **request("real", Environment={"STAGE": "test"}, Tags=[{"Key": "owner", "Value": "me"}])
     )
-    assert sagemaker.describe_training_job(TrainingJobName="real")["TrainingJobStatus"] == "InProgress"
     job = ended(sagemaker, "real")
     assert [t["Status"] for t in job["SecondaryStatusTransitions"]] == [
         "Starting",
@@ -127,9 +128,10 @@ def test_a_job_trains_for_real(aws, sagemaker) -> None:
 
 def test_names_are_used_once(sagemaker) -> None:
     """A second job of the same name is refused whatever became of the first; deleting the first frees the name."""
-    sagemaker.create_training_job(**request("once"))
+    sagemaker.create_training_job(**request("once", ENDLESS))
     assert refusal(sagemaker.create_training_job, **request("once"))[0] == "ResourceInUse"
     assert refusal(sagemaker.delete_training_job, TrainingJobName="once")[0] == "ResourceInUse"
+    sagemaker.stop_training_job(TrainingJobName="once")
     ended(sagemaker, "once")
     assert refusal(sagemaker.create_training_job, **request("once"))[0] == "ResourceInUse"
     sagemaker.delete_training_job(TrainingJobName="once")
@@ -220,9 +222,9 @@ def test_early_stopping_needs_a_metric(aws, sagemaker) -> None:
 
 
 def test_a_job_can_be_stopped(sagemaker) -> None:
-    """Stop shows Stopping, then Stopped; asking again is refused; a saved model is uploaded."""
-    endless = {"num_round": "1000000", "save_model_on_termination": "true"}
-    sagemaker.create_training_job(**request("endless", endless))
+    """It is InProgress until then. Stop shows Stopping, then Stopped; asking again is refused; a saved model is uploaded."""
+    sagemaker.create_training_job(**request("endless", ENDLESS | {"save_model_on_termination": "true"}))
+    assert sagemaker.describe_training_job(TrainingJobName="endless")["TrainingJobStatus"] == "InProgress"
     until(sagemaker, "endless", lambda job: job["SecondaryStatus"] == "Training")
     sagemaker.stop_training_job(TrainingJobName="endless")
     assert sagemaker.describe_training_job(TrainingJobName="endless")["TrainingJobStatus"] in {"Stopping", "Stopped"}
@@ -237,7 +239,7 @@ def test_jobs_wait_for_an_instance(sagemaker) -> None:
     processors = os.cpu_count() or 1
     crowd = [f"crowd-{n}" for n in range(processors + 1)]
     for name in crowd:
-        sagemaker.create_training_job(**request(name, {"num_round": "1000000"}))
+        sagemaker.create_training_job(**request(name, ENDLESS))
 
     def training() -> set[str]:
         jobs = sagemaker.list_training_jobs(NameContains="crowd-", MaxResults=100)["TrainingJobSummaries"]
@@ -257,7 +259,7 @@ def test_jobs_wait_for_an_instance(sagemaker) -> None:
 def test_the_runtime_limit_stops_a_job(sagemaker) -> None:
     """A job over MaxRuntimeInSeconds is Stopped, and says MaxRuntimeExceeded."""
     limit = {"MaxRuntimeInSeconds": 1, "MaxWaitTimeInSeconds": 2}
-    spot = request("too-long", {"num_round": "1000000"}, StoppingCondition=limit, EnableManagedSpotTraining=True)
+    spot = request("too-long", ENDLESS, StoppingCondition=limit, EnableManagedSpotTraining=True)
     sagemaker.create_training_job(**spot)
     job = ended(sagemaker, "too-long")
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
@@ -270,7 +272,7 @@ def test_down_ends_a_training_process(aws, tmp_path) -> None:
     try:
         own = type(aws)(found.endpoint, tmp_path, aws.session)
         seed(own)
-        own.client("sagemaker").create_training_job(**request("cut-off", {"num_round": "1000000"}))
+        own.client("sagemaker").create_training_job(**request("cut-off", ENDLESS))
         until(own.client("sagemaker"), "cut-off", lambda _: offspring(found.pid))
         children = offspring(found.pid)
     finally:

@@ -101,10 +101,15 @@ def trained(aws: EmbeddedAws, request: Mapping[str, Any]) -> dict[str, Any]:
 
 @case("sagemaker/a-job-takes-its-time")
 def _(aws: EmbeddedAws) -> bool:
-    sagemaker, request = aws.client("sagemaker"), job(aws)
+    endless = {"num_round": "1000000", "objective": "reg:squarederror", "nthread": "1"}
+    sagemaker, request = aws.client("sagemaker"), job(aws, HyperParameters=endless)
+    name = request["TrainingJobName"]
     sagemaker.create_training_job(**request)
-    found = sagemaker.describe_training_job(TrainingJobName=request["TrainingJobName"])
-    return bool(found["TrainingJobStatus"] == "InProgress")
+    found = sagemaker.describe_training_job(TrainingJobName=name)
+    if found["TrainingJobStatus"] == "InProgress":
+        sagemaker.stop_training_job(TrainingJobName=name)
+        return True
+    return False
 
 
 @case("sagemaker/metrics-are-measured")
