@@ -21,9 +21,9 @@ from tests.command_line import Team
 
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 # A stand-in for the inference server: answers every GET with the model layer's manifest and its own variables, and
-# drains on SIGTERM. CRASH makes it exit at once, SICK (or a GET of /sicken) makes it answer 500.
+# drains on SIGTERM, for DRAIN seconds. CRASH makes it exit at once, SICK (or a GET of /sicken) makes it answer 500.
 SERVER = """
-import http.server, json, os, pathlib, signal, sys, threading
+import http.server, json, os, pathlib, signal, sys, threading, time
 if os.environ.get("CRASH"):
     print("crashing, as told", flush=True)
     sys.exit(3)
@@ -40,7 +40,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 class Server(http.server.ThreadingHTTPServer):
     request_queue_size = 128
 server = Server(("0.0.0.0", 8080), Handler)
-signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+def drain():
+    time.sleep(float(os.environ.get("DRAIN", "0")))
+    server.shutdown()
+signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=drain).start())
 print("serving", flush=True)
 server.serve_forever()
 server.server_close()

@@ -172,7 +172,7 @@ def test_secrets_reach_the_process_alone(containers: Any) -> None:
 
 def test_a_deleted_service_drains(containers: Any) -> None:
     """Delete is refused above zero; forced, the name is blocked while it drains, then free; its process is gone."""
-    ecs, definition = containers.ecs, containers.definition(containers.image("drained"), {"NAME": "drained"})
+    ecs, definition = containers.ecs, containers.definition(containers.image("drained"), {"DRAIN": "5"})
     containers.create("drained", definition)
     containers.settled("drained")
     [task] = containers.tasks("drained")
