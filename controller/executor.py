@@ -41,7 +41,7 @@ class Executor:
         record = self._record(step.node)
         seen = None if absent and record is None else self._look(step.node, record)
         if seen is None and step.node.named:
-            what, hint = f"there is none with {step.node.called}", f"correct {step.node.named}, or leave it out"
+            what, hint = step.node.absence
             raise FailedError(what, where=str(step.node.key), hint=hint)
         step = self._again(step, record, seen)
         if seen is not None and not step.changes:

@@ -33,10 +33,11 @@ class Node:
         return bool(self.named) and not self.desired
 
     @property
-    def called(self) -> str:
-        """What finds it, in words: `family churn, revision 7`."""
+    def absence(self) -> tuple[str, str]:
+        """What to say of a named one that isn't there, and what to do: `there is none with family churn, revision 7`."""
         plain = ((name, value) for name, value in self.identity.items() if isinstance(value, str | int))
-        return ", ".join(f"{name} {value}" for name, value in plain)
+        called = ", ".join(f"{name} {value}" for name, value in plain)
+        return f"there is none with {called}", f"correct {self.named}, or leave it out"
 
     @cached_property
     def parents(self) -> frozenset[Key]:

@@ -104,8 +104,7 @@ class _Walk:
         owner = self.situation.graph.owners[node.key]
         observed = self.situation.seen.get(node.key) if is_known(resolved.identity) else None
         if observed is None and node.named and is_known(resolved.identity):
-            hint = f"correct {node.named}, or leave it out"
-            self.refusals.append(Refusal(resolved, owner, f"there is none with {resolved.called}", hint))
+            self.refusals.append(Refusal(resolved, owner, *resolved.absence))
             return
         if observed is None:
             self.steps[node.key] = self._hold(self._make(resolved, owner))

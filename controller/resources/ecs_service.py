@@ -105,7 +105,7 @@ class EcsService(Resource):
             return Waiting("RollingOut", _progress(primary, wanted, seen.outputs["event"]), _POLL)
         if wanted == 0:
             return Ready("ScaledToZero", "no task runs, as declared")
-        found = not _settings_of(node)
+        found = bool(node.named)
         good = [task for task in seen.outputs["tasks"] if _as_intended(task, intended, found=found)]
         if len(good) != wanted:
             message = f"{len(good)} of {wanted} tasks of {_short(intended)} are healthy{'' if found else ' and run the pinned image'}"
@@ -278,11 +278,6 @@ def _task(live: Mapping[str, Any]) -> dict[str, Value]:
         "health": live.get("healthStatus", "UNKNOWN"),
         "images": {c["name"]: [c.get("image", ""), c.get("imageDigest", "")] for c in containers},
     }
-
-
-def _settings_of(node: Node) -> bool:
-    """Whether a service has our settings: one that is taken as it was found has none of them."""
-    return "deploymentConfiguration" in node.desired
 
 
 def _as_intended(task: Mapping[str, Any], definition: str, *, found: bool) -> bool:

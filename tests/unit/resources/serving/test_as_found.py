@@ -77,7 +77,8 @@ def test_a_lent_revision_may_only_be_looked_at() -> None:
 @pytest.mark.parametrize(("health", "ready"), [("HEALTHY", True), ("UNKNOWN", True), ("UNHEALTHY", False)])
 def test_tasks_that_nobody_checks_are_ready_when_they_run(health: str, ready: bool) -> None:
     """A stranger's revision may have no health check, and an image by a tag; an unhealthy task is none that serves."""
-    node = Node(Key("default", "ecs/service", "churn"), {}, {"taskDefinition": ARN, "desiredCount": 1})
+    desired = {"taskDefinition": ARN, "desiredCount": 1}
+    node = Node(Key("default", "ecs/service", "churn"), {}, desired, named="spec.service.name")
     task = {"taskDefinition": ARN, "health": health, "images": {"web": ["churn:latest", f"sha256:{'a' * 64}"]}}
     primary = {"taskDefinition": ARN, "state": "COMPLETED", "running": 1, "pending": 0, "failed": 0}
     seen = Observed({}, {"deployment": primary, "failed": [], "tasks": [task], "event": ""})
