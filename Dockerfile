@@ -1,5 +1,5 @@
 # The inference server, without a model: `image.base` of a ModelService may name what this builds, pinned by its digest,
-# and then a model is one more layer. docs/image.md tells how it is built; no BuildKit frontend has to be fetched.
+# and then a model is one more layer. docs/explanation/image.md tells how it is built; no BuildKit frontend has to be fetched.
 ARG BASE_IMAGE=public.ecr.aws/docker/library/python:3.11-slim@sha256:9c900dea9e8fb7e16277c179b555cc72d29a352dbc33cff48ad5a0412fd5bfc7
 
 FROM ${BASE_IMAGE} AS dependencies

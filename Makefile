@@ -1,13 +1,17 @@
 # Everything starts from `python3`, `make` and a package index.
+.DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test browser check check-images check-clients fuzz bench-serving bench-image bench-reconcile setup down lock generate clean
+.PHONY: help demo test browser check check-images check-clients fuzz bench-serving bench-image bench-reconcile setup down lock generate clean
 .DELETE_ON_ERROR:
 
 # The row of the table's first block in Berkeley; its census value is 452,600.
 BLOCK := median_income=8.3252 housing_median_age=41 total_rooms=880 total_bedrooms=129 population=322 households=126 latitude=37.88 longitude=-122.23
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup ## the whole story on this machine, without an AWS account
 	$(BIN)/moorage reconcile --once --local -f specs
@@ -31,7 +35,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation --editable .
 	@touch $@
 
-test: setup
+test: setup ## every test
 	@$(BIN)/python -m pytest
 
 .PHONY: test-weather
@@ -42,7 +46,7 @@ test-weather: setup ## the end-to-end tests while AWS throttles, spreads roles s
 browser: ## what the page's tests need beside a Chromium of the system: axe-core, for the tests only
 	@npm ci --prefix tests --silent
 
-check: setup
+check: setup ## formatting, lint, types, import contracts, generated files
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -108,5 +112,5 @@ lock: ## resolve again; needs uv
 		-o requirements-clients.lock
 	@echo 'atheris>=3.0,<3.1' | $(COMPILE) --universal - -o requirements-fuzz.lock
 
-clean:
+clean: ## remove the environment and what the demo left
 	rm -rf $(VENV) .moorage .demo .bench

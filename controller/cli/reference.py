@@ -14,7 +14,7 @@ _HEAD = """# Spec reference
 <!-- Made from controller/spec by `make generate`; edits here are lost. -->
 
 Every field of the two kinds, with what it takes and what holds when it is left out. `moorage explain PATH` shows the same
-in a terminal; `controller/spec/schema/` has it as JSON Schema. How to write a spec: [Writing specs](../specs.md).
+in a terminal; `controller/spec/schema/` has it as JSON Schema. How to write a spec: [Writing specs](../how-to/write-specs.md).
 """
 
 
@@ -47,7 +47,7 @@ _METRICS_HEAD = """# Metrics
 
 <!-- Made from controller/runtime/metrics.py by `make generate`; edits here are lost. -->
 
-What `reconcile` tells at `/metrics` while it runs as a loop; see [Running the controller](../controller.md).
+What `reconcile` tells at `/metrics` while it runs as a loop; see [Running the controller](../how-to/run-the-controller.md).
 """
 
 

@@ -12,7 +12,7 @@ import pytest
 from inference_server.errors import RequestError, WidthError
 from inference_server.options import Options
 
-PAGE = (Path(__file__).parents[3] / "docs" / "inference-server.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "inference-server.md").read_text()
 
 
 def test_every_option_with_its_default_and_meaning() -> None:

@@ -9,7 +9,7 @@ import controller.local
 from controller.local.strict import install_all
 from controller.local.world import World
 
-PAGE = Path(__file__).parents[3] / "docs" / "embedded-aws.md"
+PAGE = Path(__file__).parents[3] / "docs" / "explanation" / "embedded-aws.md"
 
 
 def test_every_strict_service_is_described(tmp_path) -> None:

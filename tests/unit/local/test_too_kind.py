@@ -20,7 +20,7 @@ from tests.conftest import EmbeddedAws
 from tests.unit.local import too_kind, too_kind_edge
 
 CASES = {**too_kind.case, **too_kind_edge.case}
-PAGE = Path(__file__).parents[3] / "docs" / "embedded-aws.md"
+PAGE = Path(__file__).parents[3] / "docs" / "explanation" / "embedded-aws.md"
 
 
 @pytest.fixture(scope="module")
