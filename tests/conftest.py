@@ -15,8 +15,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from controller.local import control
 from controller.resources.base import Workshop
+from embedded_aws import control
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from controller.aws import Aws, connect
 from controller.aws.repository import Repository
 from controller.bundle import closure, image
 from controller.bundle.publish import copy
-from controller.local import control
+from embedded_aws import control
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 # Tasks are healthy at once, equal training jobs train once, and VPC links take no time.

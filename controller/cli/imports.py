@@ -10,6 +10,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from rich.text import Text
 
+from controller import embedded
 from controller.aws import Aws
 from controller.cli import output
 from controller.cli.options import Files, Place
@@ -17,7 +18,6 @@ from controller.errors import UsageError
 from controller.imports.compose import from_api, from_service
 from controller.imports.draft import Draft
 from controller.imports.training_job import read_job
-from controller.local import control
 from controller.runtime.compose import open_door
 from controller.spec.load import load, load_text
 from controller.spec.models import Environment, EnvironmentSpec
@@ -94,7 +94,7 @@ def training_job(
 def _write(read: Callable[[Aws], Draft], writing: Writing, files: Files, place: Place) -> int:
     if writing.out is not None and writing.out.exists():
         raise UsageError(f"{writing.out} exists already", hint="name another file, or remove that one")
-    endpoint = control.up(place.home).endpoint if place.local else None
+    endpoint = embedded.up(place.home).endpoint if place.local else None
     draft = read(open_door(_environment(writing, files), endpoint))
     if writing.name:
         draft = replace(draft, name=writing.name)

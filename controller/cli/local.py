@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 from rich.text import Text
 
+from controller import embedded
 from controller.cli import output
 from controller.cli.options import Output, Place
 from controller.cli.render import Cell, columns
-from controller.local import control
 
 app = App(name="local", help="Start, stop and find the embedded AWS.")
 
@@ -31,33 +31,33 @@ def up(
     form: Output = "table",
 ) -> int:
     """Start the embedded AWS, unless it runs already."""
-    return _show(control.up(place.home, port=port, runner=runner or "", weather=weather), form)
+    return _show(embedded.up(place.home, port=port, runner=runner or "", weather=weather), form)
 
 
 @app.command
 def down(*, place: Place = Place(), form: Output = "table") -> int:
     """Stop the embedded AWS and everything that runs in it."""
-    return _show(control.down(place.home), form)
+    return _show(embedded.down(place.home), form)
 
 
 @app.command
 def status(*, place: Place = Place(), form: Output = "table") -> int:
     """Say whether the embedded AWS runs, and where."""
-    return _show(control.status(place.home), form)
+    return _show(embedded.status(place.home), form)
 
 
-def _show(found: control.Status, form: Output) -> int:
+def _show(found: embedded.Status, form: Output) -> int:
     output.emit(form, table=lambda _: _table(found), data=lambda: _data(found), names=[found.endpoint] * found.running)
     return 0
 
 
-def _table(found: control.Status) -> Text:
+def _table(found: embedded.Status) -> Text:
     if not found.running:
         return Text("not running")
     head: tuple[Cell, ...] = ("ENDPOINT", "PID", "STARTED", "LOG")
     return columns([head, (found.endpoint, str(found.pid), found.started, str(found.log))])
 
 
-def _data(found: control.Status) -> dict[str, Any]:
+def _data(found: embedded.Status) -> dict[str, Any]:
     where = {"endpoint": found.endpoint, "pid": found.pid, "started": found.started} if found.running else {}
     return {"running": found.running, **where, "log": str(found.log)}

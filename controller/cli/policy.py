@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from controller import embedded
 from controller.cli import output, render_policy
 from controller.cli.options import Files, Output, Place
 from controller.core import wanted
-from controller.local import control
 from controller.permissions import MOST, grants, policies
 from controller.resources.base import Workshop, discover
 from controller.runtime import prepare
@@ -21,7 +21,7 @@ def policy(*, files: Files = Files(), place: Place = Place(), form: Output = "ta
     AWS is asked for the account at most, and not even that where the Environment names it.
     """
     snapshot, registry = prepare.snapshot_of(load(files.file)), discover(Workshop(place.home / "cache"))
-    endpoint = control.up(place.home).endpoint if place.local else None
+    endpoint = embedded.up(place.home).endpoint if place.local else None
     found = {}
     for name in snapshot.environments:
         home = snapshot.specs.environment(name)

@@ -10,13 +10,13 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.text import Text
 
+from controller import embedded
 from controller.cli import output
 from controller.cli.options import Files, Name
 from controller.cli.options import Place as Where
 from controller.core.wanted import Place, Wanted
 from controller.errors import NotFoundError
 from controller.lineage import served_before
-from controller.local import control
 from controller.runtime.compose import open_door
 from controller.spec import judge
 from controller.spec.edit import pin
@@ -43,7 +43,7 @@ def rollback(
     if loaded is None:
         raise NotFoundError(f"no file declares {name}", hint=judge.did_you_mean(name, specs.services))
     home = specs.environment(loaded.model.spec.environment)
-    aws = open_door(home, control.up(place.home).endpoint if place.local else None)
+    aws = open_door(home, embedded.up(place.home).endpoint if place.local else None)
     want = Wanted(home, loaded.model, Place(aws.account, aws.region, aws.partition))
     revision, version = served_before(aws, want.owner, want.physical_name(limit=255), to_revision)
     file, text = loaded.document.source.file, pin(loaded, version)

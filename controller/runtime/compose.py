@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from controller import embedded
 from controller.aws import AssumeRole, Aws, connect
 from controller.aws.budget import Budgets
 from controller.aws.calls import Hook
@@ -22,7 +23,6 @@ from controller.core.status import Event
 from controller.core.values import Key
 from controller.core.wanted import Place, Wanted
 from controller.errors import NotFoundError
-from controller.local import control
 from controller.reconcile import Reconciler
 from controller.resources.base import Workshop, discover
 from controller.runtime import heap
@@ -82,7 +82,7 @@ def open_store(paths: Sequence[Path], environment: str, *, home: Path, local: bo
 
 def open_account(paths: Sequence[Path], environment: str, *, home: Path, local: bool) -> Aws:
     """The door to an environment's account, to look or to act for a person. Raises NotFoundError, CredentialsError, SpecError."""
-    status = control.status(home) if local else None
+    status = embedded.status(home) if local else None
     if status is not None and not status.running:
         raise NotFoundError("no embedded AWS is running", hint="moorage local up, or reconcile --once --local")
     return open_door(load(paths).environment(environment), status.endpoint if status else None)
@@ -106,7 +106,7 @@ class House:
         budgets: Budgets | None = None,
     ) -> None:
         heap.one_for_all_threads()
-        self._endpoint = control.up(directory).endpoint if local else None
+        self._endpoint = embedded.up(directory).endpoint if local else None
         self._shared = on_this_machine(directory) if local else None
         self._registry = discover(Workshop(directory / "cache"))
         self._tell, self._hooks, self._halt = tell, tuple(hooks), halt or Halt()

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from controller import embedded
 from controller.aws import Aws
 from controller.aws.objects import BucketObjects
 from controller.core.recent import Recent
@@ -22,7 +23,6 @@ from controller.core.status import Event
 from controller.core.wanted import Wanted
 from controller.errors import FailedError, NotFoundError
 from controller.executor import Executor
-from controller.local import control
 from controller.reconcile import Reconciler
 from controller.resources.base import Registry
 from controller.store.base import Store
@@ -49,7 +49,7 @@ def on_this_machine(directory: Path) -> Home:
     What was made in an embedded AWS ends with it, so each one has a store of its own. Raises NotFoundError when none
     runs, and StoreError.
     """
-    status = control.status(directory)
+    status = embedded.status(directory)
     if not status.running:
         raise NotFoundError("no embedded AWS is running", hint="moorage local up, or reconcile --once --local")
     name = f"local-{re.sub('[^0-9]', '', status.started)}-{status.pid}.db"

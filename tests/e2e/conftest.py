@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from controller.local import control
+from embedded_aws import control
 from tests.command_line import Team
 
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from controller.local import control
+from embedded_aws import control
 from tests.command_line import ROOT, Result, Team
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from controller.local import control
+from embedded_aws import control
 
 pytestmark = pytest.mark.e2e
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.local import control
+from embedded_aws import control
 from tests.e2e.test_bucket_home import ONCE, ONE_OF_EACH, Account
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]

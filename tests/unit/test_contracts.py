@@ -23,7 +23,7 @@ def lint_imports(cwd: Path) -> subprocess.CompletedProcess[str]:
 
 def test_a_broken_import_contract_is_caught(tmp_path: Path) -> None:
     """The contracts can fail: core importing boto3 breaks one, and its name is printed."""
-    for room in ("controller", "inference_server"):
+    for room in ("controller", "embedded_aws", "inference_server"):
         _copy(ROOT / room, tmp_path / room)
     (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
     (tmp_path / "controller/core/planted.py").write_text("import boto3\n")

@@ -7,7 +7,8 @@ from pathlib import Path
 from statistics import median, quantiles
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = {path: path.read_text() for room in ("controller", "inference_server") for path in (ROOT / room).rglob("*.py")}
+ROOMS = ("controller", "embedded_aws", "inference_server")
+FILES = {path: path.read_text() for room in ROOMS for path in (ROOT / room).rglob("*.py")}
 
 
 def lengths() -> list[int]:

@@ -1,0 +1,193 @@
+"""Starts, stops and finds the embedded AWS of a home directory. What runs in it is in `__main__.py`.
+
+A home has one embedded AWS at most: the program holds `local.lock` while it lives, `up` and `down` take turns on
+`up.lock`, and `local.json` counts only as long as the program it names answers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import importlib.util
+import json
+import os
+import signal
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from embedded_aws.errors import EmbeddedAwsError, MissingDependencyError, StartFailedError, StartTimeoutError
+
+__all__ = [
+    "EmbeddedAwsError",
+    "MissingDependencyError",
+    "StartFailedError",
+    "StartTimeoutError",
+    "Status",
+    "down",
+    "status",
+    "up",
+]
+
+_POLL = 0.05
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where the embedded AWS of a home is. Without one, `pid` is 0 and `endpoint` and `started` are empty."""
+
+    running: bool
+    endpoint: str
+    pid: int
+    started: str
+    log: Path
+
+
+def up(home: Path, *, port: int = 0, runner: str = "", weather: str = "", timeout: float = 60.0) -> Status:
+    """Make sure the home's embedded AWS runs and answers; start it if need be.
+
+    `runner` says what a task is, `process` or `docker`; `weather` what of AWS's bad habits it has, separated by commas.
+    One that runs already stays as it is.
+    Raises MissingDependencyError when moto isn't installed, StartFailedError when the program ends at once, StartTimeoutError when it
+    doesn't answer within `timeout` seconds.
+    """
+    if importlib.util.find_spec("moto") is None:
+        raise MissingDependencyError(
+            "the embedded AWS needs moto, which isn't installed", hint="pip install 'moorage[local]'"
+        )
+    home = home.resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    with _turn(home):
+        found = status(home)
+        if found.running:
+            return found
+        (home / "local.json").unlink(missing_ok=True)
+        return _await(home, _start(home, port, _settings(runner, weather)), timeout)
+
+
+def down(home: Path, *, timeout: float = 20.0) -> Status:
+    """End the home's embedded AWS and all its child processes. Without one, nothing happens.
+
+    Asks first; after `timeout` seconds it kills. Raises nothing when the program ends in between.
+    """
+    home = home.resolve()
+    if not home.is_dir():
+        return _stopped(home)
+    with _turn(home):
+        if _held(home):
+            pid = int(_recorded(home).get("pid", 0))
+            _signal(pid, signal.SIGTERM)
+            if not _freed(home, timeout):
+                _signal(pid, signal.SIGKILL)  # the kernel then ends the children (guard.py)
+                _freed(home, timeout)
+        (home / "local.json").unlink(missing_ok=True)
+    return _stopped(home)
+
+
+def status(home: Path) -> Status:
+    """Find the home's embedded AWS: it counts when the lock is held and its health page answers with its own pid."""
+    home = home.resolve()
+    recorded = _recorded(home)
+    if not recorded or not _held(home) or _health(recorded["endpoint"]).get("pid") != recorded["pid"]:
+        return _stopped(home)
+    return Status(True, recorded["endpoint"], recorded["pid"], recorded["started"], _log(home))
+
+
+def _settings(runner: str, weather: str) -> dict[str, str]:
+    """What differs from this process's environment."""
+    chosen = {"MOORAGE_LOCAL_RUNNER": runner, "MOORAGE_LOCAL_WEATHER": weather}
+    return {name: value for name, value in chosen.items() if value}
+
+
+def _start(home: Path, port: int, settings: Mapping[str, str]) -> int:
+    """Start the program, detached, with the code that runs now first on its path; return its pid."""
+    root = str(Path(__file__).resolve().parents[1])
+    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
+    # -P: a file named like a module in the current directory must not be imported.
+    command = [sys.executable, "-P", "-m", "embedded_aws", "--home", str(home), "--port", str(port)]
+    log = os.open(_log(home), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    null = os.open(os.devnull, os.O_RDONLY)
+    try:
+        actions = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)]
+        environment = {**os.environ, "PYTHONPATH": path, **settings}
+        return os.posix_spawn(command[0], command, environment, file_actions=actions, setsid=True)
+    finally:
+        os.close(log)
+        os.close(null)
+
+
+def _await(home: Path, pid: int, timeout: float) -> Status:
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        found = status(home)
+        if found.running:
+            return found
+        if os.waitpid(pid, os.WNOHANG)[0]:
+            tail = _log(home).read_text(errors="replace").strip().splitlines()[-5:]
+            raise StartFailedError("the embedded AWS ended at once", where=str(_log(home)), why=" | ".join(tail))
+        time.sleep(_POLL)
+    raise StartTimeoutError(f"the embedded AWS didn't answer within {timeout:g} s", where=str(_log(home)))
+
+
+@contextlib.contextmanager
+def _turn(home: Path) -> Iterator[None]:
+    """One `up` or `down` at a time."""
+    with (home / "up.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _held(home: Path) -> bool:
+    """Whether a program holds the home; the lock goes when it ends, however it ends."""
+    try:
+        with (home / "local.lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _freed(home: Path, timeout: float) -> bool:
+    deadline = time.monotonic() + timeout
+    while _held(home):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL)
+    return True
+
+
+def _recorded(home: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((home / "local.json").read_text()))
+    except (OSError, ValueError):
+        return {}
+
+
+def _health(endpoint: str) -> dict[str, Any]:
+    # The environment's proxies are not for loopback.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"{endpoint}/_moorage/health", timeout=5) as answer:
+            return dict(json.load(answer))
+    except (OSError, ValueError):
+        return {}
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    if pid > 0:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _stopped(home: Path) -> Status:
+    return Status(False, "", 0, "", _log(home))
+
+
+def _log(home: Path) -> Path:
+    return home / "local.log"

@@ -1,0 +1,55 @@
+"""CloudWatch Logs as readers need it: FilterLogEvents by stream prefix and by ARN, merged in order of time.
+
+Also retention, which has a list of allowed lengths.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from moto.logs.models import logs_backends
+
+from embedded_aws.call import Answer, Call, Refused
+from embedded_aws.world import World
+
+# https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
+_RETENTIONS = frozenset(
+    {1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
+)
+
+
+def install(world: World) -> None:
+    """Register the operations."""
+    world.handle("logs", "FilterLogEvents", filter_log_events)
+    world.handle("logs", "PutRetentionPolicy", put_retention_policy)
+
+
+def filter_log_events(call: Call) -> Answer | dict[str, Any]:
+    """Choose the streams here, let moto filter.
+
+    moto ignores `logStreamNamePrefix` and `logGroupIdentifier`, and lists stream after stream where AWS merges them
+    by time (https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html).
+    """
+    params = dict(call.params)
+    name = params.pop("logGroupIdentifier", None)
+    if name is not None:
+        params["logGroupName"] = name.split(":log-group:")[-1].removesuffix(":*")
+    prefix = params.pop("logStreamNamePrefix", None)
+    group = logs_backends[call.account][call.region].groups.get(params.get("logGroupName"))
+    if prefix is not None and group is not None:
+        params["logStreamNames"] = [stream for stream in group.streams if stream.startswith(prefix)]
+        if not params["logStreamNames"]:
+            return {"events": [], "searchedLogStreams": []}
+    call.body = json.dumps(params | {"interleaved": True}).encode()
+    return call.forward()
+
+
+def put_retention_policy(call: Call) -> Answer:
+    """Keep events for one of the allowed numbers of days."""
+    days = call.params["retentionInDays"]
+    if days not in _RETENTIONS:
+        raise Refused(
+            "InvalidParameterException", f"Invalid retention value {days}. Valid values are: {sorted(_RETENTIONS)}"
+        )
+    return call.forward()

@@ -1,0 +1,63 @@
+"""S3 buckets as AWS keeps them: tags from the first moment to the last, and policies that ask for TLS.
+
+What is in a bucket is `s3`'s business.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from moto.iam.access_control import IAMPolicy, PermissionResult
+from moto.s3.models import FakeBucket, s3_backends
+
+from embedded_aws.call import Answer, Call
+from embedded_aws.world import World
+
+# This endpoint stands for AWS's, which callers reach over TLS.
+_WITHOUT_TLS = {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def install(world: World) -> None:
+    """Register the operations, and the evaluation of bucket policies."""
+    world.handle("s3", "CreateBucket", create)
+    world.handle("s3", "DeleteBucket", delete)
+    FakeBucket.get_permission = permission
+
+
+def create(call: Call) -> Answer:
+    """Give a new bucket the tags of its configuration, which moto leaves out.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucketConfiguration.html
+    """
+    answer = call.forward()
+    tags = (call.params.get("CreateBucketConfiguration") or {}).get("Tags") or []
+    if answer.status == 200 and tags:
+        backend = s3_backends[call.account]["aws"]
+        backend.tagger.tag_resource(backend.buckets[call.params["Bucket"]].arn, tags)
+    return answer
+
+
+def delete(call: Call) -> Answer:
+    """Forget a deleted bucket's tags, which moto would give to the next one of its name."""
+    backend = s3_backends[call.account]["aws"]
+    bucket = backend.buckets.get(call.params["Bucket"])
+    answer = call.forward()
+    if answer.status == 204 and bucket is not None:
+        backend.tagger.delete_all_tags_for_resource(bucket.arn)
+    return answer
+
+
+def permission(bucket: Any, action: str, resource: str) -> Any:
+    """Evaluate a bucket's policy without the statements that hold only for calls without TLS; moto knows no conditions."""
+    if bucket.policy is None:
+        return PermissionResult.NEUTRAL
+    document: Mapping[str, Any] = json.loads(bucket.policy)
+    listed = document.get("Statement", [])
+    statements = [
+        statement
+        for statement in (listed if isinstance(listed, list) else [listed])
+        if statement.get("Condition") != _WITHOUT_TLS
+    ]
+    return IAMPolicy(json.dumps({**document, "Statement": statements})).is_action_permitted(action, resource)

@@ -1,0 +1,220 @@
+"""Services, deployments and tasks as the ECS API shows them (botocore's output shapes). Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from embedded_aws.tasks.model import Container, Deployment, Revision, Service, Task
+from embedded_aws.tasks.rollout import breaker_of
+
+_FARGATE = {"launchType": "FARGATE", "platformVersion": "1.4.0", "platformFamily": "Linux"}
+
+
+def service_of(service: Service, *, tags: bool = False) -> dict[str, Any]:
+    """Show a service, as DescribeServices does."""
+    primary, counts = service.primary, _counts(list(service.tasks.values()))
+    shown = {
+        "serviceArn": service.arn,
+        "serviceName": service.name,
+        "clusterArn": service.cluster_arn,
+        "status": service.status,
+        "desiredCount": service.desired,
+        **counts,
+        **_FARGATE,
+        "taskDefinition": primary.revision.task_definition,
+        "deploymentConfiguration": service.configuration,
+        "deployments": [deployment_of(service, deployment) for deployment in service.deployments],
+        "events": list(service.events),
+        "createdAt": service.created,
+        "currentServiceDeployment": primary.arn if primary.outcome == "IN_PROGRESS" else None,
+        "currentServiceRevisions": [_summary(service, deployment) for deployment in service.deployments],
+        "schedulingStrategy": "REPLICA",
+        "deploymentController": {"type": "ECS"},
+        "placementConstraints": [],
+        "placementStrategy": [],
+        **service.settings,
+        **primary.revision.settings,
+    }
+    if tags:
+        shown["tags"] = service.tags
+    return _present(shown)
+
+
+def deployment_of(service: Service, deployment: Deployment) -> dict[str, Any]:
+    """Show one of a service's deployments."""
+    settings = deployment.revision.settings
+    return {
+        "id": deployment.id,
+        "status": deployment.status,
+        "taskDefinition": deployment.revision.task_definition,
+        "desiredCount": deployment.desired,
+        **_counts(_tasks(service, deployment)),
+        "failedTasks": deployment.failed,
+        "createdAt": deployment.created,
+        "updatedAt": deployment.updated,
+        **_FARGATE,
+        **{name: value for name, value in settings.items() if name == "platformVersion" and value != "LATEST"},
+        "networkConfiguration": settings.get("networkConfiguration", {}),
+        "rolloutState": deployment.state.value,
+        "rolloutStateReason": deployment.reason,
+    }
+
+
+def service_deployment_of(service: Service, deployment: Deployment) -> dict[str, Any]:
+    """Show a deployment as DescribeServiceDeployments does."""
+    target = deployment.revision
+    shown = service_deployment_brief(service, deployment) | {
+        "updatedAt": deployment.updated,
+        "sourceServiceRevisions": [{"arn": deployment.source.arn}] if deployment.source else [],
+        "targetServiceRevision": _summary(service, deployment) | {"arn": target.arn},
+        "deploymentConfiguration": service.configuration,
+        "rollback": deployment.rollback,
+        "deploymentCircuitBreaker": _breaker(service, deployment),
+    }
+    shown.pop("targetServiceRevisionArn")
+    return _present(shown)
+
+
+def service_deployment_brief(service: Service, deployment: Deployment) -> dict[str, Any]:
+    """Show a deployment as ListServiceDeployments does."""
+    return _present(
+        {
+            "serviceDeploymentArn": deployment.arn,
+            "serviceArn": service.arn,
+            "clusterArn": service.cluster_arn,
+            "createdAt": deployment.created,
+            "startedAt": deployment.created,
+            "finishedAt": deployment.finished,
+            "targetServiceRevisionArn": deployment.revision.arn,
+            "status": deployment.outcome,
+            "statusReason": deployment.outcome_reason,
+        }
+    )
+
+
+def revision_of(service: Service, revision: Revision, images: list[dict[str, Any]]) -> dict[str, Any]:
+    """Show a revision as DescribeServiceRevisions does."""
+    return {
+        "serviceRevisionArn": revision.arn,
+        "serviceArn": service.arn,
+        "clusterArn": service.cluster_arn,
+        "taskDefinition": revision.task_definition,
+        **_FARGATE,
+        **revision.settings,
+        "containerImages": images,
+        "guardDutyEnabled": False,
+        "createdAt": revision.created,
+    }
+
+
+def task_of(task: Task, *, tags: bool = False) -> dict[str, Any]:
+    """Show a task, as DescribeTasks does."""
+    shown = {
+        "taskArn": task.task_arn,
+        "clusterArn": f"arn:aws:ecs:{task.region}:{task.account}:cluster/{task.cluster}",
+        "taskDefinitionArn": task.definition.arn,
+        "group": task.group,
+        "startedBy": task.started_by,
+        "lastStatus": task.status,
+        "desiredStatus": task.desired,
+        "healthStatus": task.health if task.checked else "UNKNOWN",
+        "connectivity": "CONNECTED" if task.status in {"RUNNING", "DEACTIVATING"} else None,
+        "cpu": task.definition.cpu,
+        "memory": task.definition.memory,
+        "availabilityZone": getattr(getattr(task.interface, "subnet", None), "availability_zone", None),
+        **_FARGATE,
+        "createdAt": task.created,
+        **task.times,
+        "containers": [_container(task, container) for container in task.containers],
+        "attachments": [_attachment(task)] if task.interface else [],
+        "attributes": [{"name": "ecs.cpu-architecture", "value": "x86_64"}],
+        "overrides": {"containerOverrides": []},
+        "stopCode": task.stop_code,
+        "stoppedReason": task.stopped_reason,
+        "version": task.version,
+        "enableExecuteCommand": False,
+        **task.settings,
+    }
+    if tags:
+        shown["tags"] = task.tags
+    return _present(shown)
+
+
+def _container(task: Task, container: Container) -> dict[str, Any]:
+    interface = {"attachmentId": _attachment_id(task), "privateIpv4Address": task.address}
+    return _present(
+        {
+            "containerArn": f"arn:aws:ecs:{task.region}:{task.account}:container/{task.cluster}/{task.id}/{container.id}",
+            "taskArn": task.task_arn,
+            "name": container.name,
+            "image": container.image,
+            "imageDigest": container.digest,
+            "runtimeId": f"{task.id}-{container.id[:8]}",
+            "lastStatus": container.status,
+            "exitCode": container.exit_code,
+            "reason": container.reason,
+            "networkBindings": [],
+            "networkInterfaces": [interface] if task.interface else [],
+            "healthStatus": container.health,
+            "cpu": str(container.definition.get("cpu", 0)),
+        }
+    )
+
+
+def _attachment(task: Task) -> dict[str, Any]:
+    """Show the task's network interface. The address is a loopback one: the task's own on this machine."""
+    details = {
+        "subnetId": task.interface.subnet.id,
+        "networkInterfaceId": task.interface.id,
+        "macAddress": task.interface.mac_address,
+        "privateIPv4Address": task.address,
+    }
+    return {
+        "id": _attachment_id(task),
+        "type": "ElasticNetworkInterface",
+        "status": "DELETED" if task.status == "STOPPED" else "ATTACHED",
+        "details": [{"name": name, "value": value} for name, value in details.items()],
+    }
+
+
+def _attachment_id(task: Task) -> str:
+    return f"{task.id[:8]}-{task.id[8:12]}-{task.id[12:16]}-{task.id[16:20]}-{task.id[20:]}"
+
+
+def _tasks(service: Service, deployment: Deployment) -> list[Task]:
+    return [task for task in service.tasks.values() if task.deployment == deployment.id]
+
+
+def _counts(tasks: list[Task]) -> dict[str, int]:
+    """Count as ECS does: RUNNING is running, what is on its way there is pending, what leaves is neither."""
+    statuses = [task.status for task in tasks]
+    pending = sum(status in {"PROVISIONING", "PENDING", "ACTIVATING"} for status in statuses)
+    return {"runningCount": statuses.count("RUNNING"), "pendingCount": pending}
+
+
+def _summary(service: Service, deployment: Deployment) -> dict[str, Any]:
+    counts = _counts(_tasks(service, deployment))
+    return {
+        "arn": deployment.revision.arn,
+        "requestedTaskCount": deployment.desired,
+        "runningTaskCount": counts["runningCount"],
+        "pendingTaskCount": counts["pendingCount"],
+    }
+
+
+def _breaker(service: Service, deployment: Deployment) -> dict[str, Any]:
+    breaker = breaker_of(service.configuration)
+    if breaker is None:
+        return {"status": "DISABLED"}
+    threshold, count = breaker.threshold(service.desired), deployment.consecutive
+    monitoring = "MONITORING" if deployment.outcome == "IN_PROGRESS" else "MONITORING_COMPLETE"
+    return {
+        "status": "TRIGGERED" if deployment.rollback or deployment.state.value == "FAILED" else monitoring,
+        "failureCount": count,
+        "threshold": threshold,
+    }
+
+
+def _present(shown: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in shown.items() if value is not None}

@@ -1,0 +1,181 @@
+"""The container that a training job runs in: its `/opt/ml` directory, its process and what it leaves behind.
+
+Knows SageMaker's container contract
+(https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo-running-container.html), not the API:
+the states of a job are in `strict/sagemaker_jobs.py`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import re
+import selectors
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from embedded_aws.children import Children
+
+_ROOM = Path(__file__).resolve().parents[2]
+_METRIC = re.compile(r"\t(train|validation)-([^:\t]+):(\S+)")
+_TICK = 0.1
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How the process ended. `stopped` has the reason why it was asked to, and is empty when it ended by itself."""
+
+    code: int
+    failure: str
+    stopped: str
+
+
+class Container:
+    """One training container. `close` removes its directory."""
+
+    def __init__(self, home: Path, name: str) -> None:
+        home.mkdir(parents=True, exist_ok=True)
+        self._root = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=home))
+        self._ml = self._root / "opt/ml"
+        for part in ("input/config", "input/data", "model", "output/data", "code"):
+            (self._ml / part).mkdir(parents=True)
+        self.metrics: dict[str, float] = {}
+
+    def configure(self, hyperparameters: Mapping[str, str], channels: Sequence[Mapping[str, Any]]) -> None:
+        """Write the configuration files; `channels` is the API's InputDataConfig."""
+        config = {channel["ChannelName"]: _channel_config(channel) for channel in channels}
+        hosts = {"current_host": "algo-1", "hosts": ["algo-1"], "network_interface_name": "eth0"}
+        for name, content in (
+            ("hyperparameters", dict(hyperparameters)),
+            ("inputdataconfig", config),
+            ("resourceconfig", hosts),
+        ):
+            (self._ml / f"input/config/{name}.json").write_text(json.dumps(content))
+
+    def put(self, channel: str, files: Iterable[tuple[str, bytes]], *, zipped: bool = False) -> None:
+        """Write a channel's files, by their names below the channel's prefix."""
+        folder = self._ml / "input/data" / channel
+        folder.mkdir(exist_ok=True)
+        for name, content in files:
+            path = (folder / name).resolve()
+            if not path.is_relative_to(folder):
+                raise ValueError(f"object key leads out of the channel: {name}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(gzip.decompress(content) if zipped else content)
+
+    def run(
+        self,
+        children: Children,
+        environment: Mapping[str, str],
+        log: Callable[[list[str]], None],
+        ask: Callable[[], str],
+    ) -> Exit:
+        """Run the image to its end. `log` is given its lines; `ask` says why it should stop, or nothing.
+
+        SIGTERM asks it to stop; after 120 s SageMaker uses SIGKILL.
+        """
+        process = children.spawn(
+            [sys.executable, "-P", "-u", "-m", "embedded_aws.training.xgboost_image", str(self._root)],
+            cwd=self._root,
+            env={"PATH": os.environ.get("PATH", ""), "PYTHONPATH": str(_ROOM), **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        reason, deadline = "", 0.0
+        for lines in _lines(process):
+            self._note(lines)
+            log(lines)
+            if not reason and (reason := ask()):
+                process.terminate()
+                deadline = time.monotonic() + 120
+            elif reason and time.monotonic() > deadline:
+                process.kill()
+        return Exit(process.wait(), self._failure(), reason)
+
+    def inputs(self) -> str:
+        """A digest of all that the image reads: equal inputs, equal digests."""
+        files = sorted(path for path in (self._ml / "input").rglob("*") if path.is_file())
+        told = [[str(path.relative_to(self._ml)), sha256(path.read_bytes()).hexdigest()] for path in files]
+        return sha256(json.dumps(told).encode()).hexdigest()
+
+    def model(self) -> dict[str, bytes]:
+        """What the image left in the model directory, by name."""
+        return {str(path.relative_to(self._ml / "model")): path.read_bytes() for path in self._model_files()}
+
+    def adopt(self, model: Mapping[str, bytes], metrics: Mapping[str, float]) -> None:
+        """Take over what an equal job left."""
+        for name, content in model.items():
+            path = self._ml / "model" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        self.metrics = dict(metrics)
+
+    def artifact(self) -> bytes | None:
+        """Pack the model directory as `model.tar.gz`; None when the image left nothing in it."""
+        files = self._model_files()
+        if not files:
+            return None
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+            for path in files:
+                archive.add(path, arcname=str(path.relative_to(self._ml / "model")))
+        return packed.getvalue()
+
+    def close(self) -> None:
+        """Remove the directory."""
+        shutil.rmtree(self._root, ignore_errors=True)
+
+    def _model_files(self) -> list[Path]:
+        return sorted(path for path in (self._ml / "model").rglob("*") if path.is_file())
+
+    def _note(self, lines: list[str]) -> None:
+        """Keep the latest metrics under SageMaker's names: `validation-rmse` becomes `validation:rmse`."""
+        for line in lines:
+            for dataset, metric, value in _METRIC.findall(line):
+                self.metrics[f"{dataset}:{metric}"] = float(value)
+
+    def _failure(self) -> str:
+        path = self._ml / "output/failure"
+        # DescribeTrainingJob returns the first 1,024 characters.
+        return path.read_text(errors="replace")[:1024] if path.is_file() else ""
+
+
+def _channel_config(channel: Mapping[str, Any]) -> dict[str, str]:
+    source = channel["DataSource"]["S3DataSource"]
+    config = {
+        "TrainingInputMode": channel.get("InputMode", "File"),
+        "S3DistributionType": source.get("S3DataDistributionType", "FullyReplicated"),
+        "RecordWrapperType": channel.get("RecordWrapperType", "None"),
+    }
+    return config | ({"ContentType": channel["ContentType"]} if "ContentType" in channel else {})
+
+
+def _lines(process: subprocess.Popen[bytes]) -> Iterable[list[str]]:
+    """Yield the lines printed since the last time, at least ten times a second, until the process closes its output."""
+    if process.stdout is None:
+        raise ValueError("the process has no pipe for its output")
+    rest = b""
+    with process.stdout as pipe, selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        while True:
+            if not selector.select(_TICK):
+                yield []
+                continue
+            chunk = os.read(pipe.fileno(), 1 << 16)
+            *lines, rest = (rest + chunk).split(b"\n")
+            if not chunk:
+                lines = [rest] if rest else []
+            yield [line.decode("utf-8", "replace") for line in lines]
+            if not chunk:
+                return

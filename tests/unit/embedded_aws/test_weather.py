@@ -1,0 +1,154 @@
+"""Bad weather in the embedded AWS: asked for by name, gone again, and as bad as said."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from botocore.exceptions import ClientError
+
+from embedded_aws.call import Answer, Call
+from embedded_aws.errors import SettingError
+from embedded_aws.weather import KINDS, Weather
+from tests.conftest import EmbeddedAws
+from tests.unit.embedded_aws.conftest import until
+
+TRUST = {"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}
+
+
+class Clock:
+    """A clock that moves when told."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def call(name: str, body: bytes = b"{}", region: str = "us-east-1") -> Call:
+    service, _, operation = name.partition(".")
+    return Call("POST", "/", [], body, "123456789012", region, service, operation)
+
+
+def said(text: str, status: int = 200) -> Answer:
+    return Answer(status, {}, text.encode())
+
+
+def lagging(clock: Clock) -> Weather:
+    return Weather({"MOORAGE_LOCAL_WEATHER": "read-lag", "MOORAGE_LOCAL_READ_LAG_SECONDS": "2"}, clock)
+
+
+def test_a_read_shows_for_two_seconds_what_was_before_the_change() -> None:
+    """Asked before and after a change, it says the same; once the lag is over it tells the truth."""
+    clock = Clock()
+    weather, read, write = lagging(clock), call("ecs.DescribeServices"), call("ecs.CreateService")
+    assert weather.shown(read, said("none")).body == b"none"
+    clock.now += 60
+    assert weather.shown(write, said("made")).body == b"made"
+    clock.now += 1.9
+    assert weather.shown(read, said("one")).body == b"none"
+    clock.now += 0.2
+    assert weather.shown(read, said("one")).body == b"one"
+
+
+def test_changes_follow_one_another() -> None:
+    """A second change hides itself, not the first one, and what nobody has asked before is told as it is."""
+    clock = Clock()
+    weather, read, write = lagging(clock), call("ecs.DescribeServices"), call("ecs.UpdateService")
+    weather.shown(read, said("a"))
+    weather.shown(write, said("ok"))
+    assert weather.shown(read, said("b")).body == b"a"
+    weather.shown(write, said("ok"))
+    assert weather.shown(read, said("c")).body == b"b"
+    assert weather.shown(call("ecs.DescribeServices", b'{"cluster": "other"}'), said("d")).body == b"d"
+
+
+def test_only_what_changed_lags() -> None:
+    """A refused write changes nothing; other services, other Regions and services that are consistent don't lag."""
+    clock = Clock()
+    weather, read = lagging(clock), call("ecs.DescribeServices")
+    weather.shown(read, said("a"))
+    weather.shown(call("ecs.UpdateService"), said("no", 400))
+    weather.shown(call("iam.CreateRole"), said("ok"))
+    weather.shown(call("ecs.UpdateService", region="eu-west-1"), said("ok"))
+    assert weather.shown(read, said("b")).body == b"b"
+    listing = call("s3.ListObjectsV2")
+    weather.shown(listing, said("a"))
+    weather.shown(call("s3.PutObject"), said("ok"))
+    assert weather.shown(listing, said("b")).body == b"b"
+
+
+def test_a_role_is_spread_in_time() -> None:
+    """A role that was just made can't be used, sooner for what takes a part of the delay; without iam-delay it always can."""
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    weather = Weather({"MOORAGE_LOCAL_WEATHER": "iam-delay", "MOORAGE_LOCAL_IAM_DELAY_SECONDS": "120"}, now=lambda: now)
+    old = {seconds: now - timedelta(seconds=seconds) for seconds in (59, 61, 119, 121)}
+    assert [weather.spreads(made) for made in old.values()] == [True, True, True, False]
+    assert [weather.spreads(made, 0.5) for made in old.values()] == [True, False, False, False]
+    weather.turn(())
+    assert not weather.spreads(now)
+
+
+def test_unknown_weather_is_refused() -> None:
+    """A kind that there isn't is named, with those that there are."""
+    with pytest.raises(SettingError, match=r"no weather 'hail'.*throttle, iam-delay, read-lag"):
+        Weather({"MOORAGE_LOCAL_WEATHER": "throttle,hail"})
+
+
+@pytest.fixture
+def stormy(embedded_aws: EmbeddedAws) -> Iterator[EmbeddedAws]:
+    """The embedded AWS with all of it."""
+    assert embedded_aws.admin("weather", "PUT", {"kinds": KINDS, "iamDelay": 2, "readLag": 0.5})["kinds"] == sorted(
+        KINDS
+    )
+    yield embedded_aws
+    embedded_aws.admin("reset", "POST")
+
+
+def test_the_door_has_it(stormy: EmbeddedAws) -> None:
+    """ECS lags and has its rates; it refuses a new role in its own words, to define a task and to run it, and then takes it."""
+    ecs, iam = stormy.client("ecs"), stormy.client("iam")
+    assert stormy.admin("rates")["enforced"]
+    assert ecs.list_clusters()["clusterArns"] == []
+    ecs.create_cluster(clusterName="models")
+    assert ecs.list_clusters()["clusterArns"] == []
+    document = json.dumps({"Version": "2012-10-17", "Statement": [TRUST]})
+    role = iam.create_role(RoleName="new", AssumeRolePolicyDocument=document)["Role"]["Arn"]
+
+    def register() -> str:
+        try:
+            ecs.register_task_definition(
+                family="model",
+                requiresCompatibilities=["FARGATE"],
+                networkMode="awsvpc",
+                cpu="256",
+                memory="512",
+                executionRoleArn=role,
+                containerDefinitions=[{"name": "server", "image": "model"}],
+            )
+        except ClientError as error:
+            return f"{error.response['Error']['Code']}: {error.response['Error']['Message']}"
+        return ""
+
+    assert register().startswith("ClientException: Role is not valid")
+    until(lambda: register() == "")
+    with pytest.raises(ClientError, match="ECS was unable to assume the role"):
+        ecs.create_service(
+            cluster="models", serviceName="model", taskDefinition="model", desiredCount=0, launchType="FARGATE"
+        )
+    until(lambda: ecs.list_clusters()["clusterArns"])
+
+
+def test_the_door_refuses_unknown_weather(embedded_aws: EmbeddedAws) -> None:
+    """A wrong name changes nothing, and a reset goes back to what was from the start."""
+    before = embedded_aws.admin("weather")["kinds"]
+    with pytest.raises(urllib.error.HTTPError):
+        embedded_aws.admin("weather", "PUT", {"kinds": ["hail"]})
+    assert embedded_aws.admin("weather")["kinds"] == before
+    embedded_aws.admin("weather", "PUT", {"kinds": ["throttle"]})
+    embedded_aws.admin("reset", "POST")
+    assert embedded_aws.admin("weather")["kinds"] == before
+    assert embedded_aws.admin("rates")["enforced"] is ("throttle" in before)
