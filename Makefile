@@ -106,7 +106,7 @@ lock: ## resolve again; needs uv
 	@$(COMPILE) --universal --extra local --extra oci --extra otel --group dev pyproject.toml -o requirements.lock
 	@$(COMPILE) --group server --constraints requirements.lock --python-platform x86_64-manylinux_2_28 \
 		--no-emit-package numpy --no-emit-package scipy -o inference_server/requirements.lock
-	@$(BIN)/python -m controller.bundle.closure
+	@$(BIN)/python -m controller.bundle.runtime_files
 	@echo 'sagemaker-core>=2.27,<3' | $(COMPILE) --universal - -o requirements-sagemaker.lock
 	@printf 'schemathesis>=4.32,<5\ntritonclient[http]>=2.73,<3\n' | $(COMPILE) --universal --constraints requirements.lock - \
 		-o requirements-clients.lock

@@ -12,18 +12,18 @@ from string import Formatter
 from typing import Any, NamedTuple
 
 from controller.core.graph import Graph, Node
-from controller.core.values import Ref, Value, refs, resolve
-from controller.core.wanted import Wanted
-from controller.resources.base import Registry, Resource, Scope
+from controller.core.spec_context import SpecContext
+from controller.core.values import Ref, Value, iter_refs, resolve
+from controller.resources.base import PermissionScope, Resource, ResourceRegistry
 
 # A managed policy's characters, white space not counted; a role takes ten such policies unless its quota is raised.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
-LARGEST = 6144
-MOST = 10
+MAX_POLICY_SIZE = 6144
+MAX_POLICIES = 10
 
 # Actions that know no resources: AWS takes `*` for them and nothing else. Why each is needed all the same.
 # https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
-UNSCOPED = {
+UNSCOPED_ACTIONS = {
     "ec2:DescribeRegions": "Cloud Map asks it when a namespace is made",
     "ec2:DescribeSecurityGroups": "security groups are found by name",
     "ec2:DescribeSubnets": "the subnets of the default VPC",
@@ -44,17 +44,17 @@ UNSCOPED = {
     "tag:GetResources": "the tags of many objects in one listing",
 }
 # The service to which a call hands a role over.
-_PASSED_TO = {"ecs": "ecs-tasks.amazonaws.com", "sagemaker": "sagemaker.amazonaws.com"}
+_PASS_ROLE_SERVICES = {"ecs": "ecs-tasks.amazonaws.com", "sagemaker": "sagemaker.amazonaws.com"}
 # How calls begin that only look: what is used as it is needs no others.
-_LOOKS = ("describe_", "get_", "head_")
+_READ_PREFIXES = ("describe_", "get_", "head_")
 # Records, events and lease are kept in the artifact bucket, by conditional writes.
-_STORE = {
-    "s3:GetObject": Scope("s3:::{bucket}/moorage/*"),
-    "s3:ListBucket": Scope("s3:::{bucket}"),
-    "s3:PutObject": Scope("s3:::{bucket}/moorage/*"),
+_STORE_SCOPES = {
+    "s3:GetObject": PermissionScope("s3:::{bucket}/moorage/*"),
+    "s3:ListBucket": PermissionScope("s3:::{bucket}"),
+    "s3:PutObject": PermissionScope("s3:::{bucket}/moorage/*"),
 }
 
-Policy = dict[str, Any]
+PolicyDocument = dict[str, Any]
 
 
 class Grant(NamedTuple):
@@ -62,118 +62,118 @@ class Grant(NamedTuple):
 
     action: str
     arn: str
-    when: tuple[tuple[str, str], ...]
+    conditions: tuple[tuple[str, str], ...]
 
 
-def grants(registry: Registry, wants: Sequence[Wanted]) -> frozenset[Grant]:
+def derive_grants(registry: ResourceRegistry, contexts: Sequence[SpecContext]) -> frozenset[Grant]:
     """Every grant that reconciling these specs, deletion included, can need. `wants` are those of one environment.
 
     Raises ValueError for an action that a type neither scopes nor `UNSCOPED` lists: a mistake of the type.
     """
-    expanded = [(want, [node for resource in registry.values() for node in resource.expand(want)]) for want in wants]
+    expanded = [(want, [node for resource in registry.values() for node in resource.expand(want)]) for want in contexts]
     graph = Graph.build((want.owner, nodes) for want, nodes in expanded)
     found: set[Grant] = set()
     for want, nodes in expanded:
-        found |= {_grant(action, scope, _names(want)) for action, scope in _STORE.items()}
+        found |= {_make_grant(action, scope, _scope_names(want)) for action, scope in _STORE_SCOPES.items()}
         for node in nodes:
-            found |= set(_of_node(registry[node.key.kind], want, _named(node, graph), graph))
+            found |= set(_node_grants(registry[node.key.kind], want, _resolve_names(node, graph), graph))
     wide: dict[str, list[str]] = {}
     for grant in found:
-        if grant.arn.endswith("*") and not grant.when:
+        if grant.arn.endswith("*") and not grant.conditions:
             wide.setdefault(grant.action, []).append(grant.arn)
-    return frozenset(grant for grant in found if not _covered(grant.arn, wide.get(grant.action, ())))
+    return frozenset(grant for grant in found if not _is_covered(grant.arn, wide.get(grant.action, ())))
 
 
-def policies(granted: Iterable[Grant]) -> list[Policy]:
+def pack_policies(grants: Iterable[Grant]) -> list[PolicyDocument]:
     """The grants as managed policies, each within AWS's size; the same grants give the same policies."""
     packed: list[list[dict[str, Any]]] = [[]]
-    for statement in _statements(granted):
-        if packed[-1] and size(_document(_numbered([*packed[-1], statement]))) > LARGEST:
+    for statement in _statements(grants):
+        if packed[-1] and policy_size(_policy_document(_add_sids([*packed[-1], statement]))) > MAX_POLICY_SIZE:
             packed.append([])
         packed[-1].append(statement)
-    return [_document(_numbered(statements)) for statements in packed]
+    return [_policy_document(_add_sids(statements)) for statements in packed]
 
 
-def size(policy: Policy) -> int:
+def policy_size(policy: PolicyDocument) -> int:
     """A policy's length as IAM counts it."""
     return len(json.dumps(policy, separators=(",", ":")))
 
 
-def _covered(arn: str, wide: Iterable[str]) -> bool:
+def _is_covered(arn: str, wide: Iterable[str]) -> bool:
     """Whether another place has all of this one: `/apis/*` has `/apis/*/routes`."""
     return any(other != arn and arn.startswith(other[:-1]) for other in wide)
 
 
-def _of_node(resource: Resource, want: Wanted, node: Node, graph: Graph) -> Iterator[Grant]:
-    names = {**_names(want), **resource.names(want, node)}
+def _node_grants(resource: Resource, context: SpecContext, node: Node, graph: Graph) -> Iterator[Grant]:
+    names = {**_scope_names(context), **resource.scope_variables(context, node)}
     for call, actions in resource.permissions.items():
-        if node.lent and not call.partition(".")[2].startswith(_LOOKS):
+        if node.is_external and not call.partition(".")[2].startswith(_READ_PREFIXES):
             continue
         for action in actions:
-            scopes = _passed(call, node, graph) if action == "iam:PassRole" else _scopes(resource, action)
-            yield from (_grant(action, scope, names) for scope in scopes if _applies(scope, names))
+            scopes = _pass_role_scopes(call, node, graph) if action == "iam:PassRole" else _scopes(resource, action)
+            yield from (_make_grant(action, scope, names) for scope in scopes if _is_applicable(scope, names))
 
 
-def _scopes(resource: Resource, action: str) -> Sequence[Scope]:
+def _scopes(resource: Resource, action: str) -> Sequence[PermissionScope]:
     service = f"{action.partition(':')[0]}:"
     if action in resource.scopes:
         return resource.scopes[action]
-    if action in UNSCOPED:
-        return (Scope("*"),)
+    if action in UNSCOPED_ACTIONS:
+        return (PermissionScope("*"),)
     if service not in resource.scopes:
         raise ValueError(f"{resource.kind} doesn't say where it needs {action}")
     return resource.scopes[service]
 
 
-def _passed(call: str, node: Node, graph: Graph) -> Iterator[Scope]:
+def _pass_role_scopes(call: str, node: Node, graph: Graph) -> Iterator[PermissionScope]:
     """The very roles that a node hands over: ours by their names, the user's by their ARNs."""
-    when = {"iam:PassedToService": _PASSED_TO[call.partition(".")[0]]}
-    for ref in refs(node.desired):
+    when = {"iam:PassedToService": _PASS_ROLE_SERVICES[call.partition(".")[0]]}
+    for ref in iter_refs(node.desired):
         if ref.key.kind == "iam/role":
-            yield Scope(f"iam::{{account}}:role/{graph.nodes[ref.key].identity['name']}", when)
+            yield PermissionScope(f"iam::{{account}}:role/{graph.nodes[ref.key].identity['name']}", when)
     for value in node.desired.values():
         if isinstance(value, str) and re.fullmatch(r"arn:[^:]+:iam::\d{12}:role/.+", value):
-            yield Scope(value.split(":", 2)[2], when)
+            yield PermissionScope(value.split(":", 2)[2], when)
 
 
-def _named(node: Node, graph: Graph) -> Node:
+def _resolve_names(node: Node, graph: Graph) -> Node:
     """The node with every Ref to a name that another node's identity tells; `*` for what only AWS can tell."""
 
     def lookup(ref: Ref) -> Value:
         return graph.nodes[ref.key].identity.get(ref.output, "*")
 
-    return Node(node.key, resolve(node.identity, lookup), node.desired, named=node.named)
+    return Node(node.key, resolve(node.identity, lookup), node.desired, reference_field=node.reference_field)
 
 
-def _names(want: Wanted) -> dict[str, str]:
-    place, owner = want.place, want.owner
-    bucket = {"bucket": want.bucket, "environment": owner.environment, "owner": owner.name}
+def _scope_names(context: SpecContext) -> dict[str, str]:
+    place, owner = context.location, context.owner
+    bucket = {"bucket": context.bucket_name, "environment": owner.environment, "owner": owner.name}
     return {"partition": place.partition, "region": place.region, "account": place.account, **bucket}
 
 
-def _applies(scope: Scope, names: Mapping[str, Value]) -> bool:
+def _is_applicable(scope: PermissionScope, names: Mapping[str, Value]) -> bool:
     return all(names.get(field) for _, field, _, _ in Formatter().parse(scope.arn) if field)
 
 
-def _grant(action: str, scope: Scope, names: Mapping[str, Value]) -> Grant:
+def _make_grant(action: str, scope: PermissionScope, names: Mapping[str, Value]) -> Grant:
     place = scope.arn.format(**names)
     arn = place if place == "*" or place.startswith("arn:") else f"arn:{names['partition']}:{place}"
-    return Grant(action, arn, tuple(sorted((key, value.format(**names)) for key, value in scope.when.items())))
+    return Grant(action, arn, tuple(sorted((key, value.format(**names)) for key, value in scope.conditions.items())))
 
 
-def _statements(granted: Iterable[Grant]) -> list[dict[str, Any]]:
+def _statements(grants: Iterable[Grant]) -> list[dict[str, Any]]:
     """What is granted at the same places under the same conditions stands together, by service."""
     places: dict[tuple[str, tuple[tuple[str, str], ...]], set[str]] = {}
-    for grant in granted:
-        places.setdefault((grant.action, grant.when), set()).add(grant.arn)
+    for grant in grants:
+        places.setdefault((grant.action, grant.conditions), set()).add(grant.arn)
     together: dict[tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]], list[str]] = {}
     for (action, when), arns in sorted(places.items()):
-        for some in _pieces(sorted(arns)):
+        for some in _split_arns(sorted(arns)):
             together.setdefault((action.partition(":")[0], some, when), []).append(action)
     return [_statement(actions, arns, when) for (_, arns, when), actions in sorted(together.items())]
 
 
-def _pieces(arns: list[str]) -> Iterator[tuple[str, ...]]:
+def _split_arns(arns: list[str]) -> Iterator[tuple[str, ...]]:
     """No statement may outgrow a policy: with many specs, an action's places are told in several."""
     most = 25
     return (tuple(arns[start : start + most]) for start in range(0, len(arns), most))
@@ -184,7 +184,7 @@ def _statement(actions: Sequence[str], arns: Sequence[str], when: Sequence[tuple
     return {**statement, "Condition": {"StringEquals": dict(when)}} if when else statement
 
 
-def _numbered(statements: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _add_sids(statements: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Name each statement by its service and its number among that service's."""
     counted: dict[str, int] = {}
     named = []
@@ -195,5 +195,5 @@ def _numbered(statements: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return named
 
 
-def _document(statements: Sequence[dict[str, Any]]) -> Policy:
+def _policy_document(statements: Sequence[dict[str, Any]]) -> PolicyDocument:
     return {"Version": "2012-10-17", "Statement": list(statements)}

@@ -11,22 +11,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+_NO_PROXY_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def ask(url: str, body: Any = None, method: str | None = None) -> tuple[int, bytes]:
+def send_request(url: str, body: Any = None, method: str | None = None) -> tuple[int, bytes]:
     """Status and body of the answer; with a body, which is sent as JSON, a POST."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"content-type": "application/json"}, method=method)
     try:
-        with _DIRECT.open(request, timeout=30) as answer:
+        with _NO_PROXY_OPENER.open(request, timeout=30) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()
 
 
 @contextmanager
-def client_without_pause(endpoint: str, row: list[float]) -> Iterator[Counter[str]]:
+def continuous_client(endpoint: str, row: list[float]) -> Iterator[Counter[str]]:
     """Somebody who asks for predictions all the time, twice at once; counts every outcome."""
     outcomes: Counter[str] = Counter()
     stop = threading.Event()
@@ -34,7 +34,7 @@ def client_without_pause(endpoint: str, row: list[float]) -> Iterator[Counter[st
     def run() -> None:
         while not stop.is_set():
             try:
-                outcomes[str(ask(f"{endpoint}/predict", {"instances": [row]})[0])] += 1
+                outcomes[str(send_request(f"{endpoint}/predict", {"instances": [row]})[0])] += 1
             except OSError as error:
                 outcomes[repr(error)] += 1
 

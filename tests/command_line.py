@@ -19,13 +19,13 @@ from typing import Any, NamedTuple
 import boto3
 from botocore.config import Config
 
-from tests.asking import ask
+from tests.asking import send_request
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "housing-model"
 
 
-class Result(NamedTuple):
+class CommandResult(NamedTuple):
     """What a command gave."""
 
     code: int
@@ -39,7 +39,7 @@ class Result(NamedTuple):
 
 
 @dataclass
-class Team:
+class CliWorkspace:
     """A directory of specs, an AWS, and the command line. Without an endpoint, the AWS is the directory's embedded one."""
 
     directory: Path
@@ -56,16 +56,16 @@ class Team:
             **({"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | more),
         )
 
-    def moorage(self, *words: str, typed: str = "") -> Result:
+    def moorage(self, *words: str, typed: str = "") -> CommandResult:
         """Run a command to its end."""
         process = self.start(*words)
         out, err = process.communicate(typed, timeout=300)
-        return Result(process.returncode, out, err)
+        return CommandResult(process.returncode, out, err)
 
-    def reconcile(self, *words: str) -> Result:
+    def reconcile(self, *words: str) -> CommandResult:
         return self.moorage("reconcile", "--once", "-f", "specs", "-o", "json", *words)
 
-    def plan(self, *words: str) -> Result:
+    def plan(self, *words: str) -> CommandResult:
         return self.moorage("plan", "-f", "specs", "-o", "json", *words)
 
     def json(self, *words: str) -> Any:
@@ -88,7 +88,7 @@ class Team:
         keys = {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "example", "AWS_ENDPOINT_URL": self.endpoint_url}
         return kept | ours | (keys if self.endpoint_url else local) | dict(self.variables)
 
-    def take(self, *names: str) -> None:
+    def copy_from_repository(self, *names: str) -> None:
         """Copy directories of the repository, as a clone has them."""
         for name in names or ("specs", "data"):
             shutil.copytree(ROOT / name, self.directory / name, dirs_exist_ok=True)
@@ -114,9 +114,9 @@ class Team:
         """Where the model's API is."""
         return str(self.get()["status"]["endpoint"])
 
-    def served(self) -> Any:
+    def served_model(self) -> Any:
         """What the API says is served."""
-        return json.loads(ask(f"{self.endpoint}/model")[1])
+        return json.loads(send_request(f"{self.endpoint}/model")[1])
 
     @property
     def aws(self) -> str:
@@ -129,7 +129,7 @@ class Team:
         config = Config(inject_host_prefix=False, proxies={}, s3={"addressing_style": "path"})
         return session.client(service, endpoint_url=self.aws, config=config)
 
-    def down(self) -> None:
+    def stop_embedded_aws(self) -> None:
         """End the directory's embedded AWS."""
         assert self.moorage("local", "down").code == 0
 

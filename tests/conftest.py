@@ -15,7 +15,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from controller.resources.base import Workshop
+from controller.resources.base import ResourceContext
 from embedded_aws import control
 
 
@@ -33,18 +33,18 @@ class EmbeddedAws:
         return self.session.client(service, endpoint_url=self.endpoint, config=settings)
 
     @contextmanager
-    def fair_weather(self) -> Iterator[None]:
+    def without_faults(self) -> Iterator[None]:
         """For hands that wait for nothing and send nothing twice; then the run's weather again."""
-        self.admin("weather", "PUT", {"kinds": []})
+        self.call_admin_endpoint("weather", "PUT", {"kinds": []})
         try:
             yield
         finally:
-            self.admin("weather", "DELETE")
+            self.call_admin_endpoint("weather", "DELETE")
 
-    def admin(self, page: str, method: str = "GET", body: Any = None) -> Any:
+    def call_admin_endpoint(self, endpoint: str, method: str = "GET", body: Any = None) -> Any:
         """Ask a page of the program itself: `health`, `calls`, `faults`, `reset`."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.endpoint}/_moorage/{page}", data, method=method)
+        request = urllib.request.Request(f"{self.endpoint}/_moorage/{endpoint}", data, method=method)
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
             return json.load(answer)
 
@@ -81,13 +81,13 @@ def idle_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
 
 
 @pytest.fixture(scope="session")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> ResourceContext:
     """Where the layers are kept that take seconds to pack."""
-    return Workshop(tmp_path_factory.mktemp("cache"))
+    return ResourceContext(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="module")
 def embedded_aws(running_aws: EmbeddedAws) -> EmbeddedAws:
     """The embedded AWS, emptied for this module."""
-    running_aws.admin("reset", "POST")
+    running_aws.call_admin_endpoint("reset", "POST")
     return running_aws

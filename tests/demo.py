@@ -17,12 +17,12 @@ from typing import Any
 import botocore.session
 from botocore.credentials import Credentials
 
-from controller.aws import Aws, Budgets, Hook
-from controller.aws.session import SessionClients
+from controller.aws import AwsClient, Hook, RateLimiter
+from controller.aws.session import SessionClientFactory
+from controller.core.spec_context import AwsLocation, SpecContext
 from controller.core.values import Key
-from controller.core.wanted import Place, Wanted
-from controller.reconcile import Pass, Reconciler, Survey
-from controller.resources.base import Registry
+from controller.reconcile import PassResult, Reconciler, Survey
+from controller.resources.base import ResourceRegistry
 from controller.runtime.prepare import snapshot_of, wants
 from controller.spec.load import load_text
 from controller.store.base import Store
@@ -86,13 +86,13 @@ def rows(number: int = 300) -> str:
     return "\n".join(lines) + "\n"
 
 
-class Clients:
+class EmbeddedClients:
     """What makes a door's clients, each once: they are most of what a short life of the controller costs."""
 
     def __init__(self, endpoint: str) -> None:
         session = botocore.session.Session()
         session._credentials = Credentials("moorage", "moorage")
-        self._sources = SessionClients(session, region=REGION, endpoint=endpoint)
+        self._sources = SessionClientFactory(session, region=REGION, endpoint=endpoint)
         self.region, self.partition = self._sources.region, self._sources.partition
         self._made: dict[str, Any] = {}
         self._paging: dict[tuple[str, str], Any] = {}
@@ -116,8 +116,8 @@ class UnsettledError(AssertionError):
 class Demo:
     """Specs, a store and an AWS. The controller itself lives from one call of `go` to its end."""
 
-    clients: Clients
-    registry: Registry
+    clients: EmbeddedClients
+    registry: ResourceRegistry
     directory: Path
     store: Store = field(default_factory=MemoryStore)
     models: tuple[Model, ...] = (Model(),)
@@ -133,33 +133,33 @@ class Demo:
     def __post_init__(self) -> None:
         (self.directory / "rows.csv").write_text(rows())
 
-    def door(self) -> Aws:
+    def aws_client(self) -> AwsClient:
         """A door on whose clock no bucket is ever empty: rates are not the subject here."""
-        return Aws(self.clients, hooks=self.hooks, budgets=Budgets(clock=count(step=100).__next__))
+        return AwsClient(self.clients, hooks=self.hooks, rate_limiter=RateLimiter(clock=count(step=100).__next__))
 
-    def wants(self) -> list[Wanted]:
+    def spec_contexts(self) -> list[SpecContext]:
         """What the specs say now."""
         texts = [ENVIRONMENT.format(name=self.environment, labels=self.labels, settings=self.settings)]
         texts += [MODEL.format(**vars(model)) for model in self.models]
         specs = load_text("---".join(texts), str(self.directory / "spec.yaml"))
-        place = Place(ACCOUNT, REGION)
+        place = AwsLocation(ACCOUNT, REGION)
         return wants(snapshot_of(specs, self.commit), self.environment, place, server_digest=self.server_digest)
 
     def reconciler(self) -> Reconciler:
         """The controller, newly born: it knows what store and AWS tell it."""
-        return Reconciler(self.registry, self.door(), self.store, lambda: f"t{next(self.ticks)}")
+        return Reconciler(self.registry, self.aws_client(), self.store, lambda: f"t{next(self.ticks)}")
 
-    def survey(self, gone: Collection[Key] = ()) -> Survey:
+    def survey(self, removed_specs: Collection[Key] = ()) -> Survey:
         """Look and plan, in a life of its own."""
-        return self.reconciler().survey(self.wants(), gone=gone)
+        return self.reconciler().survey(self.spec_contexts(), removed_specs=removed_specs)
 
-    def go(self, *, gone: Collection[Key] = ()) -> Pass:
+    def reconcile_until_settled(self, *, removed_specs: Collection[Key] = ()) -> PassResult:
         """Pass after pass, in one life, until nothing is under way. Raises UnsettledError after `patience` seconds."""
-        reconciler, wanted, deadline = self.reconciler(), self.wants(), time.monotonic() + self.patience
+        reconciler, wanted, deadline = self.reconciler(), self.spec_contexts(), time.monotonic() + self.patience
         while True:
-            done = reconciler.reconcile(wanted, gone=gone)
-            if done.after is None:
+            done = reconciler.reconcile(wanted, removed_specs=removed_specs)
+            if done.requeue_after is None:
                 return done
             if time.monotonic() > deadline:
                 raise UnsettledError([[c.message for c in status.conditions] for status in done.statuses])
-            time.sleep(min(done.after, 1) * 0.02)
+            time.sleep(min(done.requeue_after, 1) * 0.02)

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.image.parts import Memory, image_of
-from controller.bundle import closure
+from controller.bundle import runtime_files
 from controller.bundle.layers import Layer
-from controller.bundle.publish import publish
+from controller.bundle.publish import publish_image
 
 ROOT = Path(__file__).resolve().parents[2]
 UNPACKED_LIMIT, CPU_LIMIT = 50_000_000, 2.0
@@ -76,10 +76,10 @@ def sizes(report: Report, cache: Path) -> None:
 def changes(report: Report, cache: Path) -> None:
     """A new model on an unchanged server, from its bundle to the registry."""
     registry = Memory()
-    publish(image_of(0, cache), registry, registry, "v1")
+    publish_image(image_of(0, cache), registry, registry, "v1")
     before = dict(registry.blobs)
     made, cpu = timed(lambda: image_of(1, cache))
-    _, pushing = timed(lambda: publish(made, registry, registry, "v2"))
+    _, pushing = timed(lambda: publish_image(made, registry, registry, "v2"))
     new = registry.blobs.keys() - before.keys()
     layers = len(new & {layer.digest for layer in made.layers})
     report.add("new model: CPU s", round(cpu + pushing, 2), CPU_LIMIT, ok=cpu + pushing <= CPU_LIMIT)
@@ -118,7 +118,7 @@ def same(report: Report) -> None:
 
 def digest_under(python: str, settings: dict[str, str]) -> str:
     """The digest that a process under these settings gives; nothing where it can't run."""
-    site = str(Path(closure.__file__).parents[2])
+    site = str(Path(runtime_files.__file__).parents[2])
     packages = os.pathsep.join(path for path in sys.path if path.endswith("site-packages"))
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), site, packages])} | settings
     command = [python, "-m", "benchmarks.image.parts"]

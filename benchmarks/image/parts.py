@@ -13,11 +13,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from controller.bundle import closure
+from controller.bundle import runtime_files
 from controller.bundle.build import Bundle
-from controller.bundle.closure import PYTHON, Runtime
-from controller.bundle.image import Image, assemble, digest_of
-from controller.bundle.layers import Layer, _entries, _pack, model_layer, server_layers
+from controller.bundle.image import AssembledImage, assemble_image, compute_digest
+from controller.bundle.layers import Layer, _pack_layer, _tar_entries, pack_model_layer, pack_server_layers
+from controller.bundle.runtime_files import PYTHON_VERSION, Runtime
 from inference_server.manifest import Feature, Manifest, ModelFile, Target
 
 BASE_LAYER = b"the base"
@@ -26,7 +26,7 @@ CONFIG = json.dumps(
         "architecture": "amd64",
         "os": "linux",
         "config": {},
-        "rootfs": {"type": "layers", "diff_ids": [digest_of(b"plain")]},
+        "rootfs": {"type": "layers", "diff_ids": [compute_digest(b"plain")]},
     }
 ).encode()
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -46,22 +46,22 @@ BUNDLES = (bundle(0), bundle(1))
 
 def base() -> bytes:
     """The base's manifest."""
-    parts = [{"mediaType": "c", "digest": digest_of(CONFIG), "size": len(CONFIG)}]
-    parts.append({"mediaType": LAYER_TYPE, "digest": digest_of(BASE_LAYER), "size": len(BASE_LAYER)})
+    parts = [{"mediaType": "c", "digest": compute_digest(CONFIG), "size": len(CONFIG)}]
+    parts.append({"mediaType": LAYER_TYPE, "digest": compute_digest(BASE_LAYER), "size": len(BASE_LAYER)})
     return json.dumps({"schemaVersion": 2, "config": parts[0], "layers": parts[1:]}).encode()
 
 
-def image_of(number: int, cache: Path, below: Sequence[Layer] = ()) -> Image:
+def image_of(number: int, cache: Path, below: Sequence[Layer] = ()) -> AssembledImage:
     """The image of one of the two models."""
-    layers = [*(below or server_layers(cache, "amd64")), model_layer(BUNDLES[number])]
-    return assemble(base(), CONFIG, layers, runtime=Runtime(PYTHON, "amd64"), server_version="1")
+    layers = [*(below or pack_server_layers(cache, "amd64")), pack_model_layer(BUNDLES[number])]
+    return assemble_image(base(), CONFIG, layers, runtime=Runtime(PYTHON_VERSION, "amd64"), server_version="1")
 
 
 @dataclass
 class Memory:
     """A repository in memory."""
 
-    blobs: dict[str, bytes] = field(default_factory=lambda: {digest_of(BASE_LAYER): BASE_LAYER})
+    blobs: dict[str, bytes] = field(default_factory=lambda: {compute_digest(BASE_LAYER): BASE_LAYER})
     manifests: dict[str, bytes] = field(default_factory=dict)
 
     def missing(self, digests: Sequence[str]) -> set[str]:
@@ -86,8 +86,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         below: tuple[Layer, ...] = ()
         if "BENCH_WHEELS" in os.environ:
-            files = closure.fetched("amd64", Path(directory) / "wheels")
-            below = (_pack("dependencies", _entries(files)), _pack("server", _entries(closure.server())))
+            files = runtime_files.fetch_dependencies("amd64", Path(directory) / "wheels")
+            below = (
+                _pack_layer("dependencies", _tar_entries(files)),
+                _pack_layer("server", _tar_entries(runtime_files.server_files())),
+            )
         print(image_of(0, Path(directory) / "cache", below).digest)
 
 

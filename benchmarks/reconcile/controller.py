@@ -19,8 +19,8 @@ from typing import Final
 
 from benchmarks.reconcile.process import own_cpu, peak_megabytes
 from benchmarks.reconcile.written import Written
-from controller.aws.budget import Budgets, seconds_for
-from controller.aws.calls import Call, Hook
+from controller.aws.calls import AwsCall, Hook
+from controller.aws.rate_limits import RateLimiter, minimum_seconds
 from controller.runtime.compose import House
 from controller.runtime.halt import Halt
 from controller.runtime.once import exit_code
@@ -60,7 +60,7 @@ class Tally(Hook):
         self._lock = threading.Lock()
         self.made: dict[str, Counter[str]] = {"read": Counter(), "write": Counter()}
 
-    def before(self, call: Call) -> None:
+    def before(self, call: AwsCall) -> None:
         """Count one."""
         with self._lock:
             self.made[call.kind][call.name] += 1
@@ -76,7 +76,7 @@ def main(home: Path, specs: Path, turns: int) -> None:
     """Reconcile so many times in a row, as one process would."""
     tally, written = Tally(), Written()
     # Ever full: each look at its clock is long after the one before.
-    budgets = Budgets(clock=count(step=10**6).__next__)
+    budgets = RateLimiter(clock=count(step=10**6).__next__)
     with House(home, local=True, hooks=[tally, written], budgets=budgets) as house:
         for _ in range(turns):
             print(json.dumps(asdict(_turn(house, specs, tally, written))), flush=True)
@@ -98,7 +98,7 @@ def _turn(house: House, specs: Path, tally: Tally, written: Written) -> Turn:
         now - cpu,
         measuring - children,
         time.monotonic() - began,
-        seconds_for(reads + writes),
+        minimum_seconds(reads + writes),
         peak_megabytes(),
         exit_code(run.statuses),
     )

@@ -15,10 +15,10 @@ from typing import Any, Final
 
 from benchmarks.reconcile import specs
 from benchmarks.reconcile.process import cpu_of
-from controller.aws import Aws, connect
-from controller.aws.repository import Repository
-from controller.bundle import closure, image
-from controller.bundle.publish import copy
+from controller.aws import AwsClient, connect
+from controller.aws.ecr_repository import EcrRepository
+from controller.bundle import image, runtime_files
+from controller.bundle.publish import copy_blob
 from embedded_aws import control
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -86,20 +86,20 @@ def scene(count: int) -> Iterator[Scene]:
             control.down(directory / "home")
 
 
-def _base_image(aws: Aws) -> None:
+def _base_image(aws: AwsClient) -> None:
     """Make the base image: the embedded AWS's own, with the label that says that the server is in it."""
     name, _, tag = specs.BASE.partition(":")
     aws.write("ecr", "create_repository", repositoryName=name)
-    public, own = Repository(aws, _PUBLIC), Repository(aws, name)
-    index = public.manifest(tag=f"{closure.PYTHON}-slim")
-    manifest = public.manifest(digest=image.platform_of(index, "amd64"))
+    public, own = EcrRepository(aws, _PUBLIC), EcrRepository(aws, name)
+    index = public.get_manifest(tag=f"{runtime_files.PYTHON_VERSION}-slim")
+    manifest = public.get_manifest(digest=image.select_platform(index, "amd64"))
     document = json.loads(manifest)
-    with public.fetch(image.config_of(manifest)) as body:
+    with public.fetch_blob(image.get_config_digest(manifest)) as body:
         config = json.loads(body.read())
-    config["config"]["Labels"] = {image.SERVER_LABEL: "benchmark"}
+    config["config"]["Labels"] = {image.SERVER_VERSION_LABEL: "benchmark"}
     content = json.dumps(config).encode()
     for layer in document["layers"]:
-        copy(layer["digest"], public, own)
-    own.push(image.digest_of(content), [content])
-    document["config"] |= {"digest": image.digest_of(content), "size": len(content)}
-    own.put(json.dumps(document).encode(), document["mediaType"], tag)
+        copy_blob(layer["digest"], public, own)
+    own.push_blob(image.compute_digest(content), [content])
+    document["config"] |= {"digest": image.compute_digest(content), "size": len(content)}
+    own.put_manifest(json.dumps(document).encode(), document["mediaType"], tag)

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from controller.aws.calls import Call, Hook
+from controller.aws.calls import AwsCall, Hook
 
 OPENED, FILLED, COMPLETED = "ecr.initiate_layer_upload", "ecr.upload_layer_part", "ecr.complete_layer_upload"
 # What names the object of a write, among its parameters.
@@ -55,7 +55,7 @@ class Written(Hook):
         self._lock = threading.Lock()
         self._times: Counter[tuple[str, ...]] = Counter()
 
-    def before(self, call: Call) -> None:
+    def before(self, call: AwsCall) -> None:
         """Count a write; the parts of a blob are none by themselves."""
         if call.kind == "write" and call.name not in (OPENED, FILLED):
             named = (str(call.params.get(name, "")) for name in _NAMES.get(call.name, ()))

@@ -62,11 +62,11 @@ def _train(directory: Path) -> None:
     import yaml
 
     from controller import bundle
-    from controller.dataset import Split, load
+    from controller.dataset import SplitShares, load_dataset
 
     spec = yaml.safe_load(_SPEC.read_text())["spec"]
     parameters = dict(spec["training"]["hyperparameters"])
-    data = load(_DATA, target=spec["data"]["target"], split=Split(0.08, 0.2))
+    data = load_dataset(_DATA, target=spec["data"]["target"], split=SplitShares(0.08, 0.2))
     train = np.loadtxt(data.channels["train"].content.decode().splitlines(), delimiter=",", dtype=np.float32)
     rounds = int(parameters.pop("num_round"))
     booster = xgboost.train(parameters, xgboost.DMatrix(train[:, 1:], train[:, 0]), rounds)
@@ -74,7 +74,7 @@ def _train(directory: Path) -> None:
     trained = directory / "trained.ubj"
     booster.save_model(trained)
     channels = {name: channel.content for name, channel in data.channels.items()}
-    made = bundle.build(
+    made = bundle.build_bundle(
         bundle.read_model(trained),
         name="housing-model",
         features=data.features,

@@ -1,9 +1,9 @@
 """The only door to AWS: sessions, rate budgets, retries, the mapping of errors. Nothing else imports boto3."""
 
-from controller.aws.body import Body
-from controller.aws.budget import Budgets
-from controller.aws.calls import Call, Calls, Hook
-from controller.aws.door import Aws
+from controller.aws.aws_client import AwsClient
+from controller.aws.calls import AwsCall, CallCounter, Hook
+from controller.aws.rate_limits import RateLimiter
 from controller.aws.session import AssumeRole, connect
+from controller.aws.streaming_body import ResponseBody
 
-__all__ = ["AssumeRole", "Aws", "Body", "Budgets", "Call", "Calls", "Hook", "connect"]
+__all__ = ["AssumeRole", "AwsCall", "AwsClient", "CallCounter", "Hook", "RateLimiter", "ResponseBody", "connect"]

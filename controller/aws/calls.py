@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 from controller.errors import MoorageError
 
-Kind = Literal["read", "write"]
+CallKind = Literal["read", "write"]
 
 # First words of boto3's names for operations that change nothing. `read` refuses all others, since it repeats calls.
-_READING = (
+_READ_PREFIXES = (
     "describe",
     "get",
     "list",
@@ -33,10 +33,10 @@ _READING = (
 
 
 @dataclass(frozen=True)
-class Call:
+class AwsCall:
     """One call: `service` and `operation` as boto3 spells them (`ecs`, `create_service`), and its parameters."""
 
-    kind: Kind
+    kind: CallKind
     service: str
     operation: str
     params: Mapping[str, Any]
@@ -47,9 +47,9 @@ class Call:
         return f"{self.service}.{self.operation}"
 
 
-def changes_nothing(operation: str) -> bool:
+def is_read_only(operation: str) -> bool:
     """Tell by its name whether an operation only reads."""
-    return operation in ("search", "verify") or operation.startswith(tuple(f"{word}_" for word in _READING))
+    return operation in ("search", "verify") or operation.startswith(tuple(f"{word}_" for word in _READ_PREFIXES))
 
 
 class Hook:
@@ -59,52 +59,52 @@ class Hook:
     lost. Hooks are called by many threads at once.
     """
 
-    def before(self, call: Call) -> None:
+    def before(self, call: AwsCall) -> None:
         """Run before the call is sent."""
 
-    def after(self, call: Call, answer: Mapping[str, Any] | MoorageError) -> None:
+    def after(self, call: AwsCall, answer: Mapping[str, Any] | MoorageError) -> None:
         """Run with what came back: AWS's answer, or the error it was mapped to."""
 
 
-class Calls:
+class CallCounter:
     """How many calls were sent, repeats included. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._mine = threading.local()
-        self._kinds: Counter[Kind] = Counter()
-        self._names: Counter[str] = Counter()
+        self._thread_local = threading.local()
+        self._by_kind: Counter[CallKind] = Counter()
+        self._by_name: Counter[str] = Counter()
 
-    def add(self, call: Call) -> None:
+    def count(self, call: AwsCall) -> None:
         """Count one call that goes out."""
         with self._lock:
-            self._kinds[call.kind] += 1
-            self._names[call.name] += 1
-        mine = vars(self._mine).setdefault("names", Counter())
+            self._by_kind[call.kind] += 1
+            self._by_name[call.name] += 1
+        mine = vars(self._thread_local).setdefault("names", Counter())
         mine[call.name] += 1
 
-    def of_this_thread(self) -> Counter[str]:
+    def counts_of_thread(self) -> Counter[str]:
         """How many calls of each name the calling thread has sent so far."""
-        return Counter(vars(self._mine).get("names", {}))
+        return Counter(vars(self._thread_local).get("names", {}))
 
     @property
-    def read(self) -> int:
+    def reads(self) -> int:
         """Calls that only read."""
         with self._lock:
-            return self._kinds["read"]
+            return self._by_kind["read"]
 
     @property
-    def write(self) -> int:
+    def writes(self) -> int:
         """Calls that change something."""
         with self._lock:
-            return self._kinds["write"]
+            return self._by_kind["write"]
 
-    def totals(self) -> dict[Kind, int]:
+    def counts_by_kind(self) -> dict[CallKind, int]:
         """`{"read": n, "write": n}`."""
         with self._lock:
-            return {"read": self._kinds["read"], "write": self._kinds["write"]}
+            return {"read": self._by_kind["read"], "write": self._by_kind["write"]}
 
-    def by_name(self) -> dict[str, int]:
+    def counts_by_name(self) -> dict[str, int]:
         """`{"ecs.describe_services": n, …}`, sorted by name."""
         with self._lock:
-            return dict(sorted(self._names.items()))
+            return dict(sorted(self._by_name.items()))

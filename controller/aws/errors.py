@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from botocore import exceptions as botocore
 from botocore.parsers import ResponseParserError
 
-from controller.aws.calls import Call
+from controller.aws.calls import AwsCall
 from controller.aws.log import redact_text
 from controller.errors import (
     AnswerLostError,
@@ -32,7 +32,7 @@ from controller.errors import (
 
 
 @dataclass(frozen=True)
-class Rule:
+class ErrorRule:
     """Which answers belong to `error`. `service` is empty for all; both patterns are searched, case ignored."""
 
     error: type[AwsError | CredentialsError]
@@ -50,50 +50,64 @@ class Rule:
 
 
 # Codes that stand for whatever the message says.
-_VAGUE = (
+_AMBIGUOUS_CODES = (
     r"^(ValidationError|ValidationException|InvalidParameter\w*|ClientException|BadRequestException|InvalidRequest\w*)$"
 )
 
-RULES: tuple[Rule, ...] = (
+ERROR_RULES: tuple[ErrorRule, ...] = (
     # Who asks.
-    Rule(CredentialsError, r"^(ExpiredToken(Exception)?|TokenRefreshRequired|RequestExpired|InvalidToken)$"),
-    Rule(CredentialsError, r"^(InvalidClientTokenId|UnrecognizedClientException|InvalidAccessKeyId|AuthFailure)$"),
-    Rule(CredentialsError, r"^(SignatureDoesNotMatch|InvalidSignature(Exception)?|IncompleteSignature(Exception)?)$"),
-    Rule(CredentialsError, r"^(MissingAuthenticationToken(Exception)?|RequestTimeTooSkewed)$"),
+    ErrorRule(CredentialsError, r"^(ExpiredToken(Exception)?|TokenRefreshRequired|RequestExpired|InvalidToken)$"),
+    ErrorRule(CredentialsError, r"^(InvalidClientTokenId|UnrecognizedClientException|InvalidAccessKeyId|AuthFailure)$"),
+    ErrorRule(
+        CredentialsError, r"^(SignatureDoesNotMatch|InvalidSignature(Exception)?|IncompleteSignature(Exception)?)$"
+    ),
+    ErrorRule(CredentialsError, r"^(MissingAuthenticationToken(Exception)?|RequestTimeTooSkewed)$"),
     # How fast.
-    Rule(ThrottledError, r"^(Request)?(Throttl(ing|ed)|EC2Throttled)(Exception)?$"),
-    Rule(ThrottledError, r"^(TooManyRequests(Exception)?|RequestLimitExceeded|BandwidthLimitExceeded|SlowDown)$"),
-    Rule(ThrottledError, r"", r"\brate exceeded\b"),
-    Rule(ThrottledError, r"^ClientException$", r"too many concurrent attempts", service="ecs"),
+    ErrorRule(ThrottledError, r"^(Request)?(Throttl(ing|ed)|EC2Throttled)(Exception)?$"),
+    ErrorRule(ThrottledError, r"^(TooManyRequests(Exception)?|RequestLimitExceeded|BandwidthLimitExceeded|SlowDown)$"),
+    ErrorRule(ThrottledError, r"", r"\brate exceeded\b"),
+    ErrorRule(ThrottledError, r"^ClientException$", r"too many concurrent attempts", service="ecs"),
     # A role that IAM still spreads over the region (up to two minutes), named in somebody else's request.
-    Rule(NotReadyError, r"", r"(unable to|could not|cannot|can't) assume (the |this )?(service linked )?role"),
-    Rule(NotReadyError, r"^MalformedPolicy", r"invalid principal"),
+    ErrorRule(NotReadyError, r"", r"(unable to|could not|cannot|can't) assume (the |this )?(service linked )?role"),
+    ErrorRule(NotReadyError, r"^MalformedPolicy", r"invalid principal"),
     # RegisterTaskDefinition, of a role that was just made: https://github.com/bradford-hamilton/terraform-ecs-fargate/issues/8
-    Rule(NotReadyError, r"^ClientException$", r"role is not valid", service="ecs"),
+    ErrorRule(NotReadyError, r"^ClientException$", r"role is not valid", service="ecs"),
     # A service of that name that still drains; a target group no listener uses yet.
-    Rule(NotReadyError, r"", r"still draining"),
-    Rule(NotReadyError, r"^ServiceNotActiveException$"),
-    Rule(NotReadyError, r"", r"does not have an associated load balancer"),
+    ErrorRule(NotReadyError, r"", r"still draining"),
+    ErrorRule(NotReadyError, r"^ServiceNotActiveException$"),
+    ErrorRule(NotReadyError, r"", r"does not have an associated load balancer"),
     # How much. botocore repeats LimitExceededException, yet for ECR, ECS, IAM and logs it is a hard quota.
-    Rule(QuotaError, r"LimitExceeded|QuotaExceeded|LimitReached|^TooMany"),
-    Rule(QuotaError, _VAGUE, r"(reached|exceed\w*) (the |your )?(\w+ ){0,3}(limit|quota|maximum number)"),
+    ErrorRule(QuotaError, r"LimitExceeded|QuotaExceeded|LimitReached|^TooMany"),
+    ErrorRule(
+        QuotaError, _AMBIGUOUS_CODES, r"(reached|exceed\w*) (the |your )?(\w+ ){0,3}(limit|quota|maximum number)"
+    ),
     # It is there already, or in use. S3 answers 412 for a lost race, 409 for a concurrent one; the code is kept.
-    Rule(ConflictError, r"AlreadyExists|AlreadyOwned|Duplicate|^(ResourceInUse|DependencyViolation|DeleteConflict)"),
-    Rule(ConflictError, r"^(PreconditionFailed|ConditionalRequestConflict|OperationAborted\w*|412|409)$"),
-    Rule(ConflictError, r"Conflict(Exception)?$|InUse(Exception)?$|NotEmpty(Exception)?$|^ConcurrentModification"),
-    Rule(ConflictError, r"^ClusterContains\w+Exception$|^UpdateInProgressException$"),
-    Rule(ConflictError, _VAGUE, r"already exists|must be unique|not idempotent|still (in use|referenced|attached)"),
+    ErrorRule(
+        ConflictError, r"AlreadyExists|AlreadyOwned|Duplicate|^(ResourceInUse|DependencyViolation|DeleteConflict)"
+    ),
+    ErrorRule(ConflictError, r"^(PreconditionFailed|ConditionalRequestConflict|OperationAborted\w*|412|409)$"),
+    ErrorRule(ConflictError, r"Conflict(Exception)?$|InUse(Exception)?$|NotEmpty(Exception)?$|^ConcurrentModification"),
+    ErrorRule(ConflictError, r"^ClusterContains\w+Exception$|^UpdateInProgressException$"),
+    ErrorRule(
+        ConflictError,
+        _AMBIGUOUS_CODES,
+        r"already exists|must be unique|not idempotent|still (in use|referenced|attached)",
+    ),
     # It isn't there.
-    Rule(MissingError, r"NotFound|^NoSuch|DoesNotExist|^404$"),
-    Rule(MissingError, _VAGUE, r"does not exist|could not find|not found|unable to (find|describe)|cannot be found"),
-    Rule(MissingError, _VAGUE, r"cluster is inactive", service="ecs"),
+    ErrorRule(MissingError, r"NotFound|^NoSuch|DoesNotExist|^404$"),
+    ErrorRule(
+        MissingError,
+        _AMBIGUOUS_CODES,
+        r"does not exist|could not find|not found|unable to (find|describe)|cannot be found",
+    ),
+    ErrorRule(MissingError, _AMBIGUOUS_CODES, r"cluster is inactive", service="ecs"),
     # A permission.
-    Rule(DeniedError, r"^(AccessDenied|Unauthorized|NotAuthorized|Authorization|Forbidden|OptInRequired|403$)"),
+    ErrorRule(DeniedError, r"^(AccessDenied|Unauthorized|NotAuthorized|Authorization|Forbidden|OptInRequired|403$)"),
     # The request.
-    Rule(RejectedError, r"^NotImplemented|^UnknownOperation|^InvalidAction$"),
+    ErrorRule(RejectedError, r"^NotImplemented|^UnknownOperation|^InvalidAction$"),
 )
 
-_SAYS: dict[type[MoorageError], tuple[str, str]] = {
+_MESSAGES: dict[type[MoorageError], tuple[str, str]] = {
     CredentialsError: ("AWS does not accept the credentials", "renew them, or choose another profile"),
     ThrottledError: ("AWS asks to slow down", ""),
     UnavailableError: ("AWS can't be reached or failed", ""),
@@ -137,56 +151,58 @@ _CUT_OFF = (
 BOTOCORE_ERRORS = (botocore.BotoCoreError, botocore.ClientError, ResponseParserError)
 
 
-def mapped(error: Exception, call: Call) -> MoorageError:
+def map_error(error: Exception, call: AwsCall) -> MoorageError:
     """Turn what botocore raised during `call` into one of ours: an AwsError, or a CredentialsError."""
     if isinstance(error, botocore.ClientError):
-        return _answered(error, call)
+        return _map_client_error(error, call)
     if isinstance(error, _NO_CREDENTIALS):
         return CredentialsError("no AWS credentials to use", why=redact_text(str(error)), hint=_SIGN_IN)
-    return _say(_unanswered(error, call), call, str(error))
+    return _make_error(_error_type_without_response(error, call), call, str(error))
 
 
-def _answered(error: botocore.ClientError, call: Call) -> MoorageError:
+def _map_client_error(error: botocore.ClientError, call: AwsCall) -> MoorageError:
     detail = error.response.get("Error", {})
     code, message = str(detail.get("Code", "")), str(detail.get("Message", ""))
     if error.operation_name == "AssumeRole" and call.operation != "assume_role":
-        return _say(CredentialsError, call, f"{code}: {message}")  # refreshing the assumed role's credentials failed
-    for rule in RULES:
+        return _make_error(
+            CredentialsError, call, f"{code}: {message}"
+        )  # refreshing the assumed role's credentials failed
+    for rule in ERROR_RULES:
         if rule.matches(call.service, code, message):
-            return _say(rule.error, call, message, code)
+            return _make_error(rule.error, call, message, code)
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    return _say(_by_status(status, call), call, message, code)
+    return _make_error(_error_type_for_status(status, call), call, message, code)
 
 
-def _by_status(status: int, call: Call) -> type[AwsError]:
+def _error_type_for_status(status: int, call: AwsCall) -> type[AwsError]:
     if status == 429:
         return ThrottledError
     if status == 501:
         return RejectedError
     if status >= 500:
-        return _lost(call)
+        return _lost_answer_error_type(call)
     return {401: DeniedError, 403: DeniedError, 404: MissingError, 409: ConflictError, 412: ConflictError}.get(
         status, RejectedError
     )
 
 
-def _unanswered(error: Exception, call: Call) -> type[MoorageError]:
+def _error_type_without_response(error: Exception, call: AwsCall) -> type[MoorageError]:
     if isinstance(error, _NEVER_SENT):
         return UnavailableError
     if isinstance(error, botocore.SSLError):
-        return UnavailableError if "CERTIFICATE_VERIFY_FAILED" in str(error) else _lost(call)
+        return UnavailableError if "CERTIFICATE_VERIFY_FAILED" in str(error) else _lost_answer_error_type(call)
     if isinstance(error, _CUT_OFF):
-        return _lost(call)
+        return _lost_answer_error_type(call)
     return RejectedError
 
 
-def _lost(call: Call) -> type[AwsError]:
+def _lost_answer_error_type(call: AwsCall) -> type[AwsError]:
     return AnswerLostError if call.kind == "write" else UnavailableError
 
 
-def _say(kind: type[MoorageError], call: Call, why: str, code: str = "") -> MoorageError:
-    what, hint = _SAYS[kind]
+def _make_error(error_type: type[MoorageError], call: AwsCall, why: str, code: str = "") -> MoorageError:
+    what, hint = _MESSAGES[error_type]
     why = redact_text(why.strip())
-    if issubclass(kind, AwsError):
-        return kind(what, where=call.name, why=f"{code}: {why}" if code else why, hint=hint, code=code)
-    return kind(what, where=call.name, why=f"{code}: {why}" if code else why, hint=hint)
+    if issubclass(error_type, AwsError):
+        return error_type(what, where=call.name, why=f"{code}: {why}" if code else why, hint=hint, code=code)
+    return error_type(what, where=call.name, why=f"{code}: {why}" if code else why, hint=hint)

@@ -65,13 +65,13 @@ _DOMAINS = (
 )
 
 
-def registry(account: str, region: str) -> str:
+def ecr_registry_host(account: str, region: str) -> str:
     """Give the host of an account's ECR registry: `ACCOUNT.dkr.ecr.REGION.amazonaws.com`."""
     domain = next((domain for prefix, domain in _DOMAINS if region.startswith(prefix)), "amazonaws.com")
     return f"{account}.dkr.ecr.{region}.{domain}"
 
 
-def xgboost_image(region: str, version: str) -> str:
+def xgboost_image_uri(region: str, version: str) -> str:
     """Give the image URI of SageMaker's XGBoost `version` (`3.2-0`) in `region`. Raises RejectedError for unknown ones."""
     if version not in XGBOOST_VERSIONS:
         raise RejectedError(
@@ -81,7 +81,7 @@ def xgboost_image(region: str, version: str) -> str:
         )
     account = XGBOOST_ACCOUNTS.get(region)
     if account is not None:
-        return f"{registry(account, region)}/sagemaker-xgboost:{version}"
+        return f"{ecr_registry_host(account, region)}/sagemaker-xgboost:{version}"
     return _from_sdk(region, version)
 
 

@@ -66,7 +66,7 @@ def _redact_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -
     return cleaned
 
 
-def configure(*, stream: TextIO | None = None, level: int = 20) -> None:
+def configure_logging(*, stream: TextIO | None = None, level: int = 20) -> None:
     """Set up structlog for the process. `level` is a number of the logging module: 10 debug, 20 info, 30 warning."""
     out = stream if stream is not None else sys.stderr
     renderer = structlog.dev.ConsoleRenderer() if out.isatty() else structlog.processors.JSONRenderer(sort_keys=True)

@@ -19,15 +19,15 @@ from botocore.credentials import AssumeRoleCredentialFetcher, Credentials, Defer
 from botocore.exceptions import UnknownRegionError
 from botocore.loaders import JSONFileLoader
 
-from controller.aws.answers import refuse_broken
-from controller.aws.budget import Budgets
-from controller.aws.calls import Call, Hook
-from controller.aws.door import Aws
-from controller.aws.errors import BOTOCORE_ERRORS, mapped
+from controller.aws.aws_client import AwsClient
+from controller.aws.calls import AwsCall, Hook
+from controller.aws.errors import BOTOCORE_ERRORS, map_error
+from controller.aws.rate_limits import RateLimiter
+from controller.aws.response_validation import validate_response
 from controller.errors import CredentialsError
 
 # One attempt takes at most about 15 seconds; a lease must outlive it.
-_ONCE = Config(
+_SINGLE_ATTEMPT = Config(
     retries={"mode": "standard", "total_max_attempts": 1},
     connect_timeout=4,
     read_timeout=10,
@@ -36,9 +36,9 @@ _ONCE = Config(
 )
 # There is one name for all services of a local endpoint, so neither `data-` nor a bucket can be put before it; and no
 # proxy could reach it.
-_LOCAL = _ONCE.merge(Config(inject_host_prefix=False, s3={"addressing_style": "path"}, proxies={}))
+_LOCAL_ENDPOINT = _SINGLE_ATTEMPT.merge(Config(inject_host_prefix=False, s3={"addressing_style": "path"}, proxies={}))
 # The embedded AWS takes any key; real ones are never sent to it.
-_NOBODY = Credentials("moorage", "moorage")
+_PLACEHOLDER_CREDENTIALS = Credentials("moorage", "moorage")
 _TOKENS = ("NextToken", "nextToken")
 
 
@@ -51,7 +51,7 @@ class AssumeRole:
     tags: Mapping[str, str] = field(default_factory=dict)
     external_id: str | None = None
 
-    def arguments(self) -> dict[str, Any]:
+    def request_parameters(self) -> dict[str, Any]:
         """Give the parameters of sts.assume_role beside the ARN."""
         arguments: dict[str, Any] = {"RoleSessionName": self.session_name}
         if self.tags:
@@ -61,40 +61,40 @@ class AssumeRole:
         return arguments
 
 
-class _SlimModels(JSONFileLoader):  # type: ignore[misc]  # botocore has no types
+class _CompactModelLoader(JSONFileLoader):  # type: ignore[misc]  # botocore has no types
     """Loads AWS's service models without the texts of their documentation, which are most of their size."""
 
     def load_file(self, file_path: str) -> Any:
         """Load a model, or None."""
-        return _slim(super().load_file(file_path))
+        return _strip_documentation(super().load_file(file_path))
 
 
-def _slim(model: Any) -> Any:
+def _strip_documentation(model: Any) -> Any:
     """The model without its texts, in plain dictionaries: ordered ones, as botocore makes them, take twice the memory.
 
     A member that is itself named `documentation` has a mapping in the text's place, and stays.
     """
     if isinstance(model, dict):
         textless = {"documentation": ""} if isinstance(model.get("documentation"), str) else {}
-        return {name: _slim(part) for name, part in model.items()} | textless
-    return [_slim(part) for part in model] if isinstance(model, list) else model
+        return {name: _strip_documentation(part) for name, part in model.items()} | textless
+    return [_strip_documentation(part) for part in model] if isinstance(model, list) else model
 
 
-class SessionClients:
+class SessionClientFactory:
     """Makes clients from one botocore session, which is not thread-safe itself."""
 
     def __init__(self, session: botocore.session.Session, *, region: str, endpoint: str | None = None) -> None:
         self.region, self.partition = region, _partition(session, region)
         self._session, self._endpoint, self._lock = session, endpoint, threading.Lock()
-        session.get_component("data_loader").file_loader = _SlimModels()
+        session.get_component("data_loader").file_loader = _CompactModelLoader()
 
     def client(self, service: str) -> Any:
         """Make a client; a second time with local settings when the first one's endpoint is this machine."""
         with self._lock:
-            client = self._make(service, _ONCE)
+            client = self._create_client(service, _SINGLE_ATTEMPT)
             if is_loopback(client.meta.endpoint_url):
-                client = self._make(service, _LOCAL)
-            client.meta.events.register("before-parse", refuse_broken)
+                client = self._create_client(service, _LOCAL_ENDPOINT)
+            client.meta.events.register("before-parse", validate_response)
             return client
 
     def paginator(self, service: str, operation: str) -> dict[str, Any] | None:
@@ -115,7 +115,7 @@ class SessionClients:
                 return name, [token for token in _TOKENS if shape is not None and token in shape.members]
         raise ValueError(f"boto3 knows no {service}.{operation}")
 
-    def _make(self, service: str, config: Config) -> Any:
+    def _create_client(self, service: str, config: Config) -> Any:
         return self._session.create_client(service, region_name=self.region, endpoint_url=self._endpoint, config=config)
 
 
@@ -127,14 +127,14 @@ def connect(
     expected_account: str | None = None,
     hooks: Sequence[Hook] = (),
     endpoint: str | None = None,
-    budgets: Budgets | None = None,
-) -> Aws:
+    rate_limiter: RateLimiter | None = None,
+) -> AwsClient:
     """Open the door as boto3 would: environment, profile, container or instance role, `AWS_ENDPOINT_URL`.
 
     `endpoint` overrides the endpoint of every service; on a loopback address it is asked with made-up credentials.
     Doors to one account share `budgets`. Sends nothing yet. Raises CredentialsError: no such profile, no region.
     """
-    where = Call("read", "session", "connect", {})
+    where = AwsCall("read", "session", "connect", {})
     try:
         session = botocore.session.Session(profile=profile)
         chosen = region or session.get_config_variable("region")
@@ -143,13 +143,13 @@ def connect(
                 "no AWS region is set", hint="set spec.region of the Environment, or AWS_DEFAULT_REGION"
             )
         if endpoint is not None and is_loopback(endpoint):
-            session._credentials = _NOBODY  # noqa: SLF001  (botocore's set_credentials logs them at debug)
+            session._credentials = _PLACEHOLDER_CREDENTIALS  # noqa: SLF001  (botocore's set_credentials logs them at debug)
         if assume_role is not None:
             _assume(session, assume_role, region=chosen, endpoint=endpoint)
-        clients = SessionClients(session, region=chosen, endpoint=endpoint)
+        clients = SessionClientFactory(session, region=chosen, endpoint=endpoint)
     except BOTOCORE_ERRORS as error:
-        raise mapped(error, where) from error
-    return Aws(clients, expected_account=expected_account, hooks=hooks, budgets=budgets)
+        raise map_error(error, where) from error
+    return AwsClient(clients, expected_account=expected_account, hooks=hooks, rate_limiter=rate_limiter)
 
 
 def is_loopback(url: str) -> bool:
@@ -166,7 +166,7 @@ def _assume(session: botocore.session.Session, role: AssumeRole | str, *, region
     role = AssumeRole(role) if isinstance(role, str) else role
 
     def sts(service: str, **arguments: Any) -> Any:
-        settled = {"config": _ONCE, "region_name": region, "endpoint_url": endpoint, **arguments}
+        settled = {"config": _SINGLE_ATTEMPT, "region_name": region, "endpoint_url": endpoint, **arguments}
         return session.create_client(service, **settled)
 
     source = session.get_credentials()
@@ -174,7 +174,7 @@ def _assume(session: botocore.session.Session, role: AssumeRole | str, *, region
         raise CredentialsError(
             f"there are no credentials to assume {role.arn} with", hint="set AWS_PROFILE or AWS_ACCESS_KEY_ID"
         )
-    fetcher = AssumeRoleCredentialFetcher(sts, source, role.arn, extra_args=role.arguments())
+    fetcher = AssumeRoleCredentialFetcher(sts, source, role.arn, extra_args=role.request_parameters())
     session._credentials = DeferredRefreshableCredentials(  # noqa: SLF001  (the way botocore itself puts them there)
         method="assume-role", refresh_using=fetcher.fetch_credentials
     )

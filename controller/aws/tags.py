@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from controller.aws.door import Aws
+from controller.aws.aws_client import AwsClient
 
 # https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetResources.html, ResourceARNList
-_MOST = 100
+_BATCH_SIZE = 100
 
 
-def tags_by_arn(aws: Aws, arns: Sequence[str]) -> dict[str, dict[str, str]]:
+def fetch_tags_by_arn(aws: AwsClient, arns: Sequence[str]) -> dict[str, dict[str, str]]:
     """The tags of each object that the index knows. It is told of changes by the services, so it may lag behind them.
 
     A call that names ARNs may not go on to a second page; what a first one leaves out is as what the index doesn't know.
     """
     found: dict[str, dict[str, str]] = {}
-    for start in range(0, len(arns), _MOST):
-        some = list(arns[start : start + _MOST])
+    for start in range(0, len(arns), _BATCH_SIZE):
+        some = list(arns[start : start + _BATCH_SIZE])
         answer = aws.read("resourcegroupstaggingapi", "get_resources", ResourceARNList=some)
         listed = answer.get("ResourceTagMappingList", ())
         found |= {item["ResourceARN"]: {tag["Key"]: tag["Value"] for tag in item["Tags"]} for item in listed}

@@ -6,7 +6,7 @@ to a repository: ECR's, which `controller.aws` talks to, or that of any registry
 """
 
 from controller.bundle.artifact import read_artifact, read_model
-from controller.bundle.build import Bundle, build
-from controller.bundle.model_file import ModelFile
+from controller.bundle.build import Bundle, build_bundle
+from controller.bundle.xgboost_model import XgboostModel
 
-__all__ = ["Bundle", "ModelFile", "build", "read_artifact", "read_model"]
+__all__ = ["Bundle", "XgboostModel", "build_bundle", "read_artifact", "read_model"]

@@ -12,76 +12,76 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from controller.bundle.model_file import ModelFile, identify
-from controller.bundle.tar import Stream, TarError, read_single
+from controller.bundle.tar_reader import ByteReader, TarError, read_only_member
+from controller.bundle.xgboost_model import XgboostModel, identify_model
 from controller.errors import BundleError
 
-MEMBER = "xgboost-model"
-_GZIP = b"\x1f\x8b"
+MODEL_MEMBER = "xgboost-model"
+_GZIP_MAGIC = b"\x1f\x8b"
 _CHUNK = 2**16
-_HINT = f"an artifact is made by: tar -czf model.tar.gz {MEMBER}"
+_HINT = f"an artifact is made by: tar -czf model.tar.gz {MODEL_MEMBER}"
 
 
 @dataclass(frozen=True)
-class Limits:
+class ModelLimits:
     """How much is read: `size` of the model in bytes, and how often the archive may be larger than its compressed form.
 
     Models compress about fourfold; DEFLATE reaches 1,032. The ratio is held only after the first MiB.
     """
 
-    size: int = 512 * 2**20
-    ratio: int = 100
+    max_model_bytes: int = 512 * 2**20
+    max_ratio: int = 100
 
 
-def read_model(path: Path, limits: Limits | None = None) -> ModelFile:
+def read_model(path: Path, limits: ModelLimits | None = None) -> XgboostModel:
     """Read a model file, or the `model.tar.gz` around one. Raise BundleError if it can't be read or trusted."""
-    limits = limits or Limits()
+    limits = limits or ModelLimits()
     try:
         with path.open("rb") as file:
-            if file.read(len(_GZIP)) == _GZIP:
+            if file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC:
                 file.seek(0)
                 return read_artifact(file, limits)
             file.seek(0)
-            content = file.read(limits.size + 1)
+            content = file.read(limits.max_model_bytes + 1)
     except OSError as error:
         raise BundleError("the model can't be read", where=str(path), why=error.strerror or str(error)) from error
-    if len(content) > limits.size:
-        raise BundleError(f"the model has more than {limits.size:,} bytes", where=str(path))
-    return identify(content)
+    if len(content) > limits.max_model_bytes:
+        raise BundleError(f"the model has more than {limits.max_model_bytes:,} bytes", where=str(path))
+    return identify_model(content)
 
 
-def read_artifact(stream: Stream | BinaryIO, limits: Limits | None = None) -> ModelFile:
+def read_artifact(stream: ByteReader | BinaryIO, limits: ModelLimits | None = None) -> XgboostModel:
     """Read the one model in a `model.tar.gz`; `stream` needs only `read`. Raise BundleError if it can't be trusted."""
-    limits = limits or Limits()
-    inflated = _Inflated(stream, limits)
+    limits = limits or ModelLimits()
+    inflated = _LimitedGzipReader(stream, limits)
     try:
-        content = read_single(inflated, MEMBER, limits.size)
-        inflated.finish()
+        content = read_only_member(inflated, MODEL_MEMBER, limits.max_model_bytes)
+        inflated.check_end()
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise BundleError("the artifact is damaged or no tar.gz", why=str(error), hint=_HINT) from error
     except TarError as error:
         raise BundleError("the artifact is not what a training job writes", why=str(error), hint=_HINT) from error
-    return identify(content)
+    return identify_model(content)
 
 
-class _Counted:
+class _CountingReader:
     """A stream that counts what was read from it."""
 
-    def __init__(self, stream: Stream | BinaryIO) -> None:
+    def __init__(self, stream: ByteReader | BinaryIO) -> None:
         self._stream = stream
-        self.count = 0
+        self.bytes_read = 0
 
     def read(self, size: int = -1) -> bytes:
         data = self._stream.read(size)
-        self.count += len(data)
+        self.bytes_read += len(data)
         return data
 
 
-class _Inflated:
+class _LimitedGzipReader:
     """The archive behind the compression, which refuses to grow beyond the limits."""
 
-    def __init__(self, stream: Stream | BinaryIO, limits: Limits) -> None:
-        self._compressed = _Counted(stream)
+    def __init__(self, stream: ByteReader | BinaryIO, limits: ModelLimits) -> None:
+        self._compressed = _CountingReader(stream)
         # To read, GzipFile asks its source for `read` alone.
         self._file = gzip.GzipFile(fileobj=self._compressed, mode="rb")  # type: ignore[call-overload]
         self._limits = limits
@@ -91,13 +91,13 @@ class _Inflated:
         """Return up to `size` bytes. Raise TarError beyond the limits."""
         data: bytes = self._file.read(min(size, _CHUNK))
         self._count += len(data)
-        if self._count > self._limits.size + 2**20:
-            raise TarError(f"it expands to more than {self._limits.size:,} bytes")
-        if self._count > max(2**20, self._limits.ratio * self._compressed.count):
-            raise TarError(f"it expands more than {self._limits.ratio}-fold, as no model does")
+        if self._count > self._limits.max_model_bytes + 2**20:
+            raise TarError(f"it expands to more than {self._limits.max_model_bytes:,} bytes")
+        if self._count > max(2**20, self._limits.max_ratio * self._compressed.bytes_read):
+            raise TarError(f"it expands more than {self._limits.max_ratio}-fold, as no model does")
         return data
 
-    def finish(self) -> None:
+    def check_end(self) -> None:
         """Read on to the end, where gzip keeps its checksum; only zeros may follow the archive's."""
         while rest := self.read(_CHUNK):
             if rest.strip(b"\0"):

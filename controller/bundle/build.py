@@ -14,8 +14,8 @@ from importlib.metadata import version as installed
 from pathlib import Path
 
 from controller.bundle import profile
-from controller.bundle.evaluation import evaluate
-from controller.bundle.model_file import ModelFile
+from controller.bundle.evaluation import evaluate_model
+from controller.bundle.xgboost_model import XgboostModel
 from controller.errors import BundleError
 from inference_server import manifest as manifests
 from inference_server.manifest import Canary, Feature, Manifest, ManifestError, Target
@@ -31,7 +31,7 @@ class Bundle:
     manifest: Manifest
 
     @classmethod
-    def reopen(cls, files: Mapping[str, bytes], *, version: int) -> Bundle:
+    def from_files(cls, files: Mapping[str, bytes], *, version: int) -> Bundle:
         """Read a bundle's two files back, and give it the version it is registered under.
 
         Raise BundleError if the manifest can't be trusted or describes another model.
@@ -59,8 +59,8 @@ class Bundle:
             raise BundleError("the bundle can't be written", where=str(directory), why=error.strerror or "") from error
 
 
-def build(
-    model: ModelFile,
+def build_bundle(
+    model: XgboostModel,
     *,
     name: str,
     features: Sequence[str],
@@ -79,13 +79,15 @@ def build(
     if unknown := rows.keys() - set(CHANNELS):
         raise BundleError(f"no such channel: {', '.join(sorted(unknown))}", hint=f"there are {', '.join(CHANNELS)}")
     _check_trainer(model)
-    measured = evaluate(model, features, rows)
+    measured = evaluate_model(model, features, rows)
     manifest = Manifest(
         name=name,
         version=version,
         model=manifests.ModelFile(sha256(measured.model).hexdigest(), len(measured.model)),
-        features=profile.features(features, rows["train"]) if "train" in rows else tuple(map(Feature, features)),
-        target=Target(target, profile.histogram(filter(math.isfinite, measured.predictions))),
+        features=profile.profile_features(features, rows["train"])
+        if "train" in rows
+        else tuple(map(Feature, features)),
+        target=Target(target, profile.build_histogram(filter(math.isfinite, measured.predictions))),
         objective=measured.objective,
         num_class=measured.num_class,
         xgboost_version=_dotted(model.version),
@@ -100,7 +102,7 @@ def build(
         raise BundleError("the bundle's manifest would be wrong", why=str(error)) from error
 
 
-def _check_trainer(model: ModelFile) -> None:
+def _check_trainer(model: XgboostModel) -> None:
     """Refuse a model of a newer XGBoost than ours: an older library may read it and predict wrongly without an error."""
     library = installed("xgboost-cpu")
     if model.version > tuple(map(int, library.split(".")[:3])):

@@ -15,12 +15,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from controller.bundle.model_file import ModelFile
+from controller.bundle.xgboost_model import XgboostModel
 from controller.errors import BundleError
 
-PROGRAM = Path(__file__).with_name("evaluate.py")
+EVALUATE_SCRIPT = Path(__file__).with_name("evaluate.py")
 # One thread: the controller evaluates several models at once, and reads no environment of ours in the child.
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+CHILD_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Evaluation:
     predictions: Sequence[float]
 
 
-def evaluate(
-    model: ModelFile, features: Sequence[str], channels: Mapping[str, bytes], *, timeout: float = 300.0
+def evaluate_model(
+    model: XgboostModel, features: Sequence[str], channels: Mapping[str, bytes], *, timeout: float = 300.0
 ) -> Evaluation:
     """Measure a model on header-less, label-first channels; see `evaluate.py`.
 
@@ -51,37 +51,39 @@ def evaluate(
     }
     contents = [sha256(content).hexdigest() for content in (model.content, *channels.values())]
     asked = json.dumps([request, contents])
-    known = _latest.get(asked)
+    known = _evaluation_cache.get(asked)
     if known is None:
         known = _measure(model, channels, request, timeout)
-        _latest.put(asked, known)
+        _evaluation_cache.put(asked, known)
     return known
 
 
-class _Latest:
+class _EvaluationCache:
     """The evaluations of the last few models."""
 
-    _MOST = 4
+    _MAX_ENTRIES = 4
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: dict[str, Evaluation] = {}
+        self._entries: dict[str, Evaluation] = {}
 
-    def get(self, asked: str) -> Evaluation | None:
+    def get(self, request_key: str) -> Evaluation | None:
         with self._lock:
-            return self._kept.get(asked)
+            return self._entries.get(request_key)
 
-    def put(self, asked: str, found: Evaluation) -> None:
+    def put(self, request_key: str, evaluation: Evaluation) -> None:
         with self._lock:
-            self._kept[asked] = found
-            for oldest in list(self._kept)[: -self._MOST]:
-                del self._kept[oldest]
+            self._entries[request_key] = evaluation
+            for oldest in list(self._entries)[: -self._MAX_ENTRIES]:
+                del self._entries[oldest]
 
 
-_latest = _Latest()
+_evaluation_cache = _EvaluationCache()
 
 
-def _measure(model: ModelFile, channels: Mapping[str, bytes], request: Mapping[str, Any], timeout: float) -> Evaluation:
+def _measure(
+    model: XgboostModel, channels: Mapping[str, bytes], request: Mapping[str, Any], timeout: float
+) -> Evaluation:
     with TemporaryDirectory(prefix="moorage-evaluate-") as name:
         directory = Path(name)
         (directory / "request.json").write_text(json.dumps(request), encoding="utf-8")
@@ -94,23 +96,23 @@ def _measure(model: ModelFile, channels: Mapping[str, bytes], request: Mapping[s
 
 def _run(directory: Path, timeout: float) -> dict[str, Any]:
     # Isolated (-I): neither the current directory nor PYTHONPATH can put other modules in the child's way.
-    command = [sys.executable, "-I", str(PROGRAM), str(directory)]
+    command = [sys.executable, "-I", str(EVALUATE_SCRIPT), str(directory)]
     try:
         done = subprocess.run(
-            command, env=ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False
+            command, env=CHILD_ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False
         )
     except subprocess.TimeoutExpired as error:
         raise BundleError("the model's evaluation was stopped", why=f"it took longer than {timeout:g} s") from error
     outcome = directory / "result.json"
     if done.returncode not in (0, 1) or not outcome.exists():
-        raise BundleError("the model's evaluation died", why=_last_words(done))
+        raise BundleError("the model's evaluation died", why=_exit_reason(done))
     result: dict[str, Any] = json.loads(outcome.read_bytes())
     if "error" in result:
         raise BundleError("the model can't be used", why=result["error"])
     return result
 
 
-def _last_words(done: subprocess.CompletedProcess[bytes]) -> str:
+def _exit_reason(done: subprocess.CompletedProcess[bytes]) -> str:
     if done.returncode < 0:
         return f"killed by {signal.Signals(-done.returncode).name}"
     lines = done.stderr.decode(errors="replace").split("\n")

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from controller.bundle.closure import Runtime
-from controller.bundle.layers import LIBRARIES, MEDIA_TYPE, MODEL, Layer
+from controller.bundle.layers import LIBRARY_DIRECTORY, MEDIA_TYPE, MODEL_DIRECTORY, Layer
+from controller.bundle.runtime_files import Runtime
 from controller.errors import BundleError
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
-ROLE = "dev.moorage.layer"
-SERVER_LABEL = "dev.moorage.server"
-PORT = 8080
+LAYER_ROLE_ANNOTATION = "dev.moorage.layer"
+SERVER_VERSION_LABEL = "dev.moorage.server"
+SERVER_PORT = 8080
 # The user of distroless images: no base image has files of its own for it.
-USER = "65532:65532"
+SERVER_USER = "65532:65532"
 
 # Docker's names for layers of the very same bytes.
 _LAYER_TYPES = {
@@ -35,7 +35,7 @@ _CREATED = "1970-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True)
-class Image:
+class AssembledImage:
     """What is to be pushed: `layers` (ours; those of the base must be there already), then `config`, then `manifest`."""
 
     manifest: bytes
@@ -46,46 +46,46 @@ class Image:
     @property
     def digest(self) -> str:
         """The digest that pins the image, `sha256:` and 64 hex digits."""
-        return digest_of(self.manifest)
+        return compute_digest(self.manifest)
 
     @property
     def config_digest(self) -> str:
         """The digest of the config blob."""
-        return digest_of(self.config)
+        return compute_digest(self.config)
 
 
-def digest_of(content: bytes) -> str:
+def compute_digest(content: bytes) -> str:
     """Return the digest of a blob or a manifest: `sha256:` and 64 hex digits."""
     return f"sha256:{sha256(content).hexdigest()}"
 
 
-def config_of(base_manifest: bytes) -> str:
+def get_config_digest(base_manifest: bytes) -> str:
     """Return the digest of the config that a base image's manifest names. Raise BundleError if it is no image manifest."""
-    digest: str = _base(base_manifest)["config"]["digest"]
+    digest: str = _parse_base_manifest(base_manifest)["config"]["digest"]
     return digest
 
 
-def blobs_of(manifest: bytes) -> list[str]:
+def list_blob_digests(manifest: bytes) -> list[str]:
     """Return the digests of an image's config and layers, each once. Raise BundleError if it is no image manifest."""
-    document = _base(manifest)
+    document = _parse_base_manifest(manifest)
     return list(dict.fromkeys(blob["digest"] for blob in (document["config"], *document["layers"])))
 
 
 def is_index(manifest: bytes) -> bool:
     """Tell whether it lists the images of several platforms instead of being one."""
-    return "manifests" in _json(manifest, "manifest")
+    return "manifests" in _parse_json(manifest, "manifest")
 
 
-def model_layer_of(manifest: bytes) -> str | None:
+def find_model_layer(manifest: bytes) -> str | None:
     """Return the digest of the layer that holds the model; None for an image that has none."""
-    layers = _json(manifest, "manifest").get("layers", ())
-    marked = (layer["digest"] for layer in layers if layer.get("annotations", {}).get(ROLE) == "model")
+    layers = _parse_json(manifest, "manifest").get("layers", ())
+    marked = (layer["digest"] for layer in layers if layer.get("annotations", {}).get(LAYER_ROLE_ANNOTATION) == "model")
     return next(marked, None)
 
 
-def platform_of(index: bytes, architecture: str) -> str:
+def select_platform(index: bytes, architecture: str) -> str:
     """Return the digest of the manifest for Linux on `architecture` (amd64, arm64) in an image index."""
-    document = _json(index, "index")
+    document = _parse_json(index, "index")
     for entry in document.get("manifests", ()):
         platform = entry.get("platform", {})
         if platform.get("os") == "linux" and platform.get("architecture") == architecture:
@@ -94,13 +94,13 @@ def platform_of(index: bytes, architecture: str) -> str:
     raise BundleError(f"the base image isn't made for linux/{architecture}", hint="choose another image.base")
 
 
-def server_in(base_config: bytes) -> str:
+def get_server_version(base_config: bytes) -> str:
     """Return the version of the inference server that a base image has already (the Dockerfile's has), or nothing."""
-    labels = (_json(base_config, "config").get("config") or {}).get("Labels") or {}
-    return str(labels.get(SERVER_LABEL, ""))
+    labels = (_parse_json(base_config, "config").get("config") or {}).get("Labels") or {}
+    return str(labels.get(SERVER_VERSION_LABEL, ""))
 
 
-def assemble(
+def assemble_image(
     base_manifest: bytes,
     base_config: bytes,
     layers: Sequence[Layer],
@@ -108,37 +108,39 @@ def assemble(
     runtime: Runtime,
     server_version: str,
     annotations: Mapping[str, str] | None = None,
-) -> Image:
+) -> AssembledImage:
     """Put layers onto a base image, with `annotations` on its manifest. Equal arguments give equal bytes.
 
     `runtime` is what the layers were built for. Raise BundleError if the base is another architecture, if it
     is another Python and there are packages among the layers, or if its config isn't the one that its manifest names.
     """
-    base = _base(base_manifest)
-    if base["config"]["digest"] != digest_of(base_config):
+    base = _parse_base_manifest(base_manifest)
+    if base["config"]["digest"] != compute_digest(base_config):
         raise BundleError("the base image's config is not the one that its manifest names", hint="fetch it again")
-    config = _json(base_config, "config")
+    config = _parse_json(base_config, "config")
     _check_platform(config, runtime)
     if any(layer.role == "dependencies" for layer in layers):
         _check_python(config, runtime)
-    below = [_base_layer(descriptor) for descriptor in base["layers"]]
+    below = [_convert_base_layer(descriptor) for descriptor in base["layers"]]
     if len(config.get("rootfs", {}).get("diff_ids", ())) != len(below):
         raise BundleError(
             "the base image's config and manifest count different layers", hint="choose another image.base"
         )
-    packed = _bytes(_config(config, layers, server_version))
-    above = [_descriptor(MEDIA_TYPE, layer.digest, layer.size, layer.role) for layer in layers]
+    packed = _to_json(_make_config(config, layers, server_version))
+    above = [_make_descriptor(MEDIA_TYPE, layer.digest, layer.size, layer.role) for layer in layers]
     manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,
-        "config": _descriptor(CONFIG_TYPE, digest_of(packed), len(packed)),
+        "config": _make_descriptor(CONFIG_TYPE, compute_digest(packed), len(packed)),
         "layers": [*below, *above],
         **({"annotations": dict(annotations)} if annotations else {}),
     }
-    return Image(_bytes(manifest), packed, tuple(layers), tuple(descriptor["digest"] for descriptor in below))
+    return AssembledImage(
+        _to_json(manifest), packed, tuple(layers), tuple(descriptor["digest"] for descriptor in below)
+    )
 
 
-def _config(base: Mapping[str, Any], layers: Sequence[Layer], server_version: str) -> dict[str, Any]:
+def _make_config(base: Mapping[str, Any], layers: Sequence[Layer], server_version: str) -> dict[str, Any]:
     inherited = base.get("config") or {}
     history = [{"created": _CREATED, "created_by": f"moorage: {layer.role}"} for layer in layers]
     return {
@@ -146,23 +148,23 @@ def _config(base: Mapping[str, Any], layers: Sequence[Layer], server_version: st
         "os": base["os"],
         "created": _CREATED,
         "config": {
-            "Env": _environment(inherited.get("Env") or ()),
+            "Env": _merge_environment(inherited.get("Env") or ()),
             "Entrypoint": ["python", "-m", "inference_server"],
-            "Cmd": ["--model-dir", f"/{MODEL}", "--host", "0.0.0.0", "--port", str(PORT)],  # noqa: S104
-            "User": USER,
+            "Cmd": ["--model-dir", f"/{MODEL_DIRECTORY}", "--host", "0.0.0.0", "--port", str(SERVER_PORT)],  # noqa: S104
+            "User": SERVER_USER,
             "WorkingDir": "/",
-            "ExposedPorts": {f"{PORT}/tcp": {}},
+            "ExposedPorts": {f"{SERVER_PORT}/tcp": {}},
             "StopSignal": "SIGTERM",
-            "Labels": {**(inherited.get("Labels") or {}), SERVER_LABEL: server_version},
+            "Labels": {**(inherited.get("Labels") or {}), SERVER_VERSION_LABEL: server_version},
         },
         "rootfs": {"type": "layers", "diff_ids": [*base["rootfs"]["diff_ids"], *(layer.diff_id for layer in layers)]},
         **({"history": [*base["history"], *history]} if base.get("history") else {}),
     }
 
 
-def _environment(inherited: Sequence[str]) -> list[str]:
+def _merge_environment(inherited: Sequence[str]) -> list[str]:
     """Add ours to the base's: where our packages are; no bytecode, for the file system is read-only; logs at once."""
-    ours = {"PYTHONPATH": f"/{LIBRARIES}", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+    ours = {"PYTHONPATH": f"/{LIBRARY_DIRECTORY}", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
     kept = [entry for entry in inherited if entry.partition("=")[0] not in ours]
     return [*kept, *(f"{name}={value}" for name, value in ours.items())]
 
@@ -187,8 +189,8 @@ def _check_python(config: Mapping[str, Any], runtime: Runtime) -> None:
         )
 
 
-def _base(manifest: bytes) -> dict[str, Any]:
-    document = _json(manifest, "manifest")
+def _parse_base_manifest(manifest: bytes) -> dict[str, Any]:
+    document = _parse_json(manifest, "manifest")
     if "manifests" in document:
         raise BundleError("the base image is an index of several platforms", hint="choose one with platform_of")
     layers = document.get("layers")
@@ -198,29 +200,29 @@ def _base(manifest: bytes) -> dict[str, Any]:
     return document
 
 
-def _base_layer(descriptor: Mapping[str, Any]) -> dict[str, Any]:
+def _convert_base_layer(descriptor: Mapping[str, Any]) -> dict[str, Any]:
     media_type = _LAYER_TYPES.get(descriptor["mediaType"])
     if media_type is None:
         raise BundleError(
             f"the base image has a layer of type {descriptor['mediaType']!r}", hint="choose another image.base"
         )
-    return _descriptor(media_type, descriptor["digest"], descriptor["size"], "base")
+    return _make_descriptor(media_type, descriptor["digest"], descriptor["size"], "base")
 
 
-def _descriptor(media_type: str, digest: str, size: int, role: str = "") -> dict[str, Any]:
+def _make_descriptor(media_type: str, digest: str, size: int, role: str = "") -> dict[str, Any]:
     descriptor: dict[str, Any] = {"mediaType": media_type, "digest": digest, "size": size}
-    return {**descriptor, "annotations": {ROLE: role}} if role else descriptor
+    return {**descriptor, "annotations": {LAYER_ROLE_ANNOTATION: role}} if role else descriptor
 
 
-def _json(content: bytes, what: str) -> dict[str, Any]:
+def _parse_json(content: bytes, document_name: str) -> dict[str, Any]:
     try:
         document = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"the base image's {what} can't be read", why=str(error)) from error
+        raise BundleError(f"the base image's {document_name} can't be read", why=str(error)) from error
     if not isinstance(document, dict):
-        raise BundleError(f"the base image's {what} is no JSON object")
+        raise BundleError(f"the base image's {document_name} is no JSON object")
     return document
 
 
-def _bytes(document: Mapping[str, Any]) -> bytes:
+def _to_json(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()

@@ -20,25 +20,25 @@ from pathlib import Path
 from typing import IO, Literal, cast
 from uuid import uuid4
 
-from controller.bundle.publish import Repository
-from controller.bundle.tar import TarError
-from controller.bundle.tar_walk import walk
+from controller.bundle.publish import ContainerRepository
+from controller.bundle.tar_reader import TarError
+from controller.bundle.tar_walk import walk_files
 from controller.errors import BundleError
 
 # To be raised with every change to what is read.
-_FORMAT = 1
-_LARGEST_LAYERS = 4 * 2**30  # plain bytes of all layers together
-_LARGEST_KEPT = 64 * 2**20  # bytes of all databases together
-_MOST = 20_000  # packages
-_PACKED = "application/vnd.oci.image.layer.v1.tar+gzip"
-_DOCKER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
-_PLAIN = "application/vnd.oci.image.layer.v1.tar"
+_CACHE_FORMAT = 1
+_MAX_LAYER_BYTES = 4 * 2**30  # plain bytes of all layers together
+_MAX_DATABASE_BYTES = 64 * 2**20  # bytes of all databases together
+_MAX_PACKAGES = 20_000  # packages
+_OCI_GZIP_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+_DOCKER_GZIP_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+_OCI_TAR_LAYER = "application/vnd.oci.image.layer.v1.tar"
 
-_DPKG = "var/lib/dpkg/status"
+_DPKG_STATUS = "var/lib/dpkg/status"
 # Distroless images have one file for each package.
-_DPKG_PARTS = re.compile(r"var/lib/dpkg/status\.d/[^/.]+")
-_METADATA = re.compile(r"(.+/)?[^/]+\.dist-info/METADATA")
-_RELEASES = ("etc/os-release", "usr/lib/os-release")
+_DPKG_STATUS_DIRECTORY = re.compile(r"var/lib/dpkg/status\.d/[^/.]+")
+_PYTHON_METADATA = re.compile(r"(.+/)?[^/]+\.dist-info/METADATA")
+_OS_RELEASE_FILES = ("etc/os-release", "usr/lib/os-release")
 _WHITEOUT = ".wh."
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]{0,199}")
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+~:!_-]{0,199}")
@@ -63,19 +63,19 @@ class Inventory:
     gap: str = ""
 
 
-class _UnreadError(Exception):
+class _UnreadableLayersError(Exception):
     """An image's layers can't be read; the text says why."""
 
 
-def take(source: Repository, manifest: bytes, config: bytes, cache: Path) -> Inventory:
+def read_inventory(source: ContainerRepository, manifest: bytes, config: bytes, cache: Path) -> Inventory:
     """Take the inventory of an image, or the one kept in the directory `cache`.
 
     Raise BundleError if a layer isn't what its digest says, and whatever the repository raises.
     """
-    kept = cache / f"inventory-{_FORMAT}-{sha256(manifest).hexdigest()}.json"
+    kept = cache / f"inventory-{_CACHE_FORMAT}-{sha256(manifest).hexdigest()}.json"
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
         return _from_text(kept.read_text())
-    found = _taken(source, manifest, config)
+    found = _read_layers(source, manifest, config)
     unfinished = cache / f".{uuid4().hex}"
     with contextlib.suppress(OSError):  # it will be read again
         cache.mkdir(parents=True, exist_ok=True)
@@ -89,46 +89,46 @@ def _from_text(text: str) -> Inventory:
     return Inventory(tuple(Package(**one) for one in found["packages"]), found["distribution"], found["gap"])
 
 
-def _taken(source: Repository, manifest: bytes, config: bytes) -> Inventory:
+def _read_layers(source: ContainerRepository, manifest: bytes, config: bytes) -> Inventory:
     try:
-        return _read(_databases(source, json.loads(manifest)["layers"]), config)
-    except _UnreadError as error:
+        return _parse_databases(_collect_databases(source, json.loads(manifest)["layers"]), config)
+    except _UnreadableLayersError as error:
         return Inventory(gap=f"its layers were not read: {error}")
 
 
-def _databases(source: Repository, layers: Sequence[Mapping[str, str]]) -> dict[str, bytes]:
+def _collect_databases(source: ContainerRepository, layers: Sequence[Mapping[str, str]]) -> dict[str, bytes]:
     """The files of all layers, one over the other, that tell of packages."""
     files: dict[str, bytes] = {}
-    room = _LARGEST_LAYERS
+    room = _MAX_LAYER_BYTES
     for layer in layers:
-        with source.fetch(layer["digest"]) as body:
-            pieces = _Pieces(layer["digest"], body.chunks())
-            found, hidden, room = _layer(pieces, layer["mediaType"], room)
+        with source.fetch_blob(layer["digest"]) as body:
+            pieces = _VerifiedReader(layer["digest"], body.chunks())
+            found, hidden, room = _read_layer(pieces, layer["mediaType"], room)
         files = {path: text for path, text in files.items() if not hidden(path)} | found
-        if sum(map(len, files.values())) > _LARGEST_KEPT:
-            raise _UnreadError("its package databases are too large")
+        if sum(map(len, files.values())) > _MAX_DATABASE_BYTES:
+            raise _UnreadableLayersError("its package databases are too large")
     return files
 
 
-class _Pieces:
+class _VerifiedReader:
     """A blob's bytes as a stream, held against its digest; `rest` reads what is left of it."""
 
     def __init__(self, digest: str, pieces: Iterator[bytes]) -> None:
-        self._digest, self._pieces, self._left, self._sum = digest, pieces, b"", sha256()
+        self._digest, self._chunks, self._buffer, self._sha256 = digest, pieces, b"", sha256()
 
     def read(self, size: int = -1) -> bytes:
         """Return up to `size` bytes; none at the end."""
-        if not self._left:
-            self._left = next(self._pieces, b"")
-            self._sum.update(self._left)
-        taken, self._left = (self._left, b"") if size < 0 else (self._left[:size], self._left[size:])
+        if not self._buffer:
+            self._buffer = next(self._chunks, b"")
+            self._sha256.update(self._buffer)
+        taken, self._buffer = (self._buffer, b"") if size < 0 else (self._buffer[:size], self._buffer[size:])
         return taken
 
-    def rest(self) -> None:
+    def verify_rest(self) -> None:
         """Read on to the end. Raise BundleError if the bytes aren't those of the digest."""
         while self.read():
             pass
-        found = f"sha256:{self._sum.hexdigest()}"
+        found = f"sha256:{self._sha256.hexdigest()}"
         if found != self._digest:
             raise BundleError(
                 "the base image's registry gave other bytes than its manifest names",
@@ -138,22 +138,22 @@ class _Pieces:
             )
 
 
-class _Counted:
+class _LimitedReader:
     """A stream of at most so many bytes."""
 
     def __init__(self, stream: IO[bytes], room: int) -> None:
-        self._stream, self.room = stream, room
+        self._stream, self.remaining = stream, room
 
     def read(self, size: int, /) -> bytes:
         """Return up to `size` bytes."""
         data = self._stream.read(size)
-        self.room -= len(data)
-        if self.room < 0:
-            raise _UnreadError(f"they have more than {_LARGEST_LAYERS >> 30} GiB")
+        self.remaining -= len(data)
+        if self.remaining < 0:
+            raise _UnreadableLayersError(f"they have more than {_MAX_LAYER_BYTES >> 30} GiB")
         return data
 
 
-class _Hidden:
+class _Whiteouts:
     """What a layer takes away from those below: paths, all below some directories."""
 
     def __init__(self) -> None:
@@ -174,48 +174,52 @@ class _Hidden:
         return any("/".join(parts[:depth]) in self.paths for depth in range(1, len(parts) + 1))
 
 
-def _layer(pieces: _Pieces, media_type: str, room: int) -> tuple[dict[str, bytes], _Hidden, int]:
+def _read_layer(blob: _VerifiedReader, media_type: str, remaining: int) -> tuple[dict[str, bytes], _Whiteouts, int]:
     """Return a layer's databases by path, what it hides, and how many plain bytes may still follow."""
-    if media_type not in (_PACKED, _DOCKER, _PLAIN):
-        raise _UnreadError(f"one is of type {media_type}")
-    raw = cast("IO[bytes]", pieces)
-    plain = _Counted(raw if media_type == _PLAIN else cast("IO[bytes]", gzip.GzipFile(fileobj=raw, mode="rb")), room)
-    found, hidden = {}, _Hidden()
+    if media_type not in (_OCI_GZIP_LAYER, _DOCKER_GZIP_LAYER, _OCI_TAR_LAYER):
+        raise _UnreadableLayersError(f"one is of type {media_type}")
+    raw = cast("IO[bytes]", blob)
+    plain = _LimitedReader(
+        raw if media_type == _OCI_TAR_LAYER else cast("IO[bytes]", gzip.GzipFile(fileobj=raw, mode="rb")), remaining
+    )
+    found, hidden = {}, _Whiteouts()
     try:
-        for path, content in walk(plain, _wanted):
+        for path, content in walk_files(plain, _bytes_to_keep):
             if path.rpartition("/")[2].startswith(_WHITEOUT):
                 hidden.add(path)
-            elif _wanted(path):
+            elif _bytes_to_keep(path):
                 found[path] = content
     except (TarError, EOFError, OSError, zlib.error) as error:
-        pieces.rest()
-        raise _UnreadError(str(error)) from error
-    pieces.rest()
-    return found, hidden, plain.room
+        blob.verify_rest()
+        raise _UnreadableLayersError(str(error)) from error
+    blob.verify_rest()
+    return found, hidden, plain.remaining
 
 
-def _wanted(path: str) -> int:
+def _bytes_to_keep(path: str) -> int:
     """How many bytes to keep of a file."""
-    if path == _DPKG:
-        return _LARGEST_KEPT
-    if path in _RELEASES or _DPKG_PARTS.fullmatch(path) or _METADATA.fullmatch(path):
+    if path == _DPKG_STATUS:
+        return _MAX_DATABASE_BYTES
+    if path in _OS_RELEASE_FILES or _DPKG_STATUS_DIRECTORY.fullmatch(path) or _PYTHON_METADATA.fullmatch(path):
         return 64 * 2**10
     return 0
 
 
-def _read(files: Mapping[str, bytes], config: bytes) -> Inventory:
+def _parse_databases(files: Mapping[str, bytes], config: bytes) -> Inventory:
     texts = {path: content.decode("utf-8", "replace") for path, content in files.items()}
-    databases = [text for path, text in texts.items() if path == _DPKG or _DPKG_PARTS.fullmatch(path)]
-    found = {package for text in databases for package in _debian(text)}
-    found |= {package for path, text in texts.items() if _METADATA.fullmatch(path) for package in _python(text)}
-    found |= set(_interpreter(config))
-    if len(found) > _MOST:
-        raise _UnreadError(f"they have more than {_MOST:,} packages")
+    databases = [text for path, text in texts.items() if path == _DPKG_STATUS or _DPKG_STATUS_DIRECTORY.fullmatch(path)]
+    found = {package for text in databases for package in _parse_dpkg(text)}
+    found |= {
+        package for path, text in texts.items() if _PYTHON_METADATA.fullmatch(path) for package in _parse_metadata(text)
+    }
+    found |= set(_find_interpreter(config))
+    if len(found) > _MAX_PACKAGES:
+        raise _UnreadableLayersError(f"they have more than {_MAX_PACKAGES:,} packages")
     gap = "" if databases else "it has no dpkg database: of its system's packages nothing is known"
-    return Inventory(tuple(sorted(found)), _distribution(texts), gap)
+    return Inventory(tuple(sorted(found)), _parse_os_release(texts), gap)
 
 
-def _debian(text: str) -> Iterator[Package]:
+def _parse_dpkg(text: str) -> Iterator[Package]:
     """The installed packages of a dpkg database.
 
     Source: https://manpages.debian.org/bookworm/dpkg/dpkg.1.en.html
@@ -229,7 +233,7 @@ def _debian(text: str) -> Iterator[Package]:
             yield Package("deb", name, version, architecture if _NAME.fullmatch(architecture) else "")
 
 
-def _python(text: str) -> Iterator[Package]:
+def _parse_metadata(text: str) -> Iterator[Package]:
     """The package of a METADATA file.
 
     Source: https://packaging.python.org/specifications/core-metadata
@@ -240,7 +244,7 @@ def _python(text: str) -> Iterator[Package]:
         yield Package("pypi", re.sub(r"[-_.]+", "-", name).lower(), version)
 
 
-def _interpreter(config: bytes) -> Iterator[Package]:
+def _find_interpreter(config: bytes) -> Iterator[Package]:
     """The Python that the official images build from source, and no package database knows."""
     environment = (json.loads(config).get("config") or {}).get("Env") or ()
     for entry in environment:
@@ -249,12 +253,12 @@ def _interpreter(config: bytes) -> Iterator[Package]:
             yield Package("generic", "python", version)
 
 
-def _distribution(texts: Mapping[str, str]) -> str:
+def _parse_os_release(texts: Mapping[str, str]) -> str:
     """`ID-VERSION_ID` of os-release.
 
     Source: https://www.freedesktop.org/software/systemd/man/latest/os-release.html
     """
-    text = next((texts[path] for path in _RELEASES if path in texts), "")
+    text = next((texts[path] for path in _OS_RELEASE_FILES if path in texts), "")
     told = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
     parts = [told.get(name, "").strip("\"'") for name in ("ID", "VERSION_ID")]
     return "-".join(part for part in parts if _VERSION.fullmatch(part))

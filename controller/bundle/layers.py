@@ -18,120 +18,122 @@ from pathlib import Path
 from typing import IO, Literal, cast
 from uuid import uuid4
 
-from controller.bundle import closure
+from controller.bundle import runtime_files
 from controller.bundle.build import Bundle
-from controller.bundle.file import File
-from controller.bundle.tar import Stream, TarError, read_first
+from controller.bundle.package_file import PackageFile
+from controller.bundle.tar_reader import ByteReader, TarError, read_first_member
 from controller.errors import BundleError
 from inference_server.manifest import MANIFEST_FILE, Manifest, ManifestError, loads
 
 MEDIA_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
-LIBRARIES = "opt/moorage/lib"
-MODEL = "opt/model"
+LIBRARY_DIRECTORY = "opt/moorage/lib"
+MODEL_DIRECTORY = "opt/model"
 # To be raised with every change to how layers are packed.
-FORMAT = 1
+LAYER_FORMAT = 1
 # 9 makes 43 MB of dependencies 0.6 % smaller than 6 and takes five times as long.
-_LEVEL = 6
-_LARGEST_MANIFEST = 64 * 2**20
+_COMPRESSION_LEVEL = 6
+_MAX_MANIFEST_BYTES = 64 * 2**20
 
-Role = Literal["model", "server", "dependencies"]
+LayerRole = Literal["model", "server", "dependencies"]
 
 
 @dataclass(frozen=True)
 class Layer:
     """One layer, ready to push: `digest` and `size` (bytes) are of the compressed `content`, `diff_id` of the plain tar."""
 
-    role: Role
+    role: LayerRole
     diff_id: str
     digest: str
     size: int
     content: bytes = field(repr=False)
 
 
-def model_layer(bundle: Bundle) -> Layer:
+def pack_model_layer(bundle: Bundle) -> Layer:
     """Pack a bundle's two files, and nothing else."""
-    return _pack("model", [(f"{MODEL}/{name}", content) for name, content in bundle.files().items()])
+    return _pack_layer("model", [(f"{MODEL_DIRECTORY}/{name}", content) for name, content in bundle.files().items()])
 
 
-def read_manifest(layer: Stream) -> Manifest:
+def read_manifest(layer: ByteReader) -> Manifest:
     """Read the manifest of a model layer as the registry gives it; the model behind it stays unread.
 
     Raise BundleError if this is no such layer.
     """
     try:
         with gzip.GzipFile(fileobj=cast("IO[bytes]", layer), mode="rb") as plain:
-            text = read_first(plain, f"{MODEL}/{MANIFEST_FILE}", _LARGEST_MANIFEST)
+            text = read_first_member(plain, f"{MODEL_DIRECTORY}/{MANIFEST_FILE}", _MAX_MANIFEST_BYTES)
         return loads(text)
     except (TarError, ManifestError, EOFError, OSError, zlib.error) as error:
         raise BundleError("the image's model layer can't be read", why=str(error)) from error
 
 
-def server_layers(cache: Path, architecture: str) -> tuple[Layer, Layer]:
+def pack_server_layers(cache_directory: Path, architecture: str) -> tuple[Layer, Layer]:
     """Return the dependencies and the server for Linux on an architecture, in this order.
 
     The dependencies take seconds to pack, so they are kept in the directory `cache`, named by their inputs and content.
     Raise BundleError if the packages can't be had, or there is no room to keep them.
     """
-    inputs = sha256(f"{FORMAT} {closure.locked(architecture)}".encode()).hexdigest()
-    dependencies = _kept(cache, inputs)
+    inputs = sha256(f"{LAYER_FORMAT} {runtime_files.locked_digest(architecture)}".encode()).hexdigest()
+    dependencies = _load_cached(cache_directory, inputs)
     if dependencies is None:
-        with closure.dependencies(architecture) as files:
-            dependencies = _pack("dependencies", _entries(files))
-        _keep(cache, inputs, dependencies)
-    return dependencies, _pack("server", _entries(closure.server()))
+        with runtime_files.open_dependencies(architecture) as files:
+            dependencies = _pack_layer("dependencies", _tar_entries(files))
+        _store_cached(cache_directory, inputs, dependencies)
+    return dependencies, _pack_layer("server", _tar_entries(runtime_files.server_files()))
 
 
-def server_digest() -> str:
+def digest_server_layers() -> str:
     """Return the SHA-256 (hex) of what `server_layers` packs for any architecture, without packing it."""
-    packages = [closure.locked(architecture) for architecture in closure.ARCHITECTURES]
-    return sha256(f"{FORMAT} {packages} {closure.digest(closure.server())}".encode()).hexdigest()
+    packages = [runtime_files.locked_digest(architecture) for architecture in runtime_files.ARCHITECTURES]
+    return sha256(
+        f"{LAYER_FORMAT} {packages} {runtime_files.digest_files(runtime_files.server_files())}".encode()
+    ).hexdigest()
 
 
-def _entries(files: Iterable[File]) -> list[tuple[str, bytes]]:
-    return [(f"{LIBRARIES}/{file.path}", file.read()) for file in files]
+def _tar_entries(files: Iterable[PackageFile]) -> list[tuple[str, bytes]]:
+    return [(f"{LIBRARY_DIRECTORY}/{file.path}", file.read()) for file in files]
 
 
-def _pack(role: Role, entries: Iterable[tuple[str, bytes]]) -> Layer:
+def _pack_layer(role: LayerRole, entries: Iterable[tuple[str, bytes]]) -> Layer:
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for name, content in sorted(entries):
             member = tarfile.TarInfo(name)
             member.size, member.mode = len(content), 0o644
             archive.addfile(member, io.BytesIO(content))
-    return _layer(role, tar.getvalue(), _compressed(tar.getvalue()))
+    return _make_layer(role, tar.getvalue(), _compress(tar.getvalue()))
 
 
-def _compressed(tar: bytes) -> bytes:
+def _compress(tar: bytes) -> bytes:
     packed = io.BytesIO()
-    with gzip.GzipFile(filename="", fileobj=packed, mode="wb", compresslevel=_LEVEL, mtime=0) as file:
+    with gzip.GzipFile(filename="", fileobj=packed, mode="wb", compresslevel=_COMPRESSION_LEVEL, mtime=0) as file:
         file.write(tar)
     return packed.getvalue()
 
 
-def _layer(role: Role, tar: bytes, packed: bytes) -> Layer:
+def _make_layer(role: LayerRole, tar: bytes, packed: bytes) -> Layer:
     return Layer(role, f"sha256:{sha256(tar).hexdigest()}", f"sha256:{sha256(packed).hexdigest()}", len(packed), packed)
 
 
-def _kept(cache: Path, inputs: str) -> Layer | None:
+def _load_cached(cache: Path, inputs: str) -> Layer | None:
     """Read a kept layer; one that isn't what its name says counts as none."""
-    for path in cache.glob(_name(inputs, "*")):
+    for path in cache.glob(_cache_file_name(inputs, "*")):
         try:
             packed = path.read_bytes()
-            layer = _layer("dependencies", gzip.decompress(packed), packed)
+            layer = _make_layer("dependencies", gzip.decompress(packed), packed)
         except (OSError, EOFError, zlib.error):
             continue
-        if path.name == _name(inputs, layer.diff_id):
+        if path.name == _cache_file_name(inputs, layer.diff_id):
             return layer
     return None
 
 
-def _keep(cache: Path, inputs: str, layer: Layer) -> None:
+def _store_cached(cache: Path, inputs: str, layer: Layer) -> None:
     """Keep a layer. Another process may do so at the same time, and either file will do."""
     unfinished = cache / f".{uuid4().hex}"
     try:
         cache.mkdir(parents=True, exist_ok=True)
         unfinished.write_bytes(layer.content)
-        unfinished.replace(cache / _name(inputs, layer.diff_id))
+        unfinished.replace(cache / _cache_file_name(inputs, layer.diff_id))
     except OSError as error:
         with contextlib.suppress(OSError):
             unfinished.unlink(missing_ok=True)
@@ -143,5 +145,5 @@ def _keep(cache: Path, inputs: str, layer: Layer) -> None:
         ) from error
 
 
-def _name(inputs: str, diff_id: str) -> str:
+def _cache_file_name(inputs: str, diff_id: str) -> str:
     return f"dependencies-{inputs[:32]}-{diff_id.removeprefix('sha256:')}.tar.gz"

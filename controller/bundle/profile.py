@@ -9,29 +9,29 @@ from math import fsum
 
 from inference_server.manifest import Feature, Histogram
 
-BINS = 10
+MAX_BINS = 10
 
 
-def features(names: Sequence[str], channel: bytes) -> tuple[Feature, ...]:
+def profile_features(names: Sequence[str], channel: bytes) -> tuple[Feature, ...]:
     """Describe the columns after the label of a header-less CSV channel; `names` are theirs, in its order."""
     rows = (line.split(",") for line in channel.decode().splitlines())
     _, *columns = zip(*rows, strict=True)
-    return tuple(_feature(name, column) for name, column in zip(names, columns, strict=True))
+    return tuple(_profile_column(name, column) for name, column in zip(names, columns, strict=True))
 
 
-def histogram(values: Iterable[float]) -> Histogram | None:
+def build_histogram(values: Iterable[float]) -> Histogram | None:
     """Count values between their own quantiles, ten bins at most; None where fewer than two values differ."""
     ranked = sorted(values)
     if not ranked:
         return None
-    edges = tuple(sorted({ranked[round(i * (len(ranked) - 1) / BINS)] for i in range(BINS + 1)}))
+    edges = tuple(sorted({ranked[round(i * (len(ranked) - 1) / MAX_BINS)] for i in range(MAX_BINS + 1)}))
     if len(edges) == 1:
         return None
     starts = [bisect_left(ranked, edge) for edge in edges[:-1]]
     return Histogram(edges, tuple(end - start for start, end in pairwise([*starts, len(ranked)])))
 
 
-def _feature(name: str, column: Sequence[str]) -> Feature:
+def _profile_column(name: str, column: Sequence[str]) -> Feature:
     values = [float(cell) for cell in column if cell]
     missing = len(column) - len(values)
     if not values:
@@ -39,4 +39,4 @@ def _feature(name: str, column: Sequence[str]) -> Feature:
     low, high = min(values), max(values)
     # A mean of equal numbers may be rounded to just beside them.
     mean = min(max(fsum(values) / len(values), low), high)
-    return Feature(name, low, high, mean, missing, histogram(values))
+    return Feature(name, low, high, mean, missing, build_histogram(values))

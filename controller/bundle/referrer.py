@@ -9,10 +9,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from controller.bundle.image import MANIFEST_TYPE, digest_of
+from controller.bundle.image import MANIFEST_TYPE, compute_digest
 
-_NOTHING = b"{}"
-_NOTHING_TYPE = "application/vnd.oci.empty.v1+json"
+_EMPTY_CONFIG = b"{}"
+_EMPTY_CONFIG_TYPE = "application/vnd.oci.empty.v1+json"
 
 
 @dataclass(frozen=True)
@@ -23,22 +23,22 @@ class Referrer:
     blobs: Mapping[str, bytes]
 
 
-def refer(
+def make_referrer(
     subject: bytes, artifact_type: str, content: bytes, media_type: str, annotations: Mapping[str, str] | None = None
 ) -> Referrer:
     """Point at the image whose manifest is `subject` with one blob. `annotations` are the blob's. Equal arguments, equal bytes."""
-    blob = _descriptor(content, media_type)
+    blob = _make_descriptor(content, media_type)
     document = {
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,
         "artifactType": artifact_type,
-        "config": _descriptor(_NOTHING, _NOTHING_TYPE),
+        "config": _make_descriptor(_EMPTY_CONFIG, _EMPTY_CONFIG_TYPE),
         "layers": [{**blob, "annotations": dict(annotations)} if annotations else blob],
-        "subject": _descriptor(subject, MANIFEST_TYPE),
+        "subject": _make_descriptor(subject, MANIFEST_TYPE),
     }
     manifest = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
-    return Referrer(manifest, {digest_of(one): one for one in (_NOTHING, content)})
+    return Referrer(manifest, {compute_digest(one): one for one in (_EMPTY_CONFIG, content)})
 
 
-def _descriptor(content: bytes, media_type: str) -> dict[str, object]:
-    return {"mediaType": media_type, "digest": digest_of(content), "size": len(content)}
+def _make_descriptor(content: bytes, media_type: str) -> dict[str, object]:
+    return {"mediaType": media_type, "digest": compute_digest(content), "size": len(content)}

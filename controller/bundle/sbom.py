@@ -10,18 +10,20 @@ from typing import Any
 from urllib.parse import quote
 from uuid import NAMESPACE_URL, uuid5
 
-from controller.bundle import closure
+from controller.bundle import runtime_files
 from controller.bundle.build import Bundle
-from controller.bundle.image import Image
+from controller.bundle.image import AssembledImage
 from controller.bundle.inventory import Inventory, Package
 
 MEDIA_TYPE = "application/vnd.cyclonedx+json"
 
 
-def bill(image: Image, bundle: Bundle, *, base: str, brings: Inventory, server: str) -> bytes:
+def build_sbom(
+    image: AssembledImage, bundle: Bundle, *, base_digest: str, base_inventory: Inventory, server_version: str
+) -> bytes:
     """Write the bill: `base` is the base image's digest, `server` the inference server's version."""
     manifest = bundle.manifest
-    packages = closure.pins() if any(layer.role == "dependencies" for layer in image.layers) else {}
+    packages = runtime_files.read_pins() if any(layer.role == "dependencies" for layer in image.layers) else {}
     model: dict[str, Any] = {
         "type": "machine-learning-model",
         "bom-ref": "model",
@@ -30,10 +32,10 @@ def bill(image: Image, bundle: Bundle, *, base: str, brings: Inventory, server: 
         "hashes": [{"alg": "SHA-256", "content": manifest.model.sha256}],
     }
     components: list[dict[str, Any]] = [
-        _base(base, brings),
-        {"type": "application", "bom-ref": "server", "name": "moorage-inference-server", "version": server},
+        _base_component(base_digest, base_inventory),
+        {"type": "application", "bom-ref": "server", "name": "moorage-inference-server", "version": server_version},
         model,
-        *(_component(Package("pypi", name, version)) for name, version in sorted(packages.items())),
+        *(_package_component(Package("pypi", name, version)) for name, version in sorted(packages.items())),
     ]
     document = {
         "bomFormat": "CycloneDX",
@@ -45,25 +47,25 @@ def bill(image: Image, bundle: Bundle, *, base: str, brings: Inventory, server: 
         },
         "components": components,
         "dependencies": [{"ref": "image", "dependsOn": [component["bom-ref"] for component in components]}],
-        **({"compositions": [{"aggregate": "incomplete", "assemblies": ["base"]}]} if brings.gap else {}),
+        **({"compositions": [{"aggregate": "incomplete", "assemblies": ["base"]}]} if base_inventory.gap else {}),
     }
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _base(digest: str, brings: Inventory) -> dict[str, Any]:
+def _base_component(digest: str, inventory: Inventory) -> dict[str, Any]:
     """The base, with its own packages below it; what isn't known of it is said."""
     base: dict[str, Any] = {"type": "container", "bom-ref": "base", "name": "base", "version": digest}
-    name, _, version = brings.distribution.partition("-")
+    name, _, version = inventory.distribution.partition("-")
     system = {"type": "operating-system", "bom-ref": "base/system", "name": name, "version": version}
-    below = [_component(package, brings.distribution, "base/") for package in brings.packages]
+    below = [_package_component(package, inventory.distribution, "base/") for package in inventory.packages]
     if name:
         below.insert(0, system)
-    if brings.gap:
-        base["properties"] = [{"name": "dev.moorage:gap", "value": brings.gap}]
+    if inventory.gap:
+        base["properties"] = [{"name": "dev.moorage:gap", "value": inventory.gap}]
     return {**base, "components": below} if below else base
 
 
-def _component(package: Package, distribution: str = "", place: str = "") -> dict[str, Any]:
+def _package_component(package: Package, distribution: str = "", place: str = "") -> dict[str, Any]:
     purl = _purl(package, distribution)
     named = {"name": package.name, "version": package.version, "purl": purl}
     return {"type": "library", "bom-ref": place + purl, **named}

@@ -10,15 +10,15 @@ import binascii
 import json
 from collections.abc import Iterator
 
-from controller.bundle.image import digest_of
-from controller.bundle.referrer import Referrer, refer
+from controller.bundle.image import compute_digest
+from controller.bundle.referrer import Referrer, make_referrer
 
 ARTIFACT_TYPE = "application/vnd.dev.cosign.artifact.sig.v1+json"
 _MEDIA_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
 _ANNOTATION = "dev.cosignproject.cosign/signature"
 
 
-def payload(repository: str, digest: str) -> bytes:
+def build_payload(repository: str, digest: str) -> bytes:
     """What is to be signed for an image of that manifest digest."""
     critical = {
         "identity": {"docker-reference": repository},
@@ -28,16 +28,16 @@ def payload(repository: str, digest: str) -> bytes:
     return json.dumps({"critical": critical, "optional": None}, sort_keys=True, separators=(",", ":")).encode()
 
 
-def signed(subject: bytes, repository: str, signature: bytes) -> Referrer:
+def make_signature_referrer(subject: bytes, repository: str, signature: bytes) -> Referrer:
     """The signature as something that points at the image whose manifest is `subject`."""
-    content = payload(repository, digest_of(subject))
+    content = build_payload(repository, compute_digest(subject))
     text = base64.b64encode(signature).decode()
-    return refer(subject, ARTIFACT_TYPE, content, _MEDIA_TYPE, {_ANNOTATION: text})
+    return make_referrer(subject, ARTIFACT_TYPE, content, _MEDIA_TYPE, {_ANNOTATION: text})
 
 
-def signatures(manifest: bytes, repository: str, digest: str) -> Iterator[bytes]:
+def iter_signatures(manifest: bytes, repository: str, digest: str) -> Iterator[bytes]:
     """The signatures in a referrer's manifest that are of just this image's payload; whether they are true, a key tells."""
-    wanted = digest_of(payload(repository, digest))
+    wanted = compute_digest(build_payload(repository, digest))
     for layer in json.loads(manifest).get("layers", ()):
         if layer.get("digest") == wanted:
             try:

@@ -8,53 +8,59 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from controller.bundle.tar import BLOCK, PLAIN, Stream, TarError, exactly, header
+from controller.bundle.tar_reader import BLOCK_SIZE, REGULAR_FILE, ByteReader, TarError, read_exactly, read_header
 
-_LARGEST_NOTE = 2**20
-_MOST_NOTES = 8
-_PAX, _GLOBAL, _LONG_NAME, _LONG_LINK = b"x", b"g", b"L", b"K"
+_MAX_EXTENSION = 2**20
+_MAX_EXTENSIONS = 8
+_PAX_HEADER, _PAX_GLOBAL_HEADER, _LONG_NAME, _LONG_LINK = b"x", b"g", b"L", b"K"
 # What has no content behind its header, whatever size that says: links, devices, directories, pipes.
-_EMPTY = (b"1", b"2", b"3", b"4", b"5", b"6")
-_PIECE = 2**20
+_TYPES_WITHOUT_CONTENT = (b"1", b"2", b"3", b"4", b"5", b"6")
+_CHUNK_SIZE = 2**20
 
 
-def walk(stream: Stream, wanted: Callable[[str], int]) -> Iterator[tuple[str, bytes]]:
+def walk_files(stream: ByteReader, bytes_to_read: Callable[[str], int]) -> Iterator[tuple[str, bytes]]:
     """Yield the path of each plain file, without a leading `/` or `./`, and as much of it as `wanted` says (bytes).
 
     Raise TarError for what can't be understood.
     """
-    while (member := _member(stream)) is not None:
+    while (member := _read_member_header(stream)) is not None:
         path, kind, size = member
-        if kind in _EMPTY:
+        if kind in _TYPES_WITHOUT_CONTENT:
             continue
-        taken = min(size, wanted(path)) if kind in PLAIN else 0
-        content = exactly(stream, taken)
-        _skip(stream, size + -size % BLOCK - taken)
-        if kind in PLAIN:
+        taken = min(size, bytes_to_read(path)) if kind in REGULAR_FILE else 0
+        content = read_exactly(stream, taken)
+        _skip(stream, size + -size % BLOCK_SIZE - taken)
+        if kind in REGULAR_FILE:
             yield path, content
 
 
-def _member(stream: Stream) -> tuple[str, bytes, int] | None:
+def _read_member_header(stream: ByteReader) -> tuple[str, bytes, int] | None:
     """Return path, type and size of the next member; None at the end."""
     told: dict[bytes, bytes] = {}
-    for _ in range(_MOST_NOTES + 1):
-        found = header(stream)
+    for _ in range(_MAX_EXTENSIONS + 1):
+        found = read_header(stream)
         if found is None:
             return None
         name, kind, size = found
-        if kind in (_PAX, _GLOBAL, _LONG_NAME, _LONG_LINK):
-            note = _note(stream, size)
-            told |= _records(note) if kind == _PAX else {b"path": note.rstrip(b"\0")} if kind == _LONG_NAME else {}
+        if kind in (_PAX_HEADER, _PAX_GLOBAL_HEADER, _LONG_NAME, _LONG_LINK):
+            note = _read_extension(stream, size)
+            told |= (
+                _parse_pax_records(note)
+                if kind == _PAX_HEADER
+                else {b"path": note.rstrip(b"\0")}
+                if kind == _LONG_NAME
+                else {}
+            )
             continue
         if kind == b"S" or any(key.startswith(b"GNU.sparse") for key in told):
             raise TarError("a member is sparse")
         path = told.get(b"path", name).decode("utf-8", "replace")
-        return path.removeprefix("./").lstrip("/"), kind, _size(told, size)
+        return path.removeprefix("./").lstrip("/"), kind, _member_size(told, size)
     raise TarError("it has too many headers for one member")
 
 
-def _size(told: dict[bytes, bytes], size: int) -> int:
-    given = told.get(b"size")
+def _member_size(pax_records: dict[bytes, bytes], size: int) -> int:
+    given = pax_records.get(b"size")
     if given is None:
         return size
     if not given.isdigit() or len(given) > 15:
@@ -62,15 +68,15 @@ def _size(told: dict[bytes, bytes], size: int) -> int:
     return int(given)
 
 
-def _note(stream: Stream, size: int) -> bytes:
-    if size > _LARGEST_NOTE:
+def _read_extension(stream: ByteReader, size: int) -> bytes:
+    if size > _MAX_EXTENSION:
         raise TarError("a header is too long")
-    content = exactly(stream, size)
-    exactly(stream, -size % BLOCK)
+    content = read_exactly(stream, size)
+    read_exactly(stream, -size % BLOCK_SIZE)
     return content
 
 
-def _records(note: bytes) -> dict[bytes, bytes]:
+def _parse_pax_records(note: bytes) -> dict[bytes, bytes]:
     """Read a pax header's records: `LENGTH KEY=VALUE` and a line's end, each."""
     found = {}
     while note:
@@ -85,6 +91,6 @@ def _records(note: bytes) -> dict[bytes, bytes]:
     return found
 
 
-def _skip(stream: Stream, size: int) -> None:
+def _skip(stream: ByteReader, size: int) -> None:
     while size > 0:
-        size -= len(exactly(stream, min(size, _PIECE)))
+        size -= len(read_exactly(stream, min(size, _CHUNK_SIZE)))

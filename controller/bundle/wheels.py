@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
-from controller.bundle.file import File
+from controller.bundle.package_file import PackageFile
 from controller.errors import BundleError
 
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
@@ -25,7 +25,7 @@ _PLATFORMS = (*(f"manylinux_2_{minor}" for minor in range(28, 16, -1)), "manylin
 _TIMEOUT = 600
 
 
-def fetch(lock: Path, python: str, architecture: str, directory: Path) -> Iterator[File]:
+def fetch_wheels(lock: Path, python: str, architecture: str, directory: Path) -> Iterator[PackageFile]:
     """Fetch the wheels that a lock pins into `directory`, and give what they would install beside one another.
 
     Raise BundleError if there is no pip, or the index doesn't have them or can't be reached.
@@ -37,15 +37,15 @@ def fetch(lock: Path, python: str, architecture: str, directory: Path) -> Iterat
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_TIMEOUT)
     except subprocess.TimeoutExpired as error:
-        raise _unavailable(python, architecture, f"the package index took more than {_TIMEOUT} s") from error
+        raise _unavailable_error(python, architecture, f"the package index took more than {_TIMEOUT} s") from error
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if "error" in line.lower()] or done.stderr.splitlines()
-        raise _unavailable(python, architecture, errors[-1].strip() if errors else "pip failed without a word")
+        raise _unavailable_error(python, architecture, errors[-1].strip() if errors else "pip failed without a word")
     for wheel in sorted(directory.glob("*.whl")):
-        yield from members(wheel)
+        yield from list_wheel_files(wheel)
 
 
-def members(wheel: Path) -> Iterator[File]:
+def list_wheel_files(wheel: Path) -> Iterator[PackageFile]:
     """Give the files that a wheel puts into the directory of packages, as its RECORD lists them."""
     try:
         with ZipFile(wheel) as archive:
@@ -54,12 +54,12 @@ def members(wheel: Path) -> Iterator[File]:
     except (OSError, ValueError, BadZipFile) as error:
         raise BundleError("a wheel can't be read", where=wheel.name, why=str(error)) from error
     for member, recorded, *_ in rows:
-        path = _installed_as(member)
+        path = _install_path(member)
         if path and recorded.startswith("sha256="):
-            yield File(path, base64.urlsafe_b64decode(recorded[7:] + "=").hex(), wheel, member)
+            yield PackageFile(path, base64.urlsafe_b64decode(recorded[7:] + "=").hex(), wheel, member)
 
 
-def _installed_as(member: str) -> str:
+def _install_path(member: str) -> str:
     """Where an installer puts a member; nothing for scripts, headers and data, which have no place in an image."""
     top, _, rest = member.partition("/")
     if not top.endswith(".data"):
@@ -68,7 +68,7 @@ def _installed_as(member: str) -> str:
     return path if kind in ("purelib", "platlib") else ""
 
 
-def _unavailable(python: str, architecture: str, why: str) -> BundleError:
+def _unavailable_error(python: str, architecture: str, why: str) -> BundleError:
     return BundleError(
         f"the server's packages for Python {python} on linux/{architecture} can't be had",
         why=why,

@@ -10,7 +10,7 @@ from rich.text import Text
 from controller.cli import output
 from controller.cli.get import Environments, find, resource_id
 from controller.cli.options import Files, Name, Place
-from controller.resources.sagemaker_model_package import decide
+from controller.resources.sagemaker_model_package import decide_approval
 from controller.runtime.compose import open_account, open_store
 
 
@@ -29,7 +29,7 @@ def approve(
     status = find(open_store(files.file, environment, home=place.home, local=place.local), environment, name)
     group = resource_id(status, "sagemaker/model-package-group")
     aws = open_account(files.file, environment, home=place.home, local=place.local)
-    number, held = decide(aws, group, approve=not reject, version=version, message=message)
+    number, held = decide_approval(aws, group, approve=not reject, version=version, message=message)
     word = "rejected" if reject else "approved"
     if held and not reject:
         output.progress(Text(f"its gates held it back: {held}", "yellow"))

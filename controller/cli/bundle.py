@@ -11,7 +11,7 @@ from rich.text import Text
 from controller import bundle as bundles
 from controller.cli import output
 from controller.cli.options import Place
-from controller.dataset import Split, load
+from controller.dataset import SplitShares, load_dataset
 
 
 def bundle(
@@ -32,8 +32,8 @@ def bundle(
     del place
     names = [feature.strip() for feature in features.split(",")]
     # All of the rows, in one channel: only who trained the model knows what was held out.
-    rows = load(data, target=target, features=names, split=Split(0, 0)).channels if data else {}
-    made = bundles.build(
+    rows = load_dataset(data, target=target, features=names, split=SplitShares(0, 0)).channels if data else {}
+    made = bundles.build_bundle(
         bundles.read_model(model),
         name=name or model.name.split(".")[0],
         features=names,

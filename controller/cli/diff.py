@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from controller.cli import failure, output, render_diff
 from controller.cli.options import Files, Name, Output, Place, Remote
 from controller.cli.sources import open_source
-from controller.core.drift import Departure, departures
+from controller.core.drift import ResourceDrift, find_resource_drifts
 from controller.core.plan import Refusal
 from controller.core.values import Key
 from controller.errors import NotFoundError
@@ -54,7 +54,7 @@ def diff(
 class Comparison:
     """What differs, and what can't be compared because it isn't ours."""
 
-    departures: list[Departure]
+    departures: list[ResourceDrift]
     refusals: list[Refusal]
 
 
@@ -86,6 +86,6 @@ def _compare(site: Site, name: str, found: Comparison) -> None:
         return name in ("", owner.name) and not (name and owner.kind == "Environment")
 
     registry = site.reconciler.registry
-    all_of_it = departures(survey.plan, survey.records, survey.seen, lambda kind: registry[kind].policy)
+    all_of_it = find_resource_drifts(survey.plan, survey.records, survey.seen, lambda kind: registry[kind].policy)
     found.departures.extend(item for item in all_of_it if concerns(item.step.owner))
     found.refusals.extend(refusal for refusal in survey.plan.refusals if concerns(refusal.owner))

@@ -8,20 +8,20 @@ from datetime import UTC, datetime
 
 from rich.text import Text
 
-from controller.aws.clock import ServerClock
-from controller.aws.objects import BucketObjects
+from controller.aws.s3_object_storage import S3ObjectStorage
+from controller.aws.server_date import ClockSkewHook
 from controller.cli import output
 from controller.cli.get import Environments
 from controller.cli.options import Files, Output, Place
 from controller.cli.render import Cell, columns
-from controller.core.wanted import Place as Account
-from controller.core.wanted import Wanted
+from controller.core.spec_context import AwsLocation as Account
+from controller.core.spec_context import SpecContext
 from controller.errors import MoorageError, SpecError
-from controller.resources.base import Workshop, discover
+from controller.resources.base import ResourceContext, discover_resources
 from controller.runtime import prepare
 from controller.runtime.compose import open_account
 from controller.runtime.doctor import Finding, Patient, credentials, examine
-from controller.spec.load import load
+from controller.spec.load import load_specs
 from controller.spec.loaded import Specs
 from controller.spec.models import ModelService
 
@@ -55,7 +55,7 @@ def table(found: Sequence[Finding]) -> Text:
 
 def _findings(environment: str, files: Files, place: Place) -> Iterator[Finding]:
     try:
-        specs = load(files.file)
+        specs = load_specs(files.file)
         prepare.read_data(specs)
         yield Finding("source", "ok", f"{len(specs.documents)} documents, and the data that they name")
     except SpecError as error:
@@ -63,24 +63,24 @@ def _findings(environment: str, files: Files, place: Place) -> Iterator[Finding]
         message = str(first).split("\n", 1)[0] + (f" and {len(more)} more" if more else "")
         yield Finding("source", "failed", message, "moorage validate")
         return
-    clock = ServerClock(lambda: datetime.now(UTC))
+    clock = ClockSkewHook(lambda: datetime.now(UTC))
     try:
-        aws = open_account(files.file, environment, home=place.home, local=place.local).watched(clock)
+        aws = open_account(files.file, environment, home=place.home, local=place.local).with_hooks(clock)
     except MoorageError as error:
         yield Finding("credentials", "failed", error.what, error.hint)
         return
     who = credentials(aws)
     yield who
     if who.state == "ok":
-        want = Wanted(specs.environment(environment), None, Account(aws.account, aws.region, aws.partition))
+        want = SpecContext(specs.get_environment(environment), None, Account(aws.account, aws.region, aws.partition))
         yield from examine(
             Patient(
                 aws,
                 clock,
                 want,
                 _services(specs, environment),
-                discover(Workshop(place.home / "cache")),
-                None if place.local else BucketObjects(aws, want.bucket),
+                discover_resources(ResourceContext(place.home / "cache")),
+                None if place.local else S3ObjectStorage(aws, want.bucket_name),
             )
         )
 

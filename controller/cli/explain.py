@@ -12,7 +12,7 @@ from controller.cli.options import Place
 from controller.cli.render import columns
 from controller.errors import NotFoundError
 from controller.spec import explain as fields
-from controller.spec import judge
+from controller.spec import validation_errors
 from controller.spec.models import KINDS
 
 
@@ -28,25 +28,26 @@ def explain(
         rows = [(kind.lower(), (model.__doc__ or "").strip()) for kind, model in KINDS.items()]
         output.show(columns(rows))
         return 0
-    field = fields.find(path)
+    field = fields.find_field(path)
     if field is None:
         raise NotFoundError(f"there is no field {path}", hint=_nearest(path))
     output.show(text(field))
     return 0
 
 
-def text(field: fields.Field) -> Text:
+def text(field: fields.FieldDescription) -> Text:
     """Describe a field: what it takes, what it means, what is below it."""
-    head = [("FIELD", field.path), ("TAKES", field.takes)]
+    head = [("FIELD", field.path), ("TAKES", field.type_name)]
     if field.required:
         head.append(("REQUIRED", "yes"))
     elif field.default:
         head.append(("DEFAULT", field.default))
     parts = [columns(head), Text(f"\n\n{field.doc}\n")]
-    if field.block:
-        below = fields.fields(field.block, field.path)
+    if field.model:
+        below = fields.describe_fields(field.model, field.path)
         rows = [
-            (f"  {name}", child.takes + (" *" if child.required else ""), child.doc) for name, child in below.items()
+            (f"  {name}", child.type_name + (" *" if child.required else ""), child.doc)
+            for name, child in below.items()
         ]
         parts += [Text("\nFIELDS (* required)\n"), columns(rows)]
     return Text().join(parts)
@@ -56,8 +57,8 @@ def _nearest(path: str) -> str:
     """Name the deepest part of the path that exists, and what was probably meant after it."""
     steps = path.split(".")
     for length in range(len(steps) - 1, 0, -1):
-        parent = fields.find(".".join(steps[:length]))
-        if parent is not None and parent.block is not None:
-            known = fields.fields(parent.block)
-            return judge.did_you_mean(steps[length], known) or f"moorage explain {parent.path}"
-    return judge.did_you_mean(steps[0].lower(), [kind.lower() for kind in KINDS]) or "moorage explain"
+        parent = fields.find_field(".".join(steps[:length]))
+        if parent is not None and parent.model is not None:
+            known = fields.describe_fields(parent.model)
+            return validation_errors.did_you_mean(steps[length], known) or f"moorage explain {parent.path}"
+    return validation_errors.did_you_mean(steps[0].lower(), [kind.lower() for kind in KINDS]) or "moorage explain"

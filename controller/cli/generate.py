@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Path from the repository's root → what it must hold.
 GENERATED: dict[str, Callable[[], str]] = {
-    "controller/spec/schema/environment.json": lambda: json_schema.text("Environment"),
-    "controller/spec/schema/modelservice.json": lambda: json_schema.text("ModelService"),
+    "controller/spec/schema/environment.json": lambda: json_schema.kind_schema_text("Environment"),
+    "controller/spec/schema/modelservice.json": lambda: json_schema.kind_schema_text("ModelService"),
     "docs/reference/plan.schema.json": plan_document.schema,
     "docs/reference/cli.md": reference.commands,
     "docs/reference/metrics.md": reference.metrics,

@@ -13,8 +13,8 @@ from controller.cli.options import Files, Name, Output, Place
 from controller.core.status import Event, Status
 from controller.errors import NotFoundError, SpecError
 from controller.runtime.compose import open_store
-from controller.spec import judge
-from controller.spec.load import load
+from controller.spec import validation_errors
+from controller.spec.load import load_specs
 from controller.spec.models import Environment, ModelService
 from controller.store.base import Store
 
@@ -32,7 +32,7 @@ def get(
 ) -> int:
     """Show all specs of an environment, or one of them."""
     store = open_store(files.file, environment, home=place.home, local=place.local)
-    found = [find(store, environment, name)] if name else list(store.statuses(environment))
+    found = [find(store, environment, name)] if name else list(store.list_statuses(environment))
     if not found:
         output.progress(Text(f"nothing is known of environment {environment} yet"))
     declared = _declared(files)
@@ -61,7 +61,7 @@ def describe(
     """Show one spec with its conditions, resources and latest events."""
     store = open_store(files.file, environment, home=place.home, local=place.local)
     status = find(store, environment, name)
-    latest = list(store.events(status.owner, limit=events)) if events else []
+    latest = list(store.list_events(status.owner, limit=events)) if events else []
     known = _declared(files).get((status.owner.kind, status.owner.name))
     output.emit(
         form,
@@ -87,7 +87,7 @@ def events(
     """Show what happened, oldest first: to all specs, or to one."""
     store = open_store(files.file, environment, home=place.home, local=place.local)
     owner = find(store, environment, name).owner if name else None
-    found: Sequence[Event] = list(store.events(owner, limit=limit))
+    found: Sequence[Event] = list(store.list_events(owner, limit=limit))
     output.emit(
         form,
         table=lambda _: render_events.lines(found),
@@ -99,12 +99,15 @@ def events(
 
 def find(store: Store, environment: str, name: str) -> Status:
     """The status of the ModelService of that name, or else of the Environment. Raises NotFoundError."""
-    known = list(store.statuses(environment))
+    known = list(store.list_statuses(environment))
     for kind in ("ModelService", "Environment"):
         for status in known:
             if (status.owner.kind, status.owner.name) == (kind, name):
                 return status
-    hint = judge.did_you_mean(name, [status.owner.name for status in known]) or "moorage get shows what is known"
+    hint = (
+        validation_errors.did_you_mean(name, [status.owner.name for status in known])
+        or "moorage get shows what is known"
+    )
     raise NotFoundError(f"there is no {name} in environment {environment}", hint=hint)
 
 
@@ -119,7 +122,7 @@ def resource_id(status: Status, kind: str) -> str:
 def _declared(files: Files) -> dict[tuple[str, str], Environment | ModelService]:
     """What the files declare, if they can be read at all: the store alone answers otherwise."""
     try:
-        specs = load(files.file)
+        specs = load_specs(files.file)
     except SpecError:
         return {}
     return {(document.model.kind, document.model.name): document.model for document in specs.documents}

@@ -44,7 +44,7 @@ def summarise(statuses: Iterable[Status], steps: Mapping[str, int]) -> None:
     """Add how things stand to the step's summary, where there is one."""
     rows = []
     for status in statuses:
-        ready = status.condition("Ready")
+        ready = status.find_condition("Ready")
         told = (ready.status, ready.reason, ready.message) if ready else ("Unknown", "", "")
         rows.append(row(map(prose, (status.owner.kind, status.owner.name, *told))))
     done = (

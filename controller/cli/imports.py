@@ -11,15 +11,15 @@ from cyclopts import App, Parameter
 from rich.text import Text
 
 from controller import embedded
-from controller.aws import Aws
+from controller.aws import AwsClient
 from controller.cli import output
 from controller.cli.options import Files, Place
 from controller.errors import UsageError
-from controller.imports.compose import from_api, from_service
 from controller.imports.draft import Draft
-from controller.imports.training_job import read_job
+from controller.imports.importer import import_api, import_service
+from controller.imports.training_job import add_job
 from controller.runtime.compose import open_door
-from controller.spec.load import load, load_text
+from controller.spec.load import load_specs, load_text
 from controller.spec.models import Environment, EnvironmentSpec
 
 app = App(name="import", help="Write a spec for what exists already.")
@@ -58,8 +58,8 @@ def service(
     if not (cluster and name):
         raise UsageError(f"'{service}' is no service", hint="moorage import service CLUSTER/NAME")
 
-    def read(aws: Aws) -> Draft:
-        return from_service(aws, cluster, name, api=api, job=training_job, anew=bool(writing.data))
+    def read(aws: AwsClient) -> Draft:
+        return import_service(aws, cluster, name, api=api, job=training_job, settings_only=bool(writing.data))
 
     return _write(read, writing, files, place)
 
@@ -75,7 +75,9 @@ def api(
     place: Place = Place(),
 ) -> int:
     """Write a spec for an HTTP API and the ECS service that it leads to."""
-    return _write(lambda aws: from_api(aws, api_id, job=training_job, anew=bool(writing.data)), writing, files, place)
+    return _write(
+        lambda aws: import_api(aws, api_id, job=training_job, settings_only=bool(writing.data)), writing, files, place
+    )
 
 
 @app.command
@@ -88,18 +90,18 @@ def training_job(
     place: Place = Place(),
 ) -> int:
     """Write a spec for the model of a job of SageMaker's built-in XGBoost; with --data, for training as that job did."""
-    return _write(lambda aws: read_job(aws, job, anew=bool(writing.data)), writing, files, place)
+    return _write(lambda aws: add_job(aws, job, settings_only=bool(writing.data)), writing, files, place)
 
 
-def _write(read: Callable[[Aws], Draft], writing: Writing, files: Files, place: Place) -> int:
+def _write(read: Callable[[AwsClient], Draft], writing: Writing, files: Files, place: Place) -> int:
     if writing.out is not None and writing.out.exists():
         raise UsageError(f"{writing.out} exists already", hint="name another file, or remove that one")
     endpoint = embedded.up(place.home).endpoint if place.local else None
     draft = read(open_door(_environment(writing, files), endpoint))
     if writing.name:
         draft = replace(draft, name=writing.name)
-    if not draft.own or not draft.as_found or writing.data or writing.target:
-        draft.train(data=writing.data, target=writing.target)
+    if not draft.model_sections or not draft.is_served_as_is or writing.data or writing.target:
+        draft.train_model(data=writing.data, target=writing.target)
     text = _text(draft, writing.environment)
     load_text(text, str(writing.out or "import"))  # what is written can be read again
     if writing.out is None:
@@ -112,7 +114,7 @@ def _write(read: Callable[[Aws], Draft], writing: Writing, files: Files, place: 
 
 def _environment(writing: Writing, files: Files) -> Environment:
     if writing.environment:
-        return load(files.file).environment(writing.environment)
+        return load_specs(files.file).get_environment(writing.environment)
     home = Environment.default()
     return home.model_copy(update={"spec": EnvironmentSpec(region=writing.region)})
 
@@ -120,10 +122,10 @@ def _environment(writing: Writing, files: Files) -> Environment:
 def _text(draft: Draft, environment: str) -> str:
     documents = draft.documents(environment or "default", declared=bool(environment))
     text = _comment(draft.notes()) + "---\n".join(output.as_yaml(document) for document in documents)
-    if not draft.as_found:
+    if not draft.is_served_as_is:
         return text
-    own = [f"  {line}" for line in output.as_yaml(draft.own).splitlines()]
-    return text + _comment([_OWN, *own, *draft.later()])
+    own = [f"  {line}" for line in output.as_yaml(draft.model_sections).splitlines()]
+    return text + _comment([_OWN, *own, *draft.training_notes()])
 
 
 def _comment(lines: Iterable[str]) -> str:

@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from controller.cli.get import Environments, find, resource_id
 from controller.cli.options import Files, Name, Place, duration
 from controller.core.status import Status
-from controller.resources.sagemaker_training_job import finished
+from controller.resources.sagemaker_training_job import is_finished
 from controller.runtime.compose import open_account, open_store
 from controller.runtime.logs import TRAINING_GROUP, Line, Source, cloudwatch, controller, follow
 from controller.runtime.logs import lines as lines_of
@@ -60,7 +60,7 @@ def _source(of: str, status: Status, store: Store, files: Files, place: Place) -
     if of == "service":
         return cloudwatch(aws, _group(resource_id(status, "logs/log-group"))), lambda: False
     job = resource_id(status, "sagemaker/training-job").rpartition("/")[2]
-    return cloudwatch(aws, TRAINING_GROUP, f"{job}/"), partial(finished, aws, job)
+    return cloudwatch(aws, TRAINING_GROUP, f"{job}/"), partial(is_finished, aws, job)
 
 
 def _group(name_or_arn: str) -> str:

@@ -7,12 +7,12 @@ from rich.text import Text
 from controller import embedded
 from controller.cli import output, render_policy
 from controller.cli.options import Files, Output, Place
-from controller.core import wanted
-from controller.permissions import MOST, grants, policies
-from controller.resources.base import Workshop, discover
+from controller.core import spec_context
+from controller.permissions import MAX_POLICIES, derive_grants, pack_policies
+from controller.resources.base import ResourceContext, discover_resources
 from controller.runtime import prepare
 from controller.runtime.compose import open_door
-from controller.spec.load import load
+from controller.spec.load import load_specs
 
 
 def policy(*, files: Files = Files(), place: Place = Place(), form: Output = "table") -> int:
@@ -20,19 +20,22 @@ def policy(*, files: Files = Files(), place: Place = Place(), form: Output = "ta
 
     AWS is asked for the account at most, and not even that where the Environment names it.
     """
-    snapshot, registry = prepare.snapshot_of(load(files.file)), discover(Workshop(place.home / "cache"))
+    snapshot, registry = (
+        prepare.snapshot_of(load_specs(files.file)),
+        discover_resources(ResourceContext(place.home / "cache")),
+    )
     endpoint = embedded.up(place.home).endpoint if place.local else None
     found = {}
     for name in snapshot.environments:
-        home = snapshot.specs.environment(name)
+        home = snapshot.specs.get_environment(name)
         aws = open_door(home, endpoint)
         account = (None if place.local else home.spec.account) or aws.account
-        where = wanted.Place(account, aws.region, aws.partition)
-        found[name] = grants(registry, prepare.wants(snapshot, name, where, server_digest=""))
+        where = spec_context.AwsLocation(account, aws.region, aws.partition)
+        found[name] = derive_grants(registry, prepare.wants(snapshot, name, where, server_digest=""))
     named = {
         f"moorage-{name}-{number}": document
         for name, granted in found.items()
-        for number, document in enumerate(policies(granted), 1)
+        for number, document in enumerate(pack_policies(granted), 1)
     }
     output.emit(
         form,
@@ -40,6 +43,8 @@ def policy(*, files: Files = Files(), place: Place = Place(), form: Output = "ta
         data=lambda: render_policy.data(named, found.values()),
         names=list(named),
     )
-    if len(named) > MOST * len(found):
-        output.progress(Text(f"{len(named)} policies: a role takes {MOST} of them unless IAM's quota is raised"))
+    if len(named) > MAX_POLICIES * len(found):
+        output.progress(
+            Text(f"{len(named)} policies: a role takes {MAX_POLICIES} of them unless IAM's quota is raised")
+        )
     return 0

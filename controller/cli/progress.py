@@ -57,7 +57,7 @@ def tree(statuses: Sequence[Status]) -> Tree:
     """Draw each spec with the resources that aren't ready yet."""
     root = Tree("reconciling", hide_root=True)
     for status in statuses:
-        ready = status.condition("Ready")
+        ready = status.find_condition("Ready")
         branch = root.add(Text.assemble((status.owner.name, "bold"), "  ", word(ready.reason if ready else "Unknown")))
         for state in status.resources:
             if state.state != "Ready":
@@ -69,7 +69,7 @@ def heartbeat(statuses: Sequence[Status]) -> str:
     """Say in one line what is waited for."""
     waiting = []
     for status in statuses:
-        ready = status.condition("Ready")
+        ready = status.find_condition("Ready")
         if ready is not None and ready.status != "True":
             waiting.append(f"{status.owner.name}: {ready.message or ready.reason}")
     return f"still at work: {'; '.join(waiting)}" if waiting else "still at work"

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from controller.aws.log import configure
+from controller.aws.log import configure_logging
 from controller.cli import github, output, render_events, render_status
 from controller.cli.options import Files, Format, Output, Place, Remote, duration, parsed
 from controller.cli.plan import plan as show_plan
@@ -163,7 +163,7 @@ def _settled(
 
 def _loop(events: Path | None, how: How, loop: Loop, source: Source, place: Place) -> int:
     """Run until told to end."""
-    configure()
+    configure_logging()
     host, _, port = loop.listen.rpartition(":")
     if not port.isdigit():
         raise UsageError(f"--listen: '{loop.listen}' isn't HOST:PORT", hint="127.0.0.1:9470")

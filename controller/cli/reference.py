@@ -70,12 +70,12 @@ def page() -> str:
 
 
 def _kind(kind: str) -> Iterator[str]:
-    root = explain.find(kind)
-    if root is None or root.block is None:
+    root = explain.find_field(kind)
+    if root is None or root.model is None:
         return
-    everything = list(explain.walk(root.block, ""))
+    everything = list(explain.walk_fields(root.model, ""))
     sections = [
-        field for field in everything if field.path.count(".") == 1 and field.block and field.path[:4] == "spec"
+        field for field in everything if field.path.count(".") == 1 and field.model and field.path[:4] == "spec"
     ]
     inside = tuple(f"{section.path}." for section in sections)
     yield from (f"## {kind}", "", root.doc, "")
@@ -85,12 +85,12 @@ def _kind(kind: str) -> Iterator[str]:
         yield from _table(field for field in everything if field.path.startswith(f"{section.path}."))
 
 
-def _table(fields: Iterable[explain.Field]) -> Iterator[str]:
+def _table(fields: Iterable[explain.FieldDescription]) -> Iterator[str]:
     yield "| field | takes | default | meaning |"
     yield "|---|---|---|---|"
     for field in fields:
         default = "*required*" if field.required else f"`{field.default}`" if field.default else ""
-        yield f"| `{field.path}` | {field.takes} | {default} | {field.doc} |"
+        yield f"| `{field.path}` | {field.type_name} | {default} | {field.doc} |"
     yield ""
 
 
@@ -103,7 +103,7 @@ def _hyperparameters() -> Iterator[str]:
     yield "| name | takes |"
     yield "|---|---|"
     aliases = {name: alias for alias, name in hyperparameters.ALIASES.items()}
-    for name, domain in hyperparameters.TABLE.items():
+    for name, domain in hyperparameters.HYPERPARAMETER_DOMAINS.items():
         also = f", also `{aliases[name]}`" if name in aliases else ""
         required = " (required)" if name == "num_round" else ""
         yield f"| `{name}`{also}{required} | {domain} |"

@@ -10,9 +10,9 @@ from typing import Any
 
 from rich.text import Text
 
-from controller.core.drift import Departure, Difference, Origin, shown
+from controller.core.drift import FieldDifference, Origin, ResourceDrift, format_value
 from controller.core.plan import Action, Refusal
-from controller.core.values import ABSENT, Blob, Key, Special, Value, plain
+from controller.core.values import ABSENT, Blob, Key, Sentinel, Value, to_json_value
 
 _DRIFT = (Origin.DRIFT, Origin.BOTH)
 _WHY = {
@@ -31,12 +31,12 @@ _COUNTED = {
 }
 
 
-def drifted(found: Departure) -> bool:
+def drifted(found: ResourceDrift) -> bool:
     """Whether any of it is drift."""
     return any(field.origin in _DRIFT for field in found.fields)
 
 
-def text(found: Sequence[Departure], refusals: Sequence[Refusal]) -> Text:
+def text(found: Sequence[ResourceDrift], refusals: Sequence[Refusal]) -> Text:
     """Each object as a unified diff, field by field, `-` live and `+` declared; then how much differs and why."""
     if not found and not refusals:
         return Text("No difference: what is live is as declared.")
@@ -45,7 +45,7 @@ def text(found: Sequence[Departure], refusals: Sequence[Refusal]) -> Text:
     return Text("\n").join([*lines, Text(), Text(_summary(found, refusals))])
 
 
-def data(found: Sequence[Departure], refusals: Sequence[Refusal]) -> dict[str, Any]:
+def data(found: Sequence[ResourceDrift], refusals: Sequence[Refusal]) -> dict[str, Any]:
     """The same as JSON: `null` is what isn't there, `(known after apply)` what only an apply will tell."""
     return {
         "differs": bool(found or refusals),
@@ -57,10 +57,10 @@ def data(found: Sequence[Departure], refusals: Sequence[Refusal]) -> dict[str, A
     }
 
 
-def _object(item: Departure) -> Iterator[Text]:
+def _object(item: ResourceDrift) -> Iterator[Text]:
     step, key = item.step, str(item.step.node.key)
     owner = f"{step.owner.kind} {step.owner.name}"
-    if item.whole:
+    if item.is_existence_drift:
         gone = step.action is Action.DELETE
         side, style = ("live", "red") if gone else ("declared", "green")
         yield Text(f"Only {side}: {key}  ({_whole(item)})", style)
@@ -73,7 +73,7 @@ def _object(item: Departure) -> Iterator[Text]:
         yield from _sides(field.change.old, field.change.new)
 
 
-def _whole(item: Departure) -> str:
+def _whole(item: ResourceDrift) -> str:
     """Why an object is on one side alone."""
     if item.step.action is Action.DELETE:
         return item.step.why
@@ -82,9 +82,9 @@ def _whole(item: Departure) -> str:
     return "not made yet" if item.step.action is Action.CREATE else "another one takes its place"
 
 
-def _why(field: Difference) -> str:
+def _why(field: FieldDifference) -> str:
     if field.origin is Origin.BOTH:
-        return f"drift, and the spec changed: it was applied as {shown(field.applied)}"
+        return f"drift, and the spec changed: it was applied as {format_value(field.applied)}"
     return _WHY[field.origin]
 
 
@@ -99,22 +99,22 @@ def _sides(live: Value, declared: Value) -> Iterator[Text]:
 def _lines(value: Value) -> list[str]:
     if value is ABSENT:
         return []
-    if isinstance(value, Special | Blob):
-        return [shown(value)]
-    return json.dumps(plain(value), indent=2, ensure_ascii=False).splitlines()
+    if isinstance(value, Sentinel | Blob):
+        return [format_value(value)]
+    return json.dumps(to_json_value(value), indent=2, ensure_ascii=False).splitlines()
 
 
 def _refused(refusal: Refusal) -> Iterator[Text]:
     yield Text.assemble(("! ", "red"), f"{refusal.node.key}: {refusal.message} ({refusal.hint})")
 
 
-def _counts(found: Iterable[Departure]) -> dict[str, int]:
-    counted = Counter(field.origin for item in found if not item.whole for field in item.fields)
+def _counts(found: Iterable[ResourceDrift]) -> dict[str, int]:
+    counted = Counter(field.origin for item in found if not item.is_existence_drift for field in item.fields)
     return {origin.value: counted[origin] for origin in Origin if origin in counted}
 
 
-def _summary(found: Sequence[Departure], refusals: Sequence[Refusal]) -> str:
-    wholes = Counter(_whole(item) for item in found if item.whole)
+def _summary(found: Sequence[ResourceDrift], refusals: Sequence[Refusal]) -> str:
+    wholes = Counter(_whole(item) for item in found if item.is_existence_drift)
     parts = [f"{number} {why}" for why, number in wholes.items()]
     fields = [f"{number} {_COUNTED[Origin(origin)]}" for origin, number in _counts(found).items()]
     if fields:
@@ -124,7 +124,7 @@ def _summary(found: Sequence[Departure], refusals: Sequence[Refusal]) -> str:
     return f"{len(found)} object{'s differ' if len(found) != 1 else ' differs'}: {'; '.join(parts)}."
 
 
-def _object_data(item: Departure) -> dict[str, Any]:
+def _object_data(item: ResourceDrift) -> dict[str, Any]:
     return {
         **_key_data(item.step.node.key),
         "spec": f"{item.step.owner.kind} {item.step.owner.name}",
@@ -136,7 +136,7 @@ def _object_data(item: Departure) -> dict[str, Any]:
     }
 
 
-def _field_data(field: Difference) -> dict[str, Any]:
+def _field_data(field: FieldDifference) -> dict[str, Any]:
     return {
         "path": field.change.path,
         "live": _plain(field.change.old),
@@ -147,7 +147,7 @@ def _field_data(field: Difference) -> dict[str, Any]:
 
 
 def _plain(value: Value) -> Value:
-    return None if value is ABSENT else plain(value)
+    return None if value is ABSENT else to_json_value(value)
 
 
 def _key_data(key: Key) -> dict[str, str]:

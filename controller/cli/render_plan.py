@@ -9,7 +9,7 @@ from rich.text import Text
 
 from controller.cli import render_cost
 from controller.cli.render_value import folded, old_to_new, shown, tail
-from controller.core.ownership import PREFIX as TAG_PREFIX
+from controller.core.ownership import TAG_PREFIX
 from controller.runtime.plan_cost import PlannedCost
 from controller.runtime.plan_document import (
     NOT_KNOWN,

@@ -9,7 +9,7 @@ from typing import Any
 from rich.text import Text
 
 from controller.cli.render import Cell, columns
-from controller.permissions import UNSCOPED, Grant, Policy, size
+from controller.permissions import UNSCOPED_ACTIONS, Grant, PolicyDocument, policy_size
 
 
 def text(found: Mapping[str, Iterable[Grant]]) -> Text:
@@ -17,10 +17,12 @@ def text(found: Mapping[str, Iterable[Grant]]) -> Text:
     return Text("\n\n").join(_environment(name, granted) for name, granted in found.items())
 
 
-def data(named: Mapping[str, Policy], found: Iterable[Iterable[Grant]]) -> dict[str, Any]:
+def data(named: Mapping[str, PolicyDocument], found: Iterable[Iterable[Grant]]) -> dict[str, Any]:
     """Give the documents as `aws iam create-policy` takes them, and why each wildcard is needed."""
     actions = {grant.action for granted in found for grant in granted if grant.arn == "*"}
-    documents = [{"name": name, "characters": size(document), "document": document} for name, document in named.items()]
+    documents = [
+        {"name": name, "characters": policy_size(document), "document": document} for name, document in named.items()
+    ]
     return {"policies": documents, "wildcards": {action: _why(action) for action in sorted(actions)}}
 
 
@@ -28,11 +30,11 @@ def _environment(name: str, granted: Iterable[Grant]) -> Text:
     rows: list[tuple[Cell, ...]] = [(Text(f"environment {name}", "bold"),), ("ACTION", "WHERE", "ONLY IF")]
     for action, group in groupby(sorted(granted), key=lambda grant: grant.action):
         for number, grant in enumerate(group):
-            conditions = ", ".join(f"{key} = {value}" for key, value in grant.when)
+            conditions = ", ".join(f"{key} = {value}" for key, value in grant.conditions)
             why = Text(f"# {_why(action)}", "dim") if grant.arn == "*" and not conditions else conditions
             rows.append(("" if number else action, grant.arn, why))
     return columns(rows[:1]) + Text("\n") + columns(rows[1:])
 
 
 def _why(action: str) -> str:
-    return UNSCOPED.get(action, "it knows no resources; a condition narrows it")
+    return UNSCOPED_ACTIONS.get(action, "it knows no resources; a condition narrows it")

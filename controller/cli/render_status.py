@@ -10,7 +10,7 @@ from rich.text import Text
 from controller.cli.render import Cell, columns, word
 from controller.cli.render_events import lines
 from controller.core.status import Condition, Event, Status
-from controller.core.values import plain
+from controller.core.values import to_json_value
 from controller.spec.models import Environment, ModelService
 from controller.spec.strict import API_VERSION
 
@@ -23,7 +23,7 @@ def table(statuses: Sequence[Status], *, wide: bool = False) -> Text:
     more: list[Cell] = ["ENVIRONMENT", "GENERATION", "MODEL", "IMAGE"]
     rows = [[*head, *(more if wide else ()), "MESSAGE"]]
     for status in statuses:
-        ready = status.condition("Ready")
+        ready = status.find_condition("Ready")
         model = status.facts.get("model", {})
         row: list[Cell] = [
             status.owner.kind,
@@ -88,7 +88,7 @@ def as_object(status: Status, declared: Environment | ModelService | None) -> di
         "status": {
             "observedGeneration": status.observed_generation,
             "conditions": [_condition(condition) for condition in status.conditions],
-            **plain(status.facts),
+            **to_json_value(status.facts),
             "resources": [
                 {"key": str(state.key), "id": state.id, "state": state.state, "message": state.message}
                 for state in status.resources

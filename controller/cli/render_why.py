@@ -27,7 +27,7 @@ _SHOWN = (
 
 def text(lineage: Lineage) -> Text:
     """Each hop with what is told of it, and below that what is wrong with it. Several ways follow each other."""
-    return Text("\n\n").join(columns([row for hop in way for row in _rows(hop)]) for way in lineage.ways)
+    return Text("\n\n").join(columns([row for hop in way for row in _rows(hop)]) for way in lineage.paths)
 
 
 def data(lineage: Lineage) -> dict[str, Any]:
@@ -35,8 +35,8 @@ def data(lineage: Lineage) -> dict[str, Any]:
     return {
         "environment": lineage.owner.environment,
         "name": lineage.owner.name,
-        "whole": lineage.whole,
-        "ways": [[_hop(hop) for hop in way] for way in lineage.ways],
+        "whole": lineage.is_complete,
+        "ways": [[_hop(hop) for hop in way] for way in lineage.paths],
     }
 
 

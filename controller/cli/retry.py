@@ -12,7 +12,7 @@ from controller.errors import NotFoundError
 from controller.runtime.compose import House, Site, open_account
 from controller.runtime.retry import retry as mark
 from controller.runtime.source import Directory, read_now
-from controller.spec import judge
+from controller.spec import validation_errors
 
 
 def retry(
@@ -39,6 +39,6 @@ def retry(
 def _declared(site: Site, name: str) -> Key:
     declared = {want.owner.name: want.owner for want in site.wants if want.service is not None}
     if name not in declared:
-        hint = judge.did_you_mean(name, list(declared)) or "moorage validate lists what is declared"
+        hint = validation_errors.did_you_mean(name, list(declared)) or "moorage validate lists what is declared"
         raise NotFoundError(f"no file declares {name} in environment {site.environment}", hint=hint)
     return declared[name]

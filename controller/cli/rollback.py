@@ -14,13 +14,13 @@ from controller import embedded
 from controller.cli import output
 from controller.cli.options import Files, Name
 from controller.cli.options import Place as Where
-from controller.core.wanted import Place, Wanted
+from controller.core.spec_context import AwsLocation, SpecContext
 from controller.errors import NotFoundError
-from controller.lineage import served_before
+from controller.lineage import find_rollback_target
 from controller.runtime.compose import open_door
-from controller.spec import judge
-from controller.spec.edit import pin
-from controller.spec.load import load
+from controller.spec import validation_errors
+from controller.spec.edit import pin_version
+from controller.spec.load import load_specs
 
 
 def rollback(
@@ -38,15 +38,15 @@ def rollback(
 
     The model goes back alone: CPU, memory and routes stay as the spec has them.
     """
-    specs = load(files.file)
+    specs = load_specs(files.file)
     loaded = specs.services.get(name)
     if loaded is None:
-        raise NotFoundError(f"no file declares {name}", hint=judge.did_you_mean(name, specs.services))
-    home = specs.environment(loaded.model.spec.environment)
+        raise NotFoundError(f"no file declares {name}", hint=validation_errors.did_you_mean(name, specs.services))
+    home = specs.get_environment(loaded.model.spec.environment)
     aws = open_door(home, embedded.up(place.home).endpoint if place.local else None)
-    want = Wanted(home, loaded.model, Place(aws.account, aws.region, aws.partition))
-    revision, version = served_before(aws, want.owner, want.physical_name(limit=255), to_revision)
-    file, text = loaded.document.source.file, pin(loaded, version)
+    want = SpecContext(home, loaded.model, AwsLocation(aws.account, aws.region, aws.partition))
+    revision, version = find_rollback_target(aws, want.owner, want.physical_name(limit=255), to_revision)
+    file, text = loaded.document.source.file, pin_version(loaded, version)
     old, new = (content.splitlines(keepends=True) for content in (loaded.document.source.text, text))
     sys.stdout.writelines(difflib.unified_diff(old, new, file, file))
     if not dry_run:

@@ -12,8 +12,8 @@ from controller.runtime import plan_document
 from controller.spec import json_schema
 
 _TEXTS = {
-    "modelservice": lambda: json_schema.text("ModelService"),
-    "environment": lambda: json_schema.text("Environment"),
+    "modelservice": lambda: json_schema.kind_schema_text("ModelService"),
+    "environment": lambda: json_schema.kind_schema_text("Environment"),
     "plan": plan_document.schema,
 }
 

@@ -12,15 +12,15 @@ from controller.cli.options import Files, Output, Place
 from controller.cli.render import Cell, columns
 from controller.dataset import Dataset
 from controller.runtime.prepare import read_data
-from controller.spec.load import load
-from controller.spec.loaded import Loaded
+from controller.spec.load import load_specs
+from controller.spec.loaded import LoadedSpec
 from controller.spec.models import Environment, ModelService
 
 
 def validate(*, files: Files = Files(), place: Place = Place(), form: Output = "table") -> int:
     """Check specs and the data they name. Nothing is asked of AWS."""
     del place
-    specs = load(files.file)
+    specs = load_specs(files.file)
     data = read_data(specs)
     documents = specs.documents
     output.emit(
@@ -32,13 +32,13 @@ def validate(*, files: Files = Files(), place: Place = Place(), form: Output = "
     return 0
 
 
-def _table(documents: Sequence[Loaded[Environment] | Loaded[ModelService]], data: dict[str, Dataset]) -> Text:
+def _table(documents: Sequence[LoadedSpec[Environment] | LoadedSpec[ModelService]], data: dict[str, Dataset]) -> Text:
     head: tuple[Cell, ...] = ("KIND", "NAME", "FILE", "DATA")
     rows = [(d.model.kind, d.model.name, d.document.source.file, _rows(d, data)) for d in documents]
     return columns([head, *rows])
 
 
-def _rows(document: Loaded[Environment] | Loaded[ModelService], data: dict[str, Dataset]) -> str:
+def _rows(document: LoadedSpec[Environment] | LoadedSpec[ModelService], data: dict[str, Dataset]) -> str:
     if document.model.kind != "ModelService":
         return ""
     found = data[document.model.name]
@@ -46,5 +46,5 @@ def _rows(document: Loaded[Environment] | Loaded[ModelService], data: dict[str, 
     return f"{len(found.features)} features; rows: {parts}"
 
 
-def _data(document: Loaded[Environment] | Loaded[ModelService]) -> dict[str, Any]:
+def _data(document: LoadedSpec[Environment] | LoadedSpec[ModelService]) -> dict[str, Any]:
     return document.model.model_dump(mode="json", by_alias=True, exclude_none=True)

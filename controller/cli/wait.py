@@ -36,7 +36,7 @@ def wait(
 
     def read() -> Status | None:
         store.refresh()
-        return store.status(owner)
+        return store.get_status(owner)
 
     status = wait_for(awaited, read, seconds, now=time.monotonic, sleep=time.sleep)
     output.emit(

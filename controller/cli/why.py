@@ -8,7 +8,7 @@ from controller.cli.options import Files, Name, Output, Place
 from controller.core.values import Key
 from controller.lineage import trace
 from controller.runtime.compose import open_account
-from controller.spec.load import load
+from controller.spec.load import load_specs
 
 
 def why(
@@ -24,13 +24,13 @@ def why(
 
     The specs only say where to look: the Environment's region, role and cluster.
     """
-    where = load(files.file).environment(environment)
+    where = load_specs(files.file).get_environment(environment)
     aws = open_account(files.file, environment, home=place.home, local=place.local)
     lineage = trace(aws, Key(environment, "ModelService", name), where.spec.cluster)
     output.emit(
         form,
         table=lambda _: render_why.text(lineage),
         data=lambda: render_why.data(lineage),
-        names=[f"{hop.kind}/{hop.id}" for way in lineage.ways for hop in way],
+        names=[f"{hop.kind}/{hop.id}" for way in lineage.paths for hop in way],
     )
-    return 0 if lineage.whole else 6
+    return 0 if lineage.is_complete else 6

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import TopologicalSorter
 
-from controller.core.values import Key, Ref, Value, refs, resolve
+from controller.core.values import Key, Ref, Value, iter_refs, resolve
 
 _NONE: frozenset[Key] = frozenset()
 
@@ -25,34 +25,34 @@ class Node:
     identity: Mapping[str, Value]
     desired: Mapping[str, Value] = field(default_factory=dict)
     reads: tuple[Key, ...] = ()
-    named: str = ""
+    reference_field: str = ""
 
     @property
-    def lent(self) -> bool:
+    def is_external(self) -> bool:
         """Whether it is used as it is: somebody else's, of which nothing is wanted. It is never written, nor recorded."""
-        return bool(self.named) and not self.desired
+        return bool(self.reference_field) and not self.desired
 
     @property
-    def absence(self) -> tuple[str, str]:
+    def missing_message(self) -> tuple[str, str]:
         """What to say of a named one that isn't there, and what to do: `there is none with family churn, revision 7`."""
         plain = ((name, value) for name, value in self.identity.items() if isinstance(value, str | int))
         called = ", ".join(f"{name} {value}" for name, value in plain)
-        return f"there is none with {called}", f"correct {self.named}, or leave it out"
+        return f"there is none with {called}", f"correct {self.reference_field}, or leave it out"
 
     @cached_property
     def parents(self) -> frozenset[Key]:
         """The nodes without which this one can't be found."""
-        return frozenset(ref.key for ref in refs(self.identity)) or _NONE
+        return frozenset(ref.key for ref in iter_refs(self.identity)) or _NONE
 
     @cached_property
     def edges(self) -> frozenset[Key]:
         """Every node that must come before this one."""
-        return frozenset(ref.key for ref in refs([self.identity, self.desired])) | frozenset(self.reads)
+        return frozenset(ref.key for ref in iter_refs([self.identity, self.desired])) | frozenset(self.reads)
 
-    def resolved(self, lookup: Callable[[Ref], Value]) -> Node:
+    def resolve(self, lookup: Callable[[Ref], Value]) -> Node:
         """This node with values in the place of Refs; what it is built on stays in `reads`."""
         identity, desired = resolve(self.identity, lookup), resolve(self.desired, lookup)
-        return Node(self.key, identity, desired, tuple(sorted(self.edges)), self.named)
+        return Node(self.key, identity, desired, tuple(sorted(self.edges)), self.reference_field)
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ class Target:
 
     key: Key
     identity: Mapping[str, Value]
-    known: Mapping[str, Value] = field(default_factory=dict)
-    applied: Mapping[str, Value] = field(default_factory=dict)
+    known_outputs: Mapping[str, Value] = field(default_factory=dict)
+    applied_fields: Mapping[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,14 @@ class Graph:
     owners: Mapping[Key, Key]
 
     @classmethod
-    def build(cls, parts: Iterable[tuple[Key, Iterable[Node]]]) -> Graph:
+    def build(cls, nodes_by_owner: Iterable[tuple[Key, Iterable[Node]]]) -> Graph:
         """Collect the nodes of each owner.
 
         Raises ValueError when two nodes share a key or a Ref points nowhere: both are mistakes of a resource type.
         """
         nodes: dict[Key, Node] = {}
         owners: dict[Key, Key] = {}
-        for owner, members in parts:
+        for owner, members in nodes_by_owner:
             for node in members:
                 if node.key in nodes:
                     raise ValueError(f"two nodes are named {node.key}")
@@ -104,42 +104,42 @@ class Graph:
                     raise ValueError(f"{node.key} refers to {edge}, which nothing declares")
         return cls(nodes, owners)
 
-    def order(self) -> list[Node]:
+    def topological_order(self) -> list[Node]:
         """The nodes, each after all that it refers to; equal graphs give equal orders."""
-        return list(self._order)
+        return list(self._topological_order)
 
-    def of(self, owner: Key) -> Sequence[Node]:
+    def nodes_of(self, owner: Key) -> Sequence[Node]:
         """One spec's nodes, in order."""
-        return self._by_owner.get(owner, ())
+        return self._nodes_by_owner.get(owner, ())
 
     @cached_property
-    def _order(self) -> Sequence[Node]:
+    def _topological_order(self) -> Sequence[Node]:
         sorter = TopologicalSorter({key: sorted(node.edges) for key, node in sorted(self.nodes.items())})
         return [self.nodes[key] for key in sorter.static_order()]
 
     @cached_property
-    def _by_owner(self) -> Mapping[Key, Sequence[Node]]:
+    def _nodes_by_owner(self) -> Mapping[Key, Sequence[Node]]:
         found: dict[Key, list[Node]] = {}
-        for node in self._order:
+        for node in self._topological_order:
             found.setdefault(self.owners[node.key], []).append(node)
         return found
 
     def waves(self) -> list[list[Node]]:
         """The nodes in groups that can be observed together: each wave's parents are in earlier waves."""
         depth: dict[Key, int] = {}
-        for node in self._by_parents():
+        for node in self._sorted_by_parents():
             depth[node.key] = 1 + max((depth[parent] for parent in node.parents), default=-1)
         waves: list[list[Node]] = [[] for _ in range(1 + max(depth.values(), default=-1))]
         for key in sorted(depth):
             waves[depth[key]].append(self.nodes[key])
         return waves
 
-    def _by_parents(self) -> list[Node]:
+    def _sorted_by_parents(self) -> list[Node]:
         sorter = TopologicalSorter({key: sorted(node.parents) for key, node in sorted(self.nodes.items())})
         return [self.nodes[key] for key in sorter.static_order()]
 
 
-def output_of(seen: Mapping[Key, Observed], ref: Ref, missing: Value) -> Value:
+def get_output(seen: Mapping[Key, Observed], ref: Ref, default: Value) -> Value:
     """The output that a Ref names, or `missing` where the node isn't there or lacks it."""
     observed = seen.get(ref.key)
-    return missing if observed is None else observed.outputs.get(ref.output, missing)
+    return default if observed is None else observed.outputs.get(ref.output, default)

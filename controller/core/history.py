@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 READY = "Ready"
-UNDER_WAY = "Progressing"
+PROGRESSING = "Progressing"
 SUPERSEDED = "Superseded"
 
 
@@ -26,11 +26,11 @@ class Revision:
     version: int = 0
     image: str = ""
     task_definition: str = ""
-    result: str = UNDER_WAY
+    result: str = PROGRESSING
     message: str = ""
 
 
-def recorded(history: Sequence[Revision], now: Revision, limit: int) -> tuple[Revision, ...]:
+def update_history(history: Sequence[Revision], current: Revision, limit: int) -> tuple[Revision, ...]:
     """The history, oldest first, with how things stand `now`: in its last revision, or as a new one.
 
     What was ready once stays so in the history, whatever drifts or breaks later: that is the status's business. Kept are
@@ -38,16 +38,16 @@ def recorded(history: Sequence[Revision], now: Revision, limit: int) -> tuple[Re
     """
     last = history[-1] if history else None
     if last is None:
-        return (now,)
-    served = (last.version, last.image) == (now.version, now.image)
-    if last.generation == now.generation and (last.result != READY or served):
-        began = replace(now, time=last.time, commit=last.commit, author=last.author)
-        return tuple(history) if last.result == READY else _kept((*history[:-1], began), limit)
-    ended = replace(last, result=SUPERSEDED, message="") if last.result == UNDER_WAY else last
-    return _kept((*history[:-1], ended, now), limit)
+        return (current,)
+    served = (last.version, last.image) == (current.version, current.image)
+    if last.generation == current.generation and (last.result != READY or served):
+        began = replace(current, time=last.time, commit=last.commit, author=last.author)
+        return tuple(history) if last.result == READY else _trim_history((*history[:-1], began), limit)
+    ended = replace(last, result=SUPERSEDED, message="") if last.result == PROGRESSING else last
+    return _trim_history((*history[:-1], ended, current), limit)
 
 
-def _kept(history: Sequence[Revision], limit: int) -> tuple[Revision, ...]:
+def _trim_history(history: Sequence[Revision], limit: int) -> tuple[Revision, ...]:
     ready = [number for number, revision in enumerate(history) if revision.result == READY]
     kept = {*range(len(history))[-limit:], *ready[-limit:]}
     return tuple(revision for number, revision in enumerate(history) if number in kept)

@@ -9,10 +9,10 @@ from functools import cached_property
 from typing import Literal, Protocol
 
 from controller.core.diff import Change
+from controller.core.field_policy import FieldPolicy
 from controller.core.graph import Graph, Node, Observed
-from controller.core.policy import FieldPolicy
-from controller.core.reach import Closure
-from controller.core.record import Record, Records
+from controller.core.reachability import RetainedHistory
+from controller.core.record import Record, RecordIndex
 from controller.core.values import ABSENT, Key, digest
 
 
@@ -27,39 +27,39 @@ class Action(StrEnum):
     DELETE = "delete"
 
     @property
-    def past(self) -> str:
+    def event_reason(self) -> str:
         """The reason of the event that tells of it: `Created`, `Adopted`."""
         return f"{self.value.removesuffix('e')}ed".capitalize()
 
 
 # Why something is made that was there when it was looked at last.
-GONE = "it is gone from AWS"
+MISSING_FROM_AWS = "it is gone from AWS"
 
 
 @dataclass(frozen=True)
-class Leave:
+class EffectivePolicy:
     """What a spec's policy allows.
 
     `retained` are the categories that outlive the spec; `held` is the reason for which everything is left as it is, and
     `why` says it in words; without `correct`, what others changed is reported and left.
     """
 
-    retained: frozenset[str] = frozenset()
-    held: Literal["", "Suspended", "OverBudget"] = ""
-    why: str = ""
-    correct: bool = True
+    retained_categories: frozenset[str] = frozenset()
+    held_reason: Literal["", "Suspended", "OverBudget"] = ""
+    held_message: str = ""
+    correct_drift: bool = True
 
 
-class Type(Protocol):
+class ResourceType(Protocol):
     """What planning must know of a resource type; `controller.resources.base` says what each means."""
 
     policy: FieldPolicy
     read_only: bool
     consequence: str
-    superseded: Literal["delete", "keep", "collect", "stop"]
-    serial: str
-    handles: frozenset[str]
-    retain: str
+    superseded_policy: Literal["delete", "keep", "collect", "stop"]
+    revision_output: str
+    reference_outputs: frozenset[str]
+    retention_category: str
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,10 @@ class Step:
     later: bool = False
     forces: tuple[str, ...] = ()
     held: Literal["", "Suspended", "Drifted", "OverBudget"] = ""
-    history: bool = False
+    collects_history: bool = False
 
     @property
-    def told(self) -> tuple[Change, ...]:
+    def displayed_changes(self) -> tuple[Change, ...]:
         """The changes; of a deletion, what finds the object, so that it is known which one goes."""
         if self.action is not Action.DELETE:
             return self.changes
@@ -111,18 +111,24 @@ class Plan:
         """Equal plans have equal digests."""
         return digest(
             [
-                [step.action, step.node.key, [[c.path, c.old, c.new] for c in step.told], step.later, step.held]
+                [
+                    step.action,
+                    step.node.key,
+                    [[c.path, c.old, c.new] for c in step.displayed_changes],
+                    step.later,
+                    step.held,
+                ]
                 for step in self.steps
             ],
             [[refusal.node.key, refusal.message] for refusal in self.refusals],
         )
 
-    def of(self, owner: Key) -> Plan:
+    def for_owner(self, owner: Key) -> Plan:
         """The part that belongs to one spec."""
-        return Plan(tuple(self._steps.get(owner, ())), tuple(r for r in self.refusals if r.owner == owner))
+        return Plan(tuple(self._steps_by_owner.get(owner, ())), tuple(r for r in self.refusals if r.owner == owner))
 
     @cached_property
-    def _steps(self) -> Mapping[Key, Sequence[Step]]:
+    def _steps_by_owner(self) -> Mapping[Key, Sequence[Step]]:
         found: dict[Key, list[Step]] = {}
         for step in self.steps:
             found.setdefault(step.owner, []).append(step)
@@ -130,7 +136,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Situation:
+class PlanningInput:
     """All that a plan is made from.
 
     `adopters` are the specs that may take over what exists; `gone` the specs that were removed and are to be pruned;
@@ -139,31 +145,35 @@ class Situation:
     """
 
     graph: Graph
-    types: Mapping[str, Type]
+    resource_types: Mapping[str, ResourceType]
     seen: Mapping[Key, Observed]
     records: Collection[Record]
-    adopters: Collection[Key] = ()
-    gone: Collection[Key] = ()
+    adopting_specs: Collection[Key] = ()
+    removed_specs: Collection[Key] = ()
     unreadable: Collection[Key] = ()
-    leaves: Mapping[Key, Leave] = field(default_factory=dict)
-    closures: Mapping[Key, Closure] = field(default_factory=dict)
+    spec_policies: Mapping[Key, EffectivePolicy] = field(default_factory=dict)
+    retained_histories: Mapping[Key, RetainedHistory] = field(default_factory=dict)
 
-    def leave(self, owner: Key) -> Leave:
+    def policy_for(self, owner: Key) -> EffectivePolicy:
         """What a spec's policy allows."""
-        return self.leaves.get(owner, Leave())
+        return self.spec_policies.get(owner, EffectivePolicy())
 
     @cached_property
-    def declared(self) -> Collection[Key]:
+    def declared_specs(self) -> Collection[Key]:
         """The specs that nodes belong to."""
         return frozenset(self.graph.owners.values())
 
 
-def record_of(records: Iterable[Record], node: Node) -> Record | None:
+def find_record(records: Iterable[Record], node: Node) -> Record | None:
     """The record of a node whose identity is resolved."""
     wanted = digest(node.key, node.identity)
-    return next((record for record in among(records, node.key) if record.id == wanted), None)
+    return next((record for record in find_records(records, node.key) if record.id == wanted), None)
 
 
-def among(records: Iterable[Record], key: Key) -> Sequence[Record]:
+def find_records(records: Iterable[Record], key: Key) -> Sequence[Record]:
     """The records of a key, oldest first."""
-    return records.of(key) if isinstance(records, Records) else [record for record in records if record.key == key]
+    return (
+        records.for_key(key)
+        if isinstance(records, RecordIndex)
+        else [record for record in records if record.key == key]
+    )

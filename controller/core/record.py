@@ -32,23 +32,23 @@ class Record:
         return digest(self.key, self.identity)
 
     @property
-    def expected(self) -> bool:
+    def should_exist(self) -> bool:
         """Whether the object should be there: it was applied, no call is under way, and it isn't what comes to an end."""
         return self.pending is None and self.outputs.get("finished") is not True
 
     @property
-    def settled(self) -> Mapping[str, Value]:
+    def confirmed_fields(self) -> Mapping[str, Value]:
         """The fields it had when it was last found as applied; none while a call is under way."""
         return {} if self.pending is not None else self.fields
 
     @property
-    def managed(self) -> Mapping[str, Value]:
+    def managed_fields(self) -> Mapping[str, Value]:
         """Every field we may have set: after a crash in mid-call the old and the new ones."""
-        union: Mapping[str, Value] = _union(self.fields, self.pending or {})
+        union: Mapping[str, Value] = _merge_fields(self.fields, self.pending or {})
         return union
 
 
-class Records(Collection[Record]):
+class RecordIndex(Collection[Record]):
     """Some records, in the order in which they were first put, found by their keys without a walk over all."""
 
     def __init__(self, records: Iterable[Record]) -> None:
@@ -57,7 +57,7 @@ class Records(Collection[Record]):
         for record in self._all:
             self._by_key.setdefault(record.key, []).append(record)
 
-    def of(self, key: Key) -> Sequence[Record]:
+    def for_key(self, key: Key) -> Sequence[Record]:
         """Those of a key, oldest first."""
         return self._by_key.get(key, ())
 
@@ -71,8 +71,8 @@ class Records(Collection[Record]):
         return record in self._all
 
 
-def _union(old: Value, new: Value) -> Value:
+def _merge_fields(old: Value, new: Value) -> Value:
     """Both, at every depth: a tag that the call under way was to take off is still ours to take off."""
     if not isinstance(old, Mapping) or not isinstance(new, Mapping):
         return new
-    return {**old, **{name: _union(old.get(name), value) for name, value in new.items()}}
+    return {**old, **{name: _merge_fields(old.get(name), value) for name, value in new.items()}}

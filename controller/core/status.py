@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from controller.core.history import READY, UNDER_WAY, Revision
+from controller.core.history import PROGRESSING, READY, Revision
 from controller.core.values import Key, Value
 
-Truth = Literal["True", "False", "Unknown"]
+ConditionStatus = Literal["True", "False", "Unknown"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Waiting:
 
     reason: str
     message: str = ""
-    after: float = 5.0
+    requeue_after: float = 5.0
     failing: bool = False
 
 
@@ -54,7 +54,7 @@ class Condition:
     """One aspect of a spec's status, as Kubernetes has it. Times are RFC 3339, UTC."""
 
     type: str
-    status: Truth
+    status: ConditionStatus
     reason: str
     message: str = ""
     last_transition_time: str = ""
@@ -83,9 +83,9 @@ class Status:
     resources: tuple[ResourceState, ...] = ()
     history: tuple[Revision, ...] = ()
 
-    def condition(self, kind: str) -> Condition | None:
+    def find_condition(self, condition_type: str) -> Condition | None:
         """The condition of that type."""
-        return next((condition for condition in self.conditions if condition.type == kind), None)
+        return next((condition for condition in self.conditions if condition.type == condition_type), None)
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,8 @@ class Event:
     key: Key | None = None
 
 
-def judge(
-    aspects: Mapping[str, Sequence[Verdict]], before: Status | None, now: str, generation: int, trouble: str = ""
+def derive_conditions(
+    aspects: Mapping[str, Sequence[Verdict]], previous: Status | None, now: str, generation: int, source_error: str = ""
 ) -> tuple[Condition, ...]:
     """The conditions of a spec from the verdicts on its nodes.
 
@@ -110,14 +110,17 @@ def judge(
     says why something newer can't be read: what is declared so far may be Ready, and is Degraded all the same.
     """
     everything = [verdict for verdicts in aspects.values() for verdict in verdicts]
-    told = [_aspect(name, verdicts) for name, verdicts in aspects.items() if name]
-    return tuple(_since(condition, before, now, generation) for condition in (*_summary(everything, trouble), *told))
+    told = [_aspect_condition(name, verdicts) for name, verdicts in aspects.items() if name]
+    return tuple(
+        _keep_transition_time(condition, previous, now, generation)
+        for condition in (*_summary_conditions(everything, source_error), *told)
+    )
 
 
-def revision_of(status: Status, now: str) -> Revision:
+def build_revision(status: Status, now: str) -> Revision:
     """The revision of its history that a status tells of; one without conditions is taken for ready."""
     model = status.facts.get("model") or {}
-    result, message = _result(status)
+    result, message = _revision_result(status)
     return Revision(
         generation=status.observed_generation,
         time=now,
@@ -131,24 +134,24 @@ def revision_of(status: Status, now: str) -> Revision:
     )
 
 
-def _result(status: Status) -> tuple[str, str]:
-    ready, degraded, progressing = (status.condition(kind) for kind in ("Ready", "Degraded", "Progressing"))
+def _revision_result(status: Status) -> tuple[str, str]:
+    ready, degraded, progressing = (status.find_condition(kind) for kind in ("Ready", "Degraded", "Progressing"))
     if ready is None or ready.status == "True":
         return READY, ""
     if progressing is not None and progressing.status == "True" and (degraded is None or degraded.status != "True"):
-        return UNDER_WAY, ""
+        return PROGRESSING, ""
     return ready.reason, ready.message
 
 
-def _aspect(name: str, verdicts: Sequence[Verdict]) -> Condition:
-    worst = _worst(verdicts)
+def _aspect_condition(name: str, verdicts: Sequence[Verdict]) -> Condition:
+    worst = _most_severe(verdicts)
     if isinstance(worst, Ready):
         return Condition(name, "True", worst.reason if worst.reason != "Ready" else name, worst.message)
     return Condition(name, "False", worst.reason, worst.message)
 
 
-def _summary(verdicts: Sequence[Verdict], trouble: str) -> list[Condition]:
-    worst = _worst(verdicts)
+def _summary_conditions(verdicts: Sequence[Verdict], source_error: str) -> list[Condition]:
+    worst = _most_severe(verdicts)
     waiting = next((verdict for verdict in verdicts if isinstance(verdict, Waiting)), None)
     failed = next((verdict for verdict in verdicts if isinstance(verdict, Failed)), None)
     return [
@@ -160,8 +163,8 @@ def _summary(verdicts: Sequence[Verdict], trouble: str) -> list[Condition]:
         else Condition("Progressing", "False", "Idle"),
         Condition("Degraded", "True", failed.reason, failed.message)
         if failed
-        else Condition("Degraded", "True", "SourceFailed", trouble)
-        if trouble
+        else Condition("Degraded", "True", "SourceFailed", source_error)
+        if source_error
         else Condition("Degraded", "False", "AsDeclared"),
         Condition("Stalled", "True", failed.reason, failed.message)
         if failed and not waiting
@@ -169,7 +172,7 @@ def _summary(verdicts: Sequence[Verdict], trouble: str) -> list[Condition]:
     ]
 
 
-def _worst(verdicts: Sequence[Verdict]) -> Verdict:
+def _most_severe(verdicts: Sequence[Verdict]) -> Verdict:
     for grade in (Failed, Held, Waiting):
         for verdict in verdicts:
             if isinstance(verdict, grade):
@@ -177,8 +180,8 @@ def _worst(verdicts: Sequence[Verdict]) -> Verdict:
     return next((verdict for verdict in verdicts if verdict.reason != "Ready"), Ready())
 
 
-def _since(condition: Condition, before: Status | None, now: str, generation: int) -> Condition:
-    earlier = before.condition(condition.type) if before else None
+def _keep_transition_time(condition: Condition, previous: Status | None, now: str, generation: int) -> Condition:
+    earlier = previous.find_condition(condition.type) if previous else None
     unchanged = earlier is not None and earlier.status == condition.status
     time = earlier.last_transition_time if earlier is not None and unchanged else now
     return Condition(condition.type, condition.status, condition.reason, condition.message, time, generation)

@@ -45,7 +45,7 @@ class Format:
     """A text with values in it: `Format("s3://{}/data", (Ref(bucket, "name"),))`."""
 
     template: str
-    parts: tuple[Value, ...]
+    arguments: tuple[Value, ...]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Blob:
     load: Callable[[], bytes] = field(compare=False, repr=False)
 
 
-class Special(Enum):
+class Sentinel(Enum):
     """Two values that JSON lacks."""
 
     UNKNOWN = "(known after apply)"
@@ -68,34 +68,34 @@ class Special(Enum):
         return self.value
 
 
-UNKNOWN: Final[Literal[Special.UNKNOWN]] = Special.UNKNOWN
-ABSENT: Final[Literal[Special.ABSENT]] = Special.ABSENT
+UNKNOWN: Final[Literal[Sentinel.UNKNOWN]] = Sentinel.UNKNOWN
+ABSENT: Final[Literal[Sentinel.ABSENT]] = Sentinel.ABSENT
 
 
-def refs(value: Value) -> Iterator[Ref]:
+def iter_refs(value: Value) -> Iterator[Ref]:
     """Every Ref in a value, in reading order."""
     if isinstance(value, Ref):
         yield value
     elif isinstance(value, Format):
-        yield from refs(value.parts)
+        yield from iter_refs(value.arguments)
     elif isinstance(value, Mapping):
         for child in value.values():
-            yield from refs(child)
+            yield from iter_refs(child)
     elif isinstance(value, list | tuple):
         for child in value:
-            yield from refs(child)
+            yield from iter_refs(child)
 
 
-def texts(value: Value) -> Iterator[str]:
+def iter_strings(value: Value) -> Iterator[str]:
     """Every text in a value, at any depth; names of fields are none."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
         for child in value.values():
-            yield from texts(child)
+            yield from iter_strings(child)
     elif isinstance(value, list | tuple):
         for child in value:
-            yield from texts(child)
+            yield from iter_strings(child)
 
 
 def resolve(value: Value, lookup: Callable[[Ref], Value]) -> Value:
@@ -103,7 +103,7 @@ def resolve(value: Value, lookup: Callable[[Ref], Value]) -> Value:
     if isinstance(value, Ref):
         return lookup(value)
     if isinstance(value, Format):
-        parts = [resolve(part, lookup) for part in value.parts]
+        parts = [resolve(part, lookup) for part in value.arguments]
         return value.template.format(*parts) if all(map(is_known, parts)) else UNKNOWN
     if isinstance(value, Mapping):
         return {name: resolve(child, lookup) for name, child in value.items()}
@@ -121,20 +121,20 @@ def is_known(value: Value) -> bool:
     return value is not UNKNOWN and not isinstance(value, Ref | Format)
 
 
-def plain(value: Value) -> Value:
+def to_json_value(value: Value) -> Value:
     """The value as JSON: blobs as their digests, specials as their words."""
     if isinstance(value, Blob):
         return value.sha256
-    if isinstance(value, Special):
+    if isinstance(value, Sentinel):
         return value.value
     if isinstance(value, Mapping):
-        return {name: plain(child) for name, child in value.items()}
+        return {name: to_json_value(child) for name, child in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(child) for child in value]
+        return [to_json_value(child) for child in value]
     return value
 
 
 def digest(*values: Value) -> str:
     """Sha256, in hex, of the values' canonical JSON: equal values, equal digests, on any machine."""
-    text = json.dumps([plain(value) for value in values], sort_keys=True, separators=(",", ":"))
+    text = json.dumps([to_json_value(value) for value in values], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -11,40 +11,40 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from controller.core.wanted import Wanted
-from controller.cost.prices import Table
+from controller.core.spec_context import SpecContext
+from controller.cost.prices import PriceTable
 from controller.spec.models import ModelServiceSpec, Training
-from controller.spec.units import show_cpu, show_duration, show_memory
+from controller.spec.units import format_cpu, format_duration, format_memory
 
 # A month as AWS's own calculator counts it: 365 days of 24 h in twelve parts.
-HOURS = Decimal(730)
+HOURS_PER_MONTH = Decimal(730)
 # How long SageMaker would compute for one request; what Fargate costs doesn't depend on it.
-REQUEST_SECONDS = Decimal("0.05")
+SECONDS_PER_REQUEST = Decimal("0.05")
 _MILLION = Decimal(1_000_000)
 # HTTP APIs: another price from here on. https://aws.amazon.com/api-gateway/pricing/
-_FIRST_TIER = Decimal(300)
-_UNITS, _MIB = Decimal(1024), Decimal(1024)
+_FIRST_TIER_MILLIONS = Decimal(300)
+_CPU_UNITS_PER_VCPU, _MIB_PER_GB = Decimal(1024), Decimal(1024)
 # The instance types for hosting that a small model fits, smallest first, with their memory in MiB.
 # https://aws.amazon.com/sagemaker-ai/pricing/
-_HOSTS = {"ml.t2.medium": 4096, "ml.m5.large": 8192}
+_HOSTING_MEMORY = {"ml.t2.medium": 4096, "ml.m5.large": 8192}
 # https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html#serverless-endpoints-how-it-works-memory
-_SERVERLESS = (1024, 2048, 3072, 4096, 5120, 6144)
+_SERVERLESS_MEMORY = (1024, 2048, 3072, 4096, 5120, 6144)
 # What a task without an address of its own needs to start: image, layers by way of S3's free gateway, logs.
-_ENDPOINTS = ("ecr.api", "ecr.dkr", "logs")
+_INTERFACE_ENDPOINTS = ("ecr.api", "ecr.dkr", "logs")
 
 
 @dataclass(frozen=True)
-class Line:
+class EstimateLine:
     """One thing that is charged. `usd` is None where no price is known; `read` is the date of its oldest price."""
 
     name: str
     detail: str
     usd: Decimal | None
-    read: date | None = None
+    price_date: date | None = None
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CostEstimate:
     """What one spec costs in USD.
 
     `training` is one run; `month` the lines of a month, which `total` adds up; `shared` what the environment needs once
@@ -52,11 +52,11 @@ class Estimate:
     """
 
     region: str
-    requests: int
-    training: Line
-    month: tuple[Line, ...]
-    shared: tuple[Line, ...]
-    instead: tuple[Line, ...]
+    monthly_requests: int
+    training: EstimateLine
+    month: tuple[EstimateLine, ...]
+    shared: tuple[EstimateLine, ...]
+    alternatives: tuple[EstimateLine, ...]
     limit: Decimal | None = None
 
     @property
@@ -70,19 +70,19 @@ class Estimate:
         return tuple(line.name for line in self.month if line.usd is None)
 
     @property
-    def read(self) -> date | None:
+    def oldest_price_date(self) -> date | None:
         """The date of the oldest price in it."""
-        lines = (self.training, *self.month, *self.shared, *self.instead)
-        return min((line.read for line in lines if line.read is not None), default=None)
+        lines = (self.training, *self.month, *self.shared, *self.alternatives)
+        return min((line.price_date for line in lines if line.price_date is not None), default=None)
 
     @property
-    def over(self) -> str:
+    def over_budget_message(self) -> str:
         """Why `policy.maxMonthlyCost` holds the spec back; empty where it doesn't. What can't be summed up isn't let through."""
         if self.limit is None:
             return ""
         if self.total > self.limit:
-            makes = ", ".join(f"{line.name} {usd(line.usd)}" for line in self.month if line.usd)
-            told = f"a month is estimated at {usd(self.total)} USD, more than policy.maxMonthlyCost of {usd(self.limit)} USD"
+            makes = ", ".join(f"{line.name} {format_usd(line.usd)}" for line in self.month if line.usd)
+            told = f"a month is estimated at {format_usd(self.total)} USD, more than policy.maxMonthlyCost of {format_usd(self.limit)} USD"
             return f"{told}: {makes}"
         if self.unpriced:
             missing = f"no price of {' and '.join(self.unpriced)} is known in {self.region}"
@@ -90,115 +90,130 @@ class Estimate:
         return ""
 
 
-def usd(amount: Decimal | None) -> str:
+def format_usd(amount: Decimal | None) -> str:
     """An amount as people read it: whole cents, and no zero for what isn't free."""
     if amount is None:
         return "no price known"
     return "< 0.01" if 0 < amount < Decimal("0.005") else f"{amount:,.2f}"
 
 
-def estimate(
-    want: Wanted, table: Table, requests: int, *, limit: Decimal | None = None, trained_in: int | None = None
-) -> Estimate:
+def estimate_cost(
+    context: SpecContext,
+    price_table: PriceTable,
+    monthly_requests: int,
+    *,
+    limit: Decimal | None = None,
+    billed_seconds: int | None = None,
+) -> CostEstimate:
     """What the spec costs under a load of so many requests a month.
 
     `trained_in`: for how many seconds its last training was billed. Raises ValueError for an Environment, and for what is
     served as it was found: its size is in no spec.
     """
-    if want.trained is None:
+    if context.trainable_spec is None:
         raise ValueError("only a model of its own is estimated")
-    spec, book = want.trained.spec, _Book(table, want.place.region)
-    return Estimate(
-        want.place.region,
-        requests,
-        _training(want.trained.training, book, trained_in),
-        tuple(_month(want, spec, book, requests)),
-        tuple(_shared(want, book)),
-        (_real_time(spec, book), _serverless(spec, book, requests)),
+    spec, book = context.trainable_spec.spec, _RegionPrices(price_table, context.location.region)
+    return CostEstimate(
+        context.location.region,
+        monthly_requests,
+        _training_line(context.trainable_spec.training, book, billed_seconds),
+        tuple(_monthly_lines(context, spec, book, monthly_requests)),
+        tuple(_shared_lines(context, book)),
+        (_real_time_line(spec, book), _serverless_line(spec, book, monthly_requests)),
         limit,
     )
 
 
 @dataclass(frozen=True)
-class _Book:
-    table: Table
+class _RegionPrices:
+    price_table: PriceTable
     region: str
 
-    def line(self, name: str, detail: str, amounts: Mapping[str, Decimal]) -> Line:
+    def price_line(self, name: str, detail: str, quantities: Mapping[str, Decimal]) -> EstimateLine:
         """So much of each item. One unknown price leaves the whole line without."""
-        found = [(self.table.find(item, self.region), amount) for item, amount in amounts.items() if amount]
+        found = [(self.price_table.find(item, self.region), amount) for item, amount in quantities.items() if amount]
         total, read = Decimal(0), []
         for price, amount in found:
             if price is None:
-                return Line(name, detail, None)
+                return EstimateLine(name, detail, None)
             total += price.usd * amount
             read.append(price.date)
-        return Line(name, detail, total, min(read, default=None))
+        return EstimateLine(name, detail, total, min(read, default=None))
 
 
-def fargate(tasks: int, cpu: int, memory: int, architecture: str, hours: Decimal) -> dict[str, Decimal]:
+def fargate_quantities(tasks: int, cpu: int, memory: int, architecture: str, hours: Decimal) -> dict[str, Decimal]:
     """vCPU-hours and GB-hours of some tasks. `cpu` in Fargate's units, `memory` in MiB; 20 GB of storage are included."""
     return {
-        f"fargate/{architecture}/vcpu-hour": tasks * cpu / _UNITS * hours,
-        f"fargate/{architecture}/gb-hour": tasks * memory / _MIB * hours,
+        f"fargate/{architecture}/vcpu-hour": tasks * cpu / _CPU_UNITS_PER_VCPU * hours,
+        f"fargate/{architecture}/gb-hour": tasks * memory / _MIB_PER_GB * hours,
     }
 
 
-def http_requests(requests: int) -> dict[str, Decimal]:
+def http_api_quantities(requests: int) -> dict[str, Decimal]:
     """A month's requests to an HTTP API, in millions by tier. Each is taken for one of at most 512 KB; VPC links are free."""
     millions = requests / _MILLION
     return {
-        "apigateway/http-million": min(millions, _FIRST_TIER),
-        "apigateway/http-million-above-300": max(millions - _FIRST_TIER, Decimal(0)),
+        "apigateway/http-million": min(millions, _FIRST_TIER_MILLIONS),
+        "apigateway/http-million-above-300": max(millions - _FIRST_TIER_MILLIONS, Decimal(0)),
     }
 
 
-def _training(training: Training, book: _Book, trained_in: int | None) -> Line:
+def _training_line(training: Training, prices: _RegionPrices, billed_seconds: int | None) -> EstimateLine:
     if training.job is not None:
-        return Line("training run", f"none: {training.job} is over", Decimal(0))
-    seconds = training.stopping.max_runtime if trained_in is None else trained_in
-    basis = "at most, the limit of stopping.maxRuntime" if trained_in is None else "as the last one was billed"
+        return EstimateLine("training run", f"none: {training.job} is over", Decimal(0))
+    seconds = training.stopping.max_runtime if billed_seconds is None else billed_seconds
+    basis = "at most, the limit of stopping.maxRuntime" if billed_seconds is None else "as the last one was billed"
     spot = "; spot makes it up to 90% cheaper, at a price AWS doesn't publish" if training.spot.enabled else ""
     hours = seconds * training.instance.count / Decimal(3600)
-    detail = f"{training.instance.type}, {show_duration(seconds)} {basis}{spot}"
-    return book.line("training run", detail, {f"sagemaker/training/{training.instance.type}/hour": hours})
+    detail = f"{training.instance.type}, {format_duration(seconds)} {basis}{spot}"
+    return prices.price_line("training run", detail, {f"sagemaker/training/{training.instance.type}/hour": hours})
 
 
-def _month(want: Wanted, spec: ModelServiceSpec, book: _Book, requests: int) -> Iterator[Line]:
+def _monthly_lines(
+    context: SpecContext, spec: ModelServiceSpec, prices: _RegionPrices, requests: int
+) -> Iterator[EstimateLine]:
     service, tasks = spec.service, spec.service.desired_count
-    size = f"{show_cpu(service.cpu)} and {show_memory(service.memory)}, {spec.image.architecture}"
+    size = f"{format_cpu(service.cpu)} and {format_memory(service.memory)}, {spec.image.architecture}"
     detail = f"{tasks} {'task' if tasks == 1 else 'tasks'} of {size}"
-    yield book.line("Fargate", detail, fargate(tasks, service.cpu, service.memory, spec.image.architecture, HOURS))
-    if want.public_addresses:
-        yield book.line("public IPv4", "one address a task", {"vpc/public-ipv4-hour": tasks * HOURS})
+    yield prices.price_line(
+        "Fargate",
+        detail,
+        fargate_quantities(tasks, service.cpu, service.memory, spec.image.architecture, HOURS_PER_MONTH),
+    )
+    if context.assigns_public_ip:
+        yield prices.price_line("public IPv4", "one address a task", {"vpc/public-ipv4-hour": tasks * HOURS_PER_MONTH})
     if spec.api is not None:
-        yield book.line("HTTP API", f"{requests:,} requests", http_requests(requests))
+        yield prices.price_line("HTTP API", f"{requests:,} requests", http_api_quantities(requests))
 
 
-def _shared(want: Wanted, book: _Book) -> Iterator[Line]:
-    yield book.line("hosted zone", "the Cloud Map namespace's", {"route53/hosted-zone-month": Decimal(1)})
-    if not want.public_addresses:
-        yield book.line("NAT gateway", "one, if the subnets need it", {"vpc/nat-gateway-hour": HOURS})
-        names = ", ".join(_ENDPOINTS)
-        yield book.line(
-            "interface endpoints", f"or {names} in one zone", {"vpc/endpoint-hour": len(_ENDPOINTS) * HOURS}
+def _shared_lines(context: SpecContext, prices: _RegionPrices) -> Iterator[EstimateLine]:
+    yield prices.price_line("hosted zone", "the Cloud Map namespace's", {"route53/hosted-zone-month": Decimal(1)})
+    if not context.assigns_public_ip:
+        yield prices.price_line("NAT gateway", "one, if the subnets need it", {"vpc/nat-gateway-hour": HOURS_PER_MONTH})
+        names = ", ".join(_INTERFACE_ENDPOINTS)
+        yield prices.price_line(
+            "interface endpoints",
+            f"or {names} in one zone",
+            {"vpc/endpoint-hour": len(_INTERFACE_ENDPOINTS) * HOURS_PER_MONTH},
         )
 
 
-def _real_time(spec: ModelServiceSpec, book: _Book) -> Line:
+def _real_time_line(spec: ModelServiceSpec, prices: _RegionPrices) -> EstimateLine:
     service, name = spec.service, "real-time endpoint"
     count = max(service.desired_count, 1)
-    fitting = next((host for host, memory in _HOSTS.items() if memory >= service.memory), None)
+    fitting = next((host for host, memory in _HOSTING_MEMORY.items() if memory >= service.memory), None)
     if fitting is None:
-        return Line(name, f"{show_memory(service.memory)} fits none of {', '.join(_HOSTS)}", None)
+        return EstimateLine(name, f"{format_memory(service.memory)} fits none of {', '.join(_HOSTING_MEMORY)}", None)
     detail = f"{count} {fitting}, the smallest that fits"
-    return book.line(name, detail, {f"sagemaker/hosting/{fitting}/hour": count * HOURS})
+    return prices.price_line(name, detail, {f"sagemaker/hosting/{fitting}/hour": count * HOURS_PER_MONTH})
 
 
-def _serverless(spec: ModelServiceSpec, book: _Book, requests: int) -> Line:
+def _serverless_line(spec: ModelServiceSpec, prices: _RegionPrices, requests: int) -> EstimateLine:
     memory, name = spec.service.memory, "serverless endpoint"
-    size = next((size for size in _SERVERLESS if size >= memory), None)
+    size = next((size for size in _SERVERLESS_MEMORY if size >= memory), None)
     if size is None:
-        return Line(name, f"{show_memory(memory)} is more than the 6 GB that SageMaker offers", None)
-    detail = f"{show_memory(size)}, {requests:,} requests of {REQUEST_SECONDS * 1000:.0f} ms"
-    return book.line(name, detail, {"sagemaker/serverless/gb-second": requests * REQUEST_SECONDS * size / _MIB})
+        return EstimateLine(name, f"{format_memory(memory)} is more than the 6 GB that SageMaker offers", None)
+    detail = f"{format_memory(size)}, {requests:,} requests of {SECONDS_PER_REQUEST * 1000:.0f} ms"
+    return prices.price_line(
+        name, detail, {"sagemaker/serverless/gb-second": requests * SECONDS_PER_REQUEST * size / _MIB_PER_GB}
+    )

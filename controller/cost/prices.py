@@ -15,8 +15,8 @@ from decimal import Decimal
 from functools import cache
 from pathlib import Path
 
-EVERYWHERE = "*"
-_TABLE = Path(__file__).with_name("prices.json")
+ALL_REGIONS = "*"
+_PRICES_FILE = Path(__file__).with_name("prices.json")
 
 
 @dataclass(frozen=True)
@@ -37,18 +37,18 @@ class Price:
 
 
 @dataclass(frozen=True)
-class Table:
+class PriceTable:
     """Prices by item and region."""
 
     prices: Mapping[tuple[str, str], Price]
 
     def find(self, item: str, region: str) -> Price | None:
         """The item's price in a region, or None where none is known."""
-        return self.prices.get((item, region)) or self.prices.get((item, EVERYWHERE))
+        return self.prices.get((item, region)) or self.prices.get((item, ALL_REGIONS))
 
 
 @cache
-def published() -> Table:
+def load_price_table() -> PriceTable:
     """The table that comes with this package."""
     rows = [
         Price(
@@ -60,6 +60,6 @@ def published() -> Table:
             row["quoted"],
             date.fromisoformat(row["date"]),
         )
-        for row in json.loads(_TABLE.read_text())
+        for row in json.loads(_PRICES_FILE.read_text())
     ]
-    return Table({(row.item, row.region): row for row in rows})
+    return PriceTable({(row.item, row.region): row for row in rows})

@@ -3,7 +3,7 @@
 Pure Python over bytes: no AWS, no numpy, no clock, no randomness. `load` and `parse` are the doors.
 """
 
-from controller.dataset.load import Channel, Dataset, load, parse
-from controller.dataset.split import Split
+from controller.dataset.load import Channel, Dataset, load_dataset, parse_dataset
+from controller.dataset.split import SplitShares
 
-__all__ = ["Channel", "Dataset", "Split", "load", "parse"]
+__all__ = ["Channel", "Dataset", "SplitShares", "load_dataset", "parse_dataset"]

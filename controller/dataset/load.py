@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from controller.dataset.split import Split, assigner
-from controller.dataset.table import Table, read_table
+from controller.dataset.csv_table import CsvTable, read_table
+from controller.dataset.split import SplitShares, make_channel_assigner
 from controller.errors import DataError
 from controller.spec.files import read_data
 
@@ -40,7 +40,7 @@ class Dataset:
 
     target: str
     features: tuple[str, ...]
-    split: Split
+    split: SplitShares
     channels: Mapping[str, Channel]
     digest: str
 
@@ -50,27 +50,36 @@ class Dataset:
         return self.target, *self.features
 
 
-def load(path: Path, *, target: str, features: Sequence[str] | None = None, split: Split | None = None) -> Dataset:
+def load_dataset(
+    path: Path, *, target: str, features: Sequence[str] | None = None, split: SplitShares | None = None
+) -> Dataset:
     """Read a CSV file; see `parse`. Raise DataError also if there is no readable file."""
-    return parse(read_data(str(path)), name=str(path), target=target, features=features, split=split)
+    return parse_dataset(read_data(str(path)), file_name=str(path), target=target, features=features, split=split)
 
 
-def parse(
-    content: bytes, *, name: str, target: str, features: Sequence[str] | None = None, split: Split | None = None
+def parse_dataset(
+    content: bytes,
+    *,
+    file_name: str,
+    target: str,
+    features: Sequence[str] | None = None,
+    split: SplitShares | None = None,
 ) -> Dataset:
     """Check and split a CSV with a header.
 
     `name` is what messages call it; `features` None means every other column, in the file's order. Raise DataError,
     whose `field` says which part of `spec.data` is at fault, and `line` and `column` where.
     """
-    split = split or Split()
-    table = read_table(content, name, target, features)
-    channels = {part: _channel(lines) for part, lines in _parts(table, split).items() if split.shares()[part] > 0}
+    split = split or SplitShares()
+    table = read_table(content, file_name, target, features)
+    channels = {
+        part: _channel(lines) for part, lines in _rows_by_channel(table, split).items() if split.shares()[part] > 0
+    }
     for part, channel in channels.items():
         if not channel.rows:
             raise DataError(
                 f"no row falls into {part}",
-                where=name,
+                where=file_name,
                 why=f"the file has {len(table.columns[0])} rows",
                 field="split",
                 hint=f"give more rows, or another split.{part if part != 'train' else 'test'}",
@@ -78,10 +87,10 @@ def parse(
     return Dataset(target, table.names[1:], split, channels, _digest(table.names, split, channels))
 
 
-def _parts(table: Table, split: Split) -> dict[str, list[str]]:
+def _rows_by_channel(table: CsvTable, split: SplitShares) -> dict[str, list[str]]:
     """Return channel name → its lines, in the file's order."""
     parts: dict[str, list[str]] = {part: [] for part in split.shares()}
-    assign = assigner(split)
+    assign = make_channel_assigner(split)
     # By name, so that moving a column about in the file moves no row to another channel.
     by_name = [column for _, column in sorted(zip(table.names, table.columns, strict=True))]
     for row, named in zip(zip(*table.columns, strict=True), zip(*by_name, strict=True), strict=True):
@@ -94,7 +103,7 @@ def _channel(lines: list[str]) -> Channel:
     return Channel(len(lines), sha256(content).hexdigest(), len(content), content)
 
 
-def _digest(names: tuple[str, ...], split: Split, channels: Mapping[str, Channel]) -> str:
+def _digest(names: tuple[str, ...], split: SplitShares, channels: Mapping[str, Channel]) -> str:
     parts = {part: channel.sha256 for part, channel in channels.items()}
     shares = [split.validation, split.test, split.seed]
     return sha256(json.dumps([names, shares, parts], sort_keys=True).encode()).hexdigest()

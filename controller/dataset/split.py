@@ -15,7 +15,7 @@ from controller.errors import DataError
 
 
 @dataclass(frozen=True)
-class Split:
+class SplitShares:
     """Shares of the rows held out, and the seed that decides which. What is left over trains."""
 
     validation: float = 0.08
@@ -35,7 +35,7 @@ class Split:
         return {"train": 1 - self.validation - self.test, "validation": self.validation, "test": self.test}
 
 
-def assigner(split: Split) -> Callable[[Iterable[str]], str]:
+def make_channel_assigner(split: SplitShares) -> Callable[[Iterable[str]], str]:
     """Return a function from a row (its named cells, in an order that doesn't depend on the file) to its channel.
 
     Test comes first on the unit interval, so that another share of validation leaves the test rows as they are.

@@ -5,84 +5,84 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from controller.aws import Aws
+from controller.aws import AwsClient
 from controller.core.values import Value
 from controller.errors import FailedError, MissingError, NotFoundError
 from controller.imports.draft import Draft
 
-_HINT = (
+_SUPPORTED_HINT = (
     "Moorage manages HTTP APIs that lead over a VPC link to a Cloud Map service; take this away, or leave the API out"
 )
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "ANY")
 # What an account has by default: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
-_UNLIMITED = (10000.0, 5000)
+_DEFAULT_LIMITS = (10000.0, 5000)
 _CORS = {"AllowOrigins": "allowOrigins", "AllowMethods": "allowMethods", "AllowHeaders": "allowHeaders"}
 
 
-def apis_before(aws: Aws, registry: str) -> list[str]:
+def find_apis(aws: AwsClient, cloud_map_arn: str) -> list[str]:
     """The ids of the APIs that lead to a Cloud Map service, by its ARN."""
     found = []
-    for api in aws.pages("apigatewayv2", "get_apis", "Items"):
-        listed = aws.pages("apigatewayv2", "get_integrations", "Items", ApiId=api["ApiId"])
-        if any(integration.get("IntegrationUri") == registry for integration in listed):
+    for api in aws.iter_items("apigatewayv2", "get_apis", "Items"):
+        listed = aws.iter_items("apigatewayv2", "get_integrations", "Items", ApiId=api["ApiId"])
+        if any(integration.get("IntegrationUri") == cloud_map_arn for integration in listed):
             found.append(api["ApiId"])
     return found
 
 
-def behind(aws: Aws, api_id: str) -> str:
+def find_cloud_map_arn(aws: AwsClient, api_id: str) -> str:
     """The ARN of the Cloud Map service that an API leads to. Raises NotFoundError, and FailedError with all that isn't so."""
-    return str(_integration(aws, _live(aws, api_id))["IntegrationUri"])
+    return str(_integration(aws, _describe_api(aws, api_id))["IntegrationUri"])
 
 
-def read_api(aws: Aws, api_id: str, draft: Draft) -> None:
+def add_api(aws: AwsClient, api_id: str, draft: Draft) -> None:
     """Add an API to a draft of the service behind it. Raises NotFoundError, and FailedError with all that no spec can say."""
-    live = _live(aws, api_id)
+    live = _describe_api(aws, api_id)
     integration, routes = _integration(aws, live), _routes(aws, api_id)
     stage = _stage(aws, api_id, draft)
     section: dict[str, Value] = {"id": api_id}
     if stage["StageName"] != "$default":
         section["stage"] = stage["StageName"]
-    if said := [{"method": route.split()[0], "path": route.split()[1]} for route in _sayable(routes)]:
+    if said := [{"method": route.split()[0], "path": route.split()[1]} for route in _supported_routes(routes)]:
         section["routes"] = said
     settings = stage.get("DefaultRouteSettings", {})
     limits = (
-        settings.get("ThrottlingRateLimit", _UNLIMITED[0]),
-        settings.get("ThrottlingBurstLimit", _UNLIMITED[1]),
+        settings.get("ThrottlingRateLimit", _DEFAULT_LIMITS[0]),
+        settings.get("ThrottlingBurstLimit", _DEFAULT_LIMITS[1]),
     )
-    if limits != _UNLIMITED:
+    if limits != _DEFAULT_LIMITS:
         section["throttle"] = {"rate": float(limits[0]), "burst": int(limits[1])}
     if cors := live.get("CorsConfiguration"):
         section["cors"] = _cors(cors)
-    draft.takes.append(f"the API {live['Name']} ({api_id}) with its stage {stage['StageName']}; its address stays")
+    draft.adopted.append(f"the API {live['Name']} ({api_id}) with its stage {stage['StageName']}; its address stays")
     draft.environment["edge"] = {"type": "cloudMap", "vpcLink": integration["ConnectionId"]}
-    draft.left.append(f"the VPC link {integration['ConnectionId']}: it is used, and nobody's who uses it")
+    draft.unmanaged.append(f"the VPC link {integration['ConnectionId']}: it is used, and nobody's who uses it")
     draft.spec = {**draft.spec, "api": section}
-    _told(live, stage, routes, integration, draft)
+    _add_notes(live, stage, routes, integration, draft)
 
 
-def _live(aws: Aws, api_id: str) -> Mapping[str, Any]:
-    found = (api for api in aws.pages("apigatewayv2", "get_apis", "Items") if api["ApiId"] == api_id)
+def _describe_api(aws: AwsClient, api_id: str) -> Mapping[str, Any]:
+    found = (api for api in aws.iter_items("apigatewayv2", "get_apis", "Items") if api["ApiId"] == api_id)
     live: Mapping[str, Any] | None = next(found, None)
     if live is None:
         raise NotFoundError(f"there is no HTTP API {api_id} in {aws.region}")
     return live
 
 
-def _integration(aws: Aws, live: Mapping[str, Any]) -> Mapping[str, Any]:
+def _integration(aws: AwsClient, live: Mapping[str, Any]) -> Mapping[str, Any]:
     """The one integration that all routes lead to."""
-    listed = list(aws.pages("apigatewayv2", "get_integrations", "Items", ApiId=live["ApiId"]))
+    listed = list(aws.iter_items("apigatewayv2", "get_integrations", "Items", ApiId=live["ApiId"]))
     routes = _routes(aws, live["ApiId"])
     targets = {route.get("Target", "").removeprefix("integrations/") for route in routes.values()}
     led = [one for one in listed if one["IntegrationId"] in targets]
-    problems = [*_not_ours(live, routes), *_not_private(led)]
+    problems = [*_unsupported_api_features(live, routes), *_unsupported_integrations(led)]
     if problems:
         what = f"the API {live['Name']} ({live['ApiId']}) can't be said in a spec"
-        raise FailedError(what, where=live["ApiId"], why="; ".join(problems), hint=_HINT)
+        raise FailedError(what, where=live["ApiId"], why="; ".join(problems), hint=_SUPPORTED_HINT)
     one: Mapping[str, Any] = led[0]
     return one
 
 
-def _not_ours(live: Mapping[str, Any], routes: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def _unsupported_api_features(live: Mapping[str, Any], routes: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     if live["ProtocolType"] != "HTTP":
         yield f"its protocol is {live['ProtocolType']}"
     for key, route in sorted(routes.items()):
@@ -90,7 +90,7 @@ def _not_ours(live: Mapping[str, Any], routes: Mapping[str, Mapping[str, Any]]) 
             yield f"its route {key} asks for {route['AuthorizationType']} authorization"
 
 
-def _not_private(led: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _unsupported_integrations(led: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if len(led) != 1:
         yield f"its routes lead to {len(led)} integrations"
     for one in led:
@@ -99,19 +99,19 @@ def _not_private(led: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield f"it leads to {uri or one['IntegrationType']}, not over a VPC link to a Cloud Map service"
 
 
-def _routes(aws: Aws, api_id: str) -> dict[str, Mapping[str, Any]]:
-    return {route["RouteKey"]: route for route in aws.pages("apigatewayv2", "get_routes", "Items", ApiId=api_id)}
+def _routes(aws: AwsClient, api_id: str) -> dict[str, Mapping[str, Any]]:
+    return {route["RouteKey"]: route for route in aws.iter_items("apigatewayv2", "get_routes", "Items", ApiId=api_id)}
 
 
-def _sayable(routes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _supported_routes(routes: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """The routes of a method and a path; `$default` has neither."""
     return sorted(key for key in routes if key.split(" ", maxsplit=1)[0] in _METHODS)
 
 
-def _stage(aws: Aws, api_id: str, draft: Draft) -> Mapping[str, Any]:
+def _stage(aws: AwsClient, api_id: str, draft: Draft) -> Mapping[str, Any]:
     """The stage to be managed: `$default`, or else the first."""
     try:
-        stages = list(aws.pages("apigatewayv2", "get_stages", "Items", ApiId=api_id))
+        stages = list(aws.iter_items("apigatewayv2", "get_stages", "Items", ApiId=api_id))
     except MissingError:
         stages = []
     if not stages:
@@ -119,7 +119,7 @@ def _stage(aws: Aws, api_id: str, draft: Draft) -> Mapping[str, Any]:
             f"the API {api_id} has no stage, so that nobody can call it", hint="deploy it, or leave it out"
         )
     stages.sort(key=lambda stage: (stage["StageName"] != "$default", stage["StageName"]))
-    draft.left.extend(f"the stage {stage['StageName']} of the API" for stage in stages[1:])
+    draft.unmanaged.extend(f"the stage {stage['StageName']} of the API" for stage in stages[1:])
     chosen: Mapping[str, Any] = stages[0]
     return chosen
 
@@ -136,14 +136,16 @@ def _cors(live: Mapping[str, Any]) -> dict[str, Value]:
     return said
 
 
-def _told(
+def _add_notes(
     live: Mapping[str, Any],
     stage: Mapping[str, Any],
     routes: Mapping[str, Mapping[str, Any]],
     integration: Mapping[str, Any],
     draft: Draft,
 ) -> None:
-    draft.left.extend(f"the route {key}, which lets in what no other route does" for key in routes if " " not in key)
+    draft.unmanaged.extend(
+        f"the route {key}, which lets in what no other route does" for key in routes if " " not in key
+    )
     if live.get("CorsConfiguration", {}).get("MaxAge", 0) < 0:
         draft.checks.append(
             "its CORS forbids browsers to remember it (MaxAge -1), which becomes 0: they decide themselves"

@@ -20,32 +20,32 @@ class Draft:
     stays as it is.
     """
 
-    origin: str
+    imported_from: str
     name: str
     environment: dict[str, Value] = field(default_factory=dict)
     spec: dict[str, Value] = field(default_factory=dict)
-    own: dict[str, Value] = field(default_factory=dict)
-    takes: list[str] = field(default_factory=list)
+    model_sections: dict[str, Value] = field(default_factory=dict)
+    adopted: list[str] = field(default_factory=list)
     checks: list[str] = field(default_factory=list)
-    open: list[str] = field(default_factory=list)
+    open_items: list[str] = field(default_factory=list)
     changes: list[str] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)
+    unmanaged: list[str] = field(default_factory=list)
 
     @property
-    def as_found(self) -> bool:
+    def is_served_as_is(self) -> bool:
         """Whether what serves is served on as it is."""
         return "training" not in self.spec
 
-    def train(self, *, data: str, target: str) -> None:
+    def train_model(self, *, data: str, target: str) -> None:
         """Have a model of its own serve, and fill in what nothing that was found tells: the table and, without a job, the training."""
         if "data" in self.spec:
             rows: dict[str, Value] = self.spec["data"]
             self.spec = {**self.spec, "data": {**rows, "target": target or rows["target"]}}
         elif not (data and target):
             told = "name a CSV file with a header beside this spec, and the column to predict"
-            self.open.append(f"spec.data: what the model learns from is not to be seen; {told}")
+            self.open_items.append(f"spec.data: what the model learns from is not to be seen; {told}")
         if "training" not in self.spec:
-            self.open.append(
+            self.open_items.append(
                 "spec.training: no training job was named (--training-job), so these settings are an example"
             )
         example: dict[str, Value] = {
@@ -55,7 +55,7 @@ class Draft:
                 "hyperparameters": {"objective": "reg:squarederror", "num_round": 100},
             },
         }
-        self.spec = {**example, **self.spec, **self.own}
+        self.spec = {**example, **self.spec, **self.model_sections}
 
     def documents(self, environment: str, *, declared: bool) -> Iterator[dict[str, Value]]:
         """The Environment, unless it is declared elsewhere, and the ModelService."""
@@ -65,23 +65,26 @@ class Draft:
 
     def notes(self) -> Iterator[str]:
         """What stands above the documents, line by line."""
-        yield f"Written for {self.origin}."
+        yield f"Written for {self.imported_from}."
         first = (
-            ("policy.adopt takes over, by tags of Moorage:", self.takes),
-            ("To be looked at before the first reconcile:", [*self.checks, *([] if self.as_found else self.open)]),
+            ("policy.adopt takes over, by tags of Moorage:", self.adopted),
+            (
+                "To be looked at before the first reconcile:",
+                [*self.checks, *([] if self.is_served_as_is else self.open_items)],
+            ),
         )
         change = ("What the first reconcile changes of it besides, none of it by an interruption:", self.changes)
-        last = ("What no spec can say, and what stays as it is:", self.left)
-        for heading, lines in (*first, last) if self.as_found else (*first, change, last):
+        last = ("What no spec can say, and what stays as it is:", self.unmanaged)
+        for heading, lines in (*first, last) if self.is_served_as_is else (*first, change, last):
             if lines:
                 yield heading
                 yield from (f"- {line}" for line in lines)
 
-    def later(self) -> Iterator[str]:
+    def training_notes(self) -> Iterator[str]:
         """What is to be known once a model of its own is to serve, line by line; nothing where one does."""
-        if self.as_found and (self.open or self.changes):
+        if self.is_served_as_is and (self.open_items or self.changes):
             yield "What is to be done and what changes with that, none of it by an interruption:"
-            yield from (f"- {line}" for line in (*self.open, *self.changes))
+            yield from (f"- {line}" for line in (*self.open_items, *self.changes))
 
 
 def spec_name(live: str) -> str:

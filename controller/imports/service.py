@@ -6,70 +6,70 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from controller.aws import Aws
+from controller.aws import AwsClient
 from controller.aws.log import redact
-from controller.core.ownership import ENVIRONMENT, OWNER, tags_of
+from controller.core.ownership import ENVIRONMENT_TAG, OWNER_TAG, parse_tags
 from controller.core.values import Value
 from controller.errors import FailedError, MissingError, NotFoundError
+from controller.imports.autoscaling import describe_autoscaling
 from controller.imports.draft import Draft, spec_name
-from controller.imports.scaling import scaled
-from controller.resources.base import batches
-from controller.resources.ecs_task_definition import CONTAINER, PORT
-from controller.spec.units import show_cpu, show_memory
+from controller.resources.base import iter_batches
+from controller.resources.ecs_task_definition import CONTAINER_NAME, CONTAINER_PORT
+from controller.spec.units import format_cpu, format_memory
 
 _HINT = (
     "Moorage manages ECS services on Fargate whose tasks have one container; take this away, or leave the service out"
 )
 # What a Fargate task has for nothing. https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-task-storage.html
-_STORAGE = 20
+_INCLUDED_STORAGE_GIB = 20
 _ARCHITECTURES = {"X86_64": "amd64", "ARM64": "arm64"}
 _SECRET = re.compile(r"arn:aws[a-z-]*:(ssm|secretsmanager):")
 
 
-def find_registered(aws: Aws, registry: str) -> tuple[str, str] | None:
+def find_service(aws: AwsClient, cloud_map_arn: str) -> tuple[str, str] | None:
     """The cluster and name of the ECS service whose tasks are registered in a Cloud Map service, by its ARN."""
-    for cluster in aws.pages("ecs", "list_clusters", "clusterArns"):
-        arns = list(aws.pages("ecs", "list_services", "serviceArns", cluster=cluster))
-        for batch in batches(arns, 10):
+    for cluster in aws.iter_items("ecs", "list_clusters", "clusterArns"):
+        arns = list(aws.iter_items("ecs", "list_services", "serviceArns", cluster=cluster))
+        for batch in iter_batches(arns, 10):
             for live in aws.read("ecs", "describe_services", cluster=cluster, services=list(batch))["services"]:
-                if any(entry.get("registryArn") == registry for entry in live.get("serviceRegistries", ())):
+                if any(entry.get("registryArn") == cloud_map_arn for entry in live.get("serviceRegistries", ())):
                     return cluster.rpartition("/")[2], live["serviceName"]
     return None
 
 
-def read_service(aws: Aws, cluster: str, name: str) -> tuple[Draft, str]:
+def draft_service(aws: AwsClient, cluster: str, name: str) -> tuple[Draft, str]:
     """A draft of the service, and the ARN of the Cloud Map service its tasks are registered in, if any.
 
     Raises NotFoundError, and FailedError with everything about it that no spec can say.
     """
-    live = _live(aws, cluster, name)
+    live = _describe_service(aws, cluster, name)
     found = aws.read("ecs", "describe_task_definition", taskDefinition=live["taskDefinition"])["taskDefinition"]
-    problems = [*_not_fargate(live), *_not_ours(live, found)]
+    problems = [*_unsupported_service_features(live), *_unsupported_task_features(live, found)]
     if problems:
         what = f"the ECS service {cluster}/{name} can't be said in a spec"
         raise FailedError(what, where=live["serviceArn"], why="; ".join(problems), hint=_HINT)
     draft = Draft(f"the ECS service {cluster}/{name} in {aws.region}", spec_name(name))
     draft.environment = _environment(aws, live, cluster, draft)
     registry = next((entry["registryArn"] for entry in live.get("serviceRegistries", ())), "")
-    draft.takes.append(f"the ECS service {name}")
+    draft.adopted.append(f"the ECS service {name}")
     if registry:
-        draft.takes.append(f"the Cloud Map service {registry.rpartition('/')[2]}, in which its tasks are registered")
+        draft.adopted.append(f"the Cloud Map service {registry.rpartition('/')[2]}, in which its tasks are registered")
     service: dict[str, Value] = {"name": name}
     if registry:
         service["discovery"] = registry.rpartition("/")[2]
-    if scaling := scaled(aws, cluster, name):
-        draft.left.append(f"how many tasks run, which is set by {scaling}; so desiredCount is left out")
+    if scaling := describe_autoscaling(aws, cluster, name):
+        draft.unmanaged.append(f"how many tasks run, which is set by {scaling}; so desiredCount is left out")
     else:
         service["desiredCount"] = live["desiredCount"]
     definition = f"{found['family']}:{found['revision']}"
     draft.spec = {"service": {**service, "taskDefinition": definition}, "policy": {"adopt": True}}
-    draft.own = _own(found, service, draft)
-    _told(live, found, draft)
-    _ports(aws, live, found, draft)
+    draft.model_sections = _model_sections(found, service, draft)
+    _add_notes(live, found, draft)
+    _check_ports(aws, live, found, draft)
     return draft, registry
 
 
-def _live(aws: Aws, cluster: str, name: str) -> Mapping[str, Any]:
+def _describe_service(aws: AwsClient, cluster: str, name: str) -> Mapping[str, Any]:
     try:
         answer = aws.read("ecs", "describe_services", cluster=cluster, services=[name], include=["TAGS"])
     except MissingError as error:
@@ -81,7 +81,7 @@ def _live(aws: Aws, cluster: str, name: str) -> Mapping[str, Any]:
     return found
 
 
-def _not_fargate(live: Mapping[str, Any]) -> Iterator[str]:
+def _unsupported_service_features(live: Mapping[str, Any]) -> Iterator[str]:
     providers = [one["capacityProvider"] for one in live.get("capacityProviderStrategy", ())]
     if providers:
         yield f"its capacity is from {', '.join(providers)}, not from the launch type FARGATE"
@@ -98,21 +98,21 @@ def _not_fargate(live: Mapping[str, Any]) -> Iterator[str]:
         yield "it uses Service Connect"
 
 
-def _not_ours(live: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
+def _unsupported_task_features(live: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
     del live
     names = [container["name"] for container in found["containerDefinitions"]]
     if len(names) != 1:
         yield f"its tasks have {len(names)} containers: {', '.join(names)}"
     if found.get("volumes"):
         yield f"its tasks mount volumes: {', '.join(volume['name'] for volume in found['volumes'])}"
-    if found.get("ephemeralStorage", {}).get("sizeInGiB", _STORAGE) > _STORAGE:
+    if found.get("ephemeralStorage", {}).get("sizeInGiB", _INCLUDED_STORAGE_GIB) > _INCLUDED_STORAGE_GIB:
         yield f"its tasks have {found['ephemeralStorage']['sizeInGiB']} GiB of ephemeral storage"
     system = found.get("runtimePlatform", {}).get("operatingSystemFamily", "LINUX")
     if system != "LINUX":
         yield f"its tasks run on {system}"
 
 
-def _environment(aws: Aws, live: Mapping[str, Any], cluster: str, draft: Draft) -> dict[str, Value]:
+def _environment(aws: AwsClient, live: Mapping[str, Any], cluster: str, draft: Draft) -> dict[str, Value]:
     network = live["networkConfiguration"]["awsvpcConfiguration"]
     spec: dict[str, Value] = {
         "region": aws.region,
@@ -125,29 +125,30 @@ def _environment(aws: Aws, live: Mapping[str, Any], cluster: str, draft: Draft) 
         },
     }
     found = aws.read("ecs", "describe_clusters", clusters=[cluster], include=["TAGS"])["clusters"]
-    tags = tags_of(found[0].get("tags", ()) if found else (), "key", "value")
-    if OWNER not in tags:
+    tags = parse_tags(found[0].get("tags", ()) if found else (), "key", "value")
+    if OWNER_TAG not in tags:
         spec["policy"] = {"adopt": True}
-        draft.takes.append(f"the ECS cluster {cluster}, of which nothing but its tags is Moorage's")
+        draft.adopted.append(f"the ECS cluster {cluster}, of which nothing but its tags is Moorage's")
     return spec
 
 
-def _default_group(aws: Aws, subnets: list[str]) -> list[str]:
+def _default_group(aws: AwsClient, subnets: list[str]) -> list[str]:
     """The VPC's default security group, in which tasks are that name none."""
     vpc = aws.read("ec2", "describe_subnets", SubnetIds=subnets[:1])["Subnets"][0]["VpcId"]
     wanted = [{"Name": "group-name", "Values": ["default"]}, {"Name": "vpc-id", "Values": [vpc]}]
     return [
-        group["GroupId"] for group in aws.pages("ec2", "describe_security_groups", "SecurityGroups", Filters=wanted)
+        group["GroupId"]
+        for group in aws.iter_items("ec2", "describe_security_groups", "SecurityGroups", Filters=wanted)
     ]
 
 
-def _own(found: Mapping[str, Any], named: Mapping[str, Value], draft: Draft) -> dict[str, Value]:
+def _model_sections(found: Mapping[str, Any], named: Mapping[str, Value], draft: Draft) -> dict[str, Value]:
     """The sections `image` and `service` that make tasks like these of a model of its own."""
     container = found["containerDefinitions"][0]
     service: dict[str, Value] = {
         **named,
-        "cpu": show_cpu(int(found["cpu"])),
-        "memory": show_memory(int(found["memory"])),
+        "cpu": format_cpu(int(found["cpu"])),
+        "memory": format_memory(int(found["memory"])),
     }
     if env := dict(_variables(container, draft)):
         service["env"] = env
@@ -172,7 +173,7 @@ def _variables(container: Mapping[str, Any], draft: Draft) -> Iterator[tuple[str
             yield one["name"], one["value"]
         else:
             told = "looks like a secret and is left out: put it into Secrets Manager or SSM, and name its ARN"
-            draft.open.append(f"spec.service.secrets: the variable {one['name']} {told}")
+            draft.open_items.append(f"spec.service.secrets: the variable {one['name']} {told}")
 
 
 def _secrets(container: Mapping[str, Any], draft: Draft) -> Iterator[dict[str, str]]:
@@ -180,18 +181,18 @@ def _secrets(container: Mapping[str, Any], draft: Draft) -> Iterator[dict[str, s
         if _SECRET.match(secret["valueFrom"]):
             yield {"name": secret["name"], "valueFrom": secret["valueFrom"]}
         else:
-            draft.open.append(
+            draft.open_items.append(
                 f"spec.service.secrets: {secret['name']} is named {secret['valueFrom']}; a spec takes its ARN"
             )
 
 
-def _told(live: Mapping[str, Any], found: Mapping[str, Any], draft: Draft) -> None:
+def _add_notes(live: Mapping[str, Any], found: Mapping[str, Any], draft: Draft) -> None:
     """What the sections don't tell."""
     container = found["containerDefinitions"][0]
-    tags = tags_of(live.get("tags", ()), "key", "value")
-    if OWNER in tags:
+    tags = parse_tags(live.get("tags", ()), "key", "value")
+    if OWNER_TAG in tags:
         draft.checks.append(
-            f"it carries the tags of {tags[OWNER]} of environment {tags.get(ENVIRONMENT, '?')}: two would own it"
+            f"it carries the tags of {tags[OWNER_TAG]} of environment {tags.get(ENVIRONMENT_TAG, '?')}: two would own it"
         )
     draft.changes.append(
         f"the image: {container['image']} serves until a version is approved, whose image then takes the place of that one,"
@@ -199,8 +200,8 @@ def _told(live: Mapping[str, Any], found: Mapping[str, Any], draft: Draft) -> No
     )
     if "command" in container or "entryPoint" in container:
         draft.changes.append("the container's command, which is the inference server's from then on")
-    if container["name"] != CONTAINER:
-        draft.changes.append(f"the container's name: {CONTAINER} instead of {container['name']}")
+    if container["name"] != CONTAINER_NAME:
+        draft.changes.append(f"the container's name: {CONTAINER_NAME} instead of {container['name']}")
     for role in ("taskRoleArn", "executionRoleArn"):
         if role in found:
             draft.changes.append(f"{role}: roles made by Moorage take the place of {found[role]}, and may do less")
@@ -210,16 +211,16 @@ def _told(live: Mapping[str, Any], found: Mapping[str, Any], draft: Draft) -> No
     draft.changes.append(f"the family of task definitions: one of Moorage's is used; {found['family']} stays")
 
 
-def _ports(aws: Aws, live: Mapping[str, Any], found: Mapping[str, Any], draft: Draft) -> None:
+def _check_ports(aws: AwsClient, live: Mapping[str, Any], found: Mapping[str, Any], draft: Draft) -> None:
     """Whether the service's security groups let Moorage's port in, where the container has another."""
     mappings = found["containerDefinitions"][0].get("portMappings", ())
     ports = ", ".join(map(str, sorted(mapping["containerPort"] for mapping in mappings))) or "no port"
     groups = live["networkConfiguration"]["awsvpcConfiguration"].get("securityGroups", ())
-    if ports == str(PORT) or not groups:
+    if ports == str(CONTAINER_PORT) or not groups:
         return
     wanted = [{"Name": "group-id", "Values": list(groups)}]
-    listed = list(aws.pages("ec2", "describe_security_groups", "SecurityGroups", Filters=wanted))
+    listed = list(aws.iter_items("ec2", "describe_security_groups", "SecurityGroups", Filters=wanted))
     rules = [rule for group in listed for rule in group.get("IpPermissions", ())]
-    if not any(rule["IpProtocol"] == "-1" or rule["FromPort"] <= PORT <= rule["ToPort"] for rule in rules):
-        told = f"the container listens on {ports}, Moorage's on {PORT}"
-        draft.open.append(f"{told}, which the security groups ({', '.join(groups)}) don't let in yet")
+    if not any(rule["IpProtocol"] == "-1" or rule["FromPort"] <= CONTAINER_PORT <= rule["ToPort"] for rule in rules):
+        told = f"the container listens on {ports}, Moorage's on {CONTAINER_PORT}"
+        draft.open_items.append(f"{told}, which the security groups ({', '.join(groups)}) don't let in yet")

@@ -6,20 +6,20 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from controller.aws import Aws
+from controller.aws import AwsClient
 from controller.aws.images import XGBOOST_ACCOUNTS
 from controller.core.values import Value
 from controller.errors import FailedError, MissingError, NotFoundError
+from controller.imports.channels import read_channels
 from controller.imports.draft import Draft, spec_name
-from controller.imports.rows import read_rows
-from controller.resources.sagemaker_training_job import INTERNAL
+from controller.resources.sagemaker_training_job import INTERNAL_HYPERPARAMETER_PREFIXES
 from controller.spec import hyperparameters as table
-from controller.spec.training import UNSERVABLE
+from controller.spec.training import UNSUPPORTED_VERSIONS
 
 _HINT = "Moorage trains SageMaker's built-in XGBoost; another model is served from its bundle (moorage bundle)"
 _IMAGE = re.compile(r"(?P<account>[0-9]{12})\.dkr\.ecr\.[^/]+/sagemaker-xgboost:(?P<version>[0-9.]+-[0-9]+)")
 # Settings of a job that no spec has, by their names in DescribeTrainingJob, and what they are.
-_UNSAYABLE = {
+_UNSUPPORTED_SETTINGS = {
     "VpcConfig": "it ran inside a VPC",
     "CheckpointConfig": "it wrote checkpoints",
     "DebugHookConfig": "it was watched by the debugger",
@@ -30,7 +30,7 @@ _UNSAYABLE = {
 }
 
 
-def read_job(aws: Aws, name: str, draft: Draft | None = None, *, anew: bool = False) -> Draft:
+def add_job(aws: AwsClient, name: str, draft: Draft | None = None, *, settings_only: bool = False) -> Draft:
     """Add a job to a draft, or begin one: its settings and its model, or with `anew` the settings alone.
 
     Raises NotFoundError, and FailedError for what Moorage can't train or serve.
@@ -44,14 +44,14 @@ def read_job(aws: Aws, name: str, draft: Draft | None = None, *, anew: bool = Fa
     draft.environment.setdefault("region", aws.region)
     draft.environment.setdefault("account", aws.account)
     section = _section(job, version, draft)
-    if anew:
+    if settings_only:
         draft.spec = {"training": section, **draft.spec}
         draft.changes.append(f"the training's role: one made by Moorage instead of {job['RoleArn']}")
-        draft.left.append(f"the job {name} and its model: other rows make another model, of a version of its own")
+        draft.unmanaged.append(f"the job {name} and its model: other rows make another model, of a version of its own")
     else:
-        draft.spec = {"data": read_rows(aws, job, draft), "training": {"job": name, **section}, **draft.spec}
-        draft.left.append(f"the job {name}, its model and its rows: they are read, and stay whose they are")
-    _told(job, draft)
+        draft.spec = {"data": read_channels(aws, job, draft), "training": {"job": name, **section}, **draft.spec}
+        draft.unmanaged.append(f"the job {name}, its model and its rows: they are read, and stay whose they are")
+    _add_notes(job, draft)
     return draft
 
 
@@ -61,9 +61,9 @@ def _version(job: Mapping[str, Any]) -> str:
     what, where = f"the training job {job['TrainingJobName']} can't be said in a spec", job["TrainingJobArn"]
     if found is None or found["account"] not in XGBOOST_ACCOUNTS.values():
         raise FailedError(what, where=where, why=f"it ran {image}", hint=_HINT)
-    if found["version"] not in table.VERSIONS:
-        why = UNSERVABLE.get(found["version"], "is not a version whose models can be served")
-        offered = f"use one of {', '.join(table.VERSIONS)}"
+    if found["version"] not in table.SUPPORTED_VERSIONS:
+        why = UNSUPPORTED_VERSIONS.get(found["version"], "is not a version whose models can be served")
+        offered = f"use one of {', '.join(table.SUPPORTED_VERSIONS)}"
         raise FailedError(what, where=where, why=f"XGBoost {found['version']} {why}", hint=offered)
     return found["version"]
 
@@ -85,13 +85,13 @@ def _section(job: Mapping[str, Any], version: str, draft: Draft) -> dict[str, Va
 
 def _hyperparameters(job: Mapping[str, Any], draft: Draft) -> Iterator[tuple[str, Value]]:
     for name, text in sorted(job.get("HyperParameters", {}).items()):
-        if name.startswith(INTERNAL):
-            draft.left.append(f"the hyperparameter {name}, which is SageMaker's own")
+        if name.startswith(INTERNAL_HYPERPARAMETER_PREFIXES):
+            draft.unmanaged.append(f"the hyperparameter {name}, which is SageMaker's own")
         else:
-            yield name, _number(text)
+            yield name, _parse_number(text)
 
 
-def _number(text: str) -> Value:
+def _parse_number(text: str) -> Value:
     """A number where that says the same text again: SageMaker takes all of them as text."""
     for kind in (int, float):
         try:
@@ -102,9 +102,9 @@ def _number(text: str) -> Value:
     return text
 
 
-def _told(job: Mapping[str, Any], draft: Draft) -> None:
-    draft.left.extend(f"{told} ({name})" for name, told in _UNSAYABLE.items() if job.get(name))
+def _add_notes(job: Mapping[str, Any], draft: Draft) -> None:
+    draft.unmanaged.extend(f"{told} ({name})" for name, told in _UNSUPPORTED_SETTINGS.items() if job.get(name))
     if job.get("OutputDataConfig", {}).get("KmsKeyId") or job["ResourceConfig"].get("VolumeKmsKeyId"):
-        draft.left.append("it encrypted its output or its disk with a KMS key of the account's")
+        draft.unmanaged.append("it encrypted its output or its disk with a KMS key of the account's")
     if job.get("EnableNetworkIsolation"):
-        draft.left.append("it had no network (EnableNetworkIsolation)")
+        draft.unmanaged.append("it had no network (EnableNetworkIsolation)")

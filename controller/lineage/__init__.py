@@ -7,8 +7,8 @@ next is held against what that one says of itself. A hop that is gone or contrad
 what is left. During a rollout two images answer; each has a way of its own.
 """
 
-from controller.lineage.before import served_before
 from controller.lineage.hop import HOPS, Hop
+from controller.lineage.rollback_target import find_rollback_target
 from controller.lineage.trace import Lineage, trace
 
-__all__ = ["HOPS", "Hop", "Lineage", "served_before", "trace"]
+__all__ = ["HOPS", "Hop", "Lineage", "find_rollback_target", "trace"]

@@ -9,9 +9,9 @@ from typing import Any
 from controller.core.values import Value
 
 HOPS = ("route", "task", "image", "version", "job", "data", "commit")
-VERSION = "dev.moorage.model-version"
+VERSION_LABEL = "dev.moorage.model-version"
 """The label of a container that says which version it serves."""
-STRANGE = "Moorage didn't make it"
+NOT_MADE_BY_MOORAGE = "Moorage didn't make it"
 _CONTAINER = "server"
 
 
@@ -25,7 +25,7 @@ class Hop:
     problem: str = ""
 
 
-def server(described: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+def find_server_container(containers: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """Our container; where somebody else's image is served, the first there is."""
-    ours = (container for container in described if container.get("name") == _CONTAINER)
-    return next(ours, described[0] if described else {})
+    ours = (container for container in containers if container.get("name") == _CONTAINER)
+    return next(ours, containers[0] if containers else {})

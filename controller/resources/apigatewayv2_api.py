@@ -6,20 +6,20 @@ import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from controller.aws import Aws
+from controller.aws import AwsClient
+from controller.core.field_policy import FieldPolicy
 from controller.core.graph import Node, Observed, Target
-from controller.core.ownership import ENVIRONMENT, OWNER, dropped_tags
+from controller.core.ownership import ENVIRONMENT_TAG, OWNER_TAG, find_dropped_tags
 from controller.core.plan import Step
-from controller.core.policy import FieldPolicy
+from controller.core.spec_context import SpecContext
 from controller.core.status import Waiting
 from controller.core.values import Key, Value
-from controller.core.wanted import Wanted
 from controller.errors import MissingError
-from controller.resources.base import Resource, Scope
+from controller.resources.base import PermissionScope, Resource
 from controller.spec.models import Cors
 
 # What a browser may do: an origin that somebody adds lets another site in.
-_LISTS = frozenset(
+_CORS_LIST_FIELDS = frozenset(
     f"CorsConfiguration.{name}" for name in ("AllowOrigins", "AllowMethods", "AllowHeaders", "ExposeHeaders")
 )
 
@@ -28,11 +28,11 @@ class HttpApi(Resource):
     """One for each ModelService that has an `api`."""
 
     kind = "apigatewayv2/api"
-    condition = "Exposed"
+    condition_type = "Exposed"
     policy = FieldPolicy(
         # No CORS in the spec means no CORS, and a create that was sent twice leaves a twin that must go.
-        owned=frozenset({"CorsConfiguration", "duplicates"}) | _LISTS,
-        sets=_LISTS,
+        owned=frozenset({"CorsConfiguration", "duplicates"}) | _CORS_LIST_FIELDS,
+        sets=_CORS_LIST_FIELDS,
         defaults={"CorsConfiguration.AllowCredentials": False, "CorsConfiguration.MaxAge": 0},
     )
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonapigatewaymanagementv2.html
@@ -46,42 +46,49 @@ class HttpApi(Resource):
         "apigatewayv2.delete_api": frozenset({"apigateway:DELETE"}),
     }
     scopes = {
-        "apigateway:GET": (Scope("apigateway:{region}::/apis"),),
+        "apigateway:GET": (PermissionScope("apigateway:{region}::/apis"),),
         "apigateway:POST": (
-            Scope("apigateway:{region}::/apis"),
-            Scope("apigateway:{region}::/tags/*"),
+            PermissionScope("apigateway:{region}::/apis"),
+            PermissionScope("apigateway:{region}::/tags/*"),
         ),
-        "apigateway:PATCH": (Scope("apigateway:{region}::/apis/*"),),
+        "apigateway:PATCH": (PermissionScope("apigateway:{region}::/apis/*"),),
         "apigateway:DELETE": (
-            Scope("apigateway:{region}::/apis/*"),
-            Scope("apigateway:{region}::/tags/*"),
+            PermissionScope("apigateway:{region}::/apis/*"),
+            PermissionScope("apigateway:{region}::/tags/*"),
         ),
     }
-    retain = "service"
+    retention_category = "service"
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, context: SpecContext) -> Iterable[Node]:
         """One, open to what the spec's CORS section allows."""
-        if want.service is None or want.service.spec.api is None:
+        if context.service is None or context.service.spec.api is None:
             return
-        tags, api_id = want.tags(), want.service.spec.api.id
+        tags, api_id = context.tags(), context.service.spec.api.id
         identity = (
             {"id": api_id}
             if api_id
-            else {"name": want.physical_name(limit=128), "tags": {name: tags[name] for name in (ENVIRONMENT, OWNER)}}
+            else {
+                "name": context.physical_name(limit=128),
+                "tags": {name: tags[name] for name in (ENVIRONMENT_TAG, OWNER_TAG)},
+            }
         )
-        desired = {"CorsConfiguration": _cors(want.service.spec.api.cors), "duplicates": [], "tags": tags}
-        yield Node(want.own(self.kind), identity, desired, named="spec.api.id" if api_id else "")
+        desired = {
+            "CorsConfiguration": _cors_configuration(context.service.spec.api.cors),
+            "duplicates": [],
+            "tags": tags,
+        }
+        yield Node(context.own_key(self.kind), identity, desired, reference_field="spec.api.id" if api_id else "")
 
-    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+    def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
         """All of the region's APIs, and ours among them."""
         listed: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-        for api in aws.listed("apigatewayv2", "get_apis", "Items"):
+        for api in aws.list_items("apigatewayv2", "get_apis", "Items"):
             listed.setdefault(("name", api["Name"]), []).append(api)
             listed["id", api["ApiId"]] = [api]
-        candidates = {target.key: _ours(listed, target) for target in targets}
+        candidates = {target.key: _find_owned(listed, target) for target in targets}
         return {key: _observed(found[0], found[1:]) for key, found in candidates.items() if found}
 
-    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+    def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
         """Make it, or set CORS and tags and remove the twins."""
         desired = step.node.desired
         if seen is None:
@@ -95,21 +102,21 @@ class HttpApi(Resource):
             aws.write("apigatewayv2", "update_api", ApiId=api_id, CorsConfiguration=desired["CorsConfiguration"])
         elif seen.fields["CorsConfiguration"]:
             aws.write("apigatewayv2", "delete_cors_configuration", ApiId=api_id)
-        _retag(aws, step, seen)
+        _update_tags(aws, step, seen)
         for twin in seen.fields["duplicates"]:
-            _delete(aws, twin)
+            _delete_api(aws, twin)
         return Observed(desired, seen.outputs)
 
-    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+    def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
         """Remove it with its routes, integrations and stages, and the twins with theirs."""
         seen = self.observe(aws, [target]).get(target.key)
         if seen is not None:
             for api_id in (*seen.fields["duplicates"], seen.outputs["id"]):
-                _delete(aws, api_id)
+                _delete_api(aws, api_id)
         return None
 
 
-def _cors(cors: Cors | None) -> dict[str, Value]:
+def _cors_configuration(cors: Cors | None) -> dict[str, Value]:
     if cors is None:
         return {}
     always = {
@@ -126,12 +133,14 @@ def _cors(cors: Cors | None) -> dict[str, Value]:
     return {**always, **{name: value for name, value in told.items() if value}}
 
 
-def _ours(listed: Mapping[tuple[str, str], Sequence[Mapping[str, Any]]], target: Target) -> Sequence[Mapping[str, Any]]:
+def _find_owned(
+    listed: Mapping[tuple[str, str], Sequence[Mapping[str, Any]]], target: Target
+) -> Sequence[Mapping[str, Any]]:
     """The one that the spec names; or those with our tags, oldest first, and before them the one known to be ours."""
     if "id" in target.identity:
         return listed.get(("id", target.identity["id"]), ())
     wanted = target.identity["tags"].items()
-    known = target.known.get("id")
+    known = target.known_outputs.get("id")
     named = listed.get(("name", target.identity["name"]), ())
     found = [api for api in named if api["ApiId"] == known or wanted <= api.get("Tags", {}).items()]
     return sorted(found, key=lambda api: (api["ApiId"] != known, api["CreatedDate"], api["ApiId"]))
@@ -146,15 +155,15 @@ def _observed(live: Mapping[str, Any], twins: Sequence[Mapping[str, Any]]) -> Ob
     return Observed(fields, {"id": live["ApiId"], "endpoint": live["ApiEndpoint"]})
 
 
-def _retag(aws: Aws, step: Step, seen: Observed) -> None:
+def _update_tags(aws: AwsClient, step: Step, seen: Observed) -> None:
     arn = f"arn:{aws.partition}:apigateway:{aws.region}::/apis/{seen.outputs['id']}"
-    wanted, dropped = step.node.desired["tags"], dropped_tags(step.changes)
+    wanted, dropped = step.node.desired["tags"], find_dropped_tags(step.changes)
     if not wanted.items() <= seen.fields["tags"].items():
         aws.write("apigatewayv2", "tag_resource", ResourceArn=arn, Tags=wanted)
     if dropped:
         aws.write("apigatewayv2", "untag_resource", ResourceArn=arn, TagKeys=dropped)
 
 
-def _delete(aws: Aws, api_id: str) -> None:
+def _delete_api(aws: AwsClient, api_id: str) -> None:
     with contextlib.suppress(MissingError):
         aws.write("apigatewayv2", "delete_api", ApiId=api_id)

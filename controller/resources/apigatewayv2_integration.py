@@ -6,21 +6,21 @@ import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from controller.aws import Aws
-from controller.aws.gateway import mark_of
+from controller.aws import AwsClient
+from controller.aws.api_stages import api_change_token
+from controller.core.field_policy import FieldPolicy
 from controller.core.graph import Node, Observed, Target
 from controller.core.plan import Step
-from controller.core.policy import FieldPolicy
+from controller.core.spec_context import SpecContext
 from controller.core.status import Waiting
 from controller.core.values import Key, Ref, Value
-from controller.core.wanted import Wanted
 from controller.errors import ConflictError, MissingError
-from controller.resources.base import Resource, Scope
+from controller.resources.base import PermissionScope, Resource
 
 # Integrations have no name and no tags; of those in an API of ours, the ones that say this are ours.
-_OURS = "Made by Moorage"
+_DESCRIPTION = "Made by Moorage"
 # What one has that is made here.
-_PLAIN: dict[str, Value] = {
+_DEFAULTS: dict[str, Value] = {
     "IntegrationType": "HTTP_PROXY",
     "IntegrationMethod": "ANY",
     "PayloadFormatVersion": "1.0",
@@ -28,11 +28,11 @@ _PLAIN: dict[str, Value] = {
 }
 
 
-class Integration(Resource):
+class ApiIntegration(Resource):
     """One for each HTTP API; every route leads to it."""
 
     kind = "apigatewayv2/integration"
-    condition = "Exposed"
+    condition_type = "Exposed"
     policy = FieldPolicy(owned=frozenset({"RequestParameters", "duplicates"}))
     permissions = {
         "apigatewayv2.get_stages": frozenset({"apigateway:GET"}),
@@ -43,56 +43,56 @@ class Integration(Resource):
     }
     scopes = {
         "apigateway:GET": (
-            Scope("apigateway:{region}::/apis/*/integrations"),
-            Scope("apigateway:{region}::/apis/*/stages"),
+            PermissionScope("apigateway:{region}::/apis/*/integrations"),
+            PermissionScope("apigateway:{region}::/apis/*/stages"),
         ),
-        "apigateway:POST": (Scope("apigateway:{region}::/apis/*/integrations"),),
-        "apigateway:PATCH": (Scope("apigateway:{region}::/apis/*/integrations/*"),),
-        "apigateway:DELETE": (Scope("apigateway:{region}::/apis/*/integrations/*"),),
+        "apigateway:POST": (PermissionScope("apigateway:{region}::/apis/*/integrations"),),
+        "apigateway:PATCH": (PermissionScope("apigateway:{region}::/apis/*/integrations/*"),),
+        "apigateway:DELETE": (PermissionScope("apigateway:{region}::/apis/*/integrations/*"),),
     }
-    retain = "service"
+    retention_category = "service"
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, context: SpecContext) -> Iterable[Node]:
         """One, private."""
-        if want.service is None or want.service.spec.api is None:
+        if context.service is None or context.service.spec.api is None:
             return
-        api, link = want.service.spec.api, want.environment.spec.edge.vpc_link
+        api, link = context.service.spec.api, context.environment.spec.edge.vpc_link
         desired: dict[str, Value] = {
-            "IntegrationUri": Ref(want.own("servicediscovery/service"), "arn"),
+            "IntegrationUri": Ref(context.own_key("servicediscovery/service"), "arn"),
             "ConnectionType": "VPC_LINK",
-            "ConnectionId": link or Ref(want.shared("apigatewayv2/vpc-link"), "id"),
+            "ConnectionId": link or Ref(context.shared_key("apigatewayv2/vpc-link"), "id"),
         }
-        if want.trained is not None or api.id is None:
+        if context.trainable_spec is not None or api.id is None:
             # A private integration sends the stage's prefix along, and our server doesn't know it:
             # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-private.html
-            prefixed = api.stage != "$default" and want.trained is not None
-            desired |= _PLAIN | {"RequestParameters": {"overwrite:path": "$request.path"} if prefixed else {}}
-        identity = {"api": Ref(want.own("apigatewayv2/api"), "id")}
+            prefixed = api.stage != "$default" and context.trainable_spec is not None
+            desired |= _DEFAULTS | {"RequestParameters": {"overwrite:path": "$request.path"} if prefixed else {}}
+        identity = {"api": Ref(context.own_key("apigatewayv2/api"), "id")}
         if api.id is None:
-            yield Node(want.own(self.kind), identity, {**desired, "Description": _OURS, "duplicates": []})
+            yield Node(context.own_key(self.kind), identity, {**desired, "Description": _DESCRIPTION, "duplicates": []})
             return
         # In an API that somebody else made: the integration that leads where ours would is taken over, and found by that,
         # not by a mark. What is asked there is answered already, so nothing is led elsewhere before the tasks are there.
-        identity["uri"] = Ref(want.own("servicediscovery/service"), "arn")
-        yield Node(want.own(self.kind), identity, desired, (want.own("ecs/service"),))
+        identity["uri"] = Ref(context.own_key("servicediscovery/service"), "arn")
+        yield Node(context.own_key(self.kind), identity, desired, (context.own_key("ecs/service"),))
 
-    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+    def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
         """One listing for each API; none for an API that hasn't changed since all of its integration was applied."""
         found = {}
         for target in targets:
-            mark = mark_of(aws, target.identity["api"])
-            if mark and "RequestParameters" in target.applied and target.known.get("mark") == mark:
-                found[target.key] = Observed(target.applied, target.known)
-            elif mine := _ours(aws, target):
+            mark = api_change_token(aws, target.identity["api"])
+            if mark and "RequestParameters" in target.applied_fields and target.known_outputs.get("mark") == mark:
+                found[target.key] = Observed(target.applied_fields, target.known_outputs)
+            elif mine := _find_owned(aws, target):
                 found[target.key] = _observed(mine[0], mine[1:], mark)
         return found
 
-    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+    def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
         """Make it or set all of it, and remove the twins that a lost answer left."""
         api, desired = step.node.identity["api"], step.node.desired
         settings = {field: value for field, value in desired.items() if field != "duplicates"}
         if seen is None:
-            made = aws.write("apigatewayv2", "create_integration", ApiId=api, **(_PLAIN | settings))
+            made = aws.write("apigatewayv2", "create_integration", ApiId=api, **(_DEFAULTS | settings))
             return _observed(made, (), "")
         # A mapping is removed by giving it nothing:
         # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-parameter-mapping.html
@@ -104,37 +104,37 @@ class Integration(Resource):
         aws.write("apigatewayv2", "update_integration", ApiId=api, IntegrationId=own, **settings)
         for twin in seen.fields["duplicates"] if "duplicates" in desired else ():
             try:
-                _delete(aws, api, twin)
+                _delete_integration(aws, api, twin)
             except ConflictError:  # a route still leads there: it is corrected next, and the twin goes in a later pass
                 continue
         return Observed({**seen.fields, **desired}, {"id": own, "mark": ""})
 
-    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+    def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
         """Remove it and its twins; its routes are gone by then."""
-        for mine in _ours(aws, target):
-            _delete(aws, target.identity["api"], mine["IntegrationId"])
+        for mine in _find_owned(aws, target):
+            _delete_integration(aws, target.identity["api"], mine["IntegrationId"])
         return None
 
 
-def _ours(aws: Aws, target: Target) -> list[Mapping[str, Any]]:
+def _find_owned(aws: AwsClient, target: Target) -> list[Mapping[str, Any]]:
     """Ours in one API, the one that is known first."""
     try:
-        listed = list(aws.pages("apigatewayv2", "get_integrations", "Items", ApiId=target.identity["api"]))
+        listed = list(aws.iter_items("apigatewayv2", "get_integrations", "Items", ApiId=target.identity["api"]))
     except MissingError:  # no such API
         return []
-    known, uri = target.known.get("id"), target.identity.get("uri")
-    mine = [item for item in listed if item["IntegrationId"] == known or item.get("Description") == _OURS]
+    known, uri = target.known_outputs.get("id"), target.identity.get("uri")
+    mine = [item for item in listed if item["IntegrationId"] == known or item.get("Description") == _DESCRIPTION]
     mine = mine or [item for item in listed if item.get("IntegrationUri") == uri][:1]
     return sorted(mine, key=lambda item: (item["IntegrationId"] != known, item["IntegrationId"]))
 
 
-def _observed(live: Mapping[str, Any], twins: Sequence[Mapping[str, Any]], mark: str) -> Observed:
+def _observed(live: Mapping[str, Any], twins: Sequence[Mapping[str, Any]], change_token: str) -> Observed:
     fields = {
         **{field: live.get(field) for field in _FIELDS},
         "RequestParameters": live.get("RequestParameters", {}),
         "duplicates": [twin["IntegrationId"] for twin in twins],
     }
-    return Observed(fields, {"id": live["IntegrationId"], "mark": mark})
+    return Observed(fields, {"id": live["IntegrationId"], "mark": change_token})
 
 
 _FIELDS = (
@@ -149,6 +149,6 @@ _FIELDS = (
 )
 
 
-def _delete(aws: Aws, api: str, integration: str) -> None:
+def _delete_integration(aws: AwsClient, api: str, integration: str) -> None:
     with contextlib.suppress(MissingError):
         aws.write("apigatewayv2", "delete_integration", ApiId=api, IntegrationId=integration)

@@ -6,23 +6,23 @@ import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from controller.aws import Aws
-from controller.aws.gateway import mark_of
+from controller.aws import AwsClient
+from controller.aws.api_stages import api_change_token
+from controller.core.field_policy import FieldPolicy
 from controller.core.graph import Node, Observed, Target
 from controller.core.plan import Step
-from controller.core.policy import FieldPolicy
+from controller.core.spec_context import SpecContext
 from controller.core.status import Waiting
 from controller.core.values import Format, Key, Ref
-from controller.core.wanted import Wanted
 from controller.errors import MissingError
-from controller.resources.base import Resource, Scope
+from controller.resources.base import PermissionScope, Resource
 
 
-class Route(Resource):
+class ApiRoute(Resource):
     """One for each route of the spec, found by its key, which is unique in its API."""
 
     kind = "apigatewayv2/route"
-    condition = "Exposed"
+    condition_type = "Exposed"
     policy = FieldPolicy(defaults={"AuthorizationType": "NONE"})
     permissions = {
         "apigatewayv2.get_stages": frozenset({"apigateway:GET"}),
@@ -33,40 +33,40 @@ class Route(Resource):
     }
     scopes = {
         "apigateway:GET": (
-            Scope("apigateway:{region}::/apis/*/routes"),
-            Scope("apigateway:{region}::/apis/*/stages"),
+            PermissionScope("apigateway:{region}::/apis/*/routes"),
+            PermissionScope("apigateway:{region}::/apis/*/stages"),
         ),
-        "apigateway:POST": (Scope("apigateway:{region}::/apis/*/routes"),),
-        "apigateway:PATCH": (Scope("apigateway:{region}::/apis/*/routes/*"),),
-        "apigateway:DELETE": (Scope("apigateway:{region}::/apis/*/routes/*"),),
+        "apigateway:POST": (PermissionScope("apigateway:{region}::/apis/*/routes"),),
+        "apigateway:PATCH": (PermissionScope("apigateway:{region}::/apis/*/routes/*"),),
+        "apigateway:DELETE": (PermissionScope("apigateway:{region}::/apis/*/routes/*"),),
     }
-    retain = "service"
+    retention_category = "service"
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, context: SpecContext) -> Iterable[Node]:
         """One for each, all to the one integration."""
-        if want.service is None or want.service.spec.api is None:
+        if context.service is None or context.service.spec.api is None:
             return
-        target = Format("integrations/{}", (Ref(want.own("apigatewayv2/integration"), "id"),))
-        for route in want.service.spec.api.routes:
+        target = Format("integrations/{}", (Ref(context.own_key("apigatewayv2/integration"), "id"),))
+        for route in context.service.spec.api.routes:
             route_key = f"{route.method} {route.path}"
-            identity = {"api": Ref(want.own("apigatewayv2/api"), "id"), "routeKey": route_key}
-            yield Node(want.own(self.kind, route_key), identity, {"Target": target, "AuthorizationType": "NONE"})
+            identity = {"api": Ref(context.own_key("apigatewayv2/api"), "id"), "routeKey": route_key}
+            yield Node(context.own_key(self.kind, route_key), identity, {"Target": target, "AuthorizationType": "NONE"})
 
-    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+    def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
         """One listing for each API, whatever the number of its routes; none for an API that hasn't changed since."""
         found: dict[Key, Observed] = {}
         for api in sorted({target.identity["api"] for target in targets}):
             mine = [target for target in targets if target.identity["api"] == api]
-            mark = mark_of(aws, api)
-            if mark and all(target.applied and target.known.get("mark") == mark for target in mine):
-                found |= {target.key: Observed(target.applied, target.known) for target in mine}
+            mark = api_change_token(aws, api)
+            if mark and all(target.applied_fields and target.known_outputs.get("mark") == mark for target in mine):
+                found |= {target.key: Observed(target.applied_fields, target.known_outputs) for target in mine}
                 continue
-            routes = _routes(aws, api)
+            routes = _list_routes(aws, api)
             live = ((target.key, routes.get(target.identity["routeKey"])) for target in mine)
             found |= {key: _observed(route, mark) for key, route in live if route is not None}
         return found
 
-    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+    def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
         """Make it, or lead it to where it belongs."""
         api, route_key = step.node.identity["api"], step.node.identity["routeKey"]
         if seen is None:
@@ -76,22 +76,22 @@ class Route(Resource):
         live = aws.write("apigatewayv2", "update_route", ApiId=api, RouteId=route_id, **step.node.desired)
         return _observed(live, "")
 
-    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+    def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
         """Remove it."""
-        live = _routes(aws, target.identity["api"]).get(target.identity["routeKey"])
+        live = _list_routes(aws, target.identity["api"]).get(target.identity["routeKey"])
         if live is not None:
             with contextlib.suppress(MissingError):
                 aws.write("apigatewayv2", "delete_route", ApiId=target.identity["api"], RouteId=live["RouteId"])
         return None
 
 
-def _routes(aws: Aws, api: str) -> dict[str, Mapping[str, Any]]:
+def _list_routes(aws: AwsClient, api: str) -> dict[str, Mapping[str, Any]]:
     try:
-        return {live["RouteKey"]: live for live in aws.pages("apigatewayv2", "get_routes", "Items", ApiId=api)}
+        return {live["RouteKey"]: live for live in aws.iter_items("apigatewayv2", "get_routes", "Items", ApiId=api)}
     except MissingError:  # no such API
         return {}
 
 
-def _observed(live: Mapping[str, Any], mark: str) -> Observed:
+def _observed(live: Mapping[str, Any], change_token: str) -> Observed:
     fields = {"Target": live.get("Target"), "AuthorizationType": live.get("AuthorizationType")}
-    return Observed(fields, {"id": live["RouteId"], "mark": mark})
+    return Observed(fields, {"id": live["RouteId"], "mark": change_token})

@@ -14,35 +14,35 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal, TypeVar
 
-from controller.aws import Aws
-from controller.aws.tags import tags_by_arn
+from controller.aws import AwsClient
+from controller.aws.tags import fetch_tags_by_arn
 from controller.core.diff import diff
+from controller.core.field_policy import FieldPolicy
 from controller.core.graph import Node, Observed, Target
-from controller.core.ownership import ENVIRONMENT
+from controller.core.ownership import ENVIRONMENT_TAG
 from controller.core.plan import Step
-from controller.core.policy import FieldPolicy
+from controller.core.spec_context import SpecContext
 from controller.core.status import Ready, Verdict, Waiting
 from controller.core.values import Key, Value
-from controller.core.wanted import Wanted
 from controller.errors import NotReadyError
 
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Workshop:
+class ResourceContext:
     """What a type may use besides AWS.
 
     `cache` is a directory for what is costly to make twice; from `many` objects on, a listing of all that there are costs
     less than asking for each.
     """
 
-    cache: Path
-    many: int = 10
+    cache_directory: Path
+    list_threshold: int = 10
 
 
 @dataclass(frozen=True)
-class Scope:
+class PermissionScope:
     """Where an IAM action is needed: an ARN without its `arn:PARTITION:`, and the condition keys that must have a value.
 
     Both may hold `{names}`: of `partition`, `region`, `account`, `environment`, `owner`, `bucket` and of the fields of a
@@ -50,12 +50,12 @@ class Scope:
     """
 
     arn: str
-    when: Mapping[str, str] = field(default_factory=dict)
+    conditions: Mapping[str, str] = field(default_factory=dict)
 
 
 # What has an id of AWS's choice can't be named beforehand; where AWS takes conditions on tags, its tag tells it apart.
-OURS = {f"aws:ResourceTag/{ENVIRONMENT}": "{environment}"}
-MADE_OURS = {f"aws:RequestTag/{ENVIRONMENT}": "{environment}"}
+OWNED_RESOURCE_CONDITION = {f"aws:ResourceTag/{ENVIRONMENT_TAG}": "{environment}"}
+OWNED_REQUEST_CONDITION = {f"aws:RequestTag/{ENVIRONMENT_TAG}": "{environment}"}
 
 
 class Resource:
@@ -81,23 +81,23 @@ class Resource:
     kind: ClassVar[str]
     policy: FieldPolicy = FieldPolicy()
     permissions: ClassVar[Mapping[str, frozenset[str]]] = {}
-    scopes: ClassVar[Mapping[str, tuple[Scope, ...]]] = {}
-    condition: ClassVar[str] = ""
+    scopes: ClassVar[Mapping[str, tuple[PermissionScope, ...]]] = {}
+    condition_type: ClassVar[str] = ""
     read_only: bool = False
-    superseded: Literal["delete", "keep", "collect", "stop"] = "delete"
-    serial: str = ""
-    handles: frozenset[str] = frozenset()
-    retain: str = ""
+    superseded_policy: Literal["delete", "keep", "collect", "stop"] = "delete"
+    revision_output: str = ""
+    reference_outputs: frozenset[str] = frozenset()
+    retention_category: str = ""
     consequence: str = ""
 
-    def __init__(self, workshop: Workshop) -> None:
-        self.workshop = workshop
+    def __init__(self, resource_context: ResourceContext) -> None:
+        self.resource_context = resource_context
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, context: SpecContext) -> Iterable[Node]:
         """The nodes of this type that a spec wants. Pure."""
         raise NotImplementedError
 
-    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+    def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
         """What is there, for many targets at once, by reads only. What is missing is left out; what can't be read raises."""
         raise NotImplementedError
 
@@ -106,7 +106,7 @@ class Resource:
         del node, seen
         return Ready()
 
-    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+    def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
         """Make it so. `step.node` has no Refs left; `seen` is what was there a moment ago, None if nothing was.
 
         Sends `step.node.desired` as a whole (`step.changes` are for people) and can be repeated after a crash anywhere.
@@ -114,35 +114,42 @@ class Resource:
         """
         raise NotImplementedError
 
-    def many(self, targets: Sequence[Target]) -> bool:
+    def should_list(self, targets: Sequence[Target]) -> bool:
         """Whether these are so many that they are better listed than asked for one by one."""
-        return len(targets) >= self.workshop.many
+        return len(targets) >= self.resource_context.list_threshold
 
-    def tags_of_each(
-        self, aws: Aws, arns: Mapping[Key, str], targets: Sequence[Target], ask: Callable[[str], dict[str, str]]
+    def fetch_tags_by_key(
+        self,
+        aws: AwsClient,
+        arns: Mapping[Key, str],
+        targets: Sequence[Target],
+        fetch_tags: Callable[[str], dict[str, str]],
     ) -> dict[Key, dict[str, str]]:
         """The tags of the objects that are there (`arns`); `ask` gives one object's from the service itself.
 
         Those of many come from one index of all services. It may lag behind, so what it tells otherwise than was
         applied, or doesn't know, is asked for.
         """
-        known = tags_by_arn(aws, list(arns.values())) if self.many(targets) else {}
-        applied = {target.key: target.applied.get("tags") for target in targets}
+        known = fetch_tags_by_arn(aws, list(arns.values())) if self.should_list(targets) else {}
+        applied = {target.key: target.applied_fields.get("tags") for target in targets}
         return {
-            key: known[arn] if arn in known and known[arn] == applied[key] else ask(arn) for key, arn in arns.items()
+            key: known[arn] if arn in known and known[arn] == applied[key] else fetch_tags(arn)
+            for key, arn in arns.items()
         }
 
-    def as_applied(self, target: Target, fields: Mapping[str, Value]) -> bool:
+    def matches_applied(self, target: Target, fields: Mapping[str, Value]) -> bool:
         """Whether a listing, which may lag, tells what was applied last; what it tells otherwise has to be asked for."""
-        return bool(target.applied) and not diff(target.applied, fields, target.applied, self.policy)
+        return bool(target.applied_fields) and not diff(
+            target.applied_fields, fields, target.applied_fields, self.policy
+        )
 
-    def confirmed(
+    def confirm(
         self,
-        aws: Aws,
+        aws: AwsClient,
         step: Step,
-        known: Mapping[str, Value] | None = None,
+        known_outputs: Mapping[str, Value] | None = None,
         *,
-        answered: Mapping[str, Value] | None = None,
+        returned_outputs: Mapping[str, Value] | None = None,
     ) -> Observed:
         """What is there after a call made or changed it, for `apply` to return. `known` are outputs it surely has.
 
@@ -151,25 +158,25 @@ class Resource:
         outputs aren't known; the next pass looks again.
         """
         key = step.node.key
-        found = self.observe(aws, [Target(key, step.node.identity, known or {})]).get(key)
+        found = self.observe(aws, [Target(key, step.node.identity, known_outputs or {})]).get(key)
         desired = step.node.desired
-        if found is None and answered is not None:
-            return Observed(desired, answered)
+        if found is None and returned_outputs is not None:
+            return Observed(desired, returned_outputs)
         if found is None:
             raise NotReadyError("it was made, and AWS doesn't show it yet", where=str(key))
         late = diff(desired, found.fields, desired, self.policy)
         return Observed({**found.fields, **desired}, found.outputs) if late else found
 
-    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+    def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
         """Remove it, or find it gone. A Waiting says that AWS is still at it. Can be repeated."""
         raise NotImplementedError
 
-    def names(self, want: Wanted, node: Node) -> Mapping[str, Value]:
+    def scope_variables(self, context: SpecContext, node: Node) -> Mapping[str, Value]:
         """What its scopes may name: the identity's fields, whose Refs are resolved as far as that needs no AWS. Pure."""
-        del want
+        del context
         return node.identity
 
-    def retry(self, aws: Aws, node: Node, seen: Observed) -> str:
+    def retry(self, aws: AwsClient, node: Node, seen: Observed) -> str:
         """Mark what failed and stays failed, so that the next pass tries again; AWS keeps the mark.
 
         Returns what was marked, in words; nothing where nothing failed. `node` has its Refs resolved as far as they are known.
@@ -177,25 +184,25 @@ class Resource:
         del aws, node, seen
         return ""
 
-    def facts(self, seen: Observed) -> Mapping[str, Value]:
+    def status_facts(self, seen: Observed) -> Mapping[str, Value]:
         """What of it belongs into the spec's status (`endpoint`, `model`, `image`)."""
         del seen
         return {}
 
 
-Registry = Mapping[str, Resource]
+ResourceRegistry = Mapping[str, Resource]
 
 
-def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+def iter_batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
     """Pieces of at most `size`: what AWS takes in one call."""
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
-def discover(workshop: Workshop) -> Registry:
+def discover_resources(resource_context: ResourceContext) -> ResourceRegistry:
     """Every resource type of this package, by kind, in alphabetical order."""
     package = importlib.import_module("controller.resources")
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"controller.resources.{module.name}")
     ours = [cls for cls in Resource.__subclasses__() if cls.__module__.startswith(f"{package.__name__}.")]
-    found = {cls.kind: cls(workshop) for cls in ours}
+    found = {cls.kind: cls(resource_context) for cls in ours}
     return dict(sorted(found.items()))

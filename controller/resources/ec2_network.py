@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from controller.aws import Aws
+from controller.aws import AwsClient
 from controller.core.graph import Node, Observed, Target
+from controller.core.spec_context import SpecContext
 from controller.core.values import Key
-from controller.core.wanted import Wanted
 from controller.errors import FailedError
 from controller.resources.base import Resource
 
 # Availability zones in which a VPC link can't have a subnet.
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-vpc-links.html
-_WITHOUT_VPC_LINKS = frozenset(
+_ZONES_WITHOUT_VPC_LINKS = frozenset(
     {
         "ape1-az1",
         "apne1-az3",
@@ -28,7 +28,7 @@ _WITHOUT_VPC_LINKS = frozenset(
 )
 
 
-class Network(Resource):
+class VpcNetwork(Resource):
     """The subnets that the Environment names, or all of the region's default VPC."""
 
     kind = "ec2/network"
@@ -38,23 +38,23 @@ class Network(Resource):
         "ec2.describe_subnets": frozenset({"ec2:DescribeSubnets"}),
     }
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, context: SpecContext) -> Iterable[Node]:
         """One network for the environment."""
-        if want.service is None:
-            yield Node(want.shared(self.kind), {"subnets": list(want.environment.spec.network.subnets)})
+        if context.service is None:
+            yield Node(context.shared_key(self.kind), {"subnets": list(context.environment.spec.network.subnets)})
 
-    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+    def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
         """Give vpc_id, subnet_ids, link_subnet_ids (those a VPC link can use) and whether it is the default VPC.
 
         Raises FailedError when there is no default VPC, when a subnet is missing, or when they are of several VPCs.
         """
-        return {target.key: _network(aws, target) for target in targets}
+        return {target.key: _observe_network(aws, target) for target in targets}
 
 
-def _network(aws: Aws, target: Target) -> Observed:
+def _observe_network(aws: AwsClient, target: Target) -> Observed:
     named = target.identity["subnets"]
-    subnets = _named(aws, target.key, named) if named else _of_default_vpc(aws, target.key)
-    linkable = [subnet for subnet in subnets if subnet.get("AvailabilityZoneId") not in _WITHOUT_VPC_LINKS]
+    subnets = _describe_named_subnets(aws, target.key, named) if named else _describe_default_subnets(aws, target.key)
+    linkable = [subnet for subnet in subnets if subnet.get("AvailabilityZoneId") not in _ZONES_WITHOUT_VPC_LINKS]
     outputs = {
         "vpc_id": subnets[0]["VpcId"],
         "subnet_ids": sorted(subnet["SubnetId"] for subnet in subnets),
@@ -64,9 +64,9 @@ def _network(aws: Aws, target: Target) -> Observed:
     return Observed({}, {"id": outputs["vpc_id"], **outputs})
 
 
-def _named(aws: Aws, key: Key, ids: list[str]) -> list[dict[str, Any]]:
+def _describe_named_subnets(aws: AwsClient, key: Key, ids: list[str]) -> list[dict[str, Any]]:
     # A filter, not SubnetIds: with one id missing that call fails as a whole and doesn't name the others.
-    subnets = list(aws.pages("ec2", "describe_subnets", "Subnets", Filters=[{"Name": "subnet-id", "Values": ids}]))
+    subnets = list(aws.iter_items("ec2", "describe_subnets", "Subnets", Filters=[{"Name": "subnet-id", "Values": ids}]))
     missing = sorted(set(ids) - {subnet["SubnetId"] for subnet in subnets})
     if missing:
         raise FailedError(
@@ -83,11 +83,11 @@ def _named(aws: Aws, key: Key, ids: list[str]) -> list[dict[str, Any]]:
     return subnets
 
 
-def _of_default_vpc(aws: Aws, key: Key) -> list[dict[str, Any]]:
-    vpcs = list(aws.pages("ec2", "describe_vpcs", "Vpcs", Filters=[{"Name": "is-default", "Values": ["true"]}]))
+def _describe_default_subnets(aws: AwsClient, key: Key) -> list[dict[str, Any]]:
+    vpcs = list(aws.iter_items("ec2", "describe_vpcs", "Vpcs", Filters=[{"Name": "is-default", "Values": ["true"]}]))
     ids = [vpc["VpcId"] for vpc in vpcs]
     subnets = (
-        list(aws.pages("ec2", "describe_subnets", "Subnets", Filters=[{"Name": "vpc-id", "Values": ids}]))
+        list(aws.iter_items("ec2", "describe_subnets", "Subnets", Filters=[{"Name": "vpc-id", "Values": ids}]))
         if ids
         else []
     )

@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from controller.aws import Aws
+from controller.aws import AwsClient
+from controller.core.field_policy import FieldPolicy
 from controller.core.graph import Node, Observed, Target
-from controller.core.ownership import dropped_tags, tag_list, tags_of
+from controller.core.ownership import find_dropped_tags, parse_tags, to_tag_list
 from controller.core.plan import Step
-from controller.core.policy import FieldPolicy
+from controller.core.spec_context import SpecContext
 from controller.core.status import Waiting
 from controller.core.values import Key, Ref, Value
-from controller.core.wanted import Wanted
 from controller.errors import ConflictError, MissingError
-from controller.resources.base import MADE_OURS, OURS, Resource, Scope
+from controller.resources.base import OWNED_REQUEST_CONDITION, OWNED_RESOURCE_CONDITION, PermissionScope, Resource
 
-PORT = 8080
-LINK = "vpc-link"
+TASK_PORT = 8080
+VPC_LINK_QUALIFIER = "vpc-link"
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html#Filtering_Resources_CLI
-_FILTER = 200
+_NAMES_PER_FILTER = 200
 
 # Their ids are AWS's: what tells ours apart is the tag.
-_GROUPS = "ec2:{region}:{account}:security-group/*"
+_GROUP_ARN = "ec2:{region}:{account}:security-group/*"
 # Field of an IpPermission → the field in it that says who is let in.
-_SOURCES = {
+_SOURCE_FIELDS = {
     "UserIdGroupPairs": "GroupId",
     "IpRanges": "CidrIp",
     "Ipv6Ranges": "CidrIpv6",
@@ -47,61 +47,67 @@ class SecurityGroup(Resource):
         "ec2.delete_security_group": frozenset({"ec2:DeleteSecurityGroup"}),
     }
     scopes = {
-        "ec2:CreateSecurityGroup": (Scope("ec2:{region}:{account}:vpc/*"), Scope(_GROUPS, MADE_OURS)),
-        "ec2:CreateTags": (Scope(_GROUPS, {"ec2:CreateAction": "CreateSecurityGroup"}), Scope(_GROUPS, OURS)),
-        "ec2:": (Scope(_GROUPS, OURS),),
+        "ec2:CreateSecurityGroup": (
+            PermissionScope("ec2:{region}:{account}:vpc/*"),
+            PermissionScope(_GROUP_ARN, OWNED_REQUEST_CONDITION),
+        ),
+        "ec2:CreateTags": (
+            PermissionScope(_GROUP_ARN, {"ec2:CreateAction": "CreateSecurityGroup"}),
+            PermissionScope(_GROUP_ARN, OWNED_RESOURCE_CONDITION),
+        ),
+        "ec2:": (PermissionScope(_GROUP_ARN, OWNED_RESOURCE_CONDITION),),
     }
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, context: SpecContext) -> Iterable[Node]:
         """The link's group for an Environment; the tasks' for a ModelService, unless the Environment names groups."""
-        vpc = Ref(want.shared("ec2/network"), "vpc_id")
-        link = want.shared(self.kind, LINK)
-        if want.service is None:
-            if want.makes_link:
-                identity = {"name": want.physical_name(part=LINK, limit=255), "vpc": vpc}
-                yield Node(link, identity, {"ingress": [], "tags": want.tags()})
-        elif want.trained is not None and not want.environment.spec.network.security_groups:
-            identity = {"name": want.physical_name(limit=255), "vpc": vpc}
-            rule = {"protocol": "tcp", "from": PORT, "to": PORT, "source": Ref(link, "id")}
-            yield Node(want.own(self.kind), identity, {"ingress": [rule], "tags": want.tags()})
+        vpc = Ref(context.shared_key("ec2/network"), "vpc_id")
+        link = context.shared_key(self.kind, VPC_LINK_QUALIFIER)
+        if context.service is None:
+            if context.needs_vpc_link:
+                identity = {"name": context.physical_name(qualifier=VPC_LINK_QUALIFIER, limit=255), "vpc": vpc}
+                yield Node(link, identity, {"ingress": [], "tags": context.tags()})
+        elif context.trainable_spec is not None and not context.environment.spec.network.security_groups:
+            identity = {"name": context.physical_name(limit=255), "vpc": vpc}
+            rule = {"protocol": "tcp", "from": TASK_PORT, "to": TASK_PORT, "source": Ref(link, "id")}
+            yield Node(context.own_key(self.kind), identity, {"ingress": [rule], "tags": context.tags()})
 
-    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+    def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
         """All groups by name, as many at once as a filter takes; then by VPC."""
         names = sorted({target.identity["name"] for target in targets})
         groups = {}
-        for start in range(0, len(names), _FILTER):
-            some = [{"Name": "group-name", "Values": names[start : start + _FILTER]}]
-            for group in aws.pages("ec2", "describe_security_groups", "SecurityGroups", Filters=some):
+        for start in range(0, len(names), _NAMES_PER_FILTER):
+            some = [{"Name": "group-name", "Values": names[start : start + _NAMES_PER_FILTER]}]
+            for group in aws.iter_items("ec2", "describe_security_groups", "SecurityGroups", Filters=some):
                 groups[group["GroupName"], group["VpcId"]] = group
         return {
-            target.key: _seen(group)
+            target.key: _observed(group)
             for target in targets
             if (group := groups.get((target.identity["name"], target.identity["vpc"]))) is not None
         }
 
-    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+    def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
         """Create the group or set its tags; then open what is missing and close what is too much."""
         want = step.node.desired
         if seen is None:
             seen = Observed({"ingress": [], "tags": want["tags"]}, {"id": self._create(aws, step)})
         group = seen.outputs["id"]
         if seen.fields["tags"] != want["tags"]:
-            aws.write("ec2", "create_tags", Resources=[group], Tags=tag_list(want["tags"]))
-            if gone := dropped_tags(step.changes):
+            aws.write("ec2", "create_tags", Resources=[group], Tags=to_tag_list(want["tags"]))
+            if gone := find_dropped_tags(step.changes):
                 aws.write("ec2", "delete_tags", Resources=[group], Tags=[{"Key": name} for name in gone])
-        missing = [_permission(rule) for rule in want["ingress"] if rule not in seen.fields["ingress"]]
-        surplus = [_permission(rule) for rule in seen.fields["ingress"] if rule not in want["ingress"]]
+        missing = [_to_ip_permission(rule) for rule in want["ingress"] if rule not in seen.fields["ingress"]]
+        surplus = [_to_ip_permission(rule) for rule in seen.fields["ingress"] if rule not in want["ingress"]]
         if missing:
-            _tolerate(ConflictError, aws, "authorize_security_group_ingress", group, missing)
+            _change_rules(ConflictError, aws, "authorize_security_group_ingress", group, missing)
         if surplus:
-            _tolerate(MissingError, aws, "revoke_security_group_ingress", group, surplus)
-        return self.confirmed(aws, step, answered=seen.outputs)
+            _change_rules(MissingError, aws, "revoke_security_group_ingress", group, surplus)
+        return self.confirm(aws, step, returned_outputs=seen.outputs)
 
-    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+    def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
         """Delete the group once no network interface is in it and no other group names it."""
         found = self.observe(aws, [target]).get(target.key)
         # AWS may not show yet what it gave this id.
-        group = found.outputs["id"] if found is not None else target.known.get("id")
+        group = found.outputs["id"] if found is not None else target.known_outputs.get("id")
         if group is None:
             return None
         try:
@@ -109,11 +115,11 @@ class SecurityGroup(Resource):
         except MissingError:
             return None
         except ConflictError as error:
-            return Waiting("InUse", str(error), after=10)
+            return Waiting("InUse", str(error), requeue_after=10)
         return None
 
-    def _create(self, aws: Aws, step: Step) -> str:
-        specification = {"ResourceType": "security-group", "Tags": tag_list(step.node.desired["tags"])}
+    def _create(self, aws: AwsClient, step: Step) -> str:
+        specification = {"ResourceType": "security-group", "Tags": to_tag_list(step.node.desired["tags"])}
         answer = aws.write(
             "ec2",
             "create_security_group",
@@ -125,20 +131,20 @@ class SecurityGroup(Resource):
         return str(answer["GroupId"])
 
 
-def _seen(group: Mapping[str, Any]) -> Observed:
-    ingress = [rule for permission in group["IpPermissions"] for rule in _rules(permission)]
-    return Observed({"ingress": ingress, "tags": tags_of(group.get("Tags", ()))}, {"id": group["GroupId"]})
+def _observed(group: Mapping[str, Any]) -> Observed:
+    ingress = [rule for permission in group["IpPermissions"] for rule in _flatten_rules(permission)]
+    return Observed({"ingress": ingress, "tags": parse_tags(group.get("Tags", ()))}, {"id": group["GroupId"]})
 
 
-def _rules(permission: Mapping[str, Any]) -> Iterator[dict[str, Value]]:
+def _flatten_rules(permission: Mapping[str, Any]) -> Iterator[dict[str, Value]]:
     """One rule for each source: protocol, ports (none where the protocol has none), and who."""
     ports = {name: permission[field] for name, field in (("from", "FromPort"), ("to", "ToPort")) if field in permission}
-    for field, name in _SOURCES.items():
+    for field, name in _SOURCE_FIELDS.items():
         for source in permission.get(field, ()):
             yield {"protocol": permission["IpProtocol"], **ports, "source": source[name]}
 
 
-def _permission(rule: Mapping[str, Value]) -> dict[str, Any]:
+def _to_ip_permission(rule: Mapping[str, Value]) -> dict[str, Any]:
     """A rule as AWS takes it."""
     source = str(rule["source"])
     field = (
@@ -151,11 +157,15 @@ def _permission(rule: Mapping[str, Value]) -> dict[str, Any]:
         else "IpRanges"
     )
     ports = {field: rule[name] for name, field in (("from", "FromPort"), ("to", "ToPort")) if name in rule}
-    return {"IpProtocol": rule["protocol"], **ports, field: [{_SOURCES[field]: source}]}
+    return {"IpProtocol": rule["protocol"], **ports, field: [{_SOURCE_FIELDS[field]: source}]}
 
 
-def _tolerate(
-    error: type[ConflictError | MissingError], aws: Aws, operation: str, group: str, permissions: list[dict[str, Any]]
+def _change_rules(
+    error: type[ConflictError | MissingError],
+    aws: AwsClient,
+    operation: str,
+    group: str,
+    permissions: list[dict[str, Any]],
 ) -> None:
     """Open or close rules. One that is open, or gone, already is what we want; it fails its call, so it is sent alone."""
     for permission in permissions:

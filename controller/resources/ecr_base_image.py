@@ -11,25 +11,25 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from controller.aws import Aws
-from controller.aws.failures import left_undone
-from controller.aws.repository import Repository
-from controller.bundle import closure, image
-from controller.bundle.publish import copy
+from controller.aws import AwsClient
+from controller.aws.batch_failures import describe_failures
+from controller.aws.ecr_repository import EcrRepository
+from controller.bundle import image, runtime_files
+from controller.bundle.publish import copy_blob
+from controller.core.field_policy import FieldPolicy
 from controller.core.graph import Node, Observed, Target
 from controller.core.plan import Step
-from controller.core.policy import FieldPolicy
+from controller.core.spec_context import SpecContext
 from controller.core.status import Waiting
 from controller.core.values import Key, Ref, Value, digest
-from controller.core.wanted import Wanted
 from controller.errors import BundleError, MissingError
-from controller.resources.base import Resource, Scope
+from controller.resources.base import PermissionScope, Resource
 
 # As an ECR pull-through cache of the public registry names it.
-BASE = f"ecr-public/docker/library/python:{closure.PYTHON}-slim"
-_ECR = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.[^/]+/(?P<rest>.+)")
-_OWN = "ecr:{region}:{account}:repository/{repository}"
-_BASE = "ecr:{region}:{base_account}:repository/{base_repository}"
+DEFAULT_BASE = f"ecr-public/docker/library/python:{runtime_files.PYTHON_VERSION}-slim"
+_ECR_URI = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.[^/]+/(?P<rest>.+)")
+_OWN_REPOSITORY_ARN = "ecr:{region}:{account}:repository/{repository}"
+_BASE_REPOSITORY_ARN = "ecr:{region}:{base_account}:repository/{base_repository}"
 
 
 class BaseImage(Resource):
@@ -37,7 +37,7 @@ class BaseImage(Resource):
 
     kind = "ecr/base-image"
     # What a tag meant is what it means from now on, also for a spec that comes back to it.
-    superseded = "keep"
+    superseded_policy = "keep"
     policy = FieldPolicy(revisioned=True, volatile=frozenset({"digest"}))
     permissions = {
         "ecr.describe_images": frozenset({"ecr:DescribeImages"}),
@@ -53,62 +53,70 @@ class BaseImage(Resource):
         "ecr.batch_delete_image": frozenset({"ecr:BatchDeleteImage"}),
     }
     scopes = {
-        "ecr:": (Scope(_OWN),),
-        "ecr:BatchGetImage": (Scope(_OWN), Scope(_BASE)),
-        "ecr:BatchImportUpstreamImage": (Scope(_BASE),),
-        "ecr:CreateRepository": (Scope(_BASE),),
-        "ecr:GetDownloadUrlForLayer": (Scope(_BASE),),
+        "ecr:": (PermissionScope(_OWN_REPOSITORY_ARN),),
+        "ecr:BatchGetImage": (PermissionScope(_OWN_REPOSITORY_ARN), PermissionScope(_BASE_REPOSITORY_ARN)),
+        "ecr:BatchImportUpstreamImage": (PermissionScope(_BASE_REPOSITORY_ARN),),
+        "ecr:CreateRepository": (PermissionScope(_BASE_REPOSITORY_ARN),),
+        "ecr:GetDownloadUrlForLayer": (PermissionScope(_BASE_REPOSITORY_ARN),),
     }
-    retain = "service"
+    retention_category = "service"
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, context: SpecContext) -> Iterable[Node]:
         """One, of the spec's base or of the default one."""
-        trained = want.trained
+        trained = context.trainable_spec
         if trained is None:
             return
         spec = trained.spec.image
-        parts = {"base": spec.base or BASE, "architecture": spec.architecture}
-        yield Node(want.own(self.kind), {"repository": Ref(want.own("ecr/repository"), "name"), **parts}, parts)
+        parts = {"base": spec.base or DEFAULT_BASE, "architecture": spec.architecture}
+        yield Node(
+            context.own_key(self.kind), {"repository": Ref(context.own_key("ecr/repository"), "name"), **parts}, parts
+        )
 
-    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+    def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
         """By tag, which follows from what the spec says of it."""
         found = {}
         for target in targets:
-            digest_ = Repository(aws, target.identity["repository"]).tags().get(tag_of(target.identity))
+            digest_ = (
+                EcrRepository(aws, target.identity["repository"]).digests_by_tag().get(base_image_tag(target.identity))
+            )
             if digest_ is not None:
                 found[target.key] = _observed(target.identity, digest_)
         return found
 
-    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+    def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
         """Copy what is missing, then the manifest. Raises BundleError if there is no such image for the architecture."""
         if seen is not None:
             return seen
         identity = step.node.identity
-        source, target = _source(aws, identity["base"]), Repository(aws, identity["repository"])
-        manifest = _manifest(source, identity["base"], identity["architecture"])
-        for blob in sorted(target.missing(image.blobs_of(manifest))):
-            copy(blob, source, target)
-        target.put(manifest, str(json.loads(manifest).get("mediaType", image.MANIFEST_TYPE)), tag_of(identity))
-        return _observed(identity, image.digest_of(manifest))
+        source, target = _source_repository(aws, identity["base"]), EcrRepository(aws, identity["repository"])
+        manifest = _platform_manifest(source, identity["base"], identity["architecture"])
+        for blob in sorted(target.missing_blobs(image.list_blob_digests(manifest))):
+            copy_blob(blob, source, target)
+        target.put_manifest(
+            manifest, str(json.loads(manifest).get("mediaType", image.MANIFEST_TYPE)), base_image_tag(identity)
+        )
+        return _observed(identity, image.compute_digest(manifest))
 
-    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+    def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
         """Remove it; layers that no image uses any more, ECR removes by itself."""
-        name, tag = target.identity["repository"], tag_of(target.identity)
+        name, tag = target.identity["repository"], base_image_tag(target.identity)
         with contextlib.suppress(MissingError):
             answer = aws.write("ecr", "batch_delete_image", repositoryName=name, imageIds=[{"imageTag": tag}])
-            if left := left_undone(answer):
+            if left := describe_failures(answer):
                 return Waiting("NotDeleted", left, failing=True)
         return None
 
-    def names(self, want: Wanted, node: Node) -> Mapping[str, Value]:
+    def scope_variables(self, context: SpecContext, node: Node) -> Mapping[str, Value]:
         """Its own repository, and the one that the base image is in."""
-        place = _ECR.fullmatch(node.identity["base"])
-        account, rest = (place["account"], place["rest"]) if place else (want.place.account, node.identity["base"])
+        place = _ECR_URI.fullmatch(node.identity["base"])
+        account, rest = (
+            (place["account"], place["rest"]) if place else (context.location.account, node.identity["base"])
+        )
         base = {"base_account": account, "base_repository": rest.partition("@")[0].partition(":")[0]}
         return {**node.identity, **base}
 
 
-def tag_of(identity: Mapping[str, Value]) -> str:
+def base_image_tag(identity: Mapping[str, Value]) -> str:
     """The tag of the copy: `base-0f1e2d3c4b5a`."""
     return f"base-{digest(identity['base'], identity['architecture'])[:12]}"
 
@@ -117,11 +125,11 @@ def _observed(identity: Mapping[str, Value], digest_: str) -> Observed:
     return Observed({name: identity[name] for name in ("base", "architecture")}, {"digest": digest_})
 
 
-def _source(aws: Aws, base: str) -> Repository:
+def _source_repository(aws: AwsClient, base: str) -> EcrRepository:
     """Where the base image is."""
     account, rest = "", base
     if "." in base.partition("/")[0]:
-        place = _ECR.fullmatch(base)
+        place = _ECR_URI.fullmatch(base)
         if place is None or place["region"] != aws.region:
             raise BundleError(
                 "the base image is in a registry that can't be read from here",
@@ -129,16 +137,16 @@ def _source(aws: Aws, base: str) -> Repository:
                 hint=f"copy it into ECR in {aws.region}, or reach it by a pull-through cache",
             )
         account, rest = place["account"], place["rest"]
-    return Repository(aws, rest.partition("@")[0].partition(":")[0], "" if account == aws.account else account)
+    return EcrRepository(aws, rest.partition("@")[0].partition(":")[0], "" if account == aws.account else account)
 
 
-def _manifest(source: Repository, base: str, architecture: str) -> bytes:
+def _platform_manifest(source: EcrRepository, base: str, architecture: str) -> bytes:
     """Its manifest for the architecture."""
     name, _, pinned = base.rpartition("/")[2].partition("@")
     try:
-        manifest = source.manifest(tag=name.partition(":")[2], digest=pinned)
+        manifest = source.get_manifest(tag=name.partition(":")[2], digest=pinned)
         if image.is_index(manifest):
-            manifest = source.manifest(digest=image.platform_of(manifest, architecture))
+            manifest = source.get_manifest(digest=image.select_platform(manifest, architecture))
     except MissingError as error:
         raise BundleError(
             "the base image is not there",

@@ -8,23 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from controller.aws import Aws
-from controller.aws.repository import Repository
+from controller.aws import AwsClient
+from controller.aws.ecr_repository import EcrRepository
 from controller.bundle import signature
 from controller.core.graph import Node, Observed, Target
+from controller.core.spec_context import SpecContext
 from controller.core.status import Held, Ready, Verdict, Waiting
 from controller.core.values import Key, Ref, Value
-from controller.core.wanted import Wanted
 from controller.errors import MissingError, RejectedError
-from controller.resources.base import Resource, Scope
+from controller.resources.base import PermissionScope, Resource
 
 SEVERITIES = ("low", "medium", "high", "critical")
-_UNDER_WAY = ("PENDING", "IN_PROGRESS")
+_SCAN_RUNNING = ("PENDING", "IN_PROGRESS")
 # ACTIVE is what enhanced scanning says of an image that it keeps scanning.
-_DONE = ("COMPLETE", "ACTIVE")
+_SCAN_COMPLETE = ("COMPLETE", "ACTIVE")
 
 
-class Clearance(Resource):
+class ImageClearance(Resource):
     """Of one image, where the spec asks for it. Output: the image's `uri`."""
 
     kind = "ecr/clearance"
@@ -37,33 +37,33 @@ class Clearance(Resource):
         "kms.verify": frozenset({"kms:Verify"}),
     }
     scopes = {
-        "ecr:": (Scope("ecr:{region}:{account}:repository/{repository}"),),
-        "kms:": (Scope("{key}"),),
+        "ecr:": (PermissionScope("ecr:{region}:{account}:repository/{repository}"),),
+        "kms:": (PermissionScope("{key}"),),
     }
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, context: SpecContext) -> Iterable[Node]:
         """One, if images are to be held against anything."""
-        if want.trained is None or not want.trained.spec.image.cleared:
+        if context.trainable_spec is None or not context.trainable_spec.spec.image.needs_clearance:
             return
-        spec, made = want.trained.spec.image, want.own("ecr/image")
+        spec, made = context.trainable_spec.spec.image, context.own_key("ecr/image")
         identity = {
-            "repository": Ref(want.own("ecr/repository"), "name"),
+            "repository": Ref(context.own_key("ecr/repository"), "name"),
             "digest": Ref(made, "digest"),
             "uri": Ref(made, "uri"),
             "maxSeverity": spec.max_severity or "",
             "key": spec.signing.key if spec.signing else "",
         }
-        yield Node(want.own(self.kind), identity)
+        yield Node(context.own_key(self.kind), identity)
 
-    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+    def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
         """Ask for what was found, and for signatures."""
         return {
             target.key: Observed(
                 {},
                 {
                     "uri": target.identity["uri"],
-                    **(_scan(aws, target.identity) if target.identity["maxSeverity"] else {}),
-                    **({"signed": _signed(aws, target.identity)} if target.identity["key"] else {}),
+                    **(_read_scan(aws, target.identity) if target.identity["maxSeverity"] else {}),
+                    **({"signed": _is_signed(aws, target.identity)} if target.identity["key"] else {}),
                 },
             )
             for target in targets
@@ -74,18 +74,18 @@ class Clearance(Resource):
         if seen.outputs.get("signed") is False:
             return Held("NotSigned", f"no signature of {node.identity['key']} on {node.identity['uri']}")
         scan = seen.outputs.get("scan", "COMPLETE")
-        if scan in _UNDER_WAY:
+        if scan in _SCAN_RUNNING:
             return Waiting("ScanUnderWay", "ECR scans the image")
-        if scan not in _DONE:
+        if scan not in _SCAN_COMPLETE:
             return Held("NotScanned", f"ECR could not scan the image: {scan}")
-        if found := _forbidden(node.identity["maxSeverity"], seen.outputs.get("findings", {})):
+        if found := _format_forbidden_findings(node.identity["maxSeverity"], seen.outputs.get("findings", {})):
             return Held(
                 "FindingsForbid", f"ECR's scan found {found}; image.maxSeverity is {node.identity['maxSeverity']}"
             )
         return Ready()
 
 
-def _scan(aws: Aws, identity: Mapping[str, Value]) -> dict[str, Value]:
+def _read_scan(aws: AwsClient, identity: Mapping[str, Value]) -> dict[str, Value]:
     wanted = {"repositoryName": identity["repository"], "imageId": {"imageDigest": identity["digest"]}}
     try:
         answer = aws.read("ecr", "describe_image_scan_findings", **wanted)
@@ -95,7 +95,7 @@ def _scan(aws: Aws, identity: Mapping[str, Value]) -> dict[str, Value]:
     return {"scan": answer["imageScanStatus"]["status"], "findings": dict(counts)}
 
 
-def _forbidden(worst: str, counts: Mapping[str, int]) -> str:
+def _format_forbidden_findings(worst: str, counts: Mapping[str, int]) -> str:
     """The findings at or above `worst`, for people; ECR's UNDEFINED and INFORMATIONAL are below all."""
     if not worst:
         return ""
@@ -103,17 +103,17 @@ def _forbidden(worst: str, counts: Mapping[str, int]) -> str:
     return ", ".join(f"{counts[name.upper()]} {name}" for name in names)
 
 
-def _signed(aws: Aws, identity: Mapping[str, Value]) -> bool:
+def _is_signed(aws: AwsClient, identity: Mapping[str, Value]) -> bool:
     name, digest = identity["uri"].partition("@")[0], identity["digest"]
-    message = signature.payload(name, digest)
-    for manifest in Repository(aws, identity["repository"]).referrers(digest, signature.ARTIFACT_TYPE):
-        for found in signature.signatures(manifest, name, digest):
-            if _verified(aws, identity["key"], message, found):
+    message = signature.build_payload(name, digest)
+    for manifest in EcrRepository(aws, identity["repository"]).iter_referrers(digest, signature.ARTIFACT_TYPE):
+        for found in signature.iter_signatures(manifest, name, digest):
+            if _is_valid_signature(aws, identity["key"], message, found):
                 return True
     return False
 
 
-def _verified(aws: Aws, key: str, message: bytes, found: bytes) -> bool:
+def _is_valid_signature(aws: AwsClient, key: str, message: bytes, found: bytes) -> bool:
     asked = {"KeyId": key, "Message": message, "Signature": found, "MessageType": "RAW"}
     try:
         return bool(aws.read("kms", "verify", **asked, SigningAlgorithm="ECDSA_SHA_256")["SignatureValid"])

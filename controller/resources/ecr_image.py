@@ -9,32 +9,32 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import urlsplit
 
-from controller.aws import Aws
-from controller.aws.images import registry
-from controller.aws.repository import Repository
-from controller.bundle import closure, image, inventory, layers, sbom, signature
+from controller.aws import AwsClient
+from controller.aws.ecr_repository import EcrRepository
+from controller.aws.images import ecr_registry_host
+from controller.bundle import image, inventory, layers, runtime_files, sbom, signature
 from controller.bundle.build import Bundle
-from controller.bundle.closure import Runtime
-from controller.bundle.publish import publish
-from controller.bundle.referrer import Referrer, refer
+from controller.bundle.publish import publish_image
+from controller.bundle.referrer import Referrer, make_referrer
+from controller.bundle.runtime_files import Runtime
+from controller.core.field_policy import FieldPolicy
 from controller.core.graph import Node, Observed, Target
 from controller.core.plan import Step
-from controller.core.policy import FieldPolicy
+from controller.core.spec_context import SpecContext
 from controller.core.status import Waiting
 from controller.core.values import Key, Ref, Value, digest
-from controller.core.wanted import Wanted
 from controller.errors import BundleError
-from controller.resources.base import Resource, Scope
+from controller.resources.base import PermissionScope, Resource
 
-_FILES = ("model.ubj", "manifest.json")
+_BUNDLE_FILES = ("model.ubj", "manifest.json")
 
 
 class ModelImage(Resource):
     """One for each selected version of each ModelService."""
 
     kind = "ecr/image"
-    superseded = "collect"
-    handles = frozenset({"uri"})
+    superseded_policy = "collect"
+    reference_outputs = frozenset({"uri"})
     policy = FieldPolicy(
         revisioned=True,
         volatile=frozenset({"uri", "digest", "tag"}),
@@ -57,105 +57,105 @@ class ModelImage(Resource):
         "kms.sign": frozenset({"kms:Sign"}),
     }
     scopes = {
-        "ecr:": (Scope("ecr:{region}:{account}:repository/{repository}"),),
-        "s3:": (Scope("s3:::{bucket}/bundles/{owner}/*"),),
-        "kms:": (Scope("{key}"),),
+        "ecr:": (PermissionScope("ecr:{region}:{account}:repository/{repository}"),),
+        "s3:": (PermissionScope("s3:::{bucket}/bundles/{owner}/*"),),
+        "kms:": (PermissionScope("{key}"),),
     }
-    retain = "service"
+    retention_category = "service"
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, context: SpecContext) -> Iterable[Node]:
         """One, of the selected version."""
-        trained = want.trained
+        trained = context.trainable_spec
         if trained is None:
             return
-        selection, spec = want.own("model/selection"), trained.spec.image
+        selection, spec = context.own_key("model/selection"), trained.spec.image
         parts = {
             "version": Ref(selection, "version"),
             "model": Ref(selection, "model_sha256"),
-            "server": want.inputs.server_digest,
-            "base": Ref(want.own("ecr/base-image"), "digest"),
+            "server": context.inputs.server_digest,
+            "base": Ref(context.own_key("ecr/base-image"), "digest"),
             "architecture": spec.architecture,
         }
         if spec.signing:
             parts["key"] = spec.signing.key
-        repository = want.own("ecr/repository")
+        repository = context.own_key("ecr/repository")
         desired = {**parts, "bundle": Ref(selection, "bundle"), "kept": Ref(repository, "arn")}
-        yield Node(want.own(self.kind), {"repository": Ref(repository, "name"), **parts}, desired)
+        yield Node(context.own_key(self.kind), {"repository": Ref(repository, "name"), **parts}, desired)
 
-    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+    def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
         """By tag: what has it was made of exactly these parts. One listing for each repository."""
-        found = ((target, _find(aws, target.identity)) for target in targets)
+        found = ((target, _find_digest(aws, target.identity)) for target in targets)
         return {target.key: _observed(aws, target.identity, digest_) for target, digest_ in found if digest_}
 
-    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+    def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
         """Put it together and push what the registry lacks. Raises BundleError for a bundle or a base that won't do."""
         if seen is not None:
             return seen
-        identity, bundle = step.node.identity, _bundle(aws, step.node)
-        repository = Repository(aws, identity["repository"])
-        base = repository.manifest(digest=identity["base"])
-        with repository.fetch(image.config_of(base)) as body:
+        identity, bundle = step.node.identity, _read_bundle(aws, step.node)
+        repository = EcrRepository(aws, identity["repository"])
+        base = repository.get_manifest(digest=identity["base"])
+        with repository.fetch_blob(image.get_config_digest(base)) as body:
             config = body.read()
         made, server = self._assemble(base, config, identity, bundle)
-        brings = inventory.take(repository, base, config, self.workshop.cache)
-        bill = sbom.bill(made, bundle, base=identity["base"], brings=brings, server=server)
-        beside = [refer(made.manifest, sbom.MEDIA_TYPE, bill, sbom.MEDIA_TYPE)]
+        brings = inventory.read_inventory(repository, base, config, self.resource_context.cache_directory)
+        bill = sbom.build_sbom(made, bundle, base_digest=identity["base"], base_inventory=brings, server_version=server)
+        beside = [make_referrer(made.manifest, sbom.MEDIA_TYPE, bill, sbom.MEDIA_TYPE)]
         if "key" in identity:
             uri = _observed(aws, identity, made.digest).outputs["uri"]
-            beside.append(_signed(aws, made, identity["key"], uri.partition("@")[0]))
-        publish(made, repository, repository, tag_of(identity), beside)
+            beside.append(_sign_image(aws, made, identity["key"], uri.partition("@")[0]))
+        publish_image(made, repository, repository, model_image_tag(identity), beside)
         return _observed(aws, identity, made.digest)
 
     def _assemble(
         self, base: bytes, config: bytes, identity: Mapping[str, Value], bundle: Bundle
-    ) -> tuple[image.Image, str]:
+    ) -> tuple[image.AssembledImage, str]:
         """The image on a base of this manifest and config, and the version of the server in it."""
-        architecture, server = identity["architecture"], image.server_in(config)
-        below = () if server else layers.server_layers(self.workshop.cache, architecture)
+        architecture, server = identity["architecture"], image.get_server_version(config)
+        below = () if server else layers.pack_server_layers(self.resource_context.cache_directory, architecture)
         server = server or identity["server"][:12]
-        made = image.assemble(
+        made = image.assemble_image(
             base,
             config,
-            [*below, layers.model_layer(bundle)],
-            runtime=Runtime(closure.PYTHON, architecture),
+            [*below, layers.pack_model_layer(bundle)],
+            runtime=Runtime(runtime_files.PYTHON_VERSION, architecture),
             server_version=server,
-            annotations=_provenance(bundle, identity["base"]),
+            annotations=_provenance_annotations(bundle, identity["base"]),
         )
         return made, server
 
-    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+    def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
         """Remove it with its bill of materials and its signature."""
-        left = Repository(aws, target.identity["repository"]).remove(tag_of(target.identity))
+        left = EcrRepository(aws, target.identity["repository"]).delete_image(model_image_tag(target.identity))
         return Waiting("NotDeleted", left, failing=True) if left else None
 
-    def facts(self, seen: Observed) -> Mapping[str, Value]:
+    def status_facts(self, seen: Observed) -> Mapping[str, Value]:
         """What is pulled."""
         return {"image": seen.outputs["uri"]}
 
 
-def tag_of(identity: Mapping[str, Value]) -> str:
+def model_image_tag(identity: Mapping[str, Value]) -> str:
     """The tag of the image that is made of these parts, readable by its version: `v3-0f1e2d3c4b5a`."""
     return f"v{identity['version']}-{digest(identity)[:12]}"
 
 
-def _find(aws: Aws, identity: Mapping[str, Value]) -> str:
-    return Repository(aws, identity["repository"]).tags().get(tag_of(identity), "")
+def _find_digest(aws: AwsClient, identity: Mapping[str, Value]) -> str:
+    return EcrRepository(aws, identity["repository"]).digests_by_tag().get(model_image_tag(identity), "")
 
 
-def _observed(aws: Aws, identity: Mapping[str, Value], digest_: str) -> Observed:
+def _observed(aws: AwsClient, identity: Mapping[str, Value], digest_: str) -> Observed:
     fields = {name: value for name, value in identity.items() if name != "repository"}
-    uri = f"{registry(aws.account, aws.region)}/{identity['repository']}@{digest_}"
-    return Observed(fields, {"uri": uri, "digest": digest_, "tag": tag_of(identity)})
+    uri = f"{ecr_registry_host(aws.account, aws.region)}/{identity['repository']}@{digest_}"
+    return Observed(fields, {"uri": uri, "digest": digest_, "tag": model_image_tag(identity)})
 
 
-def _signed(aws: Aws, made: image.Image, key: str, repository: str) -> Referrer:
+def _sign_image(aws: AwsClient, made: image.AssembledImage, key: str, repository: str) -> Referrer:
     """The image's signature with a KMS key, as `cosign` writes it."""
-    message = signature.payload(repository, made.digest)
+    message = signature.build_payload(repository, made.digest)
     answer = aws.write("kms", "sign", KeyId=key, Message=message, MessageType="RAW", SigningAlgorithm="ECDSA_SHA_256")
-    return signature.signed(made.manifest, repository, answer["Signature"])
+    return signature.make_signature_referrer(made.manifest, repository, answer["Signature"])
 
 
-def _provenance(bundle: Bundle, base: str) -> dict[str, str]:
+def _provenance_annotations(bundle: Bundle, base: str) -> dict[str, str]:
     """Where it comes from, as annotations; what isn't known is left out."""
     manifest, lineage = bundle.manifest, bundle.manifest.lineage
     told = {
@@ -171,12 +171,12 @@ def _provenance(bundle: Bundle, base: str) -> dict[str, str]:
     return {name: value for name, value in told.items() if value}
 
 
-def _bundle(aws: Aws, node: Node) -> Bundle:
+def _read_bundle(aws: AwsClient, node: Node) -> Bundle:
     """The bundle that the version was registered with. Raises BundleError if it isn't the model that was selected."""
     place = urlsplit(node.desired["bundle"])
     prefix = place.path.strip("/")
-    files = {name: _object(aws, place.netloc, f"{prefix}/{name}") for name in _FILES}
-    bundle = Bundle.reopen(files, version=int(node.identity["version"]))
+    files = {name: _read_object(aws, place.netloc, f"{prefix}/{name}") for name in _BUNDLE_FILES}
+    bundle = Bundle.from_files(files, version=int(node.identity["version"]))
     if bundle.manifest.model.sha256 != node.identity["model"]:
         raise BundleError(
             "the bundle holds another model than the version that was selected",
@@ -187,7 +187,7 @@ def _bundle(aws: Aws, node: Node) -> Bundle:
     return bundle
 
 
-def _object(aws: Aws, bucket: str, key: str) -> bytes:
+def _read_object(aws: AwsClient, bucket: str, key: str) -> bytes:
     with aws.read("s3", "get_object", Bucket=bucket, Key=key)["Body"] as body:
         content: bytes = body.read()
         return content

@@ -9,24 +9,24 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from controller.aws import Aws
+from controller.aws import AwsClient
+from controller.core.field_policy import FieldPolicy
 from controller.core.graph import Node, Observed, Target
-from controller.core.ownership import dropped_tags, tag_list, tags_of
+from controller.core.ownership import find_dropped_tags, parse_tags, to_tag_list
 from controller.core.plan import Step
-from controller.core.policy import FieldPolicy
+from controller.core.spec_context import SpecContext
 from controller.core.status import Waiting
 from controller.core.values import Key, Value
-from controller.core.wanted import Wanted
 from controller.errors import MissingError
-from controller.resources.base import Resource, Scope, batches
+from controller.resources.base import PermissionScope, Resource, iter_batches
 
 
 class ImageRepository(Resource):
     """One repository for each ModelService."""
 
     kind = "ecr/repository"
-    superseded = "collect"
-    handles = frozenset({"arn"})
+    superseded_policy = "collect"
+    reference_outputs = frozenset({"arn"})
     policy = FieldPolicy(
         immutable=frozenset({"encryptionConfiguration.*"}),
         defaults={"encryptionConfiguration.encryptionType": "AES256"},
@@ -47,15 +47,15 @@ class ImageRepository(Resource):
     }
     scopes = {
         # Where one of several is missing, all are listed.
-        "ecr:DescribeRepositories": (Scope("ecr:{region}:{account}:repository/*"),),
-        "ecr:": (Scope("ecr:{region}:{account}:repository/{name}"),),
-        "kms:": (Scope("{key}"),),
+        "ecr:DescribeRepositories": (PermissionScope("ecr:{region}:{account}:repository/*"),),
+        "ecr:": (PermissionScope("ecr:{region}:{account}:repository/{name}"),),
+        "kms:": (PermissionScope("{key}"),),
     }
-    retain = "registry"
+    retention_category = "registry"
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, context: SpecContext) -> Iterable[Node]:
         """One, with immutable tags."""
-        trained = want.trained
+        trained = context.trainable_spec
         if trained is None:
             return
         chosen = trained.spec.image.encryption
@@ -64,72 +64,75 @@ class ImageRepository(Resource):
             "imageTagMutability": "IMMUTABLE",
             "imageScanningConfiguration": {"scanOnPush": True},
             "encryptionConfiguration": encryption,
-            "tags": want.tags(),
+            "tags": context.tags(),
         }
         # 256 is ECR's limit: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html
-        name = want.physical_name(*((chosen.key,) if chosen else ()), limit=256)
-        yield Node(want.own(self.kind), {"name": name}, desired)
+        name = context.physical_name(*((chosen.key,) if chosen else ()), limit=256)
+        yield Node(context.own_key(self.kind), {"name": name}, desired)
 
-    def names(self, want: Wanted, node: Node) -> Mapping[str, Value]:
+    def scope_variables(self, context: SpecContext, node: Node) -> Mapping[str, Value]:
         """Its name, and the key that encrypts it."""
-        del want
+        del context
         return {**node.identity, "key": node.desired["encryptionConfiguration"].get("kmsKey", "")}
 
-    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+    def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
         """Look them up by name."""
-        found = {live["repositoryName"]: live for live in _find(aws, [target.identity["name"] for target in targets])}
+        found = {
+            live["repositoryName"]: live
+            for live in _describe_repositories(aws, [target.identity["name"] for target in targets])
+        }
         live = {target.key: found[name] for target in targets if (name := target.identity["name"]) in found}
         arns = {key: repository["repositoryArn"] for key, repository in live.items()}
-        tags = self.tags_of_each(aws, arns, targets, lambda arn: _tags(aws, arn))
+        tags = self.fetch_tags_by_key(aws, arns, targets, lambda arn: _fetch_tags(aws, arn))
         return {key: _observed(repository, tags[key]) for key, repository in live.items()}
 
-    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+    def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
         """Make it, or set what differs: each setting has a call of its own."""
         name, desired = step.node.identity["name"], step.node.desired
         if seen is None:
             settings = {field: value for field, value in desired.items() if field != "tags"}
             made = aws.write(
-                "ecr", "create_repository", repositoryName=name, tags=tag_list(desired["tags"]), **settings
+                "ecr", "create_repository", repositoryName=name, tags=to_tag_list(desired["tags"]), **settings
             )
             return _observed(made["repository"], desired["tags"])
-        for field, operation in _SETTINGS.items():
+        for field, operation in _UPDATE_CALLS.items():
             if seen.fields[field] != desired[field]:
                 aws.write("ecr", operation, repositoryName=name, **{field: desired[field]})
-        arn, dropped = seen.outputs["arn"], dropped_tags(step.changes)
+        arn, dropped = seen.outputs["arn"], find_dropped_tags(step.changes)
         if not desired["tags"].items() <= seen.fields["tags"].items():
-            aws.write("ecr", "tag_resource", resourceArn=arn, tags=tag_list(desired["tags"]))
+            aws.write("ecr", "tag_resource", resourceArn=arn, tags=to_tag_list(desired["tags"]))
         if dropped:
             aws.write("ecr", "untag_resource", resourceArn=arn, tagKeys=dropped)
         return Observed(desired, seen.outputs)
 
-    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+    def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
         """Remove it with every image in it."""
         with contextlib.suppress(MissingError):
             aws.write("ecr", "delete_repository", repositoryName=target.identity["name"], force=True)
         return None
 
 
-_SETTINGS = {
+_UPDATE_CALLS = {
     "imageTagMutability": "put_image_tag_mutability",
     "imageScanningConfiguration": "put_image_scanning_configuration",
 }
 
 
-def _find(aws: Aws, names: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+def _describe_repositories(aws: AwsClient, names: Sequence[str]) -> Iterator[Mapping[str, Any]]:
     """By name, as long as all are there: one that is missing fails the whole call, and then everything is listed."""
-    for batch in batches(names, 100):
+    for batch in iter_batches(names, 100):
         try:
             yield from aws.read("ecr", "describe_repositories", repositoryNames=list(batch))["repositories"]
         except MissingError:
             if len(batch) > 1:
-                yield from aws.listed("ecr", "describe_repositories", "repositories")
+                yield from aws.list_items("ecr", "describe_repositories", "repositories")
 
 
-def _tags(aws: Aws, arn: str) -> dict[str, str]:
-    return tags_of(aws.read("ecr", "list_tags_for_resource", resourceArn=arn)["tags"])
+def _fetch_tags(aws: AwsClient, arn: str) -> dict[str, str]:
+    return parse_tags(aws.read("ecr", "list_tags_for_resource", resourceArn=arn)["tags"])
 
 
 def _observed(live: Mapping[str, Any], tags: Mapping[str, str]) -> Observed:
-    fields = {name: live.get(name) for name in (*_SETTINGS, "encryptionConfiguration")}
+    fields = {name: live.get(name) for name in (*_UPDATE_CALLS, "encryptionConfiguration")}
     outputs = {"name": live["repositoryName"], "uri": live["repositoryUri"], "arn": live["repositoryArn"]}
     return Observed({**fields, "tags": dict(tags)}, outputs)

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from controller.aws import Aws
+from controller.aws import AwsClient
 from controller.core.graph import Node, Observed, Target
-from controller.core.ownership import dropped_tags, tag_list, tags_of
+from controller.core.ownership import find_dropped_tags, parse_tags, to_tag_list
 from controller.core.plan import Step
+from controller.core.spec_context import SpecContext
 from controller.core.status import Failed, Ready, Verdict, Waiting
 from controller.core.values import Key
-from controller.core.wanted import Wanted
 from controller.errors import ConflictError, MissingError
-from controller.resources.base import Resource, Scope
+from controller.resources.base import PermissionScope, Resource
 
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeClusters.html
-_AT_ONCE = 100
+_BATCH_SIZE = 100
 
 
-class Cluster(Resource):
+class EcsCluster(Resource):
     """One cluster for each environment."""
 
     kind = "ecs/cluster"
@@ -31,31 +31,33 @@ class Cluster(Resource):
         "ecs.delete_cluster": frozenset({"ecs:DeleteCluster"}),
     }
     scopes = {
-        "ecs:": (Scope("ecs:{region}:{account}:cluster/{name}"),),
+        "ecs:": (PermissionScope("ecs:{region}:{account}:cluster/{name}"),),
         "iam:CreateServiceLinkedRole": (
-            Scope(
+            PermissionScope(
                 "iam::{account}:role/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS",
                 {"iam:AWSServiceName": "ecs.amazonaws.com"},
             ),
         ),
     }
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, context: SpecContext) -> Iterable[Node]:
         """The cluster that the Environment names."""
-        if want.service is None:
-            yield Node(want.shared(self.kind), {"name": want.environment.spec.cluster}, {"tags": want.tags()})
+        if context.service is None:
+            yield Node(
+                context.shared_key(self.kind), {"name": context.environment.spec.cluster}, {"tags": context.tags()}
+            )
 
-    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+    def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
         """All clusters, a hundred names a call. One that was deleted is INACTIVE for a while, which is absent."""
         live: dict[str, Mapping[str, Any]] = {}
         names = [target.identity["name"] for target in targets]
-        for start in range(0, len(names), _AT_ONCE):
-            some = names[start : start + _AT_ONCE]
+        for start in range(0, len(names), _BATCH_SIZE):
+            some = names[start : start + _BATCH_SIZE]
             answer = aws.read("ecs", "describe_clusters", clusters=some, include=["TAGS"])
             live |= {found["clusterName"]: found for found in answer["clusters"] if found["status"] != "INACTIVE"}
         return {
             target.key: Observed(
-                {"tags": tags_of(found.get("tags", ()), "key", "value")},
+                {"tags": parse_tags(found.get("tags", ()), "key", "value")},
                 {"name": found["clusterName"], "arn": found["clusterArn"], "status": found["status"]},
             )
             for target in targets
@@ -73,25 +75,27 @@ class Cluster(Resource):
             )
         return Waiting("Provisioning", f"the cluster {node.identity['name']} is {status}")
 
-    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+    def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
         """Create the cluster, or set its tags. Creating one that exists gives that one, so it can be repeated."""
         name, tags = step.node.identity["name"], step.node.desired["tags"]
         if seen is None:
-            made = aws.write("ecs", "create_cluster", clusterName=name, tags=tag_list(tags, "key", "value"))["cluster"]
+            made = aws.write("ecs", "create_cluster", clusterName=name, tags=to_tag_list(tags, "key", "value"))[
+                "cluster"
+            ]
             answered = {"name": made["clusterName"], "arn": made["clusterArn"], "status": made["status"]}
-            return self.confirmed(aws, step, answered=answered)
+            return self.confirm(aws, step, returned_outputs=answered)
         arn = seen.outputs["arn"]
-        aws.write("ecs", "tag_resource", resourceArn=arn, tags=tag_list(tags, "key", "value"))
-        if gone := dropped_tags(step.changes):
+        aws.write("ecs", "tag_resource", resourceArn=arn, tags=to_tag_list(tags, "key", "value"))
+        if gone := find_dropped_tags(step.changes):
             aws.write("ecs", "untag_resource", resourceArn=arn, tagKeys=gone)
-        return self.confirmed(aws, step, answered=seen.outputs)
+        return self.confirm(aws, step, returned_outputs=seen.outputs)
 
-    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+    def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
         """Delete the cluster once no service and no task is left in it."""
         try:
             aws.write("ecs", "delete_cluster", cluster=target.identity["name"])
         except MissingError:
             return None
         except ConflictError as error:
-            return Waiting("InUse", str(error), after=10)
+            return Waiting("InUse", str(error), requeue_after=10)
         return None

@@ -5,28 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from controller.aws import Aws
+from controller.aws import AwsClient
+from controller.core.field_policy import FieldPolicy
 from controller.core.graph import Node, Observed, Target
-from controller.core.ownership import RETRY, dropped_tags, tag_list, tags_of
+from controller.core.ownership import RETRY_TAG, find_dropped_tags, parse_tags, to_tag_list
 from controller.core.plan import Step
-from controller.core.policy import FieldPolicy
+from controller.core.spec_context import SpecContext
 from controller.core.status import Failed, Ready, Verdict, Waiting
 from controller.core.values import Key, Ref, Value, digest
-from controller.core.wanted import Wanted
 from controller.errors import MissingError, RolledBackError
-from controller.resources.base import Resource, Scope, batches
+from controller.resources.base import PermissionScope, Resource, iter_batches
 
 _NETWORK = "networkConfiguration.awsvpcConfiguration"
 # ListServiceDeployments shows the last 90 days; an older failure is no reason to hold a deployment back.
-_UNDONE = ["ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS", "ROLLBACK_SUCCESSFUL", "ROLLBACK_FAILED"]
-_POLL = 2.0  # seconds between looks at a rollout
+_ROLLED_BACK_STATES = ["ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS", "ROLLBACK_SUCCESSFUL", "ROLLBACK_FAILED"]
+_POLL_SECONDS = 2.0  # seconds between looks at a rollout
 
 
 class EcsService(Resource):
     """One service for each ModelService."""
 
     kind = "ecs/service"
-    condition = "Deployed"
+    condition_type = "Deployed"
     policy = FieldPolicy(
         immutable=frozenset({"launchType"}),
         sets=frozenset({f"{_NETWORK}.subnets", f"{_NETWORK}.securityGroups"}),
@@ -47,48 +47,57 @@ class EcsService(Resource):
         "ecs.delete_service": frozenset({"ecs:DeleteService"}),
     }
     scopes = {
-        "ecs:": (Scope("ecs:{region}:{account}:service/{cluster}/{name}"),),
-        "ecs:ListTasks": (Scope("*", {"ecs:cluster": "arn:{partition}:ecs:{region}:{account}:cluster/{cluster}"}),),
-        "ecs:DescribeTasks": (Scope("ecs:{region}:{account}:task/{cluster}/*"),),
+        "ecs:": (PermissionScope("ecs:{region}:{account}:service/{cluster}/{name}"),),
+        "ecs:ListTasks": (
+            PermissionScope("*", {"ecs:cluster": "arn:{partition}:ecs:{region}:{account}:cluster/{cluster}"}),
+        ),
+        "ecs:DescribeTasks": (PermissionScope("ecs:{region}:{account}:task/{cluster}/*"),),
         "ecs:DescribeServiceRevisions": (
-            Scope("ecs:{region}:{account}:service/{cluster}/{name}"),
-            Scope("ecs:{region}:{account}:service-revision/{cluster}/{name}/*"),
+            PermissionScope("ecs:{region}:{account}:service/{cluster}/{name}"),
+            PermissionScope("ecs:{region}:{account}:service-revision/{cluster}/{name}/*"),
         ),
         "iam:CreateServiceLinkedRole": (
-            Scope(
+            PermissionScope(
                 "iam::{account}:role/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS",
                 {"iam:AWSServiceName": "ecs.amazonaws.com"},
             ),
         ),
     }
-    retain = "service"
+    retention_category = "service"
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, context: SpecContext) -> Iterable[Node]:
         """One, in the environment's cluster and subnets, registered in Cloud Map."""
-        if want.service is None:
+        if context.service is None:
             return
-        definition = Ref(want.own("ecs/task-definition"), "arn")
-        desired: dict[str, Value] = {"taskDefinition": definition, "launchType": "FARGATE", "tags": want.tags()}
-        if want.trained is not None:
-            desired |= _settings(want)
+        definition = Ref(context.own_key("ecs/task-definition"), "arn")
+        desired: dict[str, Value] = {"taskDefinition": definition, "launchType": "FARGATE", "tags": context.tags()}
+        if context.trainable_spec is not None:
+            desired |= _service_settings(context)
         # A count that the spec leaves out belongs to whoever scales.
-        if "desired_count" in want.service.spec.service.model_fields_set:
-            desired["desiredCount"] = want.service.spec.service.desired_count
-        identity = {"cluster": Ref(want.shared("ecs/cluster"), "name"), "name": want.service_name}
+        if "desired_count" in context.service.spec.service.model_fields_set:
+            desired["desiredCount"] = context.service.spec.service.desired_count
+        identity = {"cluster": Ref(context.shared_key("ecs/cluster"), "name"), "name": context.service_name}
         # What is taken as it was found can't be made again: the spec doesn't say the rest of it.
-        yield Node(want.own(self.kind), identity, desired, named="" if want.trained else "spec.service.name")
+        yield Node(
+            context.own_key(self.kind),
+            identity,
+            desired,
+            reference_field="" if context.trainable_spec else "spec.service.name",
+        )
 
-    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+    def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
         """Services ten at a time; the tasks only of those that say they are done, a hundred at a time."""
         seen: dict[Key, Observed] = {}
         for cluster in sorted({target.identity["cluster"] for target in targets}):
             keys = {target.identity["name"]: target.key for target in targets if target.identity["cluster"] == cluster}
-            live = [service for service in _services(aws, cluster, list(keys)) if service["status"] == "ACTIVE"]
+            live = [
+                service for service in _describe_services(aws, cluster, list(keys)) if service["status"] == "ACTIVE"
+            ]
             # Whose tasks are asked for is told by the service, where there is but one.
             which = {"serviceName": live[0]["serviceName"]} if len(live) == 1 else {}
-            tasks = _tasks(aws, cluster, **which) if any(map(_to_be_checked, live)) else {}
+            tasks = _tasks_by_group(aws, cluster, **which) if any(map(_needs_task_check, live)) else {}
             for service in live:
-                own = tasks.get(f"service:{service['serviceName']}", []) if _to_be_checked(service) else []
+                own = tasks.get(f"service:{service['serviceName']}", []) if _needs_task_check(service) else []
                 seen[keys[service["serviceName"]]] = _observed(service, own)
         return seen
 
@@ -98,56 +107,58 @@ class EcsService(Resource):
         wanted = (node.desired if "desiredCount" in node.desired else seen.fields)["desiredCount"]
         primary = seen.outputs["deployment"]
         if primary["taskDefinition"] != intended:
-            return _other_than(intended, seen)
+            return _other_deployment_verdict(intended, seen)
         if primary["state"] == "FAILED":
             return Failed("RolloutFailed", f"{primary['reason']} {seen.outputs['event']}".strip())
         if primary["state"] != "COMPLETED" or primary["running"] != wanted or primary["pending"]:
-            return Waiting("RollingOut", _progress(primary, wanted, seen.outputs["event"]), _POLL)
+            return Waiting("RollingOut", _format_progress(primary, wanted, seen.outputs["event"]), _POLL_SECONDS)
         if wanted == 0:
             return Ready("ScaledToZero", "no task runs, as declared")
-        found = bool(node.named)
-        good = [task for task in seen.outputs["tasks"] if _as_intended(task, intended, found=found)]
+        found = bool(node.reference_field)
+        good = [task for task in seen.outputs["tasks"] if _is_as_intended(task, intended, is_external=found)]
         if len(good) != wanted:
-            message = f"{len(good)} of {wanted} tasks of {_short(intended)} are healthy{'' if found else ' and run the pinned image'}"
-            return Waiting("Unhealthy", message, _POLL)
+            message = f"{len(good)} of {wanted} tasks of {_resource_name(intended)} are healthy{'' if found else ' and run the pinned image'}"
+            return Waiting("Unhealthy", message, _POLL_SECONDS)
         return Ready()
 
-    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+    def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
         """Create it, or update it in one call. Raises RolledBackError for what AWS has already undone.
 
         An update names only what differs: some fields start a deployment, and none of them may for nothing.
         """
         if seen is None:
-            return _observed(_create(aws, step.node), [])
+            return _observed(_create_service(aws, step.node), [])
         desired = step.node.desired
         differing = {change.path.partition(".")[0] for change in step.changes} & desired.keys() - {"tags"}
-        _retag(aws, step, seen)
+        _update_tags(aws, step, seen)
         if not differing:
             return Observed({**seen.fields, "tags": desired["tags"]}, seen.outputs)
         cluster, name = step.node.identity["cluster"], step.node.identity["name"]
         if "taskDefinition" in differing:
-            _refuse_undone(aws, cluster, name, desired["taskDefinition"], _forgiven(seen.fields["tags"]))
+            _refuse_rolled_back(
+                aws, cluster, name, desired["taskDefinition"], _retry_allowed_until(seen.fields["tags"])
+            )
         fields = {field: desired[field] for field in differing}
         live = aws.write("ecs", "update_service", cluster=cluster, service=name, **fields)["service"]
-        return _observed({**live, "tags": tag_list(desired["tags"], "key", "value")}, [])
+        return _observed({**live, "tags": to_tag_list(desired["tags"], "key", "value")}, [])
 
-    def retry(self, aws: Aws, node: Node, seen: Observed) -> str:
+    def retry(self, aws: AwsClient, node: Node, seen: Observed) -> str:
         """Forgive every deployment that AWS has rolled back so far; start a first one that failed once more."""
         cluster, name = node.identity["cluster"], node.identity["name"]
-        undone = max((began for began, _, _ in _undone(aws, cluster, name)), default=0)
-        forgives = undone > _forgiven(seen.fields["tags"])
+        undone = max((began for began, _, _ in _list_rollbacks(aws, cluster, name)), default=0)
+        forgives = undone > _retry_allowed_until(seen.fields["tags"])
         if forgives:
-            mark = tag_list({RETRY: str(undone)}, "key", "value")
+            mark = to_tag_list({RETRY_TAG: str(undone)}, "key", "value")
             aws.write("ecs", "tag_resource", resourceArn=seen.outputs["arn"], tags=mark)
         if seen.outputs["deployment"]["state"] == "FAILED":
             aws.write("ecs", "update_service", cluster=cluster, service=name, forceNewDeployment=True)
             return f"service {name}, whose deployment failed"
         return f"service {name}, whose deployment was rolled back" if forgives else ""
 
-    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+    def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
         """Stop its tasks and remove it. It drains for as long as its tasks take to stop."""
         cluster, name = target.identity["cluster"], target.identity["name"]
-        live = next(_services(aws, cluster, [name]), None)
+        live = next(_describe_services(aws, cluster, [name]), None)
         # One that isn't shown was recorded: AWS may not show it yet, and knows whether it is there.
         if live is None or live["status"] == "ACTIVE":
             try:
@@ -156,10 +167,10 @@ class EcsService(Resource):
                 return None
         if live["status"] == "INACTIVE":
             return None
-        return Waiting("Draining", f"{name}: {live['runningCount']} tasks are still stopping", _POLL)
+        return Waiting("Draining", f"{name}: {live['runningCount']} tasks are still stopping", _POLL_SECONDS)
 
 
-def _settings(want: Wanted) -> dict[str, Value]:
+def _service_settings(context: SpecContext) -> dict[str, Value]:
     """Where tasks of a model of its own run, how they are rolled out and registered. What is taken as it was found keeps its own."""
     return {
         "platformVersion": "1.4.0",
@@ -169,11 +180,11 @@ def _settings(want: Wanted) -> dict[str, Value]:
             # By default one healthy moment forgives all failures, so tasks that flap would never trip it.
             "deploymentCircuitBreaker": {"enable": True, "rollback": True, "resetOnHealthyTask": False},
         },
-        "networkConfiguration": {"awsvpcConfiguration": _network(want)},
+        "networkConfiguration": {"awsvpcConfiguration": _network_configuration(context)},
         # SRV records: an HTTP API needs the port, which the container gives.
         "serviceRegistries": [
             {
-                "registryArn": Ref(want.own("servicediscovery/service"), "arn"),
+                "registryArn": Ref(context.own_key("servicediscovery/service"), "arn"),
                 "containerName": "server",
                 "containerPort": 8080,
             }
@@ -184,17 +195,17 @@ def _settings(want: Wanted) -> dict[str, Value]:
     }
 
 
-def _network(want: Wanted) -> dict[str, Value]:
-    network = want.environment.spec.network
+def _network_configuration(context: SpecContext) -> dict[str, Value]:
+    network = context.environment.spec.network
     return {
-        "subnets": Ref(want.shared("ec2/network"), "subnet_ids"),
-        "securityGroups": list(network.security_groups) or [Ref(want.own("ec2/security-group"), "id")],
-        "assignPublicIp": "ENABLED" if want.public_addresses else "DISABLED",
+        "subnets": Ref(context.shared_key("ec2/network"), "subnet_ids"),
+        "securityGroups": list(network.security_groups) or [Ref(context.own_key("ec2/security-group"), "id")],
+        "assignPublicIp": "ENABLED" if context.assigns_public_ip else "DISABLED",
     }
 
 
-def _services(aws: Aws, cluster: str, names: Sequence[str]) -> Iterator[Mapping[str, Any]]:
-    for batch in batches(names, 10):
+def _describe_services(aws: AwsClient, cluster: str, names: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+    for batch in iter_batches(names, 10):
         try:
             answer = aws.read("ecs", "describe_services", cluster=cluster, services=list(batch), include=["TAGS"])
         except MissingError:  # no such cluster
@@ -202,39 +213,39 @@ def _services(aws: Aws, cluster: str, names: Sequence[str]) -> Iterator[Mapping[
         yield from answer["services"]
 
 
-def _primary(service: Mapping[str, Any]) -> Mapping[str, Any]:
+def _primary_deployment(service: Mapping[str, Any]) -> Mapping[str, Any]:
     found: Mapping[str, Any] = next(d for d in service["deployments"] if d["status"] == "PRIMARY")
     return found
 
 
-def _to_be_checked(service: Mapping[str, Any]) -> bool:
+def _needs_task_check(service: Mapping[str, Any]) -> bool:
     """Only a finished rollout is worth looking at task by task."""
-    return _primary(service).get("rolloutState") == "COMPLETED" and service["desiredCount"] > 0
+    return _primary_deployment(service).get("rolloutState") == "COMPLETED" and service["desiredCount"] > 0
 
 
-def _tasks(aws: Aws, cluster: str, **which: str) -> dict[str, list[Mapping[str, Any]]]:
+def _tasks_by_group(aws: AwsClient, cluster: str, **which: str) -> dict[str, list[Mapping[str, Any]]]:
     """The running tasks of a cluster, or of one service, by group (`service:NAME`): two calls for up to a hundred tasks."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
-    arns = aws.listed("ecs", "list_tasks", "taskArns", cluster=cluster, desiredStatus="RUNNING", **which)
-    for batch in batches(arns, 100):
-        for task in aws.listed("ecs", "describe_tasks", "tasks", cluster=cluster, tasks=list(batch)):
+    arns = aws.list_items("ecs", "list_tasks", "taskArns", cluster=cluster, desiredStatus="RUNNING", **which)
+    for batch in iter_batches(arns, 100):
+        for task in aws.list_items("ecs", "describe_tasks", "tasks", cluster=cluster, tasks=list(batch)):
             groups.setdefault(task.get("group", ""), []).append(task)
     return groups
 
 
 def _observed(service: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]) -> Observed:
-    primary = _primary(service)
+    primary = _primary_deployment(service)
     fields = {name: service.get(name) for name in _FIELDS}
     # What is deployed, whatever the service says it should be: a rollback changes the one before the other.
-    fields |= {"taskDefinition": primary["taskDefinition"], "tags": tags_of(service.get("tags", ()), "key", "value")}
+    fields |= {"taskDefinition": primary["taskDefinition"], "tags": parse_tags(service.get("tags", ()), "key", "value")}
     outputs = {
         "arn": service["serviceArn"],
         "name": service["serviceName"],
-        "deployment": _deployment(primary),
+        "deployment": _deployment_output(primary),
         "definitions": sorted({d["taskDefinition"] for d in service["deployments"]}),
-        "failed": [_deployment(d) for d in service["deployments"] if d.get("rolloutState") == "FAILED"],
-        "tasks": sorted(map(_task, tasks), key=lambda task: str(task["id"])),
-        "event": "" if primary.get("rolloutState") == "COMPLETED" else _latest(service, primary),
+        "failed": [_deployment_output(d) for d in service["deployments"] if d.get("rolloutState") == "FAILED"],
+        "tasks": sorted(map(_task_output, tasks), key=lambda task: str(task["id"])),
+        "event": "" if primary.get("rolloutState") == "COMPLETED" else _latest_event(service, primary),
     }
     return Observed(fields, outputs)
 
@@ -252,13 +263,13 @@ _FIELDS = (
 )
 
 
-def _latest(service: Mapping[str, Any], primary: Mapping[str, Any]) -> str:
+def _latest_event(service: Mapping[str, Any], primary: Mapping[str, Any]) -> str:
     """What ECS said last since the deployment began; what it said before is about another one."""
     since = (event["message"] for event in service.get("events", ()) if event["createdAt"] >= primary["createdAt"])
     return str(next(since, ""))
 
 
-def _deployment(live: Mapping[str, Any]) -> dict[str, Value]:
+def _deployment_output(live: Mapping[str, Any]) -> dict[str, Value]:
     return {
         "id": live["id"],
         "taskDefinition": live["taskDefinition"],
@@ -270,7 +281,7 @@ def _deployment(live: Mapping[str, Any]) -> dict[str, Value]:
     }
 
 
-def _task(live: Mapping[str, Any]) -> dict[str, Value]:
+def _task_output(live: Mapping[str, Any]) -> dict[str, Value]:
     containers = live.get("containers", [])
     return {
         "id": live["taskArn"].rpartition("/")[2],
@@ -280,23 +291,23 @@ def _task(live: Mapping[str, Any]) -> dict[str, Value]:
     }
 
 
-def _as_intended(task: Mapping[str, Any], definition: str, *, found: bool) -> bool:
+def _is_as_intended(task: Mapping[str, Any], definition: str, *, is_external: bool) -> bool:
     """The definition pins the image by digest, so what was pulled must have that digest.
 
     One that was `found` may name its image by a tag and ask nobody for health: UNKNOWN is what ECS says of it then.
     """
-    pinned = found or all(pulled and image.endswith(f"@{pulled}") for image, pulled in task["images"].values())
-    healthy = ("HEALTHY", "UNKNOWN") if found else ("HEALTHY",)
+    pinned = is_external or all(pulled and image.endswith(f"@{pulled}") for image, pulled in task["images"].values())
+    healthy = ("HEALTHY", "UNKNOWN") if is_external else ("HEALTHY",)
     return bool(task["taskDefinition"] == definition and task["health"] in healthy and pinned)
 
 
-def _create(aws: Aws, node: Node) -> Mapping[str, Any]:
+def _create_service(aws: AwsClient, node: Node) -> Mapping[str, Any]:
     cluster, name = node.identity["cluster"], node.identity["name"]
     settings = {"desiredCount": 1} | {field: value for field, value in node.desired.items() if field != "tags"}
-    tags = tag_list(node.desired["tags"], "key", "value")
+    tags = to_tag_list(node.desired["tags"], "key", "value")
     # A deleted service is shown for a while. Its creation time makes the token of its successor another one, or AWS
     # would take the new request for the old one's repetition.
-    before = [str(live["createdAt"]) for live in _services(aws, cluster, [name])]
+    before = [str(live["createdAt"]) for live in _describe_services(aws, cluster, [name])]
     token = digest(cluster, name, node.desired, before)[:36]
     answer = aws.write(
         "ecs", "create_service", cluster=cluster, serviceName=name, clientToken=token, tags=tags, **settings
@@ -304,62 +315,73 @@ def _create(aws: Aws, node: Node) -> Mapping[str, Any]:
     return {**answer["service"], "tags": tags}
 
 
-def _retag(aws: Aws, step: Step, seen: Observed) -> None:
-    wanted, arn, dropped = step.node.desired["tags"], seen.outputs["arn"], dropped_tags(step.changes)
+def _update_tags(aws: AwsClient, step: Step, seen: Observed) -> None:
+    wanted, arn, dropped = step.node.desired["tags"], seen.outputs["arn"], find_dropped_tags(step.changes)
     if not wanted.items() <= seen.fields["tags"].items():
-        aws.write("ecs", "tag_resource", resourceArn=arn, tags=tag_list(wanted, "key", "value"))
+        aws.write("ecs", "tag_resource", resourceArn=arn, tags=to_tag_list(wanted, "key", "value"))
     if dropped:
         aws.write("ecs", "untag_resource", resourceArn=arn, tagKeys=dropped)
 
 
-def _undone(aws: Aws, cluster: str, name: str) -> Iterator[tuple[int, str, str]]:
+def _list_rollbacks(aws: AwsClient, cluster: str, name: str) -> Iterator[tuple[int, str, str]]:
     """The deployments of a service that AWS rolled back: when each began (ms), its service revision, and why."""
-    listed = aws.pages(
-        "ecs", "list_service_deployments", "serviceDeployments", cluster=cluster, service=name, status=_UNDONE
+    listed = aws.iter_items(
+        "ecs",
+        "list_service_deployments",
+        "serviceDeployments",
+        cluster=cluster,
+        service=name,
+        status=_ROLLED_BACK_STATES,
     )
     for brief in listed:
         began = round(brief["createdAt"].timestamp() * 1000)
         yield began, brief["targetServiceRevisionArn"], brief.get("statusReason", "")
 
 
-def _forgiven(tags: Mapping[str, str]) -> int:
+def _retry_allowed_until(tags: Mapping[str, str]) -> int:
     """Until when (AWS's own time of a deployment, in ms) what was rolled back may be tried again; 0 without a mark."""
-    mark = tags.get(RETRY, "")
+    mark = tags.get(RETRY_TAG, "")
     return int(mark) if mark.isdecimal() else 0
 
 
-def _refuse_undone(aws: Aws, cluster: str, name: str, intended: str, forgiven: int) -> None:
+def _refuse_rolled_back(aws: AwsClient, cluster: str, name: str, intended: str, retry_allowed_until: int) -> None:
     """Raise RolledBackError when AWS has rolled a deployment of this very task definition back, and nobody forgave it."""
-    reasons = {revision: why for began, revision, why in _undone(aws, cluster, name) if began > forgiven}
-    for batch in batches(sorted(reasons), 20):
+    reasons = {
+        revision: why for began, revision, why in _list_rollbacks(aws, cluster, name) if began > retry_allowed_until
+    }
+    for batch in iter_batches(sorted(reasons), 20):
         answer = aws.read("ecs", "describe_service_revisions", serviceRevisionArns=list(batch))
         for revision in answer["serviceRevisions"]:
             if revision["taskDefinition"] == intended:
                 raise RolledBackError(
-                    f"AWS rolled {_short(intended)} back",
+                    f"AWS rolled {_resource_name(intended)} back",
                     where=f"ecs/service {name}",
                     why=reasons[revision["serviceRevisionArn"]],
                     hint="the version before serves on; change the spec, or let it be tried again: moorage retry",
                 )
 
 
-def _other_than(intended: str, seen: Observed) -> Verdict:
+def _other_deployment_verdict(intended: str, seen: Observed) -> Verdict:
     """Something else is deployed: not yet what was intended, or no longer."""
     undone = [failed for failed in seen.outputs["failed"] if failed["taskDefinition"] == intended]
     if undone:
         return Failed("RolledBack", undone[0]["reason"])
-    return Waiting("Deploying", f"{_revision(seen.outputs['deployment'])} still serves, not {_short(intended)}", _POLL)
+    return Waiting(
+        "Deploying",
+        f"{_deployed_revision(seen.outputs['deployment'])} still serves, not {_resource_name(intended)}",
+        _POLL_SECONDS,
+    )
 
 
-def _short(arn: str) -> str:
+def _resource_name(arn: str) -> str:
     return arn.rpartition("/")[2]
 
 
-def _revision(deployment: Mapping[str, Any]) -> str:
-    return _short(deployment["taskDefinition"])
+def _deployed_revision(deployment: Mapping[str, Any]) -> str:
+    return _resource_name(deployment["taskDefinition"])
 
 
-def _progress(primary: Mapping[str, Any], wanted: int, event: str) -> str:
+def _format_progress(primary: Mapping[str, Any], wanted: int, event: str) -> str:
     failed = f", {primary['failed']} failed" if primary["failed"] else ""
-    counts = f"{primary['running']} of {wanted} tasks run {_revision(primary)}, {primary['pending']} pending{failed}"
+    counts = f"{primary['running']} of {wanted} tasks run {_deployed_revision(primary)}, {primary['pending']} pending{failed}"
     return f"{counts}; {event}" if event else counts

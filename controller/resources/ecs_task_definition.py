@@ -8,21 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from controller.aws import Aws
-from controller.aws.failures import left_undone
+from controller.aws import AwsClient
+from controller.aws.batch_failures import describe_failures
+from controller.core.field_policy import FieldPolicy, normalise_number
 from controller.core.graph import Node, Observed, Target
-from controller.core.ownership import tag_list, tags_of
+from controller.core.ownership import parse_tags, to_tag_list
 from controller.core.plan import Step
-from controller.core.policy import FieldPolicy, as_text
+from controller.core.spec_context import SpecContext
 from controller.core.status import Waiting
 from controller.core.values import Format, Key, Ref, Value
-from controller.core.wanted import Wanted
 from controller.errors import MissingError
-from controller.resources.base import Resource, Scope, batches
+from controller.resources.base import PermissionScope, Resource, iter_batches
 from controller.spec.models import Service
 
-CONTAINER = "server"
-PORT = 8080
+CONTAINER_NAME = "server"
+CONTAINER_PORT = 8080
 _ARCHITECTURES = {"amd64": "X86_64", "arm64": "ARM64"}
 
 
@@ -30,9 +30,9 @@ class TaskDefinition(Resource):
     """One family for each ModelService, with one container."""
 
     kind = "ecs/task-definition"
-    superseded = "collect"
-    serial = "revision"
-    handles = frozenset({"arn"})
+    superseded_policy = "collect"
+    revision_output = "revision"
+    reference_outputs = frozenset({"arn"})
     policy = FieldPolicy(
         revisioned=True,
         volatile=frozenset({"arn", "revision"}),
@@ -65,7 +65,7 @@ class TaskDefinition(Resource):
             "runtimePlatform.cpuArchitecture": "X86_64",
             "runtimePlatform.operatingSystemFamily": "LINUX",
         },
-        normalise={"cpu": as_text, "memory": as_text},
+        normalise={"cpu": normalise_number, "memory": normalise_number},
         sets=frozenset({"requiresCompatibilities"}),
     )
     permissions = {
@@ -75,18 +75,18 @@ class TaskDefinition(Resource):
         "ecs.deregister_task_definition": frozenset({"ecs:DeregisterTaskDefinition"}),
         "ecs.delete_task_definitions": frozenset({"ecs:DeleteTaskDefinitions"}),
     }
-    scopes = {"ecs:": (Scope("ecs:{region}:{account}:task-definition/{family}:*"),)}
-    retain = "service"
+    scopes = {"ecs:": (PermissionScope("ecs:{region}:{account}:task-definition/{family}:*"),)}
+    retention_category = "service"
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, context: SpecContext) -> Iterable[Node]:
         """One family, for Fargate; or the revision that the spec names."""
-        if want.service is None:
+        if context.service is None:
             return
-        service, image = want.service.spec.service, want.service.spec.image
+        service, image = context.service.spec.service, context.service.spec.image
         if service.task_definition is not None:
             family, _, revision = service.task_definition.rpartition(":")
             named = {"family": family, "revision": int(revision)}
-            yield Node(want.own(self.kind), named, named="spec.service.taskDefinition")
+            yield Node(context.own_key(self.kind), named, reference_field="spec.service.taskDefinition")
             return
         desired = {
             "requiresCompatibilities": ["FARGATE"],
@@ -97,44 +97,44 @@ class TaskDefinition(Resource):
                 "cpuArchitecture": _ARCHITECTURES[image.architecture],
                 "operatingSystemFamily": "LINUX",
             },
-            "executionRoleArn": Ref(want.own("iam/role", "execution"), "arn"),
-            "taskRoleArn": Ref(want.own("iam/role", "task"), "arn"),
-            "containerDefinitions": [_container(want, service)],
-            "tags": want.tags(),
+            "executionRoleArn": Ref(context.own_key("iam/role", "execution"), "arn"),
+            "taskRoleArn": Ref(context.own_key("iam/role", "task"), "arn"),
+            "containerDefinitions": [_container_definition(context, service)],
+            "tags": context.tags(),
         }
-        yield Node(want.own(self.kind), {"family": want.physical_name(limit=255)}, desired)
+        yield Node(context.own_key(self.kind), {"family": context.physical_name(limit=255)}, desired)
 
-    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+    def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
         """The newest active revision of each family, or the one that is named; there is no call for several."""
-        found = ((target.key, _found(aws, target.identity)) for target in targets)
+        found = ((target.key, _find_revision(aws, target.identity)) for target in targets)
         return {key: observed for key, observed in found if observed is not None}
 
-    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+    def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
         """Register a revision. Whether one was registered before a crash shows when the family is looked at again."""
         del seen
         family, desired = step.node.identity["family"], dict(step.node.desired)
-        tags = tag_list(desired.pop("tags"), "key", "value")
+        tags = to_tag_list(desired.pop("tags"), "key", "value")
         return _observed(aws.write("ecs", "register_task_definition", family=family, tags=tags, **desired))
 
-    def facts(self, seen: Observed) -> Mapping[str, Value]:
+    def status_facts(self, seen: Observed) -> Mapping[str, Value]:
         """The revision that is wanted; and the image of one that is named, which nothing else tells."""
         told = {"taskDefinition": seen.outputs["arn"]}
         return {**told, "image": seen.outputs["image"]} if "image" in seen.outputs else told
 
-    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+    def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
         """Deregister every revision, or the one that is named, and have AWS remove it; it does so once no task runs it."""
         family = target.identity["family"]
         if "revision" in target.identity:
-            return _remove(aws, f"{family}:{target.identity['revision']}")
+            return _remove_revision(aws, f"{family}:{target.identity['revision']}")
         # What was just deregistered may not be listed as such yet.
-        inactive = dict.fromkeys(_revisions(aws, family, "INACTIVE"))
-        for arn in _revisions(aws, family, "ACTIVE"):
+        inactive = dict.fromkeys(_list_revisions(aws, family, "INACTIVE"))
+        for arn in _list_revisions(aws, family, "ACTIVE"):
             aws.write("ecs", "deregister_task_definition", taskDefinition=arn)
             inactive[arn] = None
-        return _delete(aws, list(inactive))
+        return _delete_revisions(aws, list(inactive))
 
 
-def _remove(aws: Aws, revision: str) -> Waiting | None:
+def _remove_revision(aws: AwsClient, revision: str) -> Waiting | None:
     """Remove one revision. What was deregistered, or is on its way, needs only what is left."""
     try:
         live = aws.read("ecs", "describe_task_definition", taskDefinition=revision)["taskDefinition"]
@@ -142,27 +142,28 @@ def _remove(aws: Aws, revision: str) -> Waiting | None:
         return None
     if live["status"] == "ACTIVE":
         aws.write("ecs", "deregister_task_definition", taskDefinition=revision)
-    return None if live["status"] == "DELETE_IN_PROGRESS" else _delete(aws, [revision])
+    return None if live["status"] == "DELETE_IN_PROGRESS" else _delete_revisions(aws, [revision])
 
 
-def _delete(aws: Aws, revisions: Sequence[str]) -> Waiting | None:
+def _delete_revisions(aws: AwsClient, revisions: Sequence[str]) -> Waiting | None:
     """Have AWS remove revisions, ten with each call. One that it takes for active still, it leaves, and says so."""
     answers = [
-        aws.write("ecs", "delete_task_definitions", taskDefinitions=list(batch)) for batch in batches(revisions, 10)
+        aws.write("ecs", "delete_task_definitions", taskDefinitions=list(batch))
+        for batch in iter_batches(revisions, 10)
     ]
-    left = "; ".join(filter(None, map(left_undone, answers)))
+    left = "; ".join(filter(None, map(describe_failures, answers)))
     return Waiting("NotDeleted", left, failing=True) if left else None
 
 
-def _container(want: Wanted, service: Service) -> dict[str, Value]:
-    selection, health = want.own("model/selection"), service.health
-    cleared = want.service is not None and want.service.spec.image.cleared
+def _container_definition(context: SpecContext, service: Service) -> dict[str, Value]:
+    selection, health = context.own_key("model/selection"), service.health
+    cleared = context.service is not None and context.service.spec.image.needs_clearance
     return {
-        "name": CONTAINER,
-        "image": Ref(want.own("ecr/clearance" if cleared else "ecr/image"), "uri"),
+        "name": CONTAINER_NAME,
+        "image": Ref(context.own_key("ecr/clearance" if cleared else "ecr/image"), "uri"),
         "essential": True,
         "readonlyRootFilesystem": True,
-        "portMappings": [{"containerPort": PORT, "hostPort": PORT, "protocol": "tcp"}],
+        "portMappings": [{"containerPort": CONTAINER_PORT, "hostPort": CONTAINER_PORT, "protocol": "tcp"}],
         "environment": [{"name": name, "value": value} for name, value in sorted(service.env.items())],
         "secrets": [{"name": secret.name, "valueFrom": secret.value_from} for secret in service.secrets],
         "dockerLabels": {
@@ -172,7 +173,14 @@ def _container(want: Wanted, service: Service) -> dict[str, Value]:
         "stopTimeout": service.stop_timeout,
         # Liveness: a task that is alive and busy must not be killed for being not ready.
         "healthCheck": {
-            "command": ["CMD", "python", "-m", "inference_server.health", "--url", f"http://127.0.0.1:{PORT}/livez"],
+            "command": [
+                "CMD",
+                "python",
+                "-m",
+                "inference_server.health",
+                "--url",
+                f"http://127.0.0.1:{CONTAINER_PORT}/livez",
+            ],
             "interval": health.interval,
             "timeout": health.timeout,
             "retries": health.retries,
@@ -181,15 +189,15 @@ def _container(want: Wanted, service: Service) -> dict[str, Value]:
         "logConfiguration": {
             "logDriver": "awslogs",
             "options": {
-                "awslogs-group": Ref(want.own("logs/log-group"), "name"),
-                "awslogs-region": want.place.region,
-                "awslogs-stream-prefix": CONTAINER,
+                "awslogs-group": Ref(context.own_key("logs/log-group"), "name"),
+                "awslogs-region": context.location.region,
+                "awslogs-stream-prefix": CONTAINER_NAME,
             },
         },
     }
 
 
-def _found(aws: Aws, identity: Mapping[str, Value]) -> Observed | None:
+def _find_revision(aws: AwsClient, identity: Mapping[str, Value]) -> Observed | None:
     family, revision = identity["family"], identity.get("revision")
     name = family if revision is None else f"{family}:{revision}"
     try:
@@ -208,7 +216,7 @@ def _found(aws: Aws, identity: Mapping[str, Value]) -> Observed | None:
 
 def _observed(answer: Mapping[str, Any]) -> Observed:
     live = answer["taskDefinition"]
-    tags = tags_of(answer.get("tags", ()), "key", "value")
+    tags = parse_tags(answer.get("tags", ()), "key", "value")
     outputs = {"arn": live["taskDefinitionArn"], "revision": live["revision"]}
     return Observed({**{name: live.get(name) for name in _FIELDS}, "tags": tags}, outputs)
 
@@ -225,6 +233,6 @@ _FIELDS = (
 )
 
 
-def _revisions(aws: Aws, family: str, status: str) -> list[str]:
-    arns = aws.pages("ecs", "list_task_definitions", "taskDefinitionArns", familyPrefix=family, status=status)
+def _list_revisions(aws: AwsClient, family: str, status: str) -> list[str]:
+    arns = aws.iter_items("ecs", "list_task_definitions", "taskDefinitionArns", familyPrefix=family, status=status)
     return [arn for arn in arns if arn.rpartition("/")[2].rpartition(":")[0] == family]

@@ -10,32 +10,32 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from controller.aws import Aws
+from controller.aws import AwsClient
 from controller.aws.images import XGBOOST_ACCOUNTS
+from controller.core.field_policy import FieldPolicy, normalise_json_document, subtree_patterns
 from controller.core.graph import Node, Observed, Target
-from controller.core.ownership import dropped_tags, tag_list, tags_of
+from controller.core.ownership import find_dropped_tags, parse_tags, to_tag_list
 from controller.core.plan import Step
-from controller.core.policy import FieldPolicy, as_document, wholly
+from controller.core.spec_context import SpecContext
 from controller.core.status import Waiting
 from controller.core.values import Format, Key, Ref, Value
-from controller.core.wanted import Wanted
 from controller.errors import ConflictError, MissingError
-from controller.resources.base import Resource, Scope
+from controller.resources.base import PermissionScope, Resource
 
-_INLINE = "moorage"
+_INLINE_POLICY_NAME = "moorage"
 # https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html, MaxItems
-_PAGE = 1000
-_PULL = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+_PAGE_SIZE = 1000
+_PULL_ACTIONS = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
 
 
-class Role(Resource):
+class IamRole(Resource):
     """A role that one service may assume, for this account only."""
 
     kind = "iam/role"
     policy = FieldPolicy(
-        normalise={"trust": as_document, "policies.*": as_document},
+        normalise={"trust": normalise_json_document, "policies.*": normalise_json_document},
         sets=frozenset({"attached"}),
-        owned=wholly("trust") | wholly("policies") | {"attached"},
+        owned=subtree_patterns("trust") | subtree_patterns("policies") | {"attached"},
     )
     permissions = {
         "iam.get_account_authorization_details": frozenset({"iam:GetAccountAuthorizationDetails"}),
@@ -52,48 +52,56 @@ class Role(Resource):
         "iam.untag_role": frozenset({"iam:UntagRole"}),
         "iam.delete_role": frozenset({"iam:DeleteRole"}),
     }
-    scopes = {"iam:": (Scope("iam::{account}:role/{name}"),)}
+    scopes = {"iam:": (PermissionScope("iam::{account}:role/{name}"),)}
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, context: SpecContext) -> Iterable[Node]:
         """Training (unless the spec names a role, or a job that is over), task and execution role of a model."""
-        trained = want.trained
+        trained = context.trainable_spec
         if trained is None:
             return
         if trained.training.role_arn is None and trained.training.job is None:
-            yield self._node(want, "training", _trust(want, "sagemaker"), list(_training(want)))
-        yield self._node(want, "task", _trust(want, "ecs-tasks"), [])
-        yield self._node(want, "execution", _trust(want, "ecs-tasks"), list(_execution(want)))
+            yield self._node(
+                context, "training", _trust_policy(context, "sagemaker"), list(_training_statements(context))
+            )
+        yield self._node(context, "task", _trust_policy(context, "ecs-tasks"), [])
+        yield self._node(
+            context, "execution", _trust_policy(context, "ecs-tasks"), list(_execution_statements(context))
+        )
 
-    def _node(self, want: Wanted, part: str, trust: Value, statements: list[Value]) -> Node:
+    def _node(self, context: SpecContext, part: str, trust: Value, statements: list[Value]) -> Node:
         policy = {"Version": "2012-10-17", "Statement": statements}
         desired = {
             "trust": trust,
-            "policies": {_INLINE: policy} if statements else {},
+            "policies": {_INLINE_POLICY_NAME: policy} if statements else {},
             "attached": [],
-            "tags": want.tags(),
+            "tags": context.tags(),
         }
-        return Node(want.own(self.kind, part), {"name": want.physical_name(part=part, limit=64)}, desired)
+        return Node(
+            context.own_key(self.kind, part), {"name": context.physical_name(qualifier=part, limit=64)}, desired
+        )
 
-    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+    def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
         """Each role with all that it may do; many out of one listing, where what isn't as applied is asked for once more."""
-        listed = _listed(aws, {target.identity["name"] for target in targets}) if self.many(targets) else None
+        listed = (
+            _list_roles(aws, {target.identity["name"] for target in targets}) if self.should_list(targets) else None
+        )
         found = {}
         for target in targets:
             name = target.identity["name"]
             if listed is not None:
                 role = listed.get(name)
-                if role is None and not target.applied:
+                if role is None and not target.applied_fields:
                     continue
-                if role is not None and self.as_applied(target, role.fields):
+                if role is not None and self.matches_applied(target, role.fields):
                     found[target.key] = role
                     continue
             try:
-                found[target.key] = _seen(aws, name)
+                found[target.key] = _describe_role(aws, name)
             except MissingError:
                 continue
         return found
 
-    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+    def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
         """Create the role or correct it, then its policies."""
         name, want = step.node.identity["name"], step.node.desired
         if seen is None:
@@ -103,24 +111,24 @@ class Role(Resource):
                 RoleName=name,
                 AssumeRolePolicyDocument=json.dumps(want["trust"]),
                 Description=f"Moorage: {step.node.key}",
-                Tags=tag_list(want["tags"]),
+                Tags=to_tag_list(want["tags"]),
             )["Role"]
             # What CreateRole leaves to be done.
             seen = Observed({**want, "policies": {}}, {"name": role["RoleName"], "arn": role["Arn"]})
-        self._correct(aws, name, step, seen)
+        self._update_role(aws, name, step, seen)
         for policy, document in want["policies"].items():
-            if as_document(seen.fields["policies"].get(policy)) != as_document(document):
+            if normalise_json_document(seen.fields["policies"].get(policy)) != normalise_json_document(document):
                 aws.write(
                     "iam", "put_role_policy", RoleName=name, PolicyName=policy, PolicyDocument=json.dumps(document)
                 )
-        _strip(aws, name, seen, keep=want["policies"])
-        return self.confirmed(aws, step, answered=seen.outputs)
+        _remove_policies(aws, name, seen, keep=want["policies"])
+        return self.confirm(aws, step, returned_outputs=seen.outputs)
 
-    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+    def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
         """Delete the role with its policies. Whether it is there IAM itself knows; what it shows may be late."""
         name = target.identity["name"]
         with suppress(MissingError):
-            _strip(aws, name, _seen(aws, name), keep={})
+            _remove_policies(aws, name, _describe_role(aws, name), keep={})
         try:
             aws.write("iam", "delete_role", RoleName=name)
         except MissingError:
@@ -129,37 +137,37 @@ class Role(Resource):
             return Waiting("InUse", str(error))
         return None
 
-    def _correct(self, aws: Aws, name: str, step: Step, seen: Observed) -> None:
+    def _update_role(self, aws: AwsClient, name: str, step: Step, seen: Observed) -> None:
         want = step.node.desired
-        if as_document(seen.fields["trust"]) != as_document(want["trust"]):
+        if normalise_json_document(seen.fields["trust"]) != normalise_json_document(want["trust"]):
             document = json.dumps(want["trust"])
             aws.write("iam", "update_assume_role_policy", RoleName=name, PolicyDocument=document)
         if seen.fields["tags"] != want["tags"]:
-            aws.write("iam", "tag_role", RoleName=name, Tags=tag_list(want["tags"]))
-            if gone := dropped_tags(step.changes):
+            aws.write("iam", "tag_role", RoleName=name, Tags=to_tag_list(want["tags"]))
+            if gone := find_dropped_tags(step.changes):
                 aws.write("iam", "untag_role", RoleName=name, TagKeys=gone)
 
 
-def _seen(aws: Aws, name: str) -> Observed:
+def _describe_role(aws: AwsClient, name: str) -> Observed:
     role = aws.read("iam", "get_role", RoleName=name)["Role"]
     policies = {
         policy: aws.read("iam", "get_role_policy", RoleName=name, PolicyName=policy)["PolicyDocument"]
-        for policy in aws.pages("iam", "list_role_policies", "PolicyNames", RoleName=name)
+        for policy in aws.iter_items("iam", "list_role_policies", "PolicyNames", RoleName=name)
     }
-    attached = aws.pages("iam", "list_attached_role_policies", "AttachedPolicies", RoleName=name)
+    attached = aws.iter_items("iam", "list_attached_role_policies", "AttachedPolicies", RoleName=name)
     return _observed(role, policies, attached)
 
 
-def _listed(aws: Aws, names: Collection[str]) -> dict[str, Observed]:
+def _list_roles(aws: AwsClient, names: Collection[str]) -> dict[str, Observed]:
     """Those of the account's roles that are named: up to a thousand with each call."""
-    wanted = {"Filter": ["Role"], "MaxItems": _PAGE}
+    wanted = {"Filter": ["Role"], "MaxItems": _PAGE_SIZE}
     return {
         role["RoleName"]: _observed(
             role,
             {policy["PolicyName"]: policy["PolicyDocument"] for policy in role.get("RolePolicyList", ())},
             role.get("AttachedManagedPolicies", ()),
         )
-        for role in aws.listed("iam", "get_account_authorization_details", "RoleDetailList", **wanted)
+        for role in aws.list_items("iam", "get_account_authorization_details", "RoleDetailList", **wanted)
         if role["RoleName"] in names
     }
 
@@ -171,12 +179,12 @@ def _observed(
         "trust": role["AssumeRolePolicyDocument"],
         "policies": dict(policies),
         "attached": [policy["PolicyArn"] for policy in attached],
-        "tags": tags_of(role.get("Tags", ())),
+        "tags": parse_tags(role.get("Tags", ())),
     }
     return Observed(fields, {"name": role["RoleName"], "arn": role["Arn"]})
 
 
-def _strip(aws: Aws, name: str, seen: Observed, *, keep: Mapping[str, Value]) -> None:
+def _remove_policies(aws: AwsClient, name: str, seen: Observed, *, keep: Mapping[str, Value]) -> None:
     """Take away every policy that isn't to be kept; one that is shown and gone is no reason to keep the others."""
     for policy in seen.fields["policies"]:
         if policy not in keep:
@@ -187,58 +195,62 @@ def _strip(aws: Aws, name: str, seen: Observed, *, keep: Mapping[str, Value]) ->
             aws.write("iam", "detach_role_policy", RoleName=name, PolicyArn=arn)
 
 
-def _trust(want: Wanted, service: str) -> dict[str, Any]:
+def _trust_policy(context: SpecContext, service: str) -> dict[str, Any]:
     """Who may assume it: the service, and only on behalf of this account.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html
     """
-    condition = {"StringEquals": {"aws:SourceAccount": want.place.account}}
+    condition = {"StringEquals": {"aws:SourceAccount": context.location.account}}
     principal = {"Service": f"{service}.amazonaws.com"}
-    return _document([{"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole", "Condition": condition}])
+    return _policy_document(
+        [{"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole", "Condition": condition}]
+    )
 
 
-def _document(statements: list[Value]) -> dict[str, Any]:
+def _policy_document(statements: list[Value]) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": statements}
 
 
-def _training(want: Wanted) -> Iterator[Value]:
+def _training_statements(context: SpecContext) -> Iterator[Value]:
     """What CreateTrainingJob asks of an execution role, narrowed to this model's data and jobs.
 
     https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html#sagemaker-roles-createtrainingjob-perms
     """
-    bucket = Ref(want.shared("s3/bucket"), "arn")
-    data = f"datasets/{want.owner.name}/*"
+    bucket = Ref(context.shared_key("s3/bucket"), "arn")
+    data = f"datasets/{context.owner.name}/*"
     # Job names end in eight characters of hash; `*` would let in models whose names begin as this one's does.
-    jobs = f"training/moorage-{want.owner.name}-????????/*"
-    yield _allow("ReadData", ["s3:GetObject"], Format(f"{{}}/{data}", (bucket,)))
+    jobs = f"training/moorage-{context.owner.name}-????????/*"
+    yield _allow_statement("ReadData", ["s3:GetObject"], Format(f"{{}}/{data}", (bucket,)))
     listing = {"StringLike": {"s3:prefix": data}}
-    yield _allow("ListData", ["s3:ListBucket"], bucket, listing)
-    yield _allow("WriteModel", ["s3:AbortMultipartUpload", "s3:PutObject"], Format(f"{{}}/{jobs}", (bucket,)))
-    logs = _arn(want, "logs", "log-group:/aws/sagemaker/TrainingJobs:*")
+    yield _allow_statement("ListData", ["s3:ListBucket"], bucket, listing)
+    yield _allow_statement("WriteModel", ["s3:AbortMultipartUpload", "s3:PutObject"], Format(f"{{}}/{jobs}", (bucket,)))
+    logs = _arn(context, "logs", "log-group:/aws/sagemaker/TrainingJobs:*")
     actions = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
-    yield _allow("Log", actions, logs)
+    yield _allow_statement("Log", actions, logs)
     # PutMetricData knows no resources; the namespace is what can be narrowed.
     metrics = {"StringEquals": {"cloudwatch:namespace": "/aws/sagemaker/TrainingJobs"}}
-    yield _allow("Measure", ["cloudwatch:PutMetricData"], "*", metrics)
-    yield _login()
-    registry = XGBOOST_ACCOUNTS.get(want.place.region, want.place.account)
-    yield _allow(
-        "Pull", _PULL, f"arn:{want.place.partition}:ecr:{want.place.region}:{registry}:repository/sagemaker-xgboost"
+    yield _allow_statement("Measure", ["cloudwatch:PutMetricData"], "*", metrics)
+    yield _registry_login_statement()
+    registry = XGBOOST_ACCOUNTS.get(context.location.region, context.location.account)
+    yield _allow_statement(
+        "Pull",
+        _PULL_ACTIONS,
+        f"arn:{context.location.partition}:ecr:{context.location.region}:{registry}:repository/sagemaker-xgboost",
     )
 
 
-def _execution(want: Wanted) -> Iterator[Value]:
+def _execution_statements(context: SpecContext) -> Iterator[Value]:
     """What ECS needs to start a task: its image, its log group, its secrets.
 
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html
     """
-    yield _login()
+    yield _registry_login_statement()
     # A repository that was superseded holds what ECS may go back to; its name differs in eight characters of hash.
-    earlier = _arn(want, "ecr", f"repository/moorage-{want.owner.name}-????????")
-    yield _allow("Pull", _PULL, [Ref(want.own("ecr/repository"), "arn"), earlier])
-    group = Format("{}:*", (Ref(want.own("logs/log-group"), "arn"),))
-    yield _allow("Log", ["logs:CreateLogStream", "logs:PutLogEvents"], group)
-    secrets = sorted(secret.value_from for secret in want.service.spec.service.secrets) if want.service else []
+    earlier = _arn(context, "ecr", f"repository/moorage-{context.owner.name}-????????")
+    yield _allow_statement("Pull", _PULL_ACTIONS, [Ref(context.own_key("ecr/repository"), "arn"), earlier])
+    group = Format("{}:*", (Ref(context.own_key("logs/log-group"), "arn"),))
+    yield _allow_statement("Log", ["logs:CreateLogStream", "logs:PutLogEvents"], group)
+    secrets = sorted(secret.value_from for secret in context.service.spec.service.secrets) if context.service else []
     for sid, action, service in (
         ("Secrets", "secretsmanager:GetSecretValue", "secretsmanager"),
         ("Parameters", "ssm:GetParameters", "ssm"),
@@ -246,18 +258,18 @@ def _execution(want: Wanted) -> Iterator[Value]:
         # A secret's address may end in a JSON key, a stage and a version, which are not part of its ARN.
         arns = sorted({":".join(arn.split(":")[:7]) for arn in secrets if arn.split(":")[2] == service})
         if arns:
-            yield _allow(sid, [action], arns)
+            yield _allow_statement(sid, [action], arns)
 
 
-def _login() -> Value:
+def _registry_login_statement() -> Value:
     # GetAuthorizationToken knows no resources. https://docs.aws.amazon.com/AmazonECR/latest/userguide/security-iam.html
-    return _allow("Login", ["ecr:GetAuthorizationToken"], "*")
+    return _allow_statement("Login", ["ecr:GetAuthorizationToken"], "*")
 
 
-def _allow(sid: str, actions: list[str], resource: Value, condition: Value = None) -> dict[str, Any]:
+def _allow_statement(sid: str, actions: list[str], resource: Value, condition: Value = None) -> dict[str, Any]:
     statement = {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resource}
     return {**statement, "Condition": condition} if condition is not None else statement
 
 
-def _arn(want: Wanted, service: str, rest: str) -> str:
-    return f"arn:{want.place.partition}:{service}:{want.place.region}:{want.place.account}:{rest}"
+def _arn(context: SpecContext, service: str, rest: str) -> str:
+    return f"arn:{context.location.partition}:{service}:{context.location.region}:{context.location.account}:{rest}"

@@ -6,15 +6,15 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from controller.aws import Aws
+from controller.aws import AwsClient
 from controller.core.graph import Node, Observed, Target
-from controller.core.ownership import dropped_tags
+from controller.core.ownership import find_dropped_tags
 from controller.core.plan import Step
+from controller.core.spec_context import SpecContext
 from controller.core.status import Waiting
 from controller.core.values import Key
-from controller.core.wanted import Wanted
 from controller.errors import ConflictError, MissingError
-from controller.resources.base import Resource, Scope
+from controller.resources.base import PermissionScope, Resource
 
 RETENTION_DAYS = 30
 
@@ -23,8 +23,8 @@ class LogGroup(Resource):
     """One log group for each ModelService, named `/moorage/ENVIRONMENT/NAME`. It forgets after thirty days."""
 
     kind = "logs/log-group"
-    condition = "Deployed"
-    retain = "logs"
+    condition_type = "Deployed"
+    retention_category = "logs"
     permissions = {
         "logs.describe_log_groups": frozenset({"logs:DescribeLogGroups"}),
         "resourcegroupstaggingapi.get_resources": frozenset({"tag:GetResources"}),
@@ -38,51 +38,53 @@ class LogGroup(Resource):
     # Some of its calls are checked against the group's own ARN, others against the one with `:*` at its end.
     scopes = {
         "logs:": (
-            Scope("logs:{region}:{account}:log-group:{name}"),
-            Scope("logs:{region}:{account}:log-group:{name}:*"),
+            PermissionScope("logs:{region}:{account}:log-group:{name}"),
+            PermissionScope("logs:{region}:{account}:log-group:{name}:*"),
         )
     }
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, context: SpecContext) -> Iterable[Node]:
         """One group for the model."""
-        if want.trained is not None:
-            name = f"/moorage/{want.owner.environment}/{want.owner.name}"
-            yield Node(want.own(self.kind), {"name": name}, {"retention": RETENTION_DAYS, "tags": want.tags()})
+        if context.trainable_spec is not None:
+            name = f"/moorage/{context.owner.environment}/{context.owner.name}"
+            yield Node(
+                context.own_key(self.kind), {"name": name}, {"retention": RETENTION_DAYS, "tags": context.tags()}
+            )
 
-    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+    def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
         """List what begins as all the names do, and match."""
         prefix = os.path.commonpath([target.identity["name"] for target in targets])
-        listed = aws.listed("logs", "describe_log_groups", "logGroups", logGroupNamePrefix=prefix)
+        listed = aws.list_items("logs", "describe_log_groups", "logGroups", logGroupNamePrefix=prefix)
         groups = {group["logGroupName"]: group for group in listed}
         live = {target.key: groups[name] for target in targets if (name := target.identity["name"]) in groups}
-        arns = {key: _arn(group) for key, group in live.items()}
-        tags = self.tags_of_each(aws, arns, targets, lambda arn: _tags(aws, arn))
-        return {key: _seen(group, tags[key]) for key, group in live.items()}
+        arns = {key: _group_arn(group) for key, group in live.items()}
+        tags = self.fetch_tags_by_key(aws, arns, targets, lambda arn: _fetch_tags(aws, arn))
+        return {key: _observed(group, tags[key]) for key, group in live.items()}
 
-    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+    def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
         """Create the group, or set its tags; then its retention."""
         name, want = step.node.identity["name"], step.node.desired
         if seen is None:
             try:
                 aws.write("logs", "create_log_group", logGroupName=name, tags=want["tags"])
             except ConflictError as error:
-                return self._made_meanwhile(aws, step, error)
+                return self._observe_concurrent_creation(aws, step, error)
         elif seen.fields["tags"] != want["tags"]:
             aws.write("logs", "tag_resource", resourceArn=seen.outputs["arn"], tags=want["tags"])
-            if gone := dropped_tags(step.changes):
+            if gone := find_dropped_tags(step.changes):
                 aws.write("logs", "untag_resource", resourceArn=seen.outputs["arn"], tagKeys=gone)
         if seen is None or seen.fields["retention"] != want["retention"]:
             aws.write("logs", "put_retention_policy", logGroupName=name, retentionInDays=want["retention"])
-        return self.confirmed(aws, step)
+        return self.confirm(aws, step)
 
-    def _made_meanwhile(self, aws: Aws, step: Step, error: ConflictError) -> Observed:
+    def _observe_concurrent_creation(self, aws: AwsClient, step: Step, error: ConflictError) -> Observed:
         """A group that came into being between look and call: the next pass compares it, and finds out whose it is."""
         found = self.observe(aws, [Target(step.node.key, step.node.identity)]).get(step.node.key)
         if found is None:
             raise error
         return found
 
-    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+    def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
         """Delete the group and all that was logged."""
         try:
             aws.write("logs", "delete_log_group", logGroupName=target.identity["name"])
@@ -91,16 +93,16 @@ class LogGroup(Resource):
         return None
 
 
-def _arn(group: Mapping[str, Any]) -> str:
+def _group_arn(group: Mapping[str, Any]) -> str:
     # The ARN with `:*` at its end stands for the streams; tags and policies want the group's own.
     return str(group.get("logGroupArn") or group["arn"].removesuffix(":*"))
 
 
-def _tags(aws: Aws, arn: str) -> dict[str, str]:
+def _fetch_tags(aws: AwsClient, arn: str) -> dict[str, str]:
     found: dict[str, str] = aws.read("logs", "list_tags_for_resource", resourceArn=arn).get("tags", {})
     return found
 
 
-def _seen(group: Mapping[str, Any], tags: Mapping[str, str]) -> Observed:
-    outputs = {"name": group["logGroupName"], "arn": _arn(group)}
+def _observed(group: Mapping[str, Any], tags: Mapping[str, str]) -> Observed:
+    outputs = {"name": group["logGroupName"], "arn": _group_arn(group)}
     return Observed({"retention": group.get("retentionInDays"), "tags": dict(tags)}, outputs)

@@ -6,19 +6,19 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from controller.aws import Aws
-from controller.aws.clock import AnswerTime
-from controller.aws.marks import mark_read, marks_below
-from controller.bundle import build, read_artifact
-from controller.bundle.rows import joined
+from controller.aws import AwsClient
+from controller.aws.object_version import list_object_versions, object_version
+from controller.aws.server_date import ServerDateHook
+from controller.bundle import build_bundle, read_artifact
+from controller.bundle.channel_rows import join_channel
+from controller.core.field_policy import FieldPolicy
 from controller.core.graph import Node, Observed, Target
 from controller.core.plan import Step
-from controller.core.policy import FieldPolicy
+from controller.core.spec_context import SpecContext
 from controller.core.status import Waiting
 from controller.core.values import Key, Ref, Value
-from controller.core.wanted import Wanted
 from controller.errors import BundleError, MissingError
-from controller.resources.base import Resource, Scope
+from controller.resources.base import PermissionScope, Resource
 from controller.spec.models import Data
 
 CHANNELS = ("train", "validation", "test")
@@ -26,14 +26,14 @@ _PREFIX = "bundles/"
 _MANIFEST, _MODEL = "manifest.json", "model.ubj"
 
 
-class Bundle(Resource):
+class ModelBundle(Resource):
     """Two objects under one prefix: `model.ubj` and, written last, so that a bundle with a manifest is whole, `manifest.json`."""
 
     kind = "model/bundle"
-    condition = "Trained"
-    superseded = "collect"
-    handles = frozenset({"url"})
-    retain = "artifacts"
+    condition_type = "Trained"
+    superseded_policy = "collect"
+    reference_outputs = frozenset({"url"})
+    retention_category = "artifacts"
     consequence = "measures the model on the training, validation and test rows"
     # The prefix holds the fingerprint, so what is there is what was wanted.
     policy = FieldPolicy(revisioned=True, ignore=frozenset({"*"}))
@@ -44,79 +44,89 @@ class Bundle(Resource):
         "s3.delete_object": frozenset({"s3:DeleteObject"}),
     }
     scopes = {
-        "s3:": (Scope("s3:::{bucket}/bundles/{owner}/*"),),
-        "s3:ListBucket": (Scope("s3:::{bucket}"), *(Scope(f"s3:::{{{name}_bucket}}") for name in CHANNELS)),
+        "s3:": (PermissionScope("s3:::{bucket}/bundles/{owner}/*"),),
+        "s3:ListBucket": (
+            PermissionScope("s3:::{bucket}"),
+            *(PermissionScope(f"s3:::{{{name}_bucket}}") for name in CHANNELS),
+        ),
         "s3:GetObject": (
             # SageMaker writes OUTPUT/JOB/output/model.tar.gz; where the output of a named job is, the job tells.
-            Scope("s3:::*/{job}/output/model.tar.gz"),
-            *(Scope(f"s3:::{{{name}}}*") for name in CHANNELS),
-            Scope("s3:::{bucket}/bundles/{owner}/*"),
-            Scope("s3:::{bucket}/datasets/{owner}/*"),
-            Scope("s3:::{bucket}/training/moorage-{owner}-????????/*"),
+            PermissionScope("s3:::*/{job}/output/model.tar.gz"),
+            *(PermissionScope(f"s3:::{{{name}}}*") for name in CHANNELS),
+            PermissionScope("s3:::{bucket}/bundles/{owner}/*"),
+            PermissionScope("s3:::{bucket}/datasets/{owner}/*"),
+            PermissionScope("s3:::{bucket}/training/moorage-{owner}-????????/*"),
         ),
     }
 
-    def names(self, want: Wanted, node: Node) -> Mapping[str, Value]:
+    def scope_variables(self, context: SpecContext, node: Node) -> Mapping[str, Value]:
         """Its place; and where the spec names a job, that and what it has read."""
         names: dict[str, Value] = dict(node.identity)
-        if want.trained is not None and want.trained.data.channels is not None:
-            places = {name: url.removeprefix("s3://") for name, url in want.trained.data.channels.given.items()}
+        if context.trainable_spec is not None and context.trainable_spec.data.channels is not None:
+            places = {
+                name: url.removeprefix("s3://")
+                for name, url in context.trainable_spec.data.channels.prefixes_by_name.items()
+            }
             buckets = {f"{name}_bucket": place.partition("/")[0] for name, place in places.items()}
-            names |= {"job": want.trained.training.job, **places, **buckets}
+            names |= {"job": context.trainable_spec.training.job, **places, **buckets}
         return names
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, context: SpecContext) -> Iterable[Node]:
         """One bundle for the spec's fingerprint."""
-        trained = want.trained
+        trained = context.trainable_spec
         if trained is None:
             return
-        job = want.own("sagemaker/training-job")
+        job = context.own_key("sagemaker/training-job")
         identity = {
-            "bucket": Ref(want.shared("s3/bucket"), "name"),
-            "prefix": f"{_PREFIX}{want.owner.name}/{want.fingerprint}/",
+            "bucket": Ref(context.shared_key("s3/bucket"), "name"),
+            "prefix": f"{_PREFIX}{context.owner.name}/{context.fingerprint}/",
         }
         desired = {
-            "name": want.owner.name,
+            "name": context.owner.name,
             "artifact": Ref(job, "artifact"),
-            **_rows(want, trained.data),
-            "features": list(want.inputs.features),
+            **_row_sources(context, trained.data),
+            "features": list(context.inputs.features),
             "target": trained.data.target,
             "lineage": {
                 "training_job": Ref(job, "arn"),
-                "data_digest": want.inputs.data_digest,
-                "fingerprint": want.fingerprint,
-                "commit": want.inputs.commit,
+                "data_digest": context.inputs.data_digest,
+                "fingerprint": context.fingerprint,
+                "commit": context.inputs.commit,
                 "artifact": Ref(job, "artifact"),
             },
         }
-        yield Node(want.own(self.kind), identity, desired)
+        yield Node(context.own_key(self.kind), identity, desired)
 
-    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+    def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
         """Each bundle by its manifest. One whose manifest is still as it was isn't read again, but it must be there."""
-        buckets = sorted({target.identity["bucket"] for target in targets}) if self.many(targets) else []
-        marks = {(bucket, key): mark for bucket in buckets for key, mark in marks_below(aws, bucket, _PREFIX).items()}
+        buckets = sorted({target.identity["bucket"] for target in targets}) if self.should_list(targets) else []
+        marks = {
+            (bucket, key): mark
+            for bucket in buckets
+            for key, mark in list_object_versions(aws, bucket, _PREFIX).items()
+        }
         found: dict[Key, Observed] = {}
         for target in targets:
             mark = marks.get((target.identity["bucket"], target.identity["prefix"] + _MANIFEST))
             if buckets and mark is None:
                 continue
-            if mark and mark == target.known.get("mark"):
-                found[target.key] = Observed({}, target.known)
-            elif (read := _read(aws, target.identity)) is not None:
+            if mark and mark == target.known_outputs.get("mark"):
+                found[target.key] = Observed({}, target.known_outputs)
+            elif (read := _read_bundle(aws, target.identity)) is not None:
                 found[target.key] = read
         return found
 
-    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+    def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
         """Read artifact and rows, measure the model, and write the bundle, its manifest last. Raises BundleError."""
         del seen
         want, place = step.node.desired, step.node.identity
-        with aws.read("s3", "get_object", **_address(want["artifact"]))["Body"] as artifact:
+        with aws.read("s3", "get_object", **_parse_s3_url(want["artifact"]))["Body"] as artifact:
             model = read_artifact(artifact)
-        channels = {name: _get(aws, **_address(url)) for name, url in want.get("channels", {}).items()}
+        channels = {name: _get_object(aws, **_parse_s3_url(url)) for name, url in want.get("channels", {}).items()}
         for name, url in want.get("prefixes", {}).items():
-            channels[name] = joined(name, _below(aws, **_address(url)), want["features"])
+            channels[name] = join_channel(name, _read_prefix(aws, **_parse_s3_url(url)), want["features"])
         lineage = {name: value for name, value in want["lineage"].items() if value}
-        bundle = build(
+        bundle = build_bundle(
             model,
             name=want["name"],
             features=want["features"],
@@ -136,7 +146,7 @@ class Bundle(Resource):
             )
         return Observed({}, _outputs(place, json.loads(files[_MANIFEST])))
 
-    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+    def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
         """Delete the two objects, the manifest first: a bundle without it doesn't count."""
         for name in (_MANIFEST, _MODEL):
             try:
@@ -146,18 +156,18 @@ class Bundle(Resource):
         return None
 
 
-def _rows(want: Wanted, data: Data) -> dict[str, Value]:
+def _row_sources(context: SpecContext, data: Data) -> dict[str, Value]:
     """What the model is measured on: objects of ours, or all that is below the prefixes which a named job has read."""
     if data.channels is not None:
-        return {"prefixes": data.channels.given}
-    return {"channels": {name: Ref(want.own("s3/object", name), "url") for name in CHANNELS}}
+        return {"prefixes": data.channels.prefixes_by_name}
+    return {"channels": {name: Ref(context.own_key("s3/object", name), "url") for name in CHANNELS}}
 
 
-def _below(aws: Aws, Bucket: str, Key: str) -> Iterator[bytes]:  # noqa: N803 - as an address has it
+def _read_prefix(aws: AwsClient, Bucket: str, Key: str) -> Iterator[bytes]:  # noqa: N803 - as an address has it
     """Every object below a prefix, in the order of their keys."""
-    for found in aws.pages("s3", "list_objects_v2", "Contents", Bucket=Bucket, Prefix=Key):
+    for found in aws.iter_items("s3", "list_objects_v2", "Contents", Bucket=Bucket, Prefix=Key):
         if found["Size"]:
-            yield _get(aws, Bucket, found["Key"])
+            yield _get_object(aws, Bucket, found["Key"])
 
 
 def _outputs(identity: Mapping[str, Value], manifest: Mapping[str, Any]) -> dict[str, Value]:
@@ -168,27 +178,27 @@ def _outputs(identity: Mapping[str, Value], manifest: Mapping[str, Any]) -> dict
     }
 
 
-def _read(aws: Aws, identity: Mapping[str, Value]) -> Observed | None:
-    time = AnswerTime()
+def _read_bundle(aws: AwsClient, identity: Mapping[str, Value]) -> Observed | None:
+    time = ServerDateHook()
     try:
-        answer = aws.watched(time).read(
+        answer = aws.with_hooks(time).read(
             "s3", "get_object", Bucket=identity["bucket"], Key=identity["prefix"] + _MANIFEST
         )
     except MissingError:
         return None
     with answer["Body"] as body:
         manifest = json.loads(body.read())
-    return Observed({}, {**_outputs(identity, manifest), "mark": mark_read(answer, time.told)})
+    return Observed({}, {**_outputs(identity, manifest), "mark": object_version(answer, time.server_date)})
 
 
-def _address(url: str) -> dict[str, str]:
+def _parse_s3_url(url: str) -> dict[str, str]:
     bucket, _, key = url.removeprefix("s3://").partition("/")
     if not bucket or not key:
         raise BundleError(f"{url} is no object in S3")
     return {"Bucket": bucket, "Key": key}
 
 
-def _get(aws: Aws, Bucket: str, Key: str) -> bytes:  # noqa: N803 - S3's own names, so that an address can be passed on
+def _get_object(aws: AwsClient, Bucket: str, Key: str) -> bytes:  # noqa: N803 - S3's own names, so that an address can be passed on
     with aws.read("s3", "get_object", Bucket=Bucket, Key=Key)["Body"] as body:
         content: bytes = body.read()
     return content

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from controller.aws import Aws
+from controller.aws import AwsClient
 from controller.core.graph import Node, Observed, Target
+from controller.core.spec_context import SpecContext
 from controller.core.values import Key, Ref, Value, digest
-from controller.core.wanted import Wanted
 from controller.resources.base import Resource
 
 
-class Gate(Resource):
+class ModelGate(Resource):
     """The spec's gates, held against a bundle's metrics.
 
     Outputs: `passed`; `message`, for people; `decision`, a short text that is another for other gates or metrics.
@@ -21,23 +21,26 @@ class Gate(Resource):
     kind = "model/gate"
     read_only = True
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, context: SpecContext) -> Iterable[Node]:
         """One gate for the spec's candidate."""
-        if want.trained is not None:
-            gates = [gate.model_dump(exclude_none=True) for gate in want.trained.spec.model.gates]
-            yield Node(want.own(self.kind), {"gates": gates, "metrics": Ref(want.own("model/bundle"), "metrics")})
+        if context.trainable_spec is not None:
+            gates = [gate.model_dump(exclude_none=True) for gate in context.trainable_spec.spec.model.gates]
+            yield Node(
+                context.own_key(self.kind), {"gates": gates, "metrics": Ref(context.own_key("model/bundle"), "metrics")}
+            )
 
-    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+    def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
         """Hold the metrics against the gates. No call is made."""
         del aws
         return {
-            target.key: Observed({}, weigh(target.identity["gates"], target.identity["metrics"])) for target in targets
+            target.key: Observed({}, evaluate_gates(target.identity["gates"], target.identity["metrics"]))
+            for target in targets
         }
 
 
-def weigh(gates: Sequence[Mapping[str, Any]], metrics: Mapping[str, Mapping[str, float]]) -> dict[str, Value]:
+def evaluate_gates(gates: Sequence[Mapping[str, Any]], metrics: Mapping[str, Mapping[str, float]]) -> dict[str, Value]:
     """What the gates say of the metrics (`{"test": {"rmse": 49610.0}}`). A metric that wasn't measured doesn't pass."""
-    failures = [failure for gate in gates if (failure := _failure(gate, metrics))]
+    failures = [failure for gate in gates if (failure := _describe_failure(gate, metrics))]
     passed = not failures
     message = "; ".join(failures) or (
         f"{len(gates)} gate{'s' if len(gates) != 1 else ''} passed" if gates else "no gates"
@@ -49,7 +52,7 @@ def weigh(gates: Sequence[Mapping[str, Any]], metrics: Mapping[str, Mapping[str,
     }
 
 
-def _failure(gate: Mapping[str, Any], metrics: Mapping[str, Mapping[str, float]]) -> str:
+def _describe_failure(gate: Mapping[str, Any], metrics: Mapping[str, Mapping[str, float]]) -> str:
     name, dataset = gate["metric"], gate["dataset"]
     value = metrics.get(dataset, {}).get(name)
     if value is None:

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from controller.aws import Aws
-from controller.aws.registry import Version, described, versions_by_group, versions_of
+from controller.aws import AwsClient
+from controller.aws.model_registry import PackageVersion, list_versions, list_versions_by_group, search_versions
 from controller.core.graph import Node, Observed, Target
+from controller.core.spec_context import SpecContext
 from controller.core.status import Failed, Ready, Verdict
 from controller.core.values import Key, Ref, Value
-from controller.core.wanted import Wanted
 from controller.errors import MissingError
-from controller.resources.base import Resource, Scope
+from controller.resources.base import PermissionScope, Resource
 
 _PREFIX = "moorage:"
 
 
-class Selection(Resource):
+class ModelSelection(Resource):
     """The approved version of the spec's fingerprint, whatever its number; failing that, what serves; a pin overrides.
 
     So a reverted commit serves its old model again without training, and a failed, rejected or unfinished training
@@ -34,40 +34,43 @@ class Selection(Resource):
         "ecs.describe_task_definition": frozenset({"ecs:DescribeTaskDefinition"}),
     }
     scopes = {
-        "sagemaker:": (Scope("sagemaker:{region}:{account}:model-package/{group}/*"),),
-        "sagemaker:ListModelPackages": (Scope("sagemaker:{region}:{account}:model-package/*"),),
-        "ecs:": (Scope("ecs:{region}:{account}:service/{cluster}/{service}"),),
+        "sagemaker:": (PermissionScope("sagemaker:{region}:{account}:model-package/{group}/*"),),
+        "sagemaker:ListModelPackages": (PermissionScope("sagemaker:{region}:{account}:model-package/*"),),
+        "ecs:": (PermissionScope("ecs:{region}:{account}:service/{cluster}/{service}"),),
     }
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, context: SpecContext) -> Iterable[Node]:
         """One selection for the model. It reads the candidate, so what follows from a candidate under way comes later."""
-        trained = want.trained
+        trained = context.trainable_spec
         if trained is None:
             return
         identity = {
-            "group": Ref(want.own("sagemaker/model-package-group"), "name"),
-            "fingerprint": want.fingerprint,
+            "group": Ref(context.own_key("sagemaker/model-package-group"), "name"),
+            "fingerprint": context.fingerprint,
             "pin": trained.spec.model.version,
-            "cluster": want.environment.spec.cluster,
-            "service": want.service_name,
+            "cluster": context.environment.spec.cluster,
+            "service": context.service_name,
         }
-        reads = () if trained.spec.model.version else (want.own("sagemaker/model-package"),)
-        yield Node(want.own(self.kind), identity, reads=reads)
+        reads = () if trained.spec.model.version else (context.own_key("sagemaker/model-package"),)
+        yield Node(context.own_key(self.kind), identity, reads=reads)
 
-    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+    def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
         """Choose, from the registry and, where that has no answer, from what runs."""
-        many = self.many(targets)
-        listed = versions_by_group(aws) if many else {}
-        known = described(aws, [target.identity["group"] for target in targets]) if many else {}
+        many = self.should_list(targets)
+        listed = list_versions_by_group(aws) if many else {}
+        known = search_versions(aws, [target.identity["group"] for target in targets]) if many else {}
         found = {}
         for target in targets:
             group = target.identity["group"]
             versions = {
-                one["ModelPackageVersion"]: one for one in (listed.get(group, ()) if many else versions_of(aws, group))
+                one["ModelPackageVersion"]: one
+                for one in (listed.get(group, ()) if many else list_versions(aws, group))
             }
-            chosen = _chosen(target.identity, versions)
-            problem = "" if chosen or not target.identity["pin"] else _pin_problem(target.identity["pin"], versions)
-            chosen = chosen or versions.get(_serving(aws, target.identity))
+            chosen = _choose_version(target.identity, versions)
+            problem = (
+                "" if chosen or not target.identity["pin"] else _describe_pin_problem(target.identity["pin"], versions)
+            )
+            chosen = chosen or versions.get(_find_serving_version(aws, target.identity))
             if chosen is not None:
                 # Of what search knows, only what never changes is taken: metrics, digest, place.
                 arn = chosen["ModelPackageArn"]
@@ -87,7 +90,7 @@ class Selection(Resource):
             else Ready()
         )
 
-    def facts(self, seen: Observed) -> Mapping[str, Value]:
+    def status_facts(self, seen: Observed) -> Mapping[str, Value]:
         """The model that serves."""
         return {
             "model": {
@@ -98,7 +101,7 @@ class Selection(Resource):
         }
 
 
-def _chosen(identity: Mapping[str, Value], versions: Mapping[int, Version]) -> Version | None:
+def _choose_version(identity: Mapping[str, Value], versions: Mapping[int, PackageVersion]) -> PackageVersion | None:
     approved = {
         number: package for number, package in versions.items() if package.get("ModelApprovalStatus") == "Approved"
     }
@@ -109,13 +112,13 @@ def _chosen(identity: Mapping[str, Value], versions: Mapping[int, Version]) -> V
     return approved[max(ours)] if ours else None
 
 
-def _pin_problem(pin: int, versions: Mapping[int, Version]) -> str:
+def _describe_pin_problem(pin: int, versions: Mapping[int, PackageVersion]) -> str:
     if pin not in versions:
         return f"version {pin} is pinned and doesn't exist"
     return f"version {pin} is pinned and is {versions[pin].get('ModelApprovalStatus')}"
 
 
-def _serving(aws: Aws, identity: Mapping[str, Value]) -> int:
+def _find_serving_version(aws: AwsClient, identity: Mapping[str, Value]) -> int:
     """The version that the running service says it serves; 0 when none does."""
     try:
         answer = aws.read("ecs", "describe_services", cluster=identity["cluster"], services=[identity["service"]])

@@ -10,18 +10,18 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from controller.aws import Aws
+from controller.aws import AwsClient
+from controller.core.field_policy import FieldPolicy, normalise_json_document, subtree_patterns
 from controller.core.graph import Node, Observed, Target
-from controller.core.ownership import ENVIRONMENT, dropped_tags, tag_list, tags_of
+from controller.core.ownership import ENVIRONMENT_TAG, find_dropped_tags, parse_tags, to_tag_list
 from controller.core.plan import Step
-from controller.core.policy import FieldPolicy, as_document, wholly
+from controller.core.spec_context import SpecContext
 from controller.core.status import Waiting
 from controller.core.values import Key, Value
-from controller.core.wanted import Wanted
 from controller.errors import ConflictError, DeniedError, FailedError, ForeignError, MissingError
-from controller.resources.base import Resource, Scope
+from controller.resources.base import PermissionScope, Resource
 
-_PRIVATE = {
+_PUBLIC_ACCESS_BLOCK = {
     "BlockPublicAcls": True,
     "IgnorePublicAcls": True,
     "BlockPublicPolicy": True,
@@ -32,12 +32,12 @@ _PRIVATE = {
 _FIRST_REGION = "us-east-1"
 
 
-class Bucket(Resource):
+class ArtifactBucket(Resource):
     """A private bucket: versions kept, encrypted, no public access, TLS only."""
 
     kind = "s3/bucket"
-    retain = "artifacts"
-    policy = FieldPolicy(normalise={"policy": as_document}, owned=wholly("policy"))
+    retention_category = "artifacts"
+    policy = FieldPolicy(normalise={"policy": normalise_json_document}, owned=subtree_patterns("policy"))
     permissions = {
         "s3.head_bucket": frozenset({"s3:ListBucket"}),
         "s3.get_bucket_tagging": frozenset({"s3:GetBucketTagging"}),
@@ -53,32 +53,32 @@ class Bucket(Resource):
         "s3.put_bucket_policy": frozenset({"s3:PutBucketPolicy"}),
         "s3.delete_bucket": frozenset({"s3:DeleteBucket"}),
     }
-    scopes = {"s3:": (Scope("s3:::{name}"),)}
+    scopes = {"s3:": (PermissionScope("s3:::{name}"),)}
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, context: SpecContext) -> Iterable[Node]:
         """One bucket for the environment, made or named."""
-        if want.service is not None or not want.makes_models:
+        if context.service is not None or not context.needs_training_resources:
             return
-        name = want.bucket
-        if name == want.environment.spec.bucket:
-            yield Node(want.shared(self.kind), {"name": name})
+        name = context.bucket_name
+        if name == context.environment.spec.bucket:
+            yield Node(context.shared_key(self.kind), {"name": name})
             return
         desired = {
             "versioning": "Enabled",
             "encryption": "AES256",
-            "public_access": _PRIVATE,
-            "policy": _tls_only(f"arn:{want.place.partition}:s3:::{name}"),
-            "tags": want.tags(),
+            "public_access": _PUBLIC_ACCESS_BLOCK,
+            "policy": _tls_only_policy(f"arn:{context.location.partition}:s3:::{name}"),
+            "tags": context.tags(),
         }
-        yield Node(want.shared(self.kind), {"name": name}, desired)
+        yield Node(context.shared_key(self.kind), {"name": name}, desired)
 
-    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+    def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
         """Each bucket with its settings. Raises ForeignError for a name that another account has."""
         found = {}
         for target in targets:
             name = target.identity["name"]
             try:
-                aws.read("s3", "head_bucket", **_at(aws, name))
+                aws.read("s3", "head_bucket", **_bucket_parameters(aws, name))
             except MissingError:
                 continue
             except DeniedError as error:
@@ -89,11 +89,11 @@ class Bucket(Resource):
                     hint="name a bucket of yours in spec.bucket, or see `moorage policy`",
                 ) from error
             found[target.key] = Observed(
-                _settings(aws, name), {"name": name, "arn": f"arn:{aws.partition}:s3:::{name}"}
+                _read_settings(aws, name), {"name": name, "arn": f"arn:{aws.partition}:s3:::{name}"}
             )
         return found
 
-    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+    def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
         """Create the bucket, then put every setting that isn't as wanted. Raises FailedError for a named one that is missing."""
         name, want = step.node.identity["name"], step.node.desired
         if not want:
@@ -106,41 +106,41 @@ class Bucket(Resource):
             self._create(aws, name, want["tags"])
         live = seen.fields if seen is not None else {"tags": want["tags"]}
         # PutBucketTagging replaces all tags; those of others are sent along.
-        gone = dropped_tags(step.changes)
+        gone = find_dropped_tags(step.changes)
         others = {tag: value for tag, value in live.get("tags", {}).items() if tag not in gone}
         for field, value in {**want, "tags": {**others, **want["tags"]}}.items():
             if _differs(field, live.get(field), value):
-                operation, parameters = _PUT[field](value)
-                aws.write("s3", operation, **_at(aws, name), **parameters)
-        return self.confirmed(aws, step)
+                operation, parameters = _PUT_CALLS[field](value)
+                aws.write("s3", operation, **_bucket_parameters(aws, name), **parameters)
+        return self.confirm(aws, step)
 
-    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+    def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
         """Delete the bucket if it is ours and empty. What is left in one is there to be kept, and so is the bucket."""
         name = target.identity["name"]
         try:
-            if _tags(aws, name).get(ENVIRONMENT) == target.key.environment:
-                aws.write("s3", "delete_bucket", **_at(aws, name))
+            if _fetch_tags(aws, name).get(ENVIRONMENT_TAG) == target.key.environment:
+                aws.write("s3", "delete_bucket", **_bucket_parameters(aws, name))
         except (MissingError, ConflictError):
             return None
         return None
 
-    def _create(self, aws: Aws, name: str, tags: dict[str, str]) -> None:
+    def _create(self, aws: AwsClient, name: str, tags: dict[str, str]) -> None:
         """Create it with its tags, so that one whose making was cut short is known as ours."""
-        configuration: dict[str, Any] = {"Tags": tag_list(tags)}
+        configuration: dict[str, Any] = {"Tags": to_tag_list(tags)}
         if aws.region != _FIRST_REGION:
             configuration["LocationConstraint"] = aws.region
         aws.write("s3", "create_bucket", Bucket=name, CreateBucketConfiguration=configuration)
 
 
-def _at(aws: Aws, name: str) -> dict[str, str]:
+def _bucket_parameters(aws: AwsClient, name: str) -> dict[str, str]:
     """Bucket names are global: the owner is named so that nobody else's bucket of this name is read or written."""
     return {"Bucket": name, "ExpectedBucketOwner": aws.account}
 
 
-def _settings(aws: Aws, name: str) -> dict[str, Value]:
+def _read_settings(aws: AwsClient, name: str) -> dict[str, Value]:
     def setting(operation: str) -> dict[str, Any]:
         try:
-            return aws.read("s3", operation, **_at(aws, name))
+            return aws.read("s3", operation, **_bucket_parameters(aws, name))
         except MissingError:
             return {}
 
@@ -152,40 +152,43 @@ def _settings(aws: Aws, name: str) -> dict[str, Value]:
         "encryption": next(iter(algorithms), None),
         "public_access": setting("get_public_access_block").get("PublicAccessBlockConfiguration"),
         "policy": None if policy is None else json.loads(policy),
-        "tags": _tags(aws, name),
+        "tags": _fetch_tags(aws, name),
     }
 
 
-def _tags(aws: Aws, name: str) -> dict[str, str]:
+def _fetch_tags(aws: AwsClient, name: str) -> dict[str, str]:
     try:
-        return tags_of(aws.read("s3", "get_bucket_tagging", **_at(aws, name))["TagSet"])
+        return parse_tags(aws.read("s3", "get_bucket_tagging", **_bucket_parameters(aws, name))["TagSet"])
     except MissingError as error:
         if error.code == "NoSuchBucket":
             raise
         return {}
 
 
-def _differs(field: str, live: Value, want: Value) -> bool:
+def _differs(field: str, live: Value, desired: Value) -> bool:
     if field == "policy":
-        return bool(as_document(live) != as_document(want))
-    return bool(live != want)
+        return bool(normalise_json_document(live) != normalise_json_document(desired))
+    return bool(live != desired)
 
 
 # Field → the call that sets it.
-_PUT: dict[str, Callable[[Any], tuple[str, dict[str, Any]]]] = {
-    "tags": lambda tags: ("put_bucket_tagging", {"Tagging": {"TagSet": tag_list(tags)}}),
+_PUT_CALLS: dict[str, Callable[[Any], tuple[str, dict[str, Any]]]] = {
+    "tags": lambda tags: ("put_bucket_tagging", {"Tagging": {"TagSet": to_tag_list(tags)}}),
     "public_access": lambda block: ("put_public_access_block", {"PublicAccessBlockConfiguration": block}),
-    "encryption": lambda algorithm: ("put_bucket_encryption", {"ServerSideEncryptionConfiguration": _rule(algorithm)}),
+    "encryption": lambda algorithm: (
+        "put_bucket_encryption",
+        {"ServerSideEncryptionConfiguration": _encryption_rule(algorithm)},
+    ),
     "versioning": lambda status: ("put_bucket_versioning", {"VersioningConfiguration": {"Status": status}}),
     "policy": lambda document: ("put_bucket_policy", {"Policy": json.dumps(document)}),
 }
 
 
-def _rule(algorithm: str) -> dict[str, Any]:
+def _encryption_rule(algorithm: str) -> dict[str, Any]:
     return {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": algorithm}}]}
 
 
-def _tls_only(arn: str) -> dict[str, Any]:
+def _tls_only_policy(arn: str) -> dict[str, Any]:
     statement = {
         "Sid": "TlsOnly",
         "Effect": "Deny",

@@ -8,29 +8,29 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Sequence
 
-from controller.aws import Aws
-from controller.aws.clock import AnswerTime
-from controller.aws.marks import mark_read, marks_below
+from controller.aws import AwsClient
+from controller.aws.object_version import list_object_versions, object_version
+from controller.aws.server_date import ServerDateHook
 from controller.core.graph import Node, Observed, Target
 from controller.core.plan import Step
+from controller.core.spec_context import SpecContext
 from controller.core.status import Waiting
 from controller.core.values import Blob, Key, Ref
-from controller.core.wanted import Wanted
 from controller.errors import MissingError
-from controller.resources.base import Resource, Scope
+from controller.resources.base import PermissionScope, Resource
 
 _PREFIX = "datasets/"
 
 
-class Object(Resource):
+class DatasetObject(Resource):
     """One channel's rows, alone under its prefix, since a training job reads all that begins with it."""
 
     kind = "s3/object"
-    condition = "Trained"
+    condition_type = "Trained"
     # Earlier data is the lineage of earlier models.
-    superseded = "collect"
-    handles = frozenset({"url"})
-    retain = "artifacts"
+    superseded_policy = "collect"
+    reference_outputs = frozenset({"url"})
+    retention_category = "artifacts"
     permissions = {
         "s3.list_objects_v2": frozenset({"s3:ListBucket"}),
         "s3.head_object": frozenset({"s3:GetObject", "s3:ListBucket"}),
@@ -38,34 +38,34 @@ class Object(Resource):
         "s3.delete_object": frozenset({"s3:DeleteObject"}),
     }
     scopes = {
-        "s3:": (Scope("s3:::{bucket}/datasets/{owner}/*"),),
-        "s3:ListBucket": (Scope("s3:::{bucket}"),),
+        "s3:": (PermissionScope("s3:::{bucket}/datasets/{owner}/*"),),
+        "s3:ListBucket": (PermissionScope("s3:::{bucket}"),),
     }
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, context: SpecContext) -> Iterable[Node]:
         """One object for each channel."""
-        if want.trained is None:
+        if context.trainable_spec is None:
             return
-        for channel, content in sorted(want.inputs.channels.items()):
-            key = f"{_PREFIX}{want.owner.name}/{content.sha256}/{channel}.csv"
-            identity = {"bucket": Ref(want.shared("s3/bucket"), "name"), "key": key}
-            yield Node(want.own(self.kind, channel), identity, {"content": content, "content_type": "text/csv"})
+        for channel, content in sorted(context.inputs.channels.items()):
+            key = f"{_PREFIX}{context.owner.name}/{content.sha256}/{channel}.csv"
+            identity = {"bucket": Ref(context.shared_key("s3/bucket"), "name"), "key": key}
+            yield Node(context.own_key(self.kind, channel), identity, {"content": content, "content_type": "text/csv"})
 
-    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+    def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
         """Each object's digest, as S3 checked it when the object was put. One that is still as it was isn't asked for."""
-        marks = _marks(aws, targets)
+        marks = _list_versions_once(aws, targets)
         found = {}
         for target in targets:
             mark = (marks or {}).get((target.identity["bucket"], target.identity["key"]))
             if marks is not None and mark is None:
                 continue
-            if target.applied and mark and mark == target.known.get("mark"):
-                found[target.key] = Observed(target.applied, target.known)
-            elif (head := _head(aws, target)) is not None:
+            if target.applied_fields and mark and mark == target.known_outputs.get("mark"):
+                found[target.key] = Observed(target.applied_fields, target.known_outputs)
+            elif (head := _head_object(aws, target)) is not None:
                 found[target.key] = head
         return found
 
-    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+    def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
         """Put the content; S3 refuses it if it doesn't arrive as it was sent."""
         del seen
         content: Blob = step.node.desired["content"]
@@ -79,9 +79,9 @@ class Object(Resource):
             ChecksumSHA256=base64.b64encode(bytes.fromhex(content.sha256)).decode(),
             ExpectedBucketOwner=aws.account,
         )
-        return self.confirmed(aws, step)
+        return self.confirm(aws, step)
 
-    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+    def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
         """Delete the object; in a versioned bucket its versions stay until the bucket's own rules remove them."""
         try:
             aws.write(
@@ -96,19 +96,21 @@ class Object(Resource):
         return None
 
 
-def _marks(aws: Aws, targets: Sequence[Target]) -> dict[tuple[str, str], str] | None:
+def _list_versions_once(aws: AwsClient, targets: Sequence[Target]) -> dict[tuple[str, str], str] | None:
     """The marks of all datasets of the buckets; None where there is but one object to look at."""
     if len(targets) == 1:
         return None
     buckets = sorted({target.identity["bucket"] for target in targets})
-    return {(bucket, key): mark for bucket in buckets for key, mark in marks_below(aws, bucket, _PREFIX).items()}
+    return {
+        (bucket, key): mark for bucket in buckets for key, mark in list_object_versions(aws, bucket, _PREFIX).items()
+    }
 
 
-def _head(aws: Aws, target: Target) -> Observed | None:
-    time = AnswerTime()
+def _head_object(aws: AwsClient, target: Target) -> Observed | None:
+    time = ServerDateHook()
     bucket, key = target.identity["bucket"], target.identity["key"]
     try:
-        head = aws.watched(time).read(
+        head = aws.with_hooks(time).read(
             "s3", "head_object", Bucket=bucket, Key=key, ChecksumMode="ENABLED", ExpectedBucketOwner=aws.account
         )
     except MissingError:
@@ -116,5 +118,6 @@ def _head(aws: Aws, target: Target) -> Observed | None:
     digest = base64.b64decode(head.get("ChecksumSHA256", "")).hex()
     fields = {"content": digest or None, "content_type": head.get("ContentType")}
     return Observed(
-        fields, {"url": f"s3://{bucket}/{key}", "bucket": bucket, "key": key, "mark": mark_read(head, time.told)}
+        fields,
+        {"url": f"s3://{bucket}/{key}", "bucket": bucket, "key": key, "mark": object_version(head, time.server_date)},
     )

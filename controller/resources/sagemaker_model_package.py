@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from controller.aws import Aws
-from controller.aws.images import xgboost_image
-from controller.aws.registry import described, versions_by_group, versions_of
+from controller.aws import AwsClient
+from controller.aws.images import xgboost_image_uri
+from controller.aws.model_registry import list_versions, list_versions_by_group, search_versions
+from controller.core.field_policy import FieldPolicy
 from controller.core.graph import Node, Observed, Target
 from controller.core.plan import Step
-from controller.core.policy import FieldPolicy
+from controller.core.spec_context import SpecContext
 from controller.core.status import Failed, Held, Ready, Verdict, Waiting
 from controller.core.values import Key, Ref, Value, digest
-from controller.core.wanted import Wanted
 from controller.errors import MissingError, NotFoundError
-from controller.resources.base import Resource, Scope
+from controller.resources.base import PermissionScope, Resource
 
 # A version has no name of its own: the fingerprint in its description finds it with one listing.
-_MARK = "fingerprint "
-_PREFIX = "moorage:"
+_FINGERPRINT_PREFIX = "fingerprint "
+_METADATA_PREFIX = "moorage:"
 
 
 class ModelPackage(Resource):
@@ -29,11 +29,11 @@ class ModelPackage(Resource):
     """
 
     kind = "sagemaker/model-package"
-    condition = "Approved"
-    superseded = "collect"
+    condition_type = "Approved"
+    superseded_policy = "collect"
     # An image names its model by content alone.
-    handles = frozenset({"arn", "model_sha256"})
-    retain = "registry"
+    reference_outputs = frozenset({"arn", "model_sha256"})
+    retention_category = "registry"
     policy = FieldPolicy(
         ignore=frozenset({"model", "image", "bundle", "model_sha256", "metrics", "approval", "message", "passed"})
     )
@@ -48,32 +48,32 @@ class ModelPackage(Resource):
         "sagemaker.delete_model_package": frozenset({"sagemaker:DeleteModelPackage"}),
     }
     scopes = {
-        "sagemaker:": (Scope("sagemaker:{region}:{account}:model-package/{group}/*"),),
-        "sagemaker:ListModelPackages": (Scope("sagemaker:{region}:{account}:model-package/*"),),
-        "ecr:": (Scope("ecr:{region}:{registry}:repository/sagemaker-xgboost"),),
+        "sagemaker:": (PermissionScope("sagemaker:{region}:{account}:model-package/{group}/*"),),
+        "sagemaker:ListModelPackages": (PermissionScope("sagemaker:{region}:{account}:model-package/*"),),
+        "ecr:": (PermissionScope("ecr:{region}:{registry}:repository/sagemaker-xgboost"),),
         "s3:": (
-            Scope("s3:::{bucket}/training/moorage-{owner}-????????/*"),
-            Scope("s3:::*/{job}/output/model.tar.gz"),
+            PermissionScope("s3:::{bucket}/training/moorage-{owner}-????????/*"),
+            PermissionScope("s3:::*/{job}/output/model.tar.gz"),
         ),
     }
 
-    def names(self, want: Wanted, node: Node) -> Mapping[str, Value]:
+    def scope_variables(self, context: SpecContext, node: Node) -> Mapping[str, Value]:
         """Its group, the account that the algorithm's image is in, and the job that the spec names."""
         registry, job = (
             str(node.desired["image"]).partition(".")[0],
-            want.trained.training.job if want.trained else None,
+            context.trainable_spec.training.job if context.trainable_spec else None,
         )
         return {**node.identity, "registry": registry, "job": job}
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, context: SpecContext) -> Iterable[Node]:
         """One version for the spec's fingerprint."""
-        trained = want.trained
+        trained = context.trainable_spec
         if trained is None:
             return
-        bundle, gate = want.own("model/bundle"), want.own("model/gate")
+        bundle, gate = context.own_key("model/bundle"), context.own_key("model/gate")
         desired = {
-            "model": Ref(want.own("sagemaker/training-job"), "artifact"),
-            "image": xgboost_image(want.place.region, trained.training.algorithm.version),
+            "model": Ref(context.own_key("sagemaker/training-job"), "artifact"),
+            "image": xgboost_image_uri(context.location.region, trained.training.algorithm.version),
             "bundle": Ref(bundle, "url"),
             "model_sha256": Ref(bundle, "model_sha256"),
             "metrics": Ref(bundle, "metrics"),
@@ -82,33 +82,33 @@ class ModelPackage(Resource):
             "passed": Ref(gate, "passed"),
             "message": Ref(gate, "message"),
         }
-        group = Ref(want.own("sagemaker/model-package-group"), "name")
-        yield Node(want.own(self.kind), {"group": group, "fingerprint": want.fingerprint}, desired)
+        group = Ref(context.own_key("sagemaker/model-package-group"), "name")
+        yield Node(context.own_key(self.kind), {"group": group, "fingerprint": context.fingerprint}, desired)
 
-    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+    def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
         """Each version by its fingerprint, through a listing. The oldest of several is the one.
 
         Many are listed at once, and searched for: what search knows as it was applied needn't be described.
         """
-        many = self.many(targets)
-        listed = versions_by_group(aws) if many else {}
-        known = described(aws, [target.identity["group"] for target in targets]) if many else {}
+        many = self.should_list(targets)
+        listed = list_versions_by_group(aws) if many else {}
+        known = search_versions(aws, [target.identity["group"] for target in targets]) if many else {}
         found = {}
         for target in targets:
-            group, mark = target.identity["group"], _MARK + target.identity["fingerprint"]
-            versions = listed.get(group, ()) if many else versions_of(aws, group)
+            group, mark = target.identity["group"], _FINGERPRINT_PREFIX + target.identity["fingerprint"]
+            versions = listed.get(group, ()) if many else list_versions(aws, group)
             version = next((one for one in versions if one.get("ModelPackageDescription") == mark), None)
             if version is not None:
-                found[target.key] = self._described(aws, target, version, known.get(version["ModelPackageArn"]))
+                found[target.key] = self._describe_version(aws, target, version, known.get(version["ModelPackageArn"]))
         return found
 
-    def _described(
-        self, aws: Aws, target: Target, version: Mapping[str, Any], known: Mapping[str, Any] | None
+    def _describe_version(
+        self, aws: AwsClient, target: Target, version: Mapping[str, Any], known: Mapping[str, Any] | None
     ) -> Observed:
         """What is known of a version if that is as applied, or else what the registry says."""
         if known is not None:
             observed = _observed({**known, **version})
-            if self.as_applied(target, observed.fields):
+            if self.matches_applied(target, observed.fields):
                 return observed
         return _observed(aws.read("sagemaker", "describe_model_package", ModelPackageName=version["ModelPackageArn"]))
 
@@ -121,24 +121,24 @@ class ModelPackage(Resource):
         if seen.outputs["status"] == "Failed":
             return Failed("RegistrationFailed", f"version {version} could not be registered")
         if seen.outputs["status"] != "Completed":
-            return Waiting("Registering", f"version {version} is being registered", after=5)
+            return Waiting("Registering", f"version {version} is being registered", requeue_after=5)
         if approval == "Approved":
             return Ready("Approved", f"version {version}: {message}")
         if approval == "Rejected":
             return Held("GateFailed" if not seen.outputs["passed"] else "Rejected", f"version {version}: {message}")
         return Held("AwaitingApproval", f"version {version} waits for a person to approve it in the model registry")
 
-    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+    def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
         """Register the version, or bring its approval in line with what the gates say now."""
         want = step.node.desired
-        decision = {"ModelApprovalStatus": _approval(want), "CustomerMetadataProperties": _metadata(want)}
+        decision = {"ModelApprovalStatus": _approval_status(want), "CustomerMetadataProperties": _metadata(want)}
         if seen is None:
-            return _observed(_register(aws, _request(step.node) | decision))
+            return _observed(_register_version(aws, _make_request(step.node) | decision))
         arn, message = seen.outputs["arn"], want["message"]
         aws.write("sagemaker", "update_model_package", ModelPackageArn=arn, ApprovalDescription=message, **decision)
         return _observed(aws.read("sagemaker", "describe_model_package", ModelPackageName=arn))
 
-    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+    def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
         """Delete the version."""
         try:
             found = self.observe(aws, [target]).get(target.key)
@@ -149,7 +149,7 @@ class ModelPackage(Resource):
         return None
 
 
-def _register(aws: Aws, request: Mapping[str, Any]) -> Mapping[str, Any]:
+def _register_version(aws: AwsClient, request: Mapping[str, Any]) -> Mapping[str, Any]:
     """Register a version and describe it.
 
     For as long as AWS remembers a token, it answers with what that token made, even if that was deleted since: then
@@ -164,14 +164,16 @@ def _register(aws: Aws, request: Mapping[str, Any]) -> Mapping[str, Any]:
         return aws.read("sagemaker", "describe_model_package", ModelPackageName=arn)
 
 
-def decide(aws: Aws, group: str, *, approve: bool, version: int | None, message: str) -> tuple[int, str]:
+def decide_approval(aws: AwsClient, group: str, *, approve: bool, version: int | None, message: str) -> tuple[int, str]:
     """A person's word on a version of a group, by default the newest that waits for one.
 
     Gives its number, and what its gates said where they held it back.
 
     Raises NotFoundError when there is no such version.
     """
-    listed = list(aws.pages("sagemaker", "list_model_packages", "ModelPackageSummaryList", ModelPackageGroupName=group))
+    listed = list(
+        aws.iter_items("sagemaker", "list_model_packages", "ModelPackageSummaryList", ModelPackageGroupName=group)
+    )
     versions = {item["ModelPackageVersion"]: item for item in listed}
     waiting = [n for n, item in versions.items() if item.get("ModelApprovalStatus") == "PendingManualApproval"]
     chosen = version if version is not None else max(waiting, default=None)
@@ -179,7 +181,7 @@ def decide(aws: Aws, group: str, *, approve: bool, version: int | None, message:
         raise NotFoundError(
             "no version waits for approval" if chosen is None else f"there is no version {chosen}",
             where=group.rpartition("/")[2],
-            hint=f"its versions: {_told(versions)}" if versions else "nothing was trained yet",
+            hint=f"its versions: {_format_versions(versions)}" if versions else "nothing was trained yet",
         )
     arn = versions[chosen]["ModelPackageArn"]
     before = aws.read("sagemaker", "describe_model_package", ModelPackageName=arn)
@@ -191,41 +193,41 @@ def decide(aws: Aws, group: str, *, approve: bool, version: int | None, message:
         ModelApprovalStatus=status,
         ApprovalDescription=message or f"{status.lower()} by a person",
     )
-    failed = before.get("CustomerMetadataProperties", {}).get(f"{_PREFIX}decision", "").startswith("failed")
+    failed = before.get("CustomerMetadataProperties", {}).get(f"{_METADATA_PREFIX}decision", "").startswith("failed")
     return chosen, str(before.get("ApprovalDescription", "")) if failed else ""
 
 
-def _told(versions: Mapping[int, Mapping[str, Any]]) -> str:
+def _format_versions(versions: Mapping[int, Mapping[str, Any]]) -> str:
     return ", ".join(f"{n} ({versions[n].get('ModelApprovalStatus')})" for n in sorted(versions, reverse=True)[:5])
 
 
-def _approval(want: Mapping[str, Value]) -> str:
-    if not want["passed"]:
+def _approval_status(desired: Mapping[str, Value]) -> str:
+    if not desired["passed"]:
         return "Rejected"
-    return "Approved" if want["approval"] == "auto" else "PendingManualApproval"
+    return "Approved" if desired["approval"] == "auto" else "PendingManualApproval"
 
 
-def _metadata(want: Mapping[str, Value]) -> dict[str, str]:
+def _metadata(desired: Mapping[str, Value]) -> dict[str, str]:
     measured = {
-        f"{_PREFIX}metric:{dataset}:{name}": repr(value)
-        for dataset, metrics in want["metrics"].items()
+        f"{_METADATA_PREFIX}metric:{dataset}:{name}": repr(value)
+        for dataset, metrics in desired["metrics"].items()
         for name, value in metrics.items()
     }
     return {
         **measured,
-        f"{_PREFIX}bundle": want["bundle"],
-        f"{_PREFIX}model-sha256": want["model_sha256"],
-        f"{_PREFIX}decision": want["decision"],
+        f"{_METADATA_PREFIX}bundle": desired["bundle"],
+        f"{_METADATA_PREFIX}model-sha256": desired["model_sha256"],
+        f"{_METADATA_PREFIX}decision": desired["decision"],
     }
 
 
-def _request(node: Node) -> dict[str, Any]:
+def _make_request(node: Node) -> dict[str, Any]:
     want = node.desired
     statistics = {"ContentType": "application/json", "S3Uri": f"{want['bundle']}manifest.json"}
     container = {"Image": want["image"], "ModelDataUrl": want["model"]}
     return {
         "ModelPackageGroupName": node.identity["group"],
-        "ModelPackageDescription": _MARK + node.identity["fingerprint"],
+        "ModelPackageDescription": _FINGERPRINT_PREFIX + node.identity["fingerprint"],
         # botocore makes up a random token where none is given, and a repeated call would register a second version.
         "ClientToken": digest(node.identity)[:36],
         "ModelMetrics": {"ModelQuality": {"Statistics": statistics}},
@@ -239,7 +241,7 @@ def _request(node: Node) -> dict[str, Any]:
 
 def _observed(package: Mapping[str, Any]) -> Observed:
     metadata = package.get("CustomerMetadataProperties", {})
-    decision = metadata.get(f"{_PREFIX}decision", "")
+    decision = metadata.get(f"{_METADATA_PREFIX}decision", "")
     outputs = {
         "arn": package["ModelPackageArn"],
         "version": package["ModelPackageVersion"],
@@ -247,6 +249,6 @@ def _observed(package: Mapping[str, Any]) -> Observed:
         "approval": package.get("ModelApprovalStatus", "PendingManualApproval"),
         "message": package.get("ApprovalDescription", ""),
         "passed": decision.startswith("passed"),
-        "model_sha256": metadata.get(f"{_PREFIX}model-sha256", ""),
+        "model_sha256": metadata.get(f"{_METADATA_PREFIX}model-sha256", ""),
     }
     return Observed({"decision": decision}, outputs)

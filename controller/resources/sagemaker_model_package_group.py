@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from controller.aws import Aws
+from controller.aws import AwsClient
 from controller.core.graph import Node, Observed, Target
 from controller.core.plan import Step
+from controller.core.spec_context import SpecContext
 from controller.core.status import Failed, Ready, Verdict, Waiting
 from controller.core.values import Key
-from controller.core.wanted import Wanted
 from controller.errors import ConflictError, MissingError
-from controller.resources.base import Resource, Scope
+from controller.resources.base import PermissionScope, Resource
 
 
 class ModelPackageGroup(Resource):
     """The group that a model's versions are registered in."""
 
     kind = "sagemaker/model-package-group"
-    condition = "Trained"
-    retain = "registry"
+    condition_type = "Trained"
+    retention_category = "registry"
     permissions = {
         "sagemaker.list_model_package_groups": frozenset({"sagemaker:ListModelPackageGroups"}),
         "resourcegroupstaggingapi.get_resources": frozenset({"tag:GetResources"}),
@@ -31,20 +31,24 @@ class ModelPackageGroup(Resource):
         "sagemaker.delete_tags": frozenset({"sagemaker:DeleteTags"}),
         "sagemaker.delete_model_package_group": frozenset({"sagemaker:DeleteModelPackageGroup"}),
     }
-    scopes = {"sagemaker:": (Scope("sagemaker:{region}:{account}:model-package-group/{name}"),)}
+    scopes = {"sagemaker:": (PermissionScope("sagemaker:{region}:{account}:model-package-group/{name}"),)}
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, context: SpecContext) -> Iterable[Node]:
         """One group for the model."""
-        if want.trained is not None:
-            yield Node(want.own(self.kind), {"name": want.physical_name(limit=63)}, {"tags": want.tags()})
+        if context.trainable_spec is not None:
+            yield Node(context.own_key(self.kind), {"name": context.physical_name(limit=63)}, {"tags": context.tags()})
 
-    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+    def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
         """Each group by its name; many out of one listing."""
         names = {target.key: str(target.identity["name"]) for target in targets}
-        listed = _listed(aws) if self.many(targets) else {name: _described(aws, name) for name in names.values()}
+        listed = (
+            _list_groups(aws)
+            if self.should_list(targets)
+            else {name: _describe_group(aws, name) for name in names.values()}
+        )
         groups = {key: group for key, name in names.items() if (group := listed.get(name)) is not None}
         arns = {key: group["ModelPackageGroupArn"] for key, group in groups.items()}
-        tags = self.tags_of_each(aws, arns, targets, lambda arn: _tags(aws, arn))
+        tags = self.fetch_tags_by_key(aws, arns, targets, lambda arn: _fetch_tags(aws, arn))
         return {key: _observed(group, tags[key]) for key, group in groups.items()}
 
     def ready(self, node: Node, seen: Observed) -> Verdict:
@@ -53,11 +57,13 @@ class ModelPackageGroup(Resource):
         status = seen.outputs["status"]
         if status == "Completed":
             return Ready()
-        return Failed("GroupFailed", status) if status.endswith("Failed") else Waiting("Pending", status, after=2)
+        return (
+            Failed("GroupFailed", status) if status.endswith("Failed") else Waiting("Pending", status, requeue_after=2)
+        )
 
-    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+    def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
         """Create the group, or set its tags."""
-        name, tags = step.node.identity["name"], _as_list(step.node.desired["tags"])
+        name, tags = step.node.identity["name"], _to_tag_list(step.node.desired["tags"])
         if seen is None:
             aws.write("sagemaker", "create_model_package_group", ModelPackageGroupName=name, Tags=tags)
         else:
@@ -69,35 +75,35 @@ class ModelPackageGroup(Resource):
             ]
             if gone:
                 aws.write("sagemaker", "delete_tags", ResourceArn=seen.outputs["arn"], TagKeys=gone)
-        return self.confirmed(aws, step)
+        return self.confirm(aws, step)
 
-    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+    def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
         """Delete the group; it must be empty, so it waits for its versions to be deleted first."""
         try:
             aws.write("sagemaker", "delete_model_package_group", ModelPackageGroupName=target.identity["name"])
         except MissingError:
             return None
         except ConflictError as error:
-            return Waiting("NotEmpty", str(error), after=5)
+            return Waiting("NotEmpty", str(error), requeue_after=5)
         return None
 
 
-def _listed(aws: Aws) -> dict[str, Mapping[str, Any]]:
+def _list_groups(aws: AwsClient) -> dict[str, Mapping[str, Any]]:
     """Every group that is called as ours are, by name."""
     named = {"NameContains": "moorage-", "MaxResults": 100}
-    listed = aws.listed("sagemaker", "list_model_package_groups", "ModelPackageGroupSummaryList", **named)
+    listed = aws.list_items("sagemaker", "list_model_package_groups", "ModelPackageGroupSummaryList", **named)
     return {group["ModelPackageGroupName"]: group for group in listed}
 
 
-def _described(aws: Aws, name: str) -> Mapping[str, Any] | None:
+def _describe_group(aws: AwsClient, name: str) -> Mapping[str, Any] | None:
     try:
         return aws.read("sagemaker", "describe_model_package_group", ModelPackageGroupName=name)
     except MissingError:
         return None
 
 
-def _tags(aws: Aws, arn: str) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in aws.pages("sagemaker", "list_tags", "Tags", ResourceArn=arn)}
+def _fetch_tags(aws: AwsClient, arn: str) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in aws.iter_items("sagemaker", "list_tags", "Tags", ResourceArn=arn)}
 
 
 def _observed(group: Mapping[str, Any], tags: Mapping[str, str]) -> Observed:
@@ -109,5 +115,5 @@ def _observed(group: Mapping[str, Any], tags: Mapping[str, str]) -> Observed:
     return Observed({"tags": dict(tags)}, outputs)
 
 
-def _as_list(tags: dict[str, str]) -> list[dict[str, Any]]:
+def _to_tag_list(tags: dict[str, str]) -> list[dict[str, Any]]:
     return [{"Key": name, "Value": value} for name, value in sorted(tags.items())]

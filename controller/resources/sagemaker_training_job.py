@@ -13,37 +13,37 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
-from controller.aws import Aws
-from controller.aws.images import xgboost_image
+from controller.aws import AwsClient
+from controller.aws.images import xgboost_image_uri
+from controller.core.field_policy import FieldPolicy
 from controller.core.graph import Node, Observed, Target
-from controller.core.ownership import RETRY, tag_list, tags_of
+from controller.core.ownership import RETRY_TAG, parse_tags, to_tag_list
 from controller.core.plan import Step
-from controller.core.policy import FieldPolicy
+from controller.core.spec_context import SpecContext
 from controller.core.status import Failed, Ready, Verdict, Waiting
 from controller.core.values import Format, Key, Ref, Value
-from controller.core.wanted import Wanted
 from controller.errors import ConflictError, FailedError, MissingError
-from controller.resources.base import Resource, Scope
+from controller.resources.base import PermissionScope, Resource
 from controller.spec.models import Training
 
 UNSUCCESSFUL = ("Failed", "Stopped")
 FINISHED = ("Completed", *UNSUCCESSFUL)
 # A job's name has 63 characters at most; those of later attempts end in `-2`, `-3`, …
-_LIMIT = 60
+_MAX_NAME_LENGTH = 60
 CHANNELS = ("train", "validation")
 # How the names begin of what SageMaker itself puts among the hyperparameters.
-INTERNAL = ("sagemaker_", "_")
+INTERNAL_HYPERPARAMETER_PREFIXES = ("sagemaker_", "_")
 
 
 class TrainingJob(Resource):
     """One run of the built-in algorithm. A job never changes; other settings are another job."""
 
     kind = "sagemaker/training-job"
-    condition = "Trained"
+    condition_type = "Trained"
     consequence = "trains a model"
-    superseded = "stop"
-    handles = frozenset({"arn", "artifact"})
-    retain = "registry"
+    superseded_policy = "stop"
+    reference_outputs = frozenset({"arn", "artifact"})
+    retention_category = "registry"
     # A job is what it was started as. Only its presence under its name counts, and that name holds the fingerprint.
     policy = FieldPolicy(
         revisioned=True, ignore=frozenset({"*"}), immutable=frozenset({"image", "hyperparameters", "channels"})
@@ -61,41 +61,45 @@ class TrainingJob(Resource):
     # Other settings are another job, so that a name ends in eight characters of hash; a later attempt has a number more.
     scopes = {
         "sagemaker:": (
-            Scope("sagemaker:{region}:{account}:training-job/moorage-{owner}-????????"),
-            Scope("sagemaker:{region}:{account}:training-job/moorage-{owner}-????????-*"),
-            Scope("sagemaker:{region}:{account}:training-job/{job}"),
+            PermissionScope("sagemaker:{region}:{account}:training-job/moorage-{owner}-????????"),
+            PermissionScope("sagemaker:{region}:{account}:training-job/moorage-{owner}-????????-*"),
+            PermissionScope("sagemaker:{region}:{account}:training-job/{job}"),
         )
     }
 
-    def names(self, want: Wanted, node: Node) -> Mapping[str, Value]:
+    def scope_variables(self, context: SpecContext, node: Node) -> Mapping[str, Value]:
         """Its name, and that of a job which the spec names."""
-        return {**node.identity, "job": want.trained.training.job if want.trained else None}
+        return {**node.identity, "job": context.trainable_spec.training.job if context.trainable_spec else None}
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, context: SpecContext) -> Iterable[Node]:
         """One job for the spec's fingerprint, or the one that the spec names."""
-        if want.trained is None:
+        if context.trainable_spec is None:
             return
-        training = want.trained.training
+        training = context.trainable_spec.training
         if training.job is not None:
-            said = {"version": training.algorithm.version, "hyperparameters": want.hyperparameters}
-            yield Node(want.own(self.kind), {"name": training.job, **said}, named="spec.training.job")
+            said = {"version": training.algorithm.version, "hyperparameters": context.hyperparameters}
+            yield Node(context.own_key(self.kind), {"name": training.job, **said}, reference_field="spec.training.job")
             return
-        bucket = Ref(want.shared("s3/bucket"), "name")
-        role: Value = training.role_arn or Ref(want.own("iam/role", "training"), "arn")
+        bucket = Ref(context.shared_key("s3/bucket"), "name")
+        role: Value = training.role_arn or Ref(context.own_key("iam/role", "training"), "arn")
         desired = {
-            "image": xgboost_image(want.place.region, training.algorithm.version),
+            "image": xgboost_image_uri(context.location.region, training.algorithm.version),
             "role": role,
-            "hyperparameters": want.hyperparameters,
-            "channels": {name: Ref(want.own("s3/object", name), "url") for name in CHANNELS},
+            "hyperparameters": context.hyperparameters,
+            "channels": {name: Ref(context.own_key("s3/object", name), "url") for name in CHANNELS},
             "output": Format("s3://{}/training/", (bucket,)),
-            "resources": _resources(training),
-            "limits": _limits(training),
+            "resources": _resource_config(training),
+            "limits": _stopping_condition(training),
             "spot": training.spot.enabled,
-            "tags": want.tags(),
+            "tags": context.tags(),
         }
-        yield Node(want.own(self.kind), {"name": want.physical_name(want.fingerprint, limit=_LIMIT)}, desired)
+        yield Node(
+            context.own_key(self.kind),
+            {"name": context.physical_name(context.fingerprint, limit=_MAX_NAME_LENGTH)},
+            desired,
+        )
 
-    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+    def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
         """Each job by its name, or its newest attempt; one that is known to be completed never changes, and isn't asked for.
 
         One that failed and was deleted since is still what came of the training: nobody asked for another attempt. Raises
@@ -104,17 +108,17 @@ class TrainingJob(Resource):
         found: dict[Key, Observed] = {}
         for target in targets:
             if "version" in target.identity:
-                if (ran := _named(aws, target)) is not None:
+                if (ran := _observe_named_job(aws, target)) is not None:
                     found[target.key] = ran
                 continue
-            if target.known.get("status") == "Completed":
-                found[target.key] = Observed({"tags": target.known["tags"]}, target.known)
+            if target.known_outputs.get("status") == "Completed":
+                found[target.key] = Observed({"tags": target.known_outputs["tags"]}, target.known_outputs)
                 continue
-            name, job, tags = _newest(aws, target.identity["name"])
+            name, job, tags = _find_newest_attempt(aws, target.identity["name"])
             if job is not None:
                 found[target.key] = Observed({"tags": tags}, _outputs(job, tags))
-            elif target.known.get("status") in UNSUCCESSFUL and target.known.get("name") == name:
-                found[target.key] = Observed({"tags": target.known["tags"]}, target.known)
+            elif target.known_outputs.get("status") in UNSUCCESSFUL and target.known_outputs.get("name") == name:
+                found[target.key] = Observed({"tags": target.known_outputs["tags"]}, target.known_outputs)
         return found
 
     def ready(self, node: Node, seen: Observed) -> Verdict:
@@ -127,57 +131,57 @@ class TrainingJob(Resource):
             # What follows the first line is a stack trace; the log has it.
             told = message.partition("\n")[0] or f"the training job {seen.outputs['name']} {status.lower()}"
             return Failed(f"Training{status}", f"{told} (moorage retry starts another attempt)")
-        return Waiting("Training", f"{seen.outputs['name']}: {message or status}", after=10)
+        return Waiting("Training", f"{seen.outputs['name']}: {message or status}", requeue_after=10)
 
-    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+    def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
         """Start the job. A job of this name that appeared meanwhile is the same job: the name holds the fingerprint."""
         del seen
         target = Target(step.node.key, step.node.identity)
-        free, _, _ = _newest(aws, step.node.identity["name"])
+        free, _, _ = _find_newest_attempt(aws, step.node.identity["name"])
         try:
-            aws.write("sagemaker", "create_training_job", TrainingJobName=free, **_request(step.node))
+            aws.write("sagemaker", "create_training_job", TrainingJobName=free, **_make_request(step.node))
         except ConflictError:
             if not self.observe(aws, [target]):
                 raise
-        return self.confirmed(aws, step)
+        return self.confirm(aws, step)
 
-    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+    def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
         """Stop it if it runs; remove one that was known to have finished, with all attempts at it.
 
         One that is stopped for being no longer wanted stays, and says so: should it be wanted again, that is another attempt.
         """
-        name, job, tags = _newest(aws, target.identity["name"])
+        name, job, tags = _find_newest_attempt(aws, target.identity["name"])
         if job is None or job["TrainingJobStatus"] in FINISHED:
-            if target.known.get("finished") is True:
-                _remove(aws, target.identity["name"])
+            if target.known_outputs.get("finished") is True:
+                _delete_attempts(aws, target.identity["name"])
             return None
-        if RETRY not in tags:
-            _mark(aws, job["TrainingJobArn"], "superseded")
+        if RETRY_TAG not in tags:
+            _mark_for_retry(aws, job["TrainingJobArn"], "superseded")
         if job["TrainingJobStatus"] == "InProgress":
             aws.write("sagemaker", "stop_training_job", TrainingJobName=name)
-        return Waiting("Stopping", f"{name} is being stopped", after=10)
+        return Waiting("Stopping", f"{name} is being stopped", requeue_after=10)
 
-    def retry(self, aws: Aws, node: Node, seen: Observed) -> str:
+    def retry(self, aws: AwsClient, node: Node, seen: Observed) -> str:
         """Let another attempt follow a job that failed or was stopped."""
         del node
         if seen.outputs["status"] not in UNSUCCESSFUL:
             return ""
         try:
-            _mark(aws, seen.outputs["arn"], "asked for")
+            _mark_for_retry(aws, seen.outputs["arn"], "asked for")
         except MissingError as error:
             hint = "a change of training or data trains again"
             raise FailedError(f"{seen.outputs['name']} was deleted, so no attempt can follow it", hint=hint) from error
         return f"training job {seen.outputs['name']}, which {seen.outputs['status'].lower()}"
 
 
-def _named(aws: Aws, target: Target) -> Observed | None:
+def _observe_named_job(aws: AwsClient, target: Target) -> Observed | None:
     """The job that a spec names, if it is there. Raises FailedError when it isn't the training that the spec says."""
     said = target.identity
     try:
         job = aws.read("sagemaker", "describe_training_job", TrainingJobName=said["name"])
     except MissingError:
         return None
-    problems = list(_unlike(job, said["version"], said["hyperparameters"]))
+    problems = list(_find_mismatches(job, said["version"], said["hyperparameters"]))
     if problems:
         what = f"the training job {said['name']} isn't the training that the spec says"
         hint = "take spec.training.job out, so that it trains by these settings, or say those that the job had"
@@ -189,35 +193,39 @@ def _named(aws: Aws, target: Target) -> Observed | None:
     return Observed({}, _outputs(job, {}))
 
 
-def _unlike(job: Mapping[str, Any], version: str, hyperparameters: Mapping[str, str]) -> Iterator[str]:
+def _find_mismatches(job: Mapping[str, Any], version: str, hyperparameters: Mapping[str, str]) -> Iterator[str]:
     image = job["AlgorithmSpecification"].get("TrainingImage", "")
     if not image.endswith(f"/sagemaker-xgboost:{version}"):
         yield f"it ran {image}, and the spec says XGBoost {version}"
-    ran = {name: text for name, text in job.get("HyperParameters", {}).items() if not name.startswith(INTERNAL)}
+    ran = {
+        name: text
+        for name, text in job.get("HyperParameters", {}).items()
+        if not name.startswith(INTERNAL_HYPERPARAMETER_PREFIXES)
+    }
     for name in sorted(ran.keys() | hyperparameters.keys()):
         if ran.get(name) != hyperparameters.get(name):
             yield f"{name} was {ran.get(name, 'left out')} and is {hyperparameters.get(name, 'left out')} in the spec"
 
 
-def _newest(aws: Aws, name: str) -> tuple[str, Mapping[str, Any] | None, dict[str, str]]:
+def _find_newest_attempt(aws: AwsClient, name: str) -> tuple[str, Mapping[str, Any] | None, dict[str, str]]:
     """The newest attempt at a job: its name, the job, its tags. No job where an attempt is still to be made.
 
     An attempt that ended without success counts until it is marked: then the next one's name is looked for.
     """
     for attempt in count(1):
-        tried = _attempt(name, attempt)
+        tried = _attempt_name(name, attempt)
         try:
             job = aws.read("sagemaker", "describe_training_job", TrainingJobName=tried)
         except MissingError:
             return tried, None, {}
-        listed = aws.pages("sagemaker", "list_tags", "Tags", ResourceArn=job["TrainingJobArn"])
-        tags = tags_of(listed)
-        if job["TrainingJobStatus"] not in UNSUCCESSFUL or RETRY not in tags:
+        listed = aws.iter_items("sagemaker", "list_tags", "Tags", ResourceArn=job["TrainingJobArn"])
+        tags = parse_tags(listed)
+        if job["TrainingJobStatus"] not in UNSUCCESSFUL or RETRY_TAG not in tags:
             return tried, job, tags
     raise AssertionError("not reached")
 
 
-def _remove(aws: Aws, name: str) -> None:
+def _delete_attempts(aws: AwsClient, name: str) -> None:
     """Delete every attempt at a job, the last one first: an attempt is found by those before it.
 
     Source: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DeleteTrainingJob.html
@@ -225,7 +233,7 @@ def _remove(aws: Aws, name: str) -> None:
     attempts = []
     with contextlib.suppress(MissingError):
         for attempt in count(1):
-            tried = _attempt(name, attempt)
+            tried = _attempt_name(name, attempt)
             aws.read("sagemaker", "describe_training_job", TrainingJobName=tried)
             attempts.append(tried)
     for tried in reversed(attempts):
@@ -233,26 +241,26 @@ def _remove(aws: Aws, name: str) -> None:
             aws.write("sagemaker", "delete_training_job", TrainingJobName=tried)
 
 
-def _attempt(name: str, number: int) -> str:
+def _attempt_name(name: str, number: int) -> str:
     return name if number == 1 else f"{name}-{number}"
 
 
-def _mark(aws: Aws, arn: str, why: str) -> None:
-    aws.write("sagemaker", "add_tags", ResourceArn=arn, Tags=tag_list({RETRY: why}))
+def _mark_for_retry(aws: AwsClient, arn: str, why: str) -> None:
+    aws.write("sagemaker", "add_tags", ResourceArn=arn, Tags=to_tag_list({RETRY_TAG: why}))
 
 
-def finished(aws: Aws, name: str) -> bool:
+def is_finished(aws: AwsClient, name: str) -> bool:
     """Whether a job of that name has come to its end. Raises MissingError."""
     job = aws.read("sagemaker", "describe_training_job", TrainingJobName=name)
     return job["TrainingJobStatus"] in FINISHED
 
 
-def _resources(training: Training) -> dict[str, Value]:
+def _resource_config(training: Training) -> dict[str, Value]:
     instance = training.instance
     return {"InstanceType": instance.type, "InstanceCount": instance.count, "VolumeSizeInGB": instance.volume}
 
 
-def _limits(training: Training) -> dict[str, Value]:
+def _stopping_condition(training: Training) -> dict[str, Value]:
     limits = {"MaxRuntimeInSeconds": training.stopping.max_runtime}
     if training.spot.enabled and training.spot.max_wait is not None:
         limits["MaxWaitTimeInSeconds"] = training.spot.max_wait
@@ -273,13 +281,13 @@ def _outputs(job: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, Value
     }
 
 
-def _request(node: Node) -> dict[str, Any]:
+def _make_request(node: Node) -> dict[str, Any]:
     want = node.desired
     return {
         "AlgorithmSpecification": {"TrainingImage": want["image"], "TrainingInputMode": "File"},
         "RoleArn": want["role"],
         "HyperParameters": want["hyperparameters"],
-        "InputDataConfig": [_channel(name, url) for name, url in sorted(want["channels"].items())],
+        "InputDataConfig": [_channel_config(name, url) for name, url in sorted(want["channels"].items())],
         "OutputDataConfig": {"S3OutputPath": want["output"]},
         "ResourceConfig": want["resources"],
         "StoppingCondition": want["limits"],
@@ -288,7 +296,7 @@ def _request(node: Node) -> dict[str, Any]:
     }
 
 
-def _channel(name: str, url: str) -> dict[str, Any]:
+def _channel_config(name: str, url: str) -> dict[str, Any]:
     source = {"S3DataType": "S3Prefix", "S3Uri": url, "S3DataDistributionType": "FullyReplicated"}
     # Without a content type the container takes the rows for libsvm.
     # https://docs.aws.amazon.com/sagemaker/latest/dg/xgboost.html#InputOutput-XGBoost

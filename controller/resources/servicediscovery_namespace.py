@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from controller.aws import Aws
+from controller.aws import AwsClient
+from controller.core.field_policy import FieldPolicy
 from controller.core.graph import Node, Observed, Target
-from controller.core.ownership import dropped_tags, tag_list, tags_of
+from controller.core.ownership import find_dropped_tags, parse_tags, to_tag_list
 from controller.core.plan import Step
-from controller.core.policy import FieldPolicy
+from controller.core.spec_context import SpecContext
 from controller.core.status import Ready, Verdict, Waiting
 from controller.core.values import Key, Ref, digest
-from controller.core.wanted import Wanted
 from controller.errors import ConflictError, FailedError, MissingError
-from controller.resources.base import MADE_OURS, OURS, Resource, Scope
+from controller.resources.base import OWNED_REQUEST_CONDITION, OWNED_RESOURCE_CONDITION, PermissionScope, Resource
 
 
-class Namespace(Resource):
+class DiscoveryNamespace(Resource):
     """A private DNS namespace. AWS makes and deletes one in the background, as an operation that can be asked about."""
 
     kind = "servicediscovery/namespace"
@@ -44,24 +44,26 @@ class Namespace(Resource):
         ),
     }
     scopes = {
-        "servicediscovery:CreatePrivateDnsNamespace": (Scope("*", MADE_OURS),),
-        "servicediscovery:TagResource": (Scope("*", MADE_OURS),),
-        "servicediscovery:GetOperation": (Scope("servicediscovery:{region}:{account}:namespace/*"),),
-        "servicediscovery:": (Scope("servicediscovery:{region}:{account}:namespace/*", OURS),),
-        "route53:": (Scope("route53:::hostedzone/*"),),
+        "servicediscovery:CreatePrivateDnsNamespace": (PermissionScope("*", OWNED_REQUEST_CONDITION),),
+        "servicediscovery:TagResource": (PermissionScope("*", OWNED_REQUEST_CONDITION),),
+        "servicediscovery:GetOperation": (PermissionScope("servicediscovery:{region}:{account}:namespace/*"),),
+        "servicediscovery:": (
+            PermissionScope("servicediscovery:{region}:{account}:namespace/*", OWNED_RESOURCE_CONDITION),
+        ),
+        "route53:": (PermissionScope("route53:::hostedzone/*"),),
     }
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, context: SpecContext) -> Iterable[Node]:
         """One namespace for the environment."""
-        if want.service is None and want.makes_models:
-            vpc = Ref(want.shared("ec2/network"), "vpc_id")
-            name = f"{want.physical_name(limit=63)}.internal"
-            yield Node(want.shared(self.kind), {"name": name}, {"vpc": vpc, "tags": want.tags()})
+        if context.service is None and context.needs_training_resources:
+            vpc = Ref(context.shared_key("ec2/network"), "vpc_id")
+            name = f"{context.physical_name(limit=63)}.internal"
+            yield Node(context.shared_key(self.kind), {"name": name}, {"vpc": vpc, "tags": context.tags()})
 
-    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+    def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
         """List the private namespaces and match by name; one that is still being made is known by its operation."""
         only_private = [{"Name": "TYPE", "Values": ["DNS_PRIVATE"], "Condition": "EQ"}]
-        listed = aws.pages("servicediscovery", "list_namespaces", "Namespaces", Filters=only_private)
+        listed = aws.iter_items("servicediscovery", "list_namespaces", "Namespaces", Filters=only_private)
         live = {namespace["Name"]: namespace for namespace in listed}
         found = {}
         for target in targets:
@@ -69,46 +71,50 @@ class Namespace(Resource):
             if namespace is not None:
                 tags = aws.read("servicediscovery", "list_tags_for_resource", ResourceARN=namespace["Arn"])["Tags"]
                 outputs = {"name": namespace["Name"], "id": namespace["Id"], "arn": namespace["Arn"]}
-                found[target.key] = Observed({"tags": tags_of(tags)}, outputs)
-            elif "operation" in target.known and _status(aws, target.known["operation"])[0] not in ("FAIL", "SUCCESS"):
-                found[target.key] = Observed({"tags": target.known["tags"]}, target.known)
+                found[target.key] = Observed({"tags": parse_tags(tags)}, outputs)
+            elif "operation" in target.known_outputs and _operation_status(aws, target.known_outputs["operation"])[
+                0
+            ] not in ("FAIL", "SUCCESS"):
+                found[target.key] = Observed({"tags": target.known_outputs["tags"]}, target.known_outputs)
         return found
 
     def ready(self, node: Node, seen: Observed) -> Verdict:
         """Ready once it has an id."""
         if "id" in seen.outputs:
             return Ready()
-        return Waiting("Creating", f"Cloud Map is making {node.identity['name']}", after=5)
+        return Waiting("Creating", f"Cloud Map is making {node.identity['name']}", requeue_after=5)
 
-    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+    def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
         """Ask for the namespace, or set its tags. Raises FailedError when AWS gave up making it."""
         target = Target(step.node.key, step.node.identity)
         tags = step.node.desired["tags"]
         if seen is None:
             target = self._create(aws, step)
         elif "arn" in seen.outputs:
-            aws.write("servicediscovery", "tag_resource", ResourceARN=seen.outputs["arn"], Tags=tag_list(tags))
-            if gone := dropped_tags(step.changes):
+            aws.write("servicediscovery", "tag_resource", ResourceARN=seen.outputs["arn"], Tags=to_tag_list(tags))
+            if gone := find_dropped_tags(step.changes):
                 aws.write("servicediscovery", "untag_resource", ResourceARN=seen.outputs["arn"], TagKeys=gone)
-        return self.observe(aws, [target]).get(target.key) or Observed({"tags": tags}, target.known)
+        return self.observe(aws, [target]).get(target.key) or Observed({"tags": tags}, target.known_outputs)
 
-    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+    def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
         """Ask AWS to delete the namespace, and wait until it is gone. It must hold no service."""
         found = self.observe(aws, [target]).get(target.key)
         if found is None:
             return None
         if "id" not in found.outputs:
-            return Waiting("Creating", "it can't be deleted before it is made", after=5)
+            return Waiting("Creating", "it can't be deleted before it is made", requeue_after=5)
         try:
             aws.write("servicediscovery", "delete_namespace", Id=found.outputs["id"])
         except MissingError:
             return None
         except ConflictError as error:
-            return Waiting("InUse", str(error), after=5)
+            return Waiting("InUse", str(error), requeue_after=5)
         gone = target.key not in self.observe(aws, [target])
-        return None if gone else Waiting("Deleting", f"Cloud Map is deleting {target.identity['name']}", after=5)
+        return (
+            None if gone else Waiting("Deleting", f"Cloud Map is deleting {target.identity['name']}", requeue_after=5)
+        )
 
-    def _create(self, aws: Aws, step: Step) -> Target:
+    def _create(self, aws: AwsClient, step: Step) -> Target:
         """Ask for it. A repeated request with this id is the same request; a name can be taken once in a VPC."""
         name, want = step.node.identity["name"], step.node.desired
         answer = aws.write(
@@ -118,16 +124,16 @@ class Namespace(Resource):
             Vpc=want["vpc"],
             CreatorRequestId=digest(name, want["vpc"]),
             Description=f"Moorage: {step.node.key}",
-            Tags=tag_list(want["tags"]),
+            Tags=to_tag_list(want["tags"]),
         )
-        status, message = _status(aws, answer["OperationId"])
+        status, message = _operation_status(aws, answer["OperationId"])
         if status == "FAIL":
             raise FailedError("Cloud Map could not make the namespace", where=str(step.node.key), why=message)
         known = {"operation": answer["OperationId"], "tags": want["tags"]}
         return Target(step.node.key, step.node.identity, known)
 
 
-def _status(aws: Aws, operation: str) -> tuple[str, str]:
+def _operation_status(aws: AwsClient, operation: str) -> tuple[str, str]:
     """SUBMITTED, PENDING, SUCCESS or FAIL, with the reason of a failure. Operations are forgotten after some weeks."""
     try:
         answer = aws.read("servicediscovery", "get_operation", OperationId=operation)["Operation"]

@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from controller.aws import Aws
+from controller.aws import AwsClient
+from controller.core.field_policy import FieldPolicy
 from controller.core.graph import Node, Observed, Target
-from controller.core.ownership import dropped_tags, tag_list, tags_of
+from controller.core.ownership import find_dropped_tags, parse_tags, to_tag_list
 from controller.core.plan import Step
-from controller.core.policy import FieldPolicy
+from controller.core.spec_context import SpecContext
 from controller.core.status import Waiting
 from controller.core.values import Key, Ref, digest
-from controller.core.wanted import Wanted
 from controller.errors import ConflictError, MissingError
-from controller.resources.base import MADE_OURS, OURS, Resource, Scope
+from controller.resources.base import OWNED_REQUEST_CONDITION, OWNED_RESOURCE_CONDITION, PermissionScope, Resource
 
 # An HTTP API takes the port from SRV records and doesn't support A records alone.
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-private.html
-_RECORDS = [{"Type": "SRV", "TTL": 10}]
+_DNS_RECORDS = [{"Type": "SRV", "TTL": 10}]
 
 
 class DiscoveryService(Resource):
     """One service for each ModelService. ECS registers tasks in it and says which are healthy."""
 
     kind = "servicediscovery/service"
-    condition = "Deployed"
+    condition_type = "Deployed"
     policy = FieldPolicy(keyed={"records": "Type"}, owned=frozenset({"records"}))
     permissions = {
         "servicediscovery.list_services": frozenset({"servicediscovery:ListServices"}),
@@ -44,63 +44,74 @@ class DiscoveryService(Resource):
     }
     scopes = {
         "servicediscovery:CreateService": (
-            Scope("servicediscovery:{region}:{account}:namespace/*", OURS),
-            Scope("servicediscovery:{region}:{account}:service/*", MADE_OURS),
+            PermissionScope("servicediscovery:{region}:{account}:namespace/*", OWNED_RESOURCE_CONDITION),
+            PermissionScope("servicediscovery:{region}:{account}:service/*", OWNED_REQUEST_CONDITION),
         ),
-        "servicediscovery:TagResource": (Scope("*", MADE_OURS),),
-        "servicediscovery:": (Scope("servicediscovery:{region}:{account}:service/*", OURS),),
-        "route53:": (Scope("route53:::hostedzone/*"),),
+        "servicediscovery:TagResource": (PermissionScope("*", OWNED_REQUEST_CONDITION),),
+        "servicediscovery:": (
+            PermissionScope("servicediscovery:{region}:{account}:service/*", OWNED_RESOURCE_CONDITION),
+        ),
+        "route53:": (PermissionScope("route53:::hostedzone/*"),),
     }
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, context: SpecContext) -> Iterable[Node]:
         """One service for the model: in the environment's namespace, or the one that the spec names."""
-        if want.service is None:
+        if context.service is None:
             return
-        if want.service.spec.service.discovery is not None:
+        if context.service.spec.service.discovery is not None:
             # Its records are as whoever made it wanted them, and what leads there relies on them.
-            named = {"id": want.service.spec.service.discovery}
-            yield Node(want.own(self.kind), named, {"tags": want.tags()}, named="spec.service.discovery")
+            named = {"id": context.service.spec.service.discovery}
+            yield Node(
+                context.own_key(self.kind), named, {"tags": context.tags()}, reference_field="spec.service.discovery"
+            )
             return
-        if want.trained is None:  # registered nowhere when it was found
+        if context.trainable_spec is None:  # registered nowhere when it was found
             return
-        identity = {"namespace": Ref(want.shared("servicediscovery/namespace"), "id"), "name": want.owner.name}
-        yield Node(want.own(self.kind), identity, {"records": _RECORDS, "tags": want.tags()})
+        identity = {
+            "namespace": Ref(context.shared_key("servicediscovery/namespace"), "id"),
+            "name": context.owner.name,
+        }
+        yield Node(context.own_key(self.kind), identity, {"records": _DNS_RECORDS, "tags": context.tags()})
 
-    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+    def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
         """List each namespace's services once, and match by name; all of the region's where one is known by its id.
 
         A single one that is known is asked for.
         """
-        if len(targets) == 1 and not self.many(targets) and (known := _known(aws, targets[0])) is not None:
+        if (
+            len(targets) == 1
+            and not self.should_list(targets)
+            and (known := _observe_known(aws, targets[0])) is not None
+        ):
             return {targets[0].key: known}
         found: dict[Key, Mapping[str, Any]] = {}
         for namespace in sorted({target.identity.get("namespace", "") for target in targets}):
             inside = [{"Name": "NAMESPACE_ID", "Values": [namespace], "Condition": "EQ"}] if namespace else []
-            listed = aws.listed("servicediscovery", "list_services", "Services", Filters=inside)
+            listed = aws.list_items("servicediscovery", "list_services", "Services", Filters=inside)
             field, name = ("Name", "name") if namespace else ("Id", "id")
             live = {service[field]: service for service in listed}
             mine = (target for target in targets if target.identity.get("namespace", "") == namespace)
             found |= {target.key: live[target.identity[name]] for target in mine if target.identity[name] in live}
         arns = {key: service["Arn"] for key, service in found.items()}
-        tags = self.tags_of_each(aws, arns, targets, lambda arn: _tags(aws, arn))
-        return {key: _seen(service, tags[key]) for key, service in found.items()}
+        tags = self.fetch_tags_by_key(aws, arns, targets, lambda arn: _fetch_tags(aws, arn))
+        return {key: _observed(service, tags[key]) for key, service in found.items()}
 
-    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
+    def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
         """Create the service, or set its records and tags."""
         want = step.node.desired
         if seen is None:
-            return self.confirmed(aws, step, {"id": self._create(aws, step)})
+            return self.confirm(aws, step, {"id": self._create(aws, step)})
         arn = seen.outputs["arn"]
         if seen.fields["records"] != want.get("records", seen.fields["records"]):
             change = {"DnsConfig": {"DnsRecords": want["records"]}}
             aws.write("servicediscovery", "update_service", Id=seen.outputs["id"], Service=change)
         if seen.fields["tags"] != want["tags"]:
-            aws.write("servicediscovery", "tag_resource", ResourceARN=arn, Tags=tag_list(want["tags"]))
-            if gone := dropped_tags(step.changes):
+            aws.write("servicediscovery", "tag_resource", ResourceARN=arn, Tags=to_tag_list(want["tags"]))
+            if gone := find_dropped_tags(step.changes):
                 aws.write("servicediscovery", "untag_resource", ResourceARN=arn, TagKeys=gone)
-        return self.confirmed(aws, step, seen.outputs)
+        return self.confirm(aws, step, seen.outputs)
 
-    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+    def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
         """Delete the service once no task is registered in it."""
         found = self.observe(aws, [target]).get(target.key)
         if found is None:
@@ -110,10 +121,10 @@ class DiscoveryService(Resource):
         except MissingError:
             return None
         except ConflictError as error:
-            return Waiting("InUse", str(error), after=5)
+            return Waiting("InUse", str(error), requeue_after=5)
         return None
 
-    def _create(self, aws: Aws, step: Step) -> str:
+    def _create(self, aws: AwsClient, step: Step) -> str:
         identity, want = step.node.identity, step.node.desired
         answer = aws.write(
             "servicediscovery",
@@ -124,25 +135,25 @@ class DiscoveryService(Resource):
             DnsConfig={"RoutingPolicy": "MULTIVALUE", "DnsRecords": want["records"]},
             # ECS reports the health of tasks here; the threshold is fixed at 1.
             HealthCheckCustomConfig={"FailureThreshold": 1},
-            Tags=tag_list(want["tags"]),
+            Tags=to_tag_list(want["tags"]),
         )
         return str(answer["Service"]["Id"])
 
 
-def _known(aws: Aws, target: Target) -> Observed | None:
-    if "id" not in target.known:
+def _observe_known(aws: AwsClient, target: Target) -> Observed | None:
+    if "id" not in target.known_outputs:
         return None
     try:
-        service = aws.read("servicediscovery", "get_service", Id=target.known["id"])["Service"]
+        service = aws.read("servicediscovery", "get_service", Id=target.known_outputs["id"])["Service"]
     except MissingError:
         return None
-    return _seen(service, _tags(aws, service["Arn"]))
+    return _observed(service, _fetch_tags(aws, service["Arn"]))
 
 
-def _tags(aws: Aws, arn: str) -> dict[str, str]:
-    return tags_of(aws.read("servicediscovery", "list_tags_for_resource", ResourceARN=arn)["Tags"])
+def _fetch_tags(aws: AwsClient, arn: str) -> dict[str, str]:
+    return parse_tags(aws.read("servicediscovery", "list_tags_for_resource", ResourceARN=arn)["Tags"])
 
 
-def _seen(service: Mapping[str, Any], tags: Mapping[str, str]) -> Observed:
+def _observed(service: Mapping[str, Any], tags: Mapping[str, str]) -> Observed:
     fields = {"records": service.get("DnsConfig", {}).get("DnsRecords", []), "tags": dict(tags)}
     return Observed(fields, {"id": service["Id"], "arn": service["Arn"]})

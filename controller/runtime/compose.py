@@ -14,23 +14,23 @@ from pathlib import Path
 from typing import Self
 
 from controller import embedded
-from controller.aws import AssumeRole, Aws, connect
-from controller.aws.budget import Budgets
+from controller.aws import AssumeRole, AwsClient, connect
 from controller.aws.calls import Hook
-from controller.aws.objects import BucketObjects
-from controller.bundle.layers import server_digest
+from controller.aws.rate_limits import RateLimiter
+from controller.aws.s3_object_storage import S3ObjectStorage
+from controller.bundle.layers import digest_server_layers
+from controller.core.spec_context import AwsLocation, SpecContext
 from controller.core.status import Event
 from controller.core.values import Key
-from controller.core.wanted import Place, Wanted
 from controller.errors import NotFoundError
 from controller.reconcile import Reconciler
-from controller.resources.base import Workshop, discover
+from controller.resources.base import ResourceContext, discover_resources
 from controller.runtime import heap
 from controller.runtime.halt import Halt
 from controller.runtime.home import Home, in_bucket, on_this_machine, utc_now
 from controller.runtime.leased import UnderLease
 from controller.runtime.prepare import Snapshot, wants
-from controller.spec.load import load
+from controller.spec.load import load_specs
 from controller.spec.models import Environment
 from controller.store.base import Store
 from controller.store.lease import Lease
@@ -43,11 +43,11 @@ class Site:
 
     environment: str
     reconciler: Reconciler
-    wants: Sequence[Wanted]
+    wants: Sequence[SpecContext]
     lease: Lease
 
     @property
-    def aws(self) -> Aws:
+    def aws(self) -> AwsClient:
         """The door to its account and region."""
         return self.reconciler.aws
 
@@ -62,7 +62,7 @@ class Site:
         Something of them is recorded before their first status is: a pass may have been cut short.
         """
         declared = {want.owner for want in self.wants}
-        statuses, records = self.store.statuses(self.environment), self.store.records(self.environment)
+        statuses, records = self.store.list_statuses(self.environment), self.store.list_records(self.environment)
         known = dict.fromkeys([*(status.owner for status in statuses), *(record.owner for record in records)])
         return [owner for owner in known if owner not in declared and owner.kind == "ModelService"]
 
@@ -74,18 +74,18 @@ def open_store(paths: Sequence[Path], environment: str, *, home: Path, local: bo
     """The store of an environment, to be read. Raises NotFoundError, CredentialsError, SpecError."""
     if local:
         return on_this_machine(home).store
-    specs = load(paths)
-    aws = open_door(specs.environment(environment))
-    want = Wanted(specs.environment(environment), None, Place(aws.account, aws.region, aws.partition))
-    return S3Store(BucketObjects(aws, want.bucket))
+    specs = load_specs(paths)
+    aws = open_door(specs.get_environment(environment))
+    want = SpecContext(specs.get_environment(environment), None, AwsLocation(aws.account, aws.region, aws.partition))
+    return S3Store(S3ObjectStorage(aws, want.bucket_name))
 
 
-def open_account(paths: Sequence[Path], environment: str, *, home: Path, local: bool) -> Aws:
+def open_account(paths: Sequence[Path], environment: str, *, home: Path, local: bool) -> AwsClient:
     """The door to an environment's account, to look or to act for a person. Raises NotFoundError, CredentialsError, SpecError."""
     status = embedded.status(home) if local else None
     if status is not None and not status.running:
         raise NotFoundError("no embedded AWS is running", hint="moorage local up, or reconcile --once --local")
-    return open_door(load(paths).environment(environment), status.endpoint if status else None)
+    return open_door(load_specs(paths).get_environment(environment), status.endpoint if status else None)
 
 
 class House:
@@ -103,16 +103,16 @@ class House:
         tell: Callable[[Event], None] = lambda _: None,
         hooks: Sequence[Hook] = (),
         halt: Halt | None = None,
-        budgets: Budgets | None = None,
+        budgets: RateLimiter | None = None,
     ) -> None:
         heap.one_for_all_threads()
         self._endpoint = embedded.up(directory).endpoint if local else None
         self._shared = on_this_machine(directory) if local else None
-        self._registry = discover(Workshop(directory / "cache"))
+        self._registry = discover_resources(ResourceContext(directory / "cache"))
         self._tell, self._hooks, self._halt = tell, tuple(hooks), halt or Halt()
-        self._budgets, self._server_digest = budgets or Budgets(), server_digest()
+        self._budgets, self._server_digest = budgets or RateLimiter(), digest_server_layers()
         self._lock = threading.Lock()
-        self._doors: dict[_Door, Aws] = {}
+        self._doors: dict[_Door, AwsClient] = {}
         self._homes: dict[tuple[_Door, str], Home] = {}
 
     def site(self, snapshot: Snapshot, name: str) -> Site:
@@ -120,25 +120,27 @@ class House:
 
         Raises CredentialsError and AwsError.
         """
-        environment = snapshot.specs.environment(name)
+        environment = snapshot.specs.get_environment(name)
         aws = self._door(environment)
-        place = Place(aws.account, aws.region, aws.partition)
+        place = AwsLocation(aws.account, aws.region, aws.partition)
         wanted = wants(snapshot, name, place, server_digest=self._server_digest)
         home = self._home(aws, wanted[0])
-        under = aws.watched(self._halt, UnderLease(home.lease))
+        under = aws.with_hooks(self._halt, UnderLease(home.lease))
         reconciler = Reconciler(self._registry, under, home.store, utc_now, self._tell, self._halt.check, home.recent)
         return Site(name, reconciler, wanted, home.lease)
 
-    def queue_door(self, region: str | None) -> Aws:
+    def queue_door(self, region: str | None) -> AwsClient:
         """The door to the hints' queue, as whoever the process is: it belongs to no Environment."""
-        return connect(region=region, hooks=[*self._hooks, self._halt], endpoint=self._endpoint, budgets=self._budgets)
+        return connect(
+            region=region, hooks=[*self._hooks, self._halt], endpoint=self._endpoint, rate_limiter=self._budgets
+        )
 
     def calls(self) -> Counter[str]:
         """How many calls were sent through all doors: `{"read": n, "write": n}`."""
         with self._lock:
             totals = Counter({"read": 0, "write": 0})
             for door in self._doors.values():
-                totals.update(door.calls.totals())
+                totals.update(door.call_counter.counts_by_kind())
             return totals
 
     @property
@@ -147,18 +149,18 @@ class House:
         with self._lock:
             return [self._shared.lease] if self._shared else [home.lease for home in self._homes.values()]
 
-    def _door(self, environment: Environment) -> Aws:
+    def _door(self, environment: Environment) -> AwsClient:
         with self._lock:
             key = _door_key(environment)
             if key not in self._doors:
                 self._doors[key] = open_door(environment, self._endpoint, hooks=self._hooks, budgets=self._budgets)
             return self._doors[key]
 
-    def _home(self, aws: Aws, want: Wanted) -> Home:
+    def _home(self, aws: AwsClient, want: SpecContext) -> Home:
         if self._shared is not None:
             return self._shared
         with self._lock:
-            key = (_door_key(want.environment), want.bucket)
+            key = (_door_key(want.environment), want.bucket_name)
             if key not in self._homes:
                 self._homes[key] = in_bucket(aws, want, self._registry, self._tell)
             return self._homes[key]
@@ -182,8 +184,12 @@ def _door_key(environment: Environment) -> _Door:
 
 
 def open_door(
-    environment: Environment, endpoint: str | None = None, *, hooks: Sequence[Hook] = (), budgets: Budgets | None = None
-) -> Aws:
+    environment: Environment,
+    endpoint: str | None = None,
+    *,
+    hooks: Sequence[Hook] = (),
+    budgets: RateLimiter | None = None,
+) -> AwsClient:
     """The door to an Environment's account and region. Raises CredentialsError when the account is another one."""
     spec = environment.spec
     # The embedded AWS is one account for all specs, so that production's can be tried as they are.
@@ -195,5 +201,5 @@ def open_door(
         expected_account=account,
         hooks=hooks,
         endpoint=endpoint,
-        budgets=budgets,
+        rate_limiter=budgets,
     )

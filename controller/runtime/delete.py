@@ -26,9 +26,9 @@ class Deletion:
 
 def look(site: Site, owner: Key) -> Deletion:
     """What deleting a spec would do. Raises NotFoundError when nothing of it was ever recorded."""
-    plan = site.reconciler.survey(site.wants[:1], gone=[owner]).plan.of(owner)
-    mine = [record for record in site.store.records(site.environment) if record.owner == owner]
-    if not mine and site.store.status(owner) is None:
+    plan = site.reconciler.survey(site.wants[:1], removed_specs=[owner]).plan.for_owner(owner)
+    mine = [record for record in site.store.list_records(site.environment) if record.owner == owner]
+    if not mine and site.store.get_status(owner) is None:
         raise NotFoundError(
             f"nothing is known of {owner.name} in environment {site.environment}",
             hint="moorage get shows what is known",
@@ -45,7 +45,7 @@ def delete(house: House, snapshot: Snapshot, owner: Key, halt: Halt, *, timeout:
     alone = Snapshot(Specs(environments, {}), {}, snapshot.commit)
     run_once(house.site, alone, halt, gone=[owner], timeout=timeout, pace=pace, leases=lambda: house.leases)
     store = house.site(alone, owner.environment).store
-    left = [record for record in store.records(owner.environment) if record.owner == owner and not record.retain]
+    left = [record for record in store.list_records(owner.environment) if record.owner == owner and not record.retain]
     if left:
         names = ", ".join(sorted(str(record.key) for record in left))
         raise FailedError("not everything could be deleted", why=f"left: {names}", hint="moorage events tells why")

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from controller.aws import Aws
-from controller.aws.clock import ServerClock
-from controller.core.wanted import Wanted
+from controller.aws import AwsClient
+from controller.aws.server_date import ClockSkewHook
+from controller.core.spec_context import SpecContext
 from controller.errors import AwsError, CredentialsError, MissingError, MoorageError
-from controller.resources.base import Registry
+from controller.resources.base import ResourceRegistry
 from controller.spec.models import EnvironmentSpec, ModelService
-from controller.store.objects import Objects
+from controller.store.object_storage import ObjectStorage
 
 State = Literal["ok", "warning", "failed", "unknown"]
 
@@ -42,12 +42,12 @@ class Patient:
     `objects` are the bucket's, where records are kept there.
     """
 
-    aws: Aws
-    clock: ServerClock
-    want: Wanted
+    aws: AwsClient
+    clock: ClockSkewHook
+    want: SpecContext
     services: Sequence[ModelService]
-    registry: Registry
-    objects: Objects | None
+    registry: ResourceRegistry
+    objects: ObjectStorage | None
 
     @property
     def environment(self) -> EnvironmentSpec:
@@ -68,7 +68,7 @@ def examine(patient: Patient) -> Iterator[Finding]:
 Told = tuple[State, str, str]
 
 
-def credentials(aws: Aws) -> Finding:
+def credentials(aws: AwsClient) -> Finding:
     """Who asks. Without this no other check can be made."""
     try:
         account, arn = aws.account, aws.read("sts", "get_caller_identity")["Arn"]
@@ -78,7 +78,7 @@ def credentials(aws: Aws) -> Finding:
 
 
 def _clock(patient: Patient) -> Iterator[Told]:
-    behind = patient.clock.behind
+    behind = patient.clock.seconds_behind
     if behind is None:
         yield "unknown", "no answer had a date", ""
         return
@@ -104,7 +104,7 @@ def _permissions(patient: Patient) -> Iterator[Told]:
         yield "ok", f"all {len(needed)} actions are allowed", ""
 
 
-def _principal(aws: Aws) -> str:
+def _principal(aws: AwsClient) -> str:
     """The user or role that the caller is; a session's ARN names the role without its path."""
     arn: str = aws.read("sts", "get_caller_identity")["Arn"]
     if ":assumed-role/" not in arn:
@@ -136,7 +136,7 @@ def _quotas(patient: Patient) -> Iterator[Told]:
 
 def _links(patient: Patient) -> Told:
     most = 10
-    used = len(list(patient.aws.pages("apigatewayv2", "get_vpc_links", "Items")))
+    used = len(list(patient.aws.iter_items("apigatewayv2", "get_vpc_links", "Items")))
     state: State = "ok" if used < most else "warning"
     return state, f"{used} of {most} VPC links are used", "" if used < most else "an Environment needs one of its own"
 
@@ -151,9 +151,9 @@ def _instances(services: Iterable[ModelService]) -> dict[str, int]:
     return needed
 
 
-def _allowed(aws: Aws, service: str, name: str, needed: float) -> Told:
+def _allowed(aws: AwsClient, service: str, name: str, needed: float) -> Told:
     try:
-        quotas = aws.pages("service-quotas", "list_service_quotas", "Quotas", ServiceCode=service)
+        quotas = aws.iter_items("service-quotas", "list_service_quotas", "Quotas", ServiceCode=service)
         value = next((quota["Value"] for quota in quotas if quota["QuotaName"] == name), None)
     except AwsError as error:
         return "unknown", f"{name}: {error.what}", ""
@@ -168,16 +168,16 @@ def _network(patient: Patient) -> Iterator[Told]:
     network = patient.environment.network
     if not network.subnets:
         filters = [{"Name": "is-default", "Values": ["true"]}]
-        found = list(patient.aws.pages("ec2", "describe_vpcs", "Vpcs", Filters=filters))
+        found = list(patient.aws.iter_items("ec2", "describe_vpcs", "Vpcs", Filters=filters))
         hint = "" if found else "name subnets in spec.network"
         yield ("ok", f"the default VPC {found[0]['VpcId']}", "") if found else ("failed", "no default VPC", hint)
         return
     filters = [{"Name": "subnet-id", "Values": list(network.subnets)}]
-    for subnet in patient.aws.pages("ec2", "describe_subnets", "Subnets", Filters=filters):
+    for subnet in patient.aws.iter_items("ec2", "describe_subnets", "Subnets", Filters=filters):
         yield _reach(patient.aws, subnet, public=network.assign_public_ip)
 
 
-def _reach(aws: Aws, subnet: Mapping[str, Any], *, public: bool) -> Told:
+def _reach(aws: AwsClient, subnet: Mapping[str, Any], *, public: bool) -> Told:
     """Whether a task in a subnet can fetch its image and write its log."""
     name, vpc = subnet["SubnetId"], subnet["VpcId"]
     way = _way_out(aws, name, vpc)
@@ -188,7 +188,7 @@ def _reach(aws: Aws, subnet: Mapping[str, Any], *, public: bool) -> Told:
     filters = [{"Name": "vpc-id", "Values": [vpc]}]
     there = {
         endpoint["ServiceName"].partition(f".{aws.region}.")[2]
-        for endpoint in aws.pages("ec2", "describe_vpc_endpoints", "VpcEndpoints", Filters=filters)
+        for endpoint in aws.iter_items("ec2", "describe_vpc_endpoints", "VpcEndpoints", Filters=filters)
         if endpoint["State"].lower() == "available"
     }
     missing = [name for name in _ENDPOINTS if name not in there]
@@ -198,12 +198,12 @@ def _reach(aws: Aws, subnet: Mapping[str, Any], *, public: bool) -> Told:
     return "ok", f"{name} reaches AWS through the endpoints of {vpc}", ""
 
 
-def _way_out(aws: Aws, subnet: str, vpc: str) -> str:
+def _way_out(aws: AwsClient, subnet: str, vpc: str) -> str:
     """What a subnet's default route leads to; empty where there is none."""
     own = [{"Name": "association.subnet-id", "Values": [subnet]}]
     main = [{"Name": "vpc-id", "Values": [vpc]}, {"Name": "association.main", "Values": ["true"]}]
     for filters in (own, main):
-        tables = list(aws.pages("ec2", "describe_route_tables", "RouteTables", Filters=filters))
+        tables = list(aws.iter_items("ec2", "describe_route_tables", "RouteTables", Filters=filters))
         if tables:
             break
     for route in (route for table in tables for route in table["Routes"]):

@@ -11,9 +11,9 @@ from dulwich.repo import Repo
 
 from controller.errors import DataError, Problem, SourceError
 from controller.runtime.prepare import Snapshot, snapshot_of
-from controller.spec.files import LARGEST, LARGEST_DATA, SUFFIXES, source
+from controller.spec.files import MAX_DATA_BYTES, MAX_SPEC_BYTES, SUFFIXES, decode_source
 from controller.spec.load import load_sources
-from controller.spec.source import Source
+from controller.spec.source_file import SourceFile
 
 # What Git LFS keeps in the place of a file, https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
 _POINTER = b"version https://git-lfs.github.com/spec/"
@@ -49,8 +49,8 @@ class Checkout:
         if kind != "file":
             what = _REFUSED[kind][0] if kind else "not in this commit"
             raise DataError(f"this is {what}", where=path, why=f"commit {self.commit[:12]}")
-        if size > LARGEST_DATA:
-            raise DataError(f"the file has {size:,} bytes; at most {LARGEST_DATA:,} are read", where=path)
+        if size > MAX_DATA_BYTES:
+            raise DataError(f"the file has {size:,} bytes; at most {MAX_DATA_BYTES:,} are read", where=path)
         content = self._blob(sha)
         if content.startswith(_POINTER):
             raise DataError("this is a pointer of Git LFS", where=path, hint="name the data in S3, or commit the file")
@@ -86,14 +86,14 @@ class Checkout:
             )
         )
 
-    def _source(self, name: str, problems: list[Problem]) -> Source | None:
+    def _source(self, name: str, problems: list[Problem]) -> SourceFile | None:
         kind, sha, size = self._entries[name]
         if kind != "file":
             problems.append(Problem(name, 1, 1, *_REFUSED[kind]))
             return None
         # Too large to be read at all; what it would be told is told by its size alone.
-        content = self._blob(sha) if size <= LARGEST else b" " * (LARGEST + 1)
-        return source(content, name, self.read, problems)
+        content = self._blob(sha) if size <= MAX_SPEC_BYTES else b" " * (MAX_SPEC_BYTES + 1)
+        return decode_source(content, name, self.read, problems)
 
     def _blob(self, sha: str) -> bytes:
         with Repo(str(self._directory)) as repository:

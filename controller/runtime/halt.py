@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from controller.aws.calls import Call, Hook
+from controller.aws.calls import AwsCall, Hook
 
 
 class HaltedError(BaseException):
@@ -36,7 +36,7 @@ class Halt(Hook):
         if self._asked.is_set():
             raise HaltedError
 
-    def before(self, call: Call) -> None:
+    def before(self, call: AwsCall) -> None:
         """Raises HaltedError in the place of a call once hurried."""
         if self._hurried.is_set():
             raise HaltedError(call.name)

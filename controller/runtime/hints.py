@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from controller.aws import Aws
+from controller.aws import AwsClient
 from controller.core.status import Status
 from controller.core.values import Key
 from controller.errors import MoorageError
@@ -57,7 +57,7 @@ def named_in(body: str, known: Mapping[str, Key]) -> set[Key]:
     return {known[text] for text in texts if text in known}
 
 
-async def follow(door: Callable[[], Aws], queue: str, told: Callable[[list[str]], None]) -> None:
+async def follow(door: Callable[[], AwsClient], queue: str, told: Callable[[list[str]], None]) -> None:
     """Give `told` the bodies of messages as they come, until cancelled; each is taken off the queue before."""
     while True:
         try:
@@ -72,7 +72,7 @@ async def follow(door: Callable[[], Aws], queue: str, told: Callable[[list[str]]
                 told(bodies)
 
 
-def _receive(door: Callable[[], Aws], queue: str) -> list[str]:
+def _receive(door: Callable[[], AwsClient], queue: str) -> list[str]:
     aws = door()
     answer = aws.write("sqs", "receive_message", QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=_WAIT)
     messages = answer.get("Messages", [])

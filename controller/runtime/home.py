@@ -16,15 +16,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from controller import embedded
-from controller.aws import Aws
-from controller.aws.objects import BucketObjects
-from controller.core.recent import Recent
+from controller.aws import AwsClient
+from controller.aws.s3_object_storage import S3ObjectStorage
+from controller.core.mutation_cache import MutationCache
+from controller.core.spec_context import SpecContext
 from controller.core.status import Event
-from controller.core.wanted import Wanted
 from controller.errors import FailedError, NotFoundError
-from controller.executor import Executor
 from controller.reconcile import Reconciler
-from controller.resources.base import Registry
+from controller.resources.base import ResourceRegistry
+from controller.step_executor import StepExecutor
 from controller.store.base import Store
 from controller.store.file_lease import FileLease
 from controller.store.lease import Lease
@@ -40,7 +40,7 @@ class Home:
 
     store: Store
     lease: Lease
-    recent: Recent = field(default_factory=Recent)
+    recent: MutationCache = field(default_factory=MutationCache)
 
 
 def on_this_machine(directory: Path) -> Home:
@@ -59,9 +59,11 @@ def on_this_machine(directory: Path) -> Home:
     return Home(SqliteStore(directory / name), FileLease(directory / "lease", now=utc_now))
 
 
-def in_bucket(aws: Aws, want: Wanted, registry: Registry, tell: Callable[[Event], None] = lambda _: None) -> Home:
+def in_bucket(
+    aws: AwsClient, want: SpecContext, registry: ResourceRegistry, tell: Callable[[Event], None] = lambda _: None
+) -> Home:
     """The home of the Environment `want` in its artifact bucket, which is made when the lease is first taken."""
-    objects = BucketObjects(aws, want.bucket)
+    objects = S3ObjectStorage(aws, want.bucket_name)
     store = S3Store(objects)
 
     def make() -> None:
@@ -70,10 +72,10 @@ def in_bucket(aws: Aws, want: Wanted, registry: Registry, tell: Callable[[Event]
             tell(event)
 
     key, holder = f"moorage/lease/{want.environment.name}.json", f"process {os.getpid()} on {socket.gethostname()}"
-    return Home(store, S3Lease(objects, key, holder, now=uptime, make_bucket=make))
+    return Home(store, S3Lease(objects, key, holder, now=uptime, create_bucket=make))
 
 
-def make_bucket(aws: Aws, want: Wanted, registry: Registry) -> list[Event]:
+def make_bucket(aws: AwsClient, want: SpecContext, registry: ResourceRegistry) -> list[Event]:
     """Make the artifact bucket of an Environment, if it isn't there; without it there can be no lease.
 
     Its steps are planned and done as always, and give the usual events. Any number of processes may do this at once:
@@ -82,15 +84,15 @@ def make_bucket(aws: Aws, want: Wanted, registry: Registry) -> list[Event]:
     """
     only = {kind: resource for kind, resource in registry.items() if kind == "s3/bucket"}
     alone = Reconciler(only, aws, MemoryStore(), utc_now)
-    survey = alone.survey([replace(want, shared_by=())])
+    survey = alone.survey([replace(want, model_services=())])
     for error in survey.unreadable.values():
         raise error
     for refusal in survey.plan.refusals:
         raise FailedError(refusal.message, where=str(refusal.node.key), hint=refusal.hint)
-    executor, events = Executor(only, aws, alone.store), []
+    executor, events = StepExecutor(only, aws, alone.store), []
     for step in survey.plan.steps:
-        executor.perform(step)
-        events.append(Event(utc_now(), step.owner, "Normal", step.action.past, step.why, step.node.key))
+        executor.execute(step)
+        events.append(Event(utc_now(), step.owner, "Normal", step.action.event_reason, step.why, step.node.key))
     return events
 
 

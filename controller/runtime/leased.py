@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controller.aws.calls import Call, Hook
+from controller.aws.calls import AwsCall, Hook
 from controller.store.lease import Lease
 
 
@@ -12,7 +12,7 @@ class UnderLease(Hook):
     def __init__(self, lease: Lease) -> None:
         self._lease = lease
 
-    def before(self, call: Call) -> None:
+    def before(self, call: AwsCall) -> None:
         """Raises LeaseLostError instead of a write that another holder's could meet."""
         if call.kind == "write" or self._lease.held:
-            self._lease.keep()
+            self._lease.renew()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from controller.aws import Aws
+from controller.aws import AwsClient
 from controller.core.status import Event
 from controller.core.values import Key
 from controller.errors import MissingError
@@ -40,13 +40,13 @@ class Line:
 Source = Callable[[int], Iterable[Line]]
 
 
-def cloudwatch(aws: Aws, group: str, prefix: str = "") -> Source:
+def cloudwatch(aws: AwsClient, group: str, prefix: str = "") -> Source:
     """The lines of a log group's streams whose names begin with `prefix`. A group that isn't there has none yet."""
     chosen = {"logStreamNamePrefix": prefix} if prefix else {}
 
     def read(since: int) -> Iterator[Line]:
         try:
-            found = aws.pages(
+            found = aws.iter_items(
                 "logs", "filter_log_events", "events", logGroupName=group, startTime=max(0, since), **chosen
             )
             for event in found:
@@ -63,7 +63,7 @@ def controller(store: Store, owner: Key) -> Source:
 
     def read(since: int) -> Iterator[Line]:
         store.refresh()
-        for event in store.events(owner, limit=10_000):
+        for event in store.list_events(owner, limit=10_000):
             line = _line(event)
             if line.time >= since:
                 yield line

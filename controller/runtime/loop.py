@@ -208,8 +208,8 @@ class Loop:
         self._standby = str(outcome.error) if held else ""
         if outcome.error is not None and not held:
             log.error("pass", **about, error=f"{type(outcome.error).__name__}: {outcome.error}")
-        elif outcome.done is not None and outcome.done.done:
-            log.info("pass", **about, steps=len(outcome.done.done))
+        elif outcome.done is not None and outcome.done.completed_steps:
+            log.info("pass", **about, steps=len(outcome.done.completed_steps))
 
     def _ill(self) -> str:
         oldest = self._passes.oldest

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from controller.aws.calls import Call, Hook
+from controller.aws.calls import AwsCall, Hook
 from controller.core.status import Status
 from controller.errors import MoorageError, ThrottledError
 from controller.runtime.passes import Outcome
@@ -63,7 +63,7 @@ class Metrics(Hook):
         self.passes.labels(outcome.key.kind, result_of(outcome)).inc()
         self.seconds.labels(outcome.key.kind).observe(outcome.seconds)
         if outcome.done is not None:
-            for step in outcome.done.done:
+            for step in outcome.done.completed_steps:
                 self.steps.labels(step.action.value, step.node.key.kind).inc()
             self._statuses.latest |= {status.owner: status for status in outcome.done.statuses}
 
@@ -72,11 +72,11 @@ class Metrics(Hook):
         kept = set(owners)
         self._statuses.latest = {owner: status for owner, status in self._statuses.latest.items() if owner in kept}
 
-    def before(self, call: Call) -> None:
+    def before(self, call: AwsCall) -> None:
         """Count a call."""
         self.calls.labels(call.service, call.operation).inc()
 
-    def after(self, call: Call, answer: Mapping[str, object] | MoorageError) -> None:
+    def after(self, call: AwsCall, answer: Mapping[str, object] | MoorageError) -> None:
         """Count a throttled one."""
         if isinstance(answer, ThrottledError):
             self.throttles.labels(call.service, call.operation).inc()
@@ -110,7 +110,7 @@ def result_of(outcome: Outcome) -> str:
     """`error`, `waiting` or `settled`."""
     if outcome.error is not None:
         return "error"
-    return "waiting" if outcome.done is not None and outcome.done.after is not None else "settled"
+    return "waiting" if outcome.done is not None and outcome.done.requeue_after is not None else "settled"
 
 
 def _name(family: Metric) -> str:

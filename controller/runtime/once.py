@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from controller.core.status import Status
 from controller.core.values import Key
-from controller.reconcile import Pass
+from controller.reconcile import PassResult
 
 
 @dataclass
@@ -23,13 +23,13 @@ class Run:
         """By environment, each Environment before its ModelServices."""
         return [self.latest[owner] for owner in sorted(self.latest)]
 
-    def add(self, key: Key, done: Pass) -> None:
+    def add(self, key: Key, done: PassResult) -> None:
         """Count a spec's pass in."""
-        self.leaving[key] = () if done.statuses else done.waits
+        self.leaving[key] = () if done.statuses else done.waiting_for
         self.latest |= {status.owner: status for status in done.statuses}
-        for owner in done.released:
+        for owner in done.deleted_specs:
             self.latest.pop(owner, None)
-        for step in done.done:
+        for step in done.completed_steps:
             self.steps[step.action.value] = self.steps.get(step.action.value, 0) + 1
 
     @property
@@ -51,7 +51,7 @@ class Run:
 
 def is_ready(status: Status) -> bool:
     """Whether the spec's Ready condition is true."""
-    ready = status.condition("Ready")
+    ready = status.find_condition("Ready")
     return ready is not None and ready.status == "True"
 
 
@@ -65,7 +65,7 @@ def _code(status: Status) -> int:
     if is_ready(status):
         return 0
     for condition, code in (("Degraded", 4), ("Progressing", 9)):
-        found = status.condition(condition)
+        found = status.find_condition(condition)
         if found is not None and found.status == "True":
             return code
     return 5
@@ -73,7 +73,7 @@ def _code(status: Status) -> int:
 
 def waiting(statuses: Iterable[Status]) -> str:
     """What the specs that aren't ready wait for, in one line."""
-    found = [(status.owner.name, status.condition("Ready")) for status in statuses]
+    found = [(status.owner.name, status.find_condition("Ready")) for status in statuses]
     return "; ".join(
         f"{name}: {ready.message or ready.reason}" for name, ready in found if ready and ready.status != "True"
     )

@@ -19,13 +19,13 @@ from typing import TypeVar
 
 import structlog
 
-from controller.aws import Aws
-from controller.aws.budget import seconds_for
+from controller.aws import AwsClient
+from controller.aws.rate_limits import minimum_seconds
 from controller.core.plan import Plan
 from controller.core.values import Key
 from controller.errors import CredentialsError, FailedError, LeaseHeldError, MoorageError, NotPlannedError, StoreError
-from controller.execution import Execution
-from controller.reconcile import Pass, Survey
+from controller.plan_execution import PlanExecution
+from controller.reconcile import PassResult, Survey
 from controller.runtime.compose import OpenSite, Site
 from controller.runtime.halt import Halt, HaltedError
 from controller.runtime.once import is_ready
@@ -50,7 +50,7 @@ class Outcome:
     """What became of one key's pass: `done`, or else the error that ended it. `seconds` is what it took."""
 
     key: Key
-    done: Pass | None
+    done: PassResult | None
     error: Exception | None
     seconds: float
 
@@ -62,12 +62,12 @@ class Begun:
     site: Site
     snapshot: Snapshot
     survey: Survey
-    work: Execution
+    work: PlanExecution
     number: str
 
     def concerns(self, key: Key) -> bool:
         """Whether the key is declared, or to be pruned, in what the pass began with."""
-        return key in self.survey.gone or key in self.survey.by_owner
+        return key in self.survey.removed_specs or key in self.survey.contexts_by_owner
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class View:
 
     snapshot: Snapshot
     born: float
-    aws: Aws
+    aws: AwsClient
 
 
 class Passes:
@@ -186,7 +186,7 @@ class Passes:
             for lease in self._leases():
                 if lease.held:
                     with contextlib.suppress(MoorageError):
-                        await asyncio.to_thread(lease.keep)
+                        await asyncio.to_thread(lease.renew)
 
     @property
     def _busy(self) -> Collection[str]:
@@ -209,7 +209,7 @@ class Passes:
                 if not alone and home not in keys and self._queue.claim(home):
                     keys = [home, *keys]
                 begun = await self._thread(partial(self._begin, environment, keys, since))
-                if home in keys or begun.work.done_of.get(home):
+                if home in keys or begun.work.completed_by_owner.get(home):
                     await self._finish(begun, home, ours=home in keys)
         except HaltedError:
             return
@@ -232,26 +232,26 @@ class Passes:
         site, number = self._open(self._snapshot, environment), secrets.token_hex(4)
         site.lease.acquire()
         home, *services = site.wants
-        before = site.aws.calls.of_this_thread()
+        before = site.aws.call_counter.counts_of_thread()
         with _told_of(home.owner, self._snapshot, number):
             survey = site.reconciler.survey(
                 [home, *(want for want in services if want.owner in keys)],
-                gone=self._gone.intersection(keys),
-                view=self._view(site, self._snapshot, since),
+                removed_specs=self._gone.intersection(keys),
+                aws_view=self._view(site, self._snapshot, since),
             )
-            cost = seconds_for(site.aws.calls.of_this_thread() - before)
+            cost = minimum_seconds(site.aws.call_counter.counts_of_thread() - before)
             self._costs |= dict.fromkeys(keys, cost / len(keys))
             survey = replace(survey, plan=self._allow(survey.plan))
-            return Begun(site, self._snapshot, survey, site.reconciler.begin(survey), number)
+            return Begun(site, self._snapshot, survey, site.reconciler.start_execution(survey), number)
 
-    def _view(self, site: Site, snapshot: Snapshot, since: float) -> Aws:
+    def _view(self, site: Site, snapshot: Snapshot, since: float) -> AwsClient:
         """A door for a survey. Keys that were due before a listing was asked for share it: it shows all they are due for.
 
         What the environment itself stands for is in each survey, and is read by no listing.
         """
         view = self._views.get(site.environment)
         if view is None or view.snapshot is not snapshot or since > view.born:
-            view = self._views[site.environment] = View(snapshot, self._clock(), site.aws.surveying())
+            view = self._views[site.environment] = View(snapshot, self._clock(), site.aws.with_listing_cache())
         return view.aws
 
     async def _finish(self, begun: Begun, key: Key, *, ours: bool = True) -> None:
@@ -265,11 +265,13 @@ class Passes:
         others = (other for other in self._queue.unsettled if other != key and other.environment == key.environment)
         sweep = key.kind != "Environment" or not any(others)
 
-        def finish() -> Pass:
+        def finish() -> PassResult:
             self._halt.check()
             with _told_of(key, begun.snapshot, begun.number):
                 reconciler = begun.site.reconciler
-                return reconciler.finish(begun.survey, begun.work, key, sweep=sweep, trouble=self.trouble)
+                return reconciler.reconcile_spec(
+                    begun.survey, begun.work, key, collect_garbage=sweep, source_error=self.trouble
+                )
 
         try:
             done = await self._thread(finish)
@@ -294,14 +296,14 @@ class Passes:
         elif error is not None:
             self._queue.finish(key, getattr(error, "retry_after", None), failing=True)
         elif done is not None:
-            self._queue.finish(key, done.after, failing=done.failing)
+            self._queue.finish(key, done.requeue_after, failing=done.failing)
             self._settled(key, done)
         if key not in self.keys:
             self._queue.forget(key)
 
-    def _settled(self, key: Key, done: Pass) -> None:
+    def _settled(self, key: Key, done: PassResult) -> None:
         """What a good pass means for others: what was pruned is nobody's key; who waits for an environment needn't."""
-        if key in self._gone and done.after is None:
+        if key in self._gone and done.requeue_after is None:
             self._gone, self.keys = self._gone - {key}, self.keys - {key}
         if key.kind == "Environment":
             ready = all(is_ready(status) for status in done.statuses)
@@ -311,15 +313,17 @@ class Passes:
                         self._queue.supersede(other)
             self._ready[key.environment] = ready
 
-    def _repeated(self, key: Key, done: Pass) -> FailedError | None:
+    def _repeated(self, key: Key, done: PassResult) -> FailedError | None:
         """The error of doing the same steps over and over, when it has come to that."""
         last, count = self._repeats.get(key, ("", 0))
         digest = done.plan.digest
-        count = count + 1 if done.done and digest == last else 0
+        count = count + 1 if done.completed_steps and digest == last else 0
         self._repeats[key] = digest, count
         if count < _REPEATS:
             return None
-        fields = (f"{s.action} {s.node.key}: {', '.join(change.path for change in s.changes)}" for s in done.done)
+        fields = (
+            f"{s.action} {s.node.key}: {', '.join(change.path for change in s.changes)}" for s in done.completed_steps
+        )
         return FailedError("the same steps are needed again after they were done", why="; ".join(fields))
 
     async def _thread(self, work: Callable[[], T]) -> T:

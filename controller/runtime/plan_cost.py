@@ -5,11 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 
 from controller.core.values import Key
-from controller.cost.estimate import Estimate, Line
-from controller.spec.strict import Block, Items
+from controller.cost.estimate import CostEstimate, EstimateLine
+from controller.spec.strict import Items, StrictModel
 
 
-class CostLine(Block):
+class CostLine(StrictModel):
     """One thing that AWS charges for."""
 
     name: str
@@ -20,7 +20,7 @@ class CostLine(Block):
     """US dollars; null: no price is known, which isn't nothing."""
 
 
-class PlannedCost(Block):
+class PlannedCost(StrictModel):
     """What one ModelService costs, at list prices."""
 
     environment: str
@@ -51,26 +51,26 @@ class PlannedCost(Block):
     """What the Environment needs once for all its models in a month; no part of the sum."""
 
 
-def planned_cost(owner: Key, cost: Estimate) -> PlannedCost:
+def planned_cost(owner: Key, cost: CostEstimate) -> PlannedCost:
     """An estimate as the document has it."""
     return PlannedCost(
         environment=owner.environment,
         spec=f"{owner.kind} {owner.name}",
         region=cost.region,
-        requests=cost.requests,
-        prices_from=cost.read.isoformat() if cost.read else "",
+        requests=cost.monthly_requests,
+        prices_from=cost.oldest_price_date.isoformat() if cost.oldest_price_date else "",
         month=tuple(map(_line, cost.month)),
         monthly=_number(cost.total),
         unpriced=cost.unpriced,
         limit=None if cost.limit is None else _number(cost.limit),
-        over=cost.over,
+        over=cost.over_budget_message,
         training=_line(cost.training),
-        instead=tuple(map(_line, cost.instead)),
+        instead=tuple(map(_line, cost.alternatives)),
         shared=tuple(map(_line, cost.shared)),
     )
 
 
-def _line(line: Line) -> CostLine:
+def _line(line: EstimateLine) -> CostLine:
     return CostLine(name=line.name, detail=line.detail, usd=None if line.usd is None else _number(line.usd))
 
 

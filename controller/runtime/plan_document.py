@@ -13,19 +13,19 @@ from controller import __version__
 from controller.aws.log import redact, redact_text
 from controller.core.diff import Change
 from controller.core.plan import Action, Plan, Refusal, Step
-from controller.core.values import ABSENT, UNKNOWN, Blob, Key, Value, digest, plain
-from controller.core.wanted import Wanted
-from controller.cost.estimate import Estimate
+from controller.core.spec_context import SpecContext
+from controller.core.values import ABSENT, UNKNOWN, Blob, Key, Value, digest, to_json_value
+from controller.cost.estimate import CostEstimate
 from controller.runtime.plan_cost import PlannedCost, planned_cost
 from controller.spec import json_schema
-from controller.spec.strict import API_VERSION, Block, Items
+from controller.spec.strict import API_VERSION, Items, StrictModel
 
 MADE_BY = f"moorage {__version__}"
 NOT_THERE, NOT_KNOWN = ABSENT.value, UNKNOWN.value
 _TRAINS = "sagemaker/training-job"
 
 
-class PlannedField(Block):
+class PlannedField(StrictModel):
     """One field of an object, as it is and as it will be."""
 
     path: str
@@ -36,7 +36,7 @@ class PlannedField(Block):
     """What will be there; `(absent)`: nothing will; `(known after apply)`: only an apply will tell."""
 
 
-class PlannedObject(Block):
+class PlannedObject(StrictModel):
     """One AWS object that the plan says something about."""
 
     environment: str
@@ -85,7 +85,7 @@ class PlannedRefusal(PlannedObject):
     """What helps."""
 
 
-class PlannedEnvironment(Block):
+class PlannedEnvironment(StrictModel):
     """One Environment, where it is, and what is declared for it."""
 
     name: str
@@ -100,7 +100,7 @@ class PlannedEnvironment(Block):
     """Equal for equal plans of this Environment, secrets included."""
 
 
-class Summary(Block):
+class Summary(StrictModel):
     """How many steps there are of each action, and how many objects are refused."""
 
     now: Mapping[str, int]
@@ -115,7 +115,7 @@ class Summary(Block):
     """Steps now and later that change something: all but those that only take an object over, by its tags."""
 
 
-class PlanDocument(Block):
+class PlanDocument(StrictModel):
     """What reconcile would do: to which objects, field by field, now and later."""
 
     api_version: Literal["moorage/v1alpha1"]
@@ -160,13 +160,13 @@ class PlanDocument(Block):
 
 def schema() -> str:
     """The document's JSON Schema, as it is published."""
-    return json_schema.text_of(PlanDocument, "Plan")
+    return json_schema.model_schema_text(PlanDocument, "Plan")
 
 
 def document(
-    parts: Iterable[tuple[Sequence[Wanted], Plan]],
+    parts: Iterable[tuple[Sequence[SpecContext], Plan]],
     *,
-    costs: Mapping[Key, Estimate] | None = None,
+    costs: Mapping[Key, CostEstimate] | None = None,
     commit: str = "",
     prune: bool = False,
 ) -> PlanDocument:
@@ -198,7 +198,7 @@ def planned(step: Step) -> PlannedStep:
     return PlannedStep(
         action=step.action.value,
         **_object(step),
-        changes=tuple(map(_field, step.told)),
+        changes=tuple(map(_field, step.displayed_changes)),
         forces=step.forces,
         why=redact_text(step.why),
         later=step.later,
@@ -206,13 +206,13 @@ def planned(step: Step) -> PlannedStep:
     )
 
 
-def _environment(wants: Sequence[Wanted], plan: Plan) -> PlannedEnvironment:
+def _environment(wants: Sequence[SpecContext], plan: Plan) -> PlannedEnvironment:
     home = wants[0]
     specs = {_named(want.owner): want.spec_digest for want in wants}
     return PlannedEnvironment(
         name=home.owner.name,
-        account=home.place.account,
-        region=home.place.region,
+        account=home.location.account,
+        region=home.location.region,
         specs=specs,
         digest=plan.digest,
     )
@@ -270,4 +270,4 @@ def _public(value: Value, called: str = "") -> Value:
         return {str(key): _public(inner, variable if key == "value" else "") for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_public(inner) for inner in value]
-    return redact(value, called) if isinstance(value, str) else plain(value)
+    return redact(value, called) if isinstance(value, str) else to_json_value(value)

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from controller.core.plan import Plan
 from controller.core.values import Key
-from controller.cost.estimate import Estimate
+from controller.cost.estimate import CostEstimate
 from controller.errors import NotPlannedError, UsageError
 from controller.runtime.compose import House
 from controller.runtime.covering import uncovered
@@ -34,10 +34,10 @@ def plan_all(house: House, snapshot: Snapshot, *, prune: bool = False) -> PlanDo
 
     Reads only. Raises what reading AWS raises: a plan with holes would be no plan.
     """
-    parts, costs = [], dict[Key, Estimate]()
+    parts, costs = [], dict[Key, CostEstimate]()
     for name in snapshot.environments:
         site = house.site(snapshot, name)
-        found = site.reconciler.survey(site.wants, gone=site.gone() if prune else ())
+        found = site.reconciler.survey(site.wants, removed_specs=site.gone() if prune else ())
         for error in found.unreadable.values():
             raise error
         parts.append((site.wants, found.plan))
@@ -108,7 +108,9 @@ class Promise:
 
         Raises NotPlannedError, naming what was not planned.
         """
-        collected = [step for step in plan.steps if step.history and uncovered(self._made.steps, [planned(step)])]
+        collected = [
+            step for step in plan.steps if step.collects_history and uncovered(self._made.steps, [planned(step)])
+        ]
         plan = replace(plan, steps=tuple(step for step in plan.steps if step not in collected))
         steps = [planned(step) for step in plan.steps if not step.later and not step.held]
         missing = uncovered(self._made.steps, steps)

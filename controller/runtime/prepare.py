@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from controller.core.spec_context import AwsLocation, ResolvedInputs, SpecContext
 from controller.core.values import Blob, Key, digest
-from controller.core.wanted import Inputs, Place, Wanted
-from controller.dataset import Channel, Dataset, Split, parse
+from controller.dataset import Channel, Dataset, SplitShares, parse_dataset
 from controller.errors import DataError, Problem, SpecError
-from controller.spec.loaded import Loaded, Specs
+from controller.spec.loaded import LoadedSpec, Specs
 from controller.spec.models import ModelService
 
 _LONGEST_AUTHOR = 200
@@ -67,13 +67,15 @@ def read_data(specs: Specs) -> dict[str, Dataset]:
         data = service.model.spec.data
         if data is None or data.source is None:
             continue
-        split = Split(data.split.validation, data.split.test, data.split.seed)
+        split = SplitShares(data.split.validation, data.split.test, data.split.seed)
         try:
-            file = service.beside(data.source)
-            content = service.document.source.read(file)
+            file = service.resolve_path(data.source)
+            content = service.document.source.read_file(file)
             asked = (sha256(content).digest(), data.target, tuple(data.features or ()), split)
             if asked not in known:
-                known[asked] = parse(content, name=file, target=data.target, features=data.features, split=split)
+                known[asked] = parse_dataset(
+                    content, file_name=file, target=data.target, features=data.features, split=split
+                )
             found[name] = known[asked]
         except DataError as error:
             problems.append(_problem(service, error))
@@ -82,30 +84,30 @@ def read_data(specs: Specs) -> dict[str, Dataset]:
     return found
 
 
-def _problem(service: Loaded[ModelService], error: DataError) -> Problem:
+def _problem(service: LoadedSpec[ModelService], error: DataError) -> Problem:
     """The error at the field that is at fault, with the place in the data where there is one."""
     message = ": ".join(part for part in (error.where, error.what, error.why) if part)
-    return service.problem(f"spec.data.{error.field}", message, error.hint)
+    return service.make_problem(f"spec.data.{error.field}", message, error.hint)
 
 
-def wants(snapshot: Snapshot, environment: str, place: Place, *, server_digest: str) -> list[Wanted]:
+def wants(snapshot: Snapshot, environment: str, place: AwsLocation, *, server_digest: str) -> list[SpecContext]:
     """The Environment of that name and all its ModelServices, in the order in which they were read."""
-    home = snapshot.specs.environment(environment)
+    home = snapshot.specs.get_environment(environment)
     declared = [service.model for service in snapshot.specs.services.values()]
     services = [service for service in declared if service.spec.environment == environment]
     inputs = {one.name: _inputs(snapshot, one, server_digest) for one in services}
-    shared = Wanted(home, None, place, shared_by=tuple(services))
-    return [shared, *(Wanted(home, one, place, inputs[one.name]) for one in services)]
+    shared = SpecContext(home, None, place, model_services=tuple(services))
+    return [shared, *(SpecContext(home, one, place, inputs[one.name]) for one in services)]
 
 
-def _inputs(snapshot: Snapshot, service: ModelService, server_digest: str) -> Inputs:
+def _inputs(snapshot: Snapshot, service: ModelService, server_digest: str) -> ResolvedInputs:
     data = snapshot.data.get(service.name)
     if data is None:
         # What a job has read that is over, or what nobody knows: there is nothing of it here.
         features = (service.spec.data.features if service.spec.data else None) or ()
-        return Inputs("", features, {}, server_digest, snapshot.commit, snapshot.author)
+        return ResolvedInputs("", features, {}, server_digest, snapshot.commit, snapshot.author)
     channels = {name: _blob(channel) for name, channel in data.channels.items()}
-    return Inputs(data.digest, data.features, channels, server_digest, snapshot.commit, snapshot.author)
+    return ResolvedInputs(data.digest, data.features, channels, server_digest, snapshot.commit, snapshot.author)
 
 
 def _blob(channel: Channel) -> Blob:

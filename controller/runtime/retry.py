@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from controller.aws import Aws
-from controller.core.graph import output_of
+from controller.aws import AwsClient
+from controller.core.graph import get_output
 from controller.core.status import Event
 from controller.core.values import UNKNOWN, Key, is_known
 from controller.runtime.compose import Site
 from controller.runtime.home import utc_now
 
 
-def retry(site: Site, owner: Key, aws: Aws) -> list[str]:
+def retry(site: Site, owner: Key, aws: AwsClient) -> list[str]:
     """Mark whatever of a spec failed, and say what it was. `aws` needs no lease: marks are for its holder to read."""
     survey = site.reconciler.survey(site.wants)
     marked = []
-    for node in survey.graph.order():
+    for node in survey.graph.topological_order():
         seen = survey.seen.get(node.key)
-        resolved = node.resolved(lambda ref: output_of(survey.seen, ref, UNKNOWN))
-        if survey.graph.owners[node.key] != owner or seen is None or node.lent or not is_known(resolved.identity):
+        resolved = node.resolve(lambda ref: get_output(survey.seen, ref, UNKNOWN))
+        if (
+            survey.graph.owners[node.key] != owner
+            or seen is None
+            or node.is_external
+            or not is_known(resolved.identity)
+        ):
             continue
         told = site.reconciler.registry[node.key.kind].retry(aws, resolved, seen)
         if told:

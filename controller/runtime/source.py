@@ -10,7 +10,7 @@ from typing import Protocol
 from watchfiles import Change, awatch
 
 from controller.runtime.prepare import Snapshot, author_of, commit_of, snapshot_of
-from controller.spec.load import load
+from controller.spec.load import load_specs
 
 # How often the set of watched directories is compared with what the specs name by now, in milliseconds.
 _LOOK = 5_000
@@ -63,10 +63,10 @@ class Directory:
                 changed()
 
     def _read(self) -> Snapshot:
-        specs = load(self._named)
+        specs = load_specs(self._named)
         services = specs.services.values()
         named = ((one, one.model.spec.data.source) for one in services if one.model.spec.data)
-        self._data = frozenset(Path(one.beside(source)).parent for one, source in named if source is not None)
+        self._data = frozenset(Path(one.resolve_path(source)).parent for one, source in named if source is not None)
         first = self._named[0]
         place = first if first.is_dir() else first.parent
         commit = commit_of(place)

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-Value = bool | int | float | str
+HyperparameterValue = bool | int | float | str
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Number:
     high_open: bool = False
     integer: bool = False
 
-    def holds(self, value: Any) -> bool:
+    def accepts(self, value: Any) -> bool:
         """Whether the algorithm takes it."""
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             return False
@@ -36,7 +36,7 @@ class Number:
         high = self.high is None or (number < self.high if self.high_open else number <= self.high)
         return math.isfinite(number) and low and high
 
-    def schema(self) -> dict[str, Any]:
+    def json_schema(self) -> dict[str, Any]:
         """Describe it as JSON Schema."""
         low, high = (
             "exclusiveMinimum" if self.low_open else "minimum",
@@ -60,59 +60,61 @@ class Choice:
     """One of some words; `many` takes several, separated by commas, and metrics with a threshold like `ndcg@5`."""
 
     words: tuple[str, ...]
-    many: bool = False
+    multiple: bool = False
 
-    def holds(self, value: Any) -> bool:
+    def accepts(self, value: Any) -> bool:
         """Whether the algorithm takes it."""
         if isinstance(value, bool):
             value = str(value).lower()
         if not isinstance(value, str):
             return False
-        return all(map(self._takes, value.split(","))) if self.many else value in self.words
+        return all(map(self._accepts_word, value.split(","))) if self.multiple else value in self.words
 
-    def _takes(self, word: str) -> bool:
+    def _accepts_word(self, word: str) -> bool:
         metric, at, threshold = word.partition("@")
         if at:
             return metric in ("error", "ndcg", "map") and re.fullmatch(r"[0-9]+(\.[0-9]+)?", threshold) is not None
         return word in self.words
 
-    def schema(self) -> dict[str, Any]:
+    def json_schema(self) -> dict[str, Any]:
         """Describe it as JSON Schema."""
-        if self.many:
+        if self.multiple:
             return {"type": "string", "examples": list(self.words)}
         truths = [True, False] if self.words == ("true", "false") else []
         return {"enum": [*self.words, *truths]}
 
     def __str__(self) -> str:
         """Render as `one of a, b, c`."""
-        return f"one of {', '.join(self.words)}" + (", or several separated by commas" if self.many else "")
+        return f"one of {', '.join(self.words)}" + (", or several separated by commas" if self.multiple else "")
 
 
 @dataclass(frozen=True)
-class Nested:
+class NestedList:
     """A list of integers, or with `depth` 2 a list of lists, written as text."""
 
     example: str
     depth: int
     allowed: tuple[int, ...] | None = None
 
-    def holds(self, value: Any) -> bool:
+    def accepts(self, value: Any) -> bool:
         """Whether the algorithm takes it."""
         if not isinstance(value, str) or not re.fullmatch(r"[-0-9,()\[\] ]{1,5000}", value):
             return False
         try:
-            return self._holds(ast.literal_eval(value.strip()), self.depth)
+            return self._accepts_nested(ast.literal_eval(value.strip()), self.depth)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             return False
 
-    def _holds(self, value: Any, depth: int) -> bool:
+    def _accepts_nested(self, value: Any, depth: int) -> bool:
         if depth:
             return (
-                isinstance(value, list | tuple) and bool(value) and all(self._holds(item, depth - 1) for item in value)
+                isinstance(value, list | tuple)
+                and bool(value)
+                and all(self._accepts_nested(item, depth - 1) for item in value)
             )
         return type(value) is int and (value in self.allowed if self.allowed else value >= 1)
 
-    def schema(self) -> dict[str, Any]:
+    def json_schema(self) -> dict[str, Any]:
         """Describe it as JSON Schema."""
         return {"type": "string", "examples": [self.example]}
 
@@ -121,10 +123,10 @@ class Nested:
         return f"text like '{self.example}'"
 
 
-Domain = Number | Choice | Nested
+Domain = Number | Choice | NestedList
 
 
-def integer(
+def integer_range(
     low: float | None = None, high: float | None = None, *, low_open: bool = False, high_open: bool = False
 ) -> Number:
     """Make an interval of integers."""

@@ -9,19 +9,19 @@ import copy
 from typing import Any
 
 from controller.errors import UsageError
-from controller.spec.findings import Path
+from controller.spec.findings import DocumentPath
 from controller.spec.load import load_text
-from controller.spec.loaded import Loaded
-from controller.spec.source import Document, Place
+from controller.spec.loaded import LoadedSpec
+from controller.spec.source_file import Document, SourcePosition
 
 # A section that isn't there yet goes before the first of these that is.
-_AFTER_MODEL = ("image", "service", "api", "policy")
+_SECTIONS_AFTER_MODEL = ("image", "service", "api", "policy")
 
 
-def pin(loaded: Loaded[Any], version: int) -> str:
+def pin_version(loaded: LoadedSpec[Any], version: int) -> str:
     """The whole text of a ModelService's file with `spec.model.version` set. Raises UsageError if it can't be done safely."""
     document = loaded.document
-    text = _edited(document, version)
+    text = _edit(document, version)
     wanted = copy.deepcopy(document.value)
     wanted["spec"]["model"] = {**(wanted["spec"].get("model") or {}), "version": version}
     found = load_text(text, document.source.file).services.get(loaded.model.name)
@@ -34,30 +34,30 @@ def pin(loaded: Loaded[Any], version: int) -> str:
     return text
 
 
-def _edited(document: Document, version: int) -> str:
-    path: Path = ("spec", "model", "version")
+def _edit(document: Document, version: int) -> str:
+    path: DocumentPath = ("spec", "model", "version")
     if document.has(path):
-        return _replaced(document, document.values[path], str(version))
+        return _replace(document, document.value_positions[path], str(version))
     if document.has(path[:2]) and isinstance(document.get(path[:2]), dict):
-        return _inserted(document, path[:2], "", f"version: {version}")
+        return _insert(document, path[:2], "", f"version: {version}")
     spec = document.get(("spec",))
-    before = next((name for name in _AFTER_MODEL if name in spec), "")
-    return _inserted(document, ("spec",), before, f"model: {{version: {version}}}")
+    before = next((name for name in _SECTIONS_AFTER_MODEL if name in spec), "")
+    return _insert(document, ("spec",), before, f"model: {{version: {version}}}")
 
 
-def _replaced(document: Document, place: Place, new: str) -> str:
+def _replace(document: Document, position: SourcePosition, new: str) -> str:
     lines = document.source.text.splitlines(keepends=True)
-    line = lines[place.line - 1]
-    lines[place.line - 1] = line[: place.column - 1] + new + line[place.column - 1 + place.width :]
+    line = lines[position.line - 1]
+    lines[position.line - 1] = line[: position.column - 1] + new + line[position.column - 1 + position.width :]
     return "".join(lines)
 
 
-def _inserted(document: Document, parent: Path, before: str, entry: str) -> str:
+def _insert(document: Document, parent: DocumentPath, before: str, entry: str) -> str:
     """Put an entry into a mapping: before the key of that name, or as the first."""
     lines = document.source.text.splitlines(keepends=True)
-    start = document.values[parent]
+    start = document.value_positions[parent]
     flow = lines[start.line - 1][start.column - 1] == "{"
-    place = document.keys[(*parent, before)] if before else start
+    place = document.key_positions[(*parent, before)] if before else start
     column = place.column - 1 + (flow and not before)
     line = lines[place.line - 1]
     if flow:

@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from controller.spec.findings import refuse
-from controller.spec.strict import API_VERSION, Block, Items, Metadata, RoleArn
+from controller.spec.findings import finding_error
+from controller.spec.strict import API_VERSION, Items, Metadata, RoleArn, StrictModel
 
 
-class Network(Block):
+class Network(StrictModel):
     """Where tasks run. Left out: the default VPC's subnets and a security group made for the environment."""
 
     subnets: Items[Annotated[str, Field(pattern=r"^subnet-[0-9a-f]+$")]] = ()
@@ -21,7 +21,7 @@ class Network(Block):
     """Whether tasks get a public address; needed in public subnets, where no NAT leads to ECR."""
 
 
-class Edge(Block):
+class Edge(StrictModel):
     """How the API reaches the tasks."""
 
     type: Literal["cloudMap"] = "cloudMap"
@@ -30,14 +30,14 @@ class Edge(Block):
     """Id of an existing VPC link to go through; it is left as it is. Left out: one is made."""
 
 
-class EnvironmentPolicy(Block):
+class EnvironmentPolicy(StrictModel):
     """How far the controller may go with what the models share."""
 
     adopt: bool = False
     """Take over what exists under this document's names, as the cluster; false: refuse it, and name its owner."""
 
 
-class EnvironmentSpec(Block):
+class EnvironmentSpec(StrictModel):
     """One account, one region, and what its models share."""
 
     region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")] = "us-east-1"
@@ -58,20 +58,20 @@ class EnvironmentSpec(Block):
     """How far the controller may go with what the models share."""
 
     @model_validator(mode="after")
-    def _link_let_in(self) -> EnvironmentSpec:
+    def _check_vpc_link(self) -> EnvironmentSpec:
         if self.edge.vpc_link and not self.network.security_groups:
             hint = "name the groups that let it in as 'network.securityGroups'"
-            raise refuse("a vpcLink of your own needs securityGroups of your own", hint, "edge", "vpcLink")
+            raise finding_error("a vpcLink of your own needs securityGroups of your own", hint, "edge", "vpcLink")
         return self
 
     @model_validator(mode="after")
-    def _same_account(self) -> EnvironmentSpec:
+    def _check_account(self) -> EnvironmentSpec:
         if self.assume_role and self.account and self.assume_role.split(":")[4] != self.account:
-            raise refuse("assumeRole belongs to another account than 'account' says", "", "assumeRole")
+            raise finding_error("assumeRole belongs to another account than 'account' says", "", "assumeRole")
         return self
 
 
-class Environment(Block):
+class Environment(StrictModel):
     """What models share: account, region, artifact bucket, ECS cluster, network, and the edge."""
 
     api_version: Literal["moorage/v1alpha1"]

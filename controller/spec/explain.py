@@ -23,113 +23,115 @@ _QUANTITIES: tuple[tuple[Any, str], ...] = (
     (units.Duration, "duration"),
     (units.Money, "amount of US dollars"),
 )
-_WORDS = {str: "text", int: "integer", float: "number", bool: "true or false"}
+_TYPE_NAMES = {str: "text", int: "integer", float: "number", bool: "true or false"}
 
 
 @dataclass(frozen=True)
-class Field:
+class FieldDescription:
     """One field: where it is, what it means. `default` is YAML flow text; empty if there is none. `block` is its model."""
 
     path: str
     doc: str
-    takes: str
+    type_name: str
     default: str
     required: bool
-    block: type[BaseModel] | None
+    model: type[BaseModel] | None
 
 
-def fields(block: type[BaseModel], path: str = "") -> dict[str, Field]:
+def describe_fields(model: type[BaseModel], path: str = "") -> dict[str, FieldDescription]:
     """Describe the fields of one model by their names in YAML, in the order they are declared."""
-    return {info.alias or name: _field(info, info.alias or name, path) for name, info in block.model_fields.items()}
+    return {
+        info.alias or name: _describe_field(info, info.alias or name, path) for name, info in model.model_fields.items()
+    }
 
 
-def walk(block: type[BaseModel], path: str) -> Iterator[Field]:
+def walk_fields(model: type[BaseModel], path: str) -> Iterator[FieldDescription]:
     """Every field below a model, parents before children."""
-    for field in fields(block, path).values():
+    for field in describe_fields(model, path).values():
         yield field
-        if field.block:
-            yield from walk(field.block, field.path)
+        if field.model:
+            yield from walk_fields(field.model, field.path)
 
 
-def find(path: str) -> Field | None:
+def find_field(path: str) -> FieldDescription | None:
     """Look up `modelservice.spec.service.cpu`; the kind in any case, indexes of lists left out. None: no such field."""
     kind, *steps = path.split(".")
     block = next((model for name, model in KINDS.items() if name.lower() == kind.lower()), None)
     if block is None:
         return None
-    found = Field(kind.lower(), (block.__doc__ or "").strip(), "mapping", "", True, block)
+    found = FieldDescription(kind.lower(), (block.__doc__ or "").strip(), "mapping", "", True, block)
     for step in steps:
-        below = fields(found.block, found.path) if found.block else {}
+        below = describe_fields(found.model, found.path) if found.model else {}
         if step not in below:
             return None
         found = below[step]
     return found
 
 
-def _field(info: FieldInfo, name: str, path: str) -> Field:
-    block = _block(info.annotation)
-    default = "" if info.default in (PydanticUndefined, None) else _shown(info)
-    return Field(
+def _describe_field(info: FieldInfo, name: str, path: str) -> FieldDescription:
+    block = _model_of(info.annotation)
+    default = "" if info.default in (PydanticUndefined, None) else _format_default(info)
+    return FieldDescription(
         path=f"{path}.{name}" if path else name,
         doc=info.description or "",
-        takes=_takes(info),
+        type_name=_type_name(info),
         default=default,
         required=info.is_required(),
-        block=block,
+        model=block,
     )
 
 
-def _block(annotation: Any) -> type[BaseModel] | None:
+def _model_of(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((block for argument in get_args(annotation) if (block := _block(argument))), None)
+    return next((block for argument in get_args(annotation) if (block := _model_of(argument))), None)
 
 
-def _shown(info: FieldInfo) -> str:
+def _format_default(info: FieldInfo) -> str:
     default = info.default
     if isinstance(default, BaseModel):
         return ""
     for quantity, _ in _QUANTITIES:
-        if _same(info, quantity):
-            return _quantity(quantity, default)
+        if _is_quantity(info, quantity):
+            return _format_quantity(quantity, default)
     if isinstance(default, tuple):
         default = [item.model_dump(by_alias=True) if isinstance(item, BaseModel) else item for item in default]
     return default if isinstance(default, str) else json.dumps(default)
 
 
-def _quantity(quantity: Any, value: int) -> str:
+def _format_quantity(quantity: Any, value: int) -> str:
     if quantity is units.Cpu:
-        return units.show_cpu(value)
+        return units.format_cpu(value)
     if quantity is units.Memory:
-        return units.show_memory(value)
-    return f"{value}Gi" if quantity is units.Volume else units.show_duration(value)
+        return units.format_memory(value)
+    return f"{value}Gi" if quantity is units.Volume else units.format_duration(value)
 
 
-def _same(info: FieldInfo, quantity: Any) -> bool:
+def _is_quantity(info: FieldInfo, quantity: Any) -> bool:
     wanted = get_args(quantity)[1:]
     return any(item is wanted[0] for item in info.metadata) or any(
         wanted[0] in get_args(argument) for argument in get_args(info.annotation)
     )
 
 
-def _takes(info: FieldInfo) -> str:
+def _type_name(info: FieldInfo) -> str:
     for quantity, word in _QUANTITIES:
-        if _same(info, quantity):
+        if _is_quantity(info, quantity):
             return word
-    return _word(info.annotation)
+    return _annotation_name(info.annotation)
 
 
-def _word(annotation: Any) -> str:
+def _annotation_name(annotation: Any) -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
-        words = [_word(argument) for argument in arguments if argument is not type(None)]
+        words = [_annotation_name(argument) for argument in arguments if argument is not type(None)]
         return " or ".join(dict.fromkeys(words))
     if origin is Literal:
         return " or ".join(f"`{argument}`" for argument in arguments)
     if origin is tuple:
-        return f"list of {_word(arguments[0])}"
+        return f"list of {_annotation_name(arguments[0])}"
     if origin in (dict, Mapping):
-        return f"mapping to {_word(arguments[1])}"
+        return f"mapping to {_annotation_name(arguments[1])}"
     if hasattr(annotation, "__metadata__"):
-        return _word(arguments[0])
-    return _WORDS.get(annotation, "mapping")
+        return _annotation_name(arguments[0])
+    return _TYPE_NAMES.get(annotation, "mapping")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-Path = tuple[str | int, ...]
+DocumentPath = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,8 @@ class Finding:
 
     message: str
     hint: str = ""
-    path: Path = ()
-    name: bool = False
+    path: DocumentPath = ()
+    at_key: bool = False
 
 
 class FindingsError(ValueError):
@@ -29,12 +29,12 @@ class FindingsError(ValueError):
         super().__init__("; ".join(finding.message for finding in self.findings))
 
 
-def refuse(message: str, hint: str = "", *path: str | int) -> FindingsError:
+def finding_error(message: str, hint: str = "", *path: str | int) -> FindingsError:
     """Make the error for a single finding."""
     return FindingsError([Finding(message, hint, path)])
 
 
-def demand(findings: Iterable[Finding]) -> None:
+def raise_findings(findings: Iterable[Finding]) -> None:
     """Raise FindingsError unless there are none."""
     if found := tuple(findings):
         raise FindingsError(found)

@@ -9,21 +9,21 @@ from pydantic import ConfigDict, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
 
-from controller.spec.findings import Finding, demand
-from controller.spec.service import DEFINED, Api, Image, Policy, Service
-from controller.spec.strict import Block, Metadata, Name
-from controller.spec.training import Data, Model, Training, measured
+from controller.spec.findings import Finding, raise_findings
+from controller.spec.service import TASK_DEFINITION_FIELDS, Api, Image, Policy, Service
+from controller.spec.strict import Metadata, Name, StrictModel
+from controller.spec.training import Data, Model, Training, metrics_for
 
 # What says how a model and its image are made.
-_MAKING = ("data", "training", "model", "image")
-_OWN: JsonDict = {"required": ["data", "training"]}
-_FOUND: JsonDict = {"required": ["service"], "properties": {"service": {"required": ["taskDefinition"]}}}
+_MODEL_SECTIONS = ("data", "training", "model", "image")
+_TRAINED_SCHEMA: JsonDict = {"required": ["data", "training"]}
+_SERVED_AS_IS_SCHEMA: JsonDict = {"required": ["service"], "properties": {"service": {"required": ["taskDefinition"]}}}
 
 
-class ModelServiceSpec(Block):
+class ModelServiceSpec(StrictModel):
     """One model: what it learns from, how, which version serves, where, and how it is reached."""
 
-    model_config = ConfigDict(json_schema_extra={"anyOf": [_OWN, _FOUND]})
+    model_config = ConfigDict(json_schema_extra={"anyOf": [_TRAINED_SCHEMA, _SERVED_AS_IS_SCHEMA]})
 
     environment: Name = "default"
     """Name of the Environment it lives in."""
@@ -43,18 +43,20 @@ class ModelServiceSpec(Block):
     """How far the controller may go."""
 
     @model_validator(mode="after")
-    def _agrees(self) -> ModelServiceSpec:
+    def _check_consistency(self) -> ModelServiceSpec:
         named = self.service.task_definition
-        own = (*self._missing(), *self._wrong_job(), *self._wrong_gates())
-        demand(own if named is None else self._beside(named))
+        own = (*self._missing_sections(), *self._invalid_job(), *self._invalid_gates())
+        raise_findings(own if named is None else self._conflicts_with_task_definition(named))
         return self
 
-    def _missing(self) -> Iterator[Finding]:
+    def _missing_sections(self) -> Iterator[Finding]:
         for name in ("data", "training"):
             if getattr(self, name) is None:
-                yield Finding(f"'{name}' is missing in spec", f"(moorage explain modelservice.spec.{name})", name=True)
+                yield Finding(
+                    f"'{name}' is missing in spec", f"(moorage explain modelservice.spec.{name})", at_key=True
+                )
 
-    def _wrong_job(self) -> Iterator[Finding]:
+    def _invalid_job(self) -> Iterator[Finding]:
         """A job that ran and the rows that it read go together; what trains here deals its rows itself."""
         if self.data is None or self.training is None:
             return
@@ -64,12 +66,12 @@ class ModelServiceSpec(Block):
         if self.data.channels is not None and self.training.job is None:
             hint = "name the job as training.job, or a CSV file with a header as data.source"
             told = "data.channels are what a training job has read, and none is named"
-            yield Finding(told, hint, ("data", "channels"), name=True)
+            yield Finding(told, hint, ("data", "channels"), at_key=True)
 
-    def _wrong_gates(self) -> Iterator[Finding]:
+    def _invalid_gates(self) -> Iterator[Finding]:
         given = self.training.hyperparameters if self.training else {}
         objective = str(given.get("objective", "reg:squarederror"))
-        known = measured(objective)
+        known = metrics_for(objective)
         for index, gate in enumerate(self.model.gates):
             if gate.metric not in known:
                 yield Finding(
@@ -80,29 +82,31 @@ class ModelServiceSpec(Block):
                     ("model", "gates", index, "metric"),
                 )
 
-    def _beside(self, named: str) -> Iterator[Finding]:
+    def _conflicts_with_task_definition(self, named: str) -> Iterator[Finding]:
         """What can't stand beside a task definition that is served as it is."""
-        for name in _MAKING:
+        for name in _MODEL_SECTIONS:
             # What has the default says nothing, as in a spec that was printed with all its fields.
             if getattr(self, name) != type(self).model_fields[name].default:
                 told = f"'{name}' makes a model of its own, and service.taskDefinition serves {named} as it is"
-                yield Finding(told, "take one of the two out", (name,), name=True)
-        for name in sorted(DEFINED & self.service.model_fields_set):
+                yield Finding(told, "take one of the two out", (name,), at_key=True)
+        for name in sorted(TASK_DEFINITION_FIELDS & self.service.model_fields_set):
             told = f"'{to_camel(name)}' is said by the task definition {named} already"
             hint = "take it out, or taskDefinition, so that a model of your own serves"
-            yield Finding(told, hint, ("service", to_camel(name)), name=True)
+            yield Finding(told, hint, ("service", to_camel(name)), at_key=True)
         if self.service.name is None:
             hint = "add 'name', of the ECS service that runs it"
             yield Finding("service.taskDefinition needs service.name", hint, ("service", "taskDefinition"))
         if self.api is not None and self.service.discovery is None:
             hint = "add 'discovery' to service: the Cloud Map service that its tasks are registered in"
-            yield Finding("api leads to what is served as it is only over service.discovery", hint, ("api",), name=True)
+            yield Finding(
+                "api leads to what is served as it is only over service.discovery", hint, ("api",), at_key=True
+            )
         if self.policy.max_monthly_cost is not None:
             told = f"what {named} costs isn't estimated, so maxMonthlyCost can't be held"
             yield Finding(told, "take it out", ("policy", "maxMonthlyCost"))
 
 
-class ModelService(Block):
+class ModelService(StrictModel):
     """One model: `data`, `training`, `model`, `image`, `service`, `api` and `policy`."""
 
     api_version: Literal["moorage/v1alpha1"]

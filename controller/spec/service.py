@@ -9,29 +9,29 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from pydantic.alias_generators import to_camel
 
-from controller.spec.findings import Finding, demand, refuse
-from controller.spec.strict import Block, Items, VariableName, duplicates
-from controller.spec.units import FARGATE_MEMORY, Cpu, Duration, Memory, Money, show_cpu, show_memory
+from controller.spec.findings import Finding, finding_error, raise_findings
+from controller.spec.strict import Items, StrictModel, VariableName, find_duplicates
+from controller.spec.units import FARGATE_MEMORY, Cpu, Duration, Memory, Money, format_cpu, format_memory
 
 Retention = Literal["Delete", "Retain"]
-_DAY = 86400
+_SECONDS_PER_DAY = 86400
 
 
-class Signing(Block):
+class Signing(StrictModel):
     """Images are signed when they are made, and what isn't signed by this key isn't deployed."""
 
     key: Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/.+$")]
     """ARN of an asymmetric KMS key for signing, ECC_NIST_P256."""
 
 
-class Encryption(Block):
+class Encryption(StrictModel):
     """The repository of the model's images is encrypted by a key of one's own. Another key is another repository."""
 
     key: Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/.+$")]
     """ARN of a symmetric KMS key in the Environment's region."""
 
 
-class Image(Block):
+class Image(StrictModel):
     """What the model is put on."""
 
     base: Annotated[str, Field(pattern=r"^[^\s@]+(:[\w][\w.-]{0,127}|@sha256:[0-9a-f]{64})$")] | None = None
@@ -46,12 +46,12 @@ class Image(Block):
     """What encrypts images where they are kept; left out: ECR's own AES-256."""
 
     @property
-    def cleared(self) -> bool:
+    def needs_clearance(self) -> bool:
         """Whether an image is held against anything before it is deployed."""
         return self.max_severity is not None or self.signing is not None
 
 
-class Secret(Block):
+class Secret(StrictModel):
     """A secret that ECS puts into the container's environment. Only its address is written here."""
 
     name: VariableName
@@ -60,7 +60,7 @@ class Secret(Block):
     """ARN of an SSM parameter or a Secrets Manager secret."""
 
 
-class Health(Block):
+class Health(StrictModel):
     """The container health check, which asks for liveness."""
 
     interval: Duration = 30
@@ -73,14 +73,14 @@ class Health(Block):
     """How long failures don't count after the start, up to 300 s."""
 
     @model_validator(mode="after")
-    def _ranges(self) -> Health:
+    def _check_ranges(self) -> Health:
         # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html
         ranges = {
             "interval": (self.interval, 5, 300),
             "timeout": (self.timeout, 2, 60),
             "startPeriod": (self.start_period, 0, 300),
         }
-        demand(
+        raise_findings(
             Finding(f"{name} is {seconds} s; ECS takes {low} s to {high} s", path=(name,))
             for name, (seconds, low, high) in ranges.items()
             if not low <= seconds <= high
@@ -89,17 +89,17 @@ class Health(Block):
 
 
 # What of a service its task definition says.
-DEFINED = frozenset({"cpu", "memory", "env", "secrets", "health", "stop_timeout"})
+TASK_DEFINITION_FIELDS = frozenset({"cpu", "memory", "env", "secrets", "health", "stop_timeout"})
 
 
-def _revision(named: str) -> str:
+def _check_revision(named: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9_-]{1,255}:[1-9][0-9]{0,9}", named) is None:
         hint = "write FAMILY:REVISION, like churn:7"
-        raise refuse(f"service.taskDefinition '{named}' names no revision of a task definition", hint)
+        raise finding_error(f"service.taskDefinition '{named}' names no revision of a task definition", hint)
     return named
 
 
-class Service(Block):
+class Service(StrictModel):
     """How the model runs: an ECS service on Fargate."""
 
     cpu: Cpu = 256
@@ -120,46 +120,50 @@ class Service(Block):
     """Name of the ECS service; left out: one that derives from the document's. An existing one needs `policy.adopt`."""
     discovery: Annotated[str, Field(pattern=r"^srv-[a-z0-9]+$")] | None = None
     """Id of the Cloud Map service that tasks are registered in; left out: one is made. It needs `policy.adopt`."""
-    task_definition: Annotated[str, AfterValidator(_revision)] | None = None
+    task_definition: Annotated[str, AfterValidator(_check_revision)] | None = None
     """Revision that is served as it is, like `churn:7`, whatever its image; left out: one is made, of a model of this spec's own."""
 
     @model_serializer(mode="wrap")
-    def _said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _omit_task_definition_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without the defaults of what a task definition says that is named: beside it they would contradict it."""
         told: dict[str, Any] = handler(self)
-        said = {*DEFINED, *map(to_camel, DEFINED)} if self.task_definition is not None else set()
+        said = (
+            {*TASK_DEFINITION_FIELDS, *map(to_camel, TASK_DEFINITION_FIELDS)}
+            if self.task_definition is not None
+            else set()
+        )
         return {name: value for name, value in told.items() if name not in said}
 
     @model_validator(mode="after")
-    def _fits(self) -> Service:
-        demand([*self._wrong_size(), *self._wrong_names(), *self._wrong_stop()])
+    def _check_consistency(self) -> Service:
+        raise_findings([*self._invalid_size(), *self._duplicate_variables(), *self._invalid_stop_timeout()])
         return self
 
-    def _wrong_size(self) -> Iterator[Finding]:
+    def _invalid_size(self) -> Iterator[Finding]:
         if self.memory not in (valid := FARGATE_MEMORY[self.cpu]):
-            message = f"memory {show_memory(self.memory)} doesn't go with cpu {show_cpu(self.cpu)}"
+            message = f"memory {format_memory(self.memory)} doesn't go with cpu {format_cpu(self.cpu)}"
             given = "memory" in self.model_fields_set
-            hint = f"Fargate offers {_ladder(valid)}" if given else f"add 'memory': {_ladder(valid)}"
+            hint = f"Fargate offers {_format_memories(valid)}" if given else f"add 'memory': {_format_memories(valid)}"
             yield Finding(message, hint, ("memory",) if given else ("cpu",))
 
-    def _wrong_names(self) -> Iterator[Finding]:
+    def _duplicate_variables(self) -> Iterator[Finding]:
         names = tuple(secret.name for secret in self.secrets)
-        for index in sorted({*duplicates(names), *(i for i, name in enumerate(names) if name in self.env)}):
+        for index in sorted({*find_duplicates(names), *(i for i, name in enumerate(names) if name in self.env)}):
             where = "env and secrets" if names[index] in self.env else "secrets"
             yield Finding(f"'{names[index]}' is set twice in {where}", path=("secrets", index, "name"))
 
-    def _wrong_stop(self) -> Iterator[Finding]:
+    def _invalid_stop_timeout(self) -> Iterator[Finding]:
         if not 2 <= self.stop_timeout <= 120:
             yield Finding(f"stopTimeout is {self.stop_timeout} s; Fargate takes 2 s to 120 s", path=("stopTimeout",))
 
 
-def _ladder(memories: tuple[int, ...]) -> str:
+def _format_memories(memories: tuple[int, ...]) -> str:
     if len(memories) <= 4:
-        return ", ".join(map(show_memory, memories))
-    return f"{show_memory(memories[0])} to {show_memory(memories[-1])} in steps of {show_memory(memories[1] - memories[0])}"
+        return ", ".join(map(format_memory, memories))
+    return f"{format_memory(memories[0])} to {format_memory(memories[-1])} in steps of {format_memory(memories[1] - memories[0])}"
 
 
-class Route(Block):
+class Route(StrictModel):
     """One way in."""
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "ANY"]
@@ -168,7 +172,7 @@ class Route(Block):
     """Path, as the server knows it."""
 
 
-class Throttle(Block):
+class Throttle(StrictModel):
     """Limits of the whole stage."""
 
     rate: Annotated[float, Field(gt=0)]
@@ -177,7 +181,7 @@ class Throttle(Block):
     """Requests at once."""
 
 
-class Cors(Block):
+class Cors(StrictModel):
     """What browsers on other origins may do."""
 
     allow_origins: Annotated[Items[str], Field(min_length=1)]
@@ -194,11 +198,11 @@ class Cors(Block):
     """How long browsers remember what they may do, at most 24h."""
 
     @model_validator(mode="after")
-    def _agrees(self) -> Cors:
-        demand(self._wrong())
+    def _check_consistency(self) -> Cors:
+        raise_findings(self._invalid_settings())
         return self
 
-    def _wrong(self) -> Iterator[Finding]:
+    def _invalid_settings(self) -> Iterator[Finding]:
         # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-cors.html
         lists = {
             "allowOrigins": self.allow_origins,
@@ -208,11 +212,11 @@ class Cors(Block):
         for name, allowed in lists.items():
             if self.allow_credentials and "*" in allowed:
                 yield Finding(f"{name} can't be * where credentials are allowed", "name each of them", (name,))
-        if self.max_age > _DAY:
+        if self.max_age > _SECONDS_PER_DAY:
             yield Finding(f"maxAge is {self.max_age} s; API Gateway takes at most 24h", path=("maxAge",))
 
 
-class Api(Block):
+class Api(StrictModel):
     """How the world reaches the model. Without this section the model is reachable only inside the VPC."""
 
     type: Literal["http"] = "http"
@@ -232,13 +236,15 @@ class Api(Block):
     """What browsers on other origins may do; left out: nothing."""
 
     @model_validator(mode="after")
-    def _routes(self) -> Api:
+    def _check_routes(self) -> Api:
         routes = tuple((route.method, route.path) for route in self.routes)
-        demand(Finding(f"route {' '.join(routes[i])} is listed twice", path=("routes", i)) for i in duplicates(routes))
+        raise_findings(
+            Finding(f"route {' '.join(routes[i])} is listed twice", path=("routes", i)) for i in find_duplicates(routes)
+        )
         return self
 
 
-class Deletion(Block):
+class Deletion(StrictModel):
     """What happens to each part when the document is removed."""
 
     service: Retention = "Delete"
@@ -251,7 +257,7 @@ class Deletion(Block):
     """Log group."""
 
 
-class Policy(Block):
+class Policy(StrictModel):
     """How far the controller may go."""
 
     suspend: bool = False

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict
 from pydantic.alias_generators import to_camel
 
-from controller.spec.findings import refuse
+from controller.spec.findings import finding_error
 
 API_VERSION: Final = "moorage/v1alpha1"
 
@@ -22,7 +22,7 @@ RoleArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-
 
 def _not_reserved(key: str) -> str:
     if key.lower().startswith(("aws:", "moorage:")):
-        raise refuse(f"label '{key}' begins with a reserved prefix", "choose another key")
+        raise finding_error(f"label '{key}' begins with a reserved prefix", "choose another key")
     return key
 
 
@@ -34,7 +34,7 @@ LabelValue = Annotated[str, Field(pattern=r"^[A-Za-z0-9 +=._:/@-]*$", max_length
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
 
 
-class Block(BaseModel):
+class StrictModel(BaseModel):
     """A mapping of a spec: unknown fields are errors, types aren't coerced, nothing changes after loading."""
 
     model_config = ConfigDict(
@@ -49,7 +49,7 @@ class Block(BaseModel):
     )
 
 
-class Metadata(Block):
+class Metadata(StrictModel):
     """What identifies a document."""
 
     name: Name
@@ -58,6 +58,6 @@ class Metadata(Block):
     """Free key-value pairs, put on every AWS resource as tags."""
 
 
-def duplicates(values: tuple[Any, ...]) -> list[int]:
+def find_duplicates(values: tuple[Any, ...]) -> list[int]:
     """Indexes of the elements that equal an earlier one."""
     return [index for index, value in enumerate(values) if value in values[:index]]

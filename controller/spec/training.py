@@ -9,17 +9,17 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, model_validator
 
 from controller.spec import hyperparameters as table
-from controller.spec.domains import Value
-from controller.spec.findings import Finding, demand, refuse
-from controller.spec.strict import Block, Items, RoleArn, duplicates
+from controller.spec.domains import HyperparameterValue
+from controller.spec.findings import Finding, finding_error, raise_findings
+from controller.spec.strict import Items, RoleArn, StrictModel, find_duplicates
 from controller.spec.units import Duration, Volume
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
-DAY = 86400
+SECONDS_PER_DAY = 86400
 
 # Version → why it can't be used. XGBoost's formats: a server can read a model only if it is not older than its trainer,
 # and 3.2 dropped the binary format that 1.3 to 1.7 wrote.
-UNSERVABLE = {
+UNSUPPORTED_VERSIONS = {
     "1.0-1": "writes pickled models, which are never loaded",
     "1.2-1": "writes pickled models, which are never loaded",
     "1.2-2": "writes pickled models, which are never loaded",
@@ -29,17 +29,17 @@ UNSERVABLE = {
 }
 
 
-def _file(source: str) -> str:
+def _check_source(source: str) -> str:
     if match := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", source):
-        raise refuse(
+        raise finding_error(
             f"data.source can't be {match[1]}://: only a file is read", "name a CSV file, relative to this spec"
         )
     if not source or "\0" in source:
-        raise refuse("data.source names no file", "name a CSV file, relative to this spec")
+        raise finding_error("data.source names no file", "name a CSV file, relative to this spec")
     return source
 
 
-class Split(Block):
+class Split(StrictModel):
     """How rows are dealt, by a hash of their content and the seed."""
 
     validation: Fraction = 0.08
@@ -50,16 +50,16 @@ class Split(Block):
     """Another seed deals the rows anew."""
 
     @model_validator(mode="after")
-    def _some_left(self) -> Split:
+    def _check_shares(self) -> Split:
         if self.validation + self.test >= 1:
-            raise refuse(f"validation {self.validation:g} and test {self.test:g} leave no rows to train on")
+            raise finding_error(f"validation {self.validation:g} and test {self.test:g} leave no rows to train on")
         return self
 
 
 Prefix = Annotated[str, Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^\s*?]+$")]
 
 
-class Channels(Block):
+class Channels(StrictModel):
     """Rows that a training job has read: CSV in S3 without a header, the label first. Each takes a prefix, as SageMaker does."""
 
     train: Prefix
@@ -70,16 +70,16 @@ class Channels(Block):
     """What it never saw; gates on `test` are measured on it."""
 
     @property
-    def given(self) -> dict[str, str]:
+    def prefixes_by_name(self) -> dict[str, str]:
         """The channels that there are, by name."""
         found = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: prefix for name, prefix in found.items() if prefix is not None}
 
 
-class Data(Block):
+class Data(StrictModel):
     """The table the model learns from."""
 
-    source: Annotated[str, AfterValidator(_file)] | None = None
+    source: Annotated[str, AfterValidator(_check_source)] | None = None
     """CSV file with a header, relative to this spec."""
     channels: Channels | None = None
     """In the place of `source`: what the job has read that `training.job` names."""
@@ -91,29 +91,34 @@ class Data(Block):
     """How rows are dealt to training, validation and test."""
 
     @model_validator(mode="after")
-    def _features(self) -> Data:
-        demand([*self._wrong_features(), *(self._wrong_source() if self.channels is None else self._wrong_channels())])
+    def _check_consistency(self) -> Data:
+        raise_findings(
+            [
+                *self._invalid_features(),
+                *(self._invalid_source() if self.channels is None else self._invalid_channels()),
+            ]
+        )
         return self
 
-    def _wrong_source(self) -> Iterator[Finding]:
+    def _invalid_source(self) -> Iterator[Finding]:
         if self.source is None:
             yield Finding(
-                "'source' is missing in spec.data", "(moorage explain modelservice.spec.data.source)", name=True
+                "'source' is missing in spec.data", "(moorage explain modelservice.spec.data.source)", at_key=True
             )
 
-    def _wrong_channels(self) -> Iterator[Finding]:
+    def _invalid_channels(self) -> Iterator[Finding]:
         if self.source is not None:
             hint = "take one of the two out"
-            yield Finding("'channels' stand in the place of 'source'", hint, ("channels",), name=True)
+            yield Finding("'channels' stand in the place of 'source'", hint, ("channels",), at_key=True)
         if self.features is None:
             hint = "add 'features', the names of the columns after the label, in their order"
-            yield Finding("channels have no header, so nothing names their columns", hint, ("channels",), name=True)
+            yield Finding("channels have no header, so nothing names their columns", hint, ("channels",), at_key=True)
         if self.split != Split():
-            yield Finding("channels are rows that were dealt already", "take 'split' out", ("split",), name=True)
+            yield Finding("channels are rows that were dealt already", "take 'split' out", ("split",), at_key=True)
 
-    def _wrong_features(self) -> Iterator[Finding]:
+    def _invalid_features(self) -> Iterator[Finding]:
         features = self.features or ()
-        for index in duplicates(features):
+        for index in find_duplicates(features):
             yield Finding(f"feature '{features[index]}' is listed twice", path=("features", index))
         if self.target in features:
             yield Finding(
@@ -121,25 +126,29 @@ class Data(Block):
             )
 
 
-def _version(version: str) -> str:
-    if version not in table.VERSIONS:
-        offered = f"use one of {', '.join(table.VERSIONS)}"
-        if version in UNSERVABLE:
-            raise refuse(f"algorithm version {version} can't be served: it {UNSERVABLE[version]}", offered)
-        raise refuse(f"'{version}' is not a version of SageMaker's XGBoost that can be served", offered)
+def _check_version(version: str) -> str:
+    if version not in table.SUPPORTED_VERSIONS:
+        offered = f"use one of {', '.join(table.SUPPORTED_VERSIONS)}"
+        if version in UNSUPPORTED_VERSIONS:
+            raise finding_error(
+                f"algorithm version {version} can't be served: it {UNSUPPORTED_VERSIONS[version]}", offered
+            )
+        raise finding_error(f"'{version}' is not a version of SageMaker's XGBoost that can be served", offered)
     return version
 
 
-class Algorithm(Block):
+class Algorithm(StrictModel):
     """SageMaker's built-in algorithm."""
 
     name: Literal["xgboost"] = "xgboost"
     """Only `xgboost`."""
-    version: Annotated[str, AfterValidator(_version), Field(json_schema_extra={"enum": list(table.VERSIONS)})]
+    version: Annotated[
+        str, AfterValidator(_check_version), Field(json_schema_extra={"enum": list(table.SUPPORTED_VERSIONS)})
+    ]
     """Version of the training image, in quotes."""
 
 
-class Instance(Block):
+class Instance(StrictModel):
     """What the training job runs on."""
 
     type: Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")] = "ml.m5.large"
@@ -150,7 +159,7 @@ class Instance(Block):
     """Size of the disk."""
 
 
-class Spot(Block):
+class Spot(StrictModel):
     """Managed spot training."""
 
     enabled: bool = False
@@ -159,7 +168,7 @@ class Spot(Block):
     """How long to wait for capacity and training together; needed with `enabled`."""
 
 
-class Stopping(Block):
+class Stopping(StrictModel):
     """When a training job is given up."""
 
     max_runtime: Duration = 3600
@@ -167,10 +176,14 @@ class Stopping(Block):
 
 
 # Checked as a whole, so that one value of a wrong type hides nothing else that is wrong.
-Hyperparameters = Annotated[Mapping[str, Value], PlainValidator(table.check), WithJsonSchema(table.schema())]
+Hyperparameters = Annotated[
+    Mapping[str, HyperparameterValue],
+    PlainValidator(table.validate_hyperparameters),
+    WithJsonSchema(table.json_schema()),
+]
 
 
-class Training(Block):
+class Training(StrictModel):
     """How the model is trained."""
 
     algorithm: Algorithm
@@ -189,13 +202,13 @@ class Training(Block):
     """SageMaker XGBoost's hyperparameters, as its documentation spells them; `num_round` is required."""
 
     @model_validator(mode="after")
-    def _limits(self) -> Training:
-        demand(self._wrong_limits())
+    def _check_limits(self) -> Training:
+        raise_findings(self._invalid_limits())
         return self
 
-    def _wrong_limits(self) -> Iterator[Finding]:
+    def _invalid_limits(self) -> Iterator[Finding]:
         runtime, wait = self.stopping.max_runtime, self.spot.max_wait
-        if not 1 <= runtime <= 28 * DAY:
+        if not 1 <= runtime <= 28 * SECONDS_PER_DAY:
             yield Finding(f"maxRuntime is {runtime} s; SageMaker takes 1 s to 28 d", path=("stopping", "maxRuntime"))
         if self.spot.enabled and wait is None:
             yield Finding("spot needs maxWait", "add 'maxWait', at least stopping.maxRuntime", ("spot",))
@@ -207,7 +220,7 @@ class Training(Block):
 
 
 # Prefix of the objective → what is measured of its models. XGBoost's default objective is reg:squarederror.
-MEASURED = {
+METRICS_BY_OBJECTIVE = {
     "binary:logistic": ("logloss", "error", "auc"),
     "binary:logitraw": ("auc",),
     "binary:hinge": ("error",),
@@ -217,12 +230,12 @@ MEASURED = {
 }
 
 
-def measured(objective: str) -> tuple[str, ...]:
+def metrics_for(objective: str) -> tuple[str, ...]:
     """Names of the metrics that are measured for an objective; empty if none is."""
-    return next((metrics for prefix, metrics in MEASURED.items() if objective.startswith(prefix)), ())
+    return next((metrics for prefix, metrics in METRICS_BY_OBJECTIVE.items() if objective.startswith(prefix)), ())
 
 
-class Gate(Block):
+class Gate(StrictModel):
     """A condition that a new version must meet before it may serve. Exactly one of `max` and `min`."""
 
     metric: Literal["rmse", "mae", "logloss", "error", "auc", "mlogloss", "merror"]
@@ -235,13 +248,13 @@ class Gate(Block):
     """The metric must be at least this."""
 
     @model_validator(mode="after")
-    def _one_bound(self) -> Gate:
+    def _check_bounds(self) -> Gate:
         if (self.max is None) == (self.min is None):
-            raise refuse("a gate needs exactly one of 'max' and 'min'")
+            raise finding_error("a gate needs exactly one of 'max' and 'min'")
         return self
 
 
-class Model(Block):
+class Model(StrictModel):
     """Which version may serve."""
 
     version: Annotated[int, Field(ge=1)] | None = None

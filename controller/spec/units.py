@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
-from controller.spec.findings import refuse
+from controller.spec.findings import finding_error
 
 # Fargate's cpu units → the memories in MiB that go with them.
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html#fargate-tasks-size
@@ -40,12 +40,14 @@ def parse_cpu(value: Any) -> int:
     number, unit = _split(_CPU, value, "cpu", "write it like '0.25 vCPU', or in CPU units like 256")
     units = number * 1024 if unit else number
     if not unit and number < 256:
-        raise refuse(
-            f"cpu {value} is ambiguous: {value} vCPU would be {_plain(number * 1024)} units, {value} units are less than Fargate offers",
-            f"write '{value} vCPU', or units: {_plain(number * 1024)}",
+        raise finding_error(
+            f"cpu {value} is ambiguous: {value} vCPU would be {_format_decimal(number * 1024)} units, {value} units are less than Fargate offers",
+            f"write '{value} vCPU', or units: {_format_decimal(number * 1024)}",
         )
     if units not in FARGATE_MEMORY:
-        raise refuse(f"cpu {value} is not a size Fargate offers", f"one of {', '.join(map(show_cpu, FARGATE_MEMORY))}")
+        raise finding_error(
+            f"cpu {value} is not a size Fargate offers", f"one of {', '.join(map(format_cpu, FARGATE_MEMORY))}"
+        )
     return int(units)
 
 
@@ -53,28 +55,32 @@ def parse_memory(value: Any) -> int:
     """`512Mi`, `1Gi`, `1 GB`, `2048` → MiB. Fargate's GB are 1,024 MiB."""
     number, unit = _split(_SIZE, value, "memory", "write it like '1 GB', '512Mi', or in MiB like 2048")
     if not unit and number < 512:
-        raise refuse(
-            f"memory {value} is ambiguous: {value} GB would be {_plain(number * 1024)} MiB, {value} MiB are less than Fargate offers",
-            f"write '{value} GB', or MiB: {_plain(number * 1024)}",
+        raise finding_error(
+            f"memory {value} is ambiguous: {value} GB would be {_format_decimal(number * 1024)} MiB, {value} MiB are less than Fargate offers",
+            f"write '{value} GB', or MiB: {_format_decimal(number * 1024)}",
         )
-    return _whole(number * 1024 if unit.startswith("G") else number, f"memory {value} is not a whole number of MiB")
+    return _to_whole_number(
+        number * 1024 if unit.startswith("G") else number, f"memory {value} is not a whole number of MiB"
+    )
 
 
 def parse_volume(value: Any) -> int:
     """`5Gi`, `5 GB` → GiB, as SageMaker's VolumeSizeInGB counts."""
     number, unit = _split(_SIZE, value, "volume", "write it like '5Gi'")
     if not unit:
-        raise refuse(f"volume {value} has no unit", f"write '{value}Gi'")
-    return _whole(number if unit.startswith("G") else number / 1024, f"volume {value} is not a whole number of GiB")
+        raise finding_error(f"volume {value} has no unit", f"write '{value}Gi'")
+    return _to_whole_number(
+        number if unit.startswith("G") else number / 1024, f"volume {value} is not a whole number of GiB"
+    )
 
 
 def parse_duration(value: Any) -> int:
     """`10s`, `5m`, `2h`, `1d`, `1h30m` → seconds."""
     if isinstance(value, int) and not isinstance(value, bool):
-        raise refuse(f"duration {value} has no unit", f"write '{value}s', '{value}m' or '{value}h'")
+        raise finding_error(f"duration {value} has no unit", f"write '{value}s', '{value}m' or '{value}h'")
     match = _DURATION.fullmatch(value) if isinstance(value, str) and len(value) < 40 else None
     if not match or not value:
-        raise refuse(f"{show(value)} is not a duration", "write it like '10s', '5m', '2h' or '1h30m'")
+        raise finding_error(f"{quote_value(value)} is not a duration", "write it like '10s', '5m', '2h' or '1h30m'")
     return sum(int(count) * seconds for count, seconds in zip(match.groups(), _SECONDS, strict=True) if count)
 
 
@@ -82,7 +88,7 @@ def parse_percent(value: Any) -> float:
     """`2%` → 0.02."""
     match = _PERCENT.fullmatch(value) if isinstance(value, str) and len(value) < 40 else None
     if not match:
-        raise refuse(f"{show(value)} is not a percentage", "write it like '2%'")
+        raise finding_error(f"{quote_value(value)} is not a percentage", "write it like '2%'")
     return float(Decimal(match[1]) / 100)
 
 
@@ -91,21 +97,23 @@ def parse_money(value: Any) -> Decimal:
     match = _MONEY.fullmatch(value) if isinstance(value, str) and len(value) < 40 else None
     if not match:
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        raise refuse(f"{show(value)} is not an amount of US dollars", f"write '{value if number else 40} USD'")
+        raise finding_error(
+            f"{quote_value(value)} is not an amount of US dollars", f"write '{value if number else 40} USD'"
+        )
     return Decimal(match[1])
 
 
-def show_cpu(units: int) -> str:
+def format_cpu(units: int) -> str:
     """256 → `0.25 vCPU`."""
-    return f"{_plain(Decimal(units) / 1024)} vCPU"
+    return f"{_format_decimal(Decimal(units) / 1024)} vCPU"
 
 
-def show_memory(mebibytes: int) -> str:
+def format_memory(mebibytes: int) -> str:
     """1024 → `1 GB`, 512 → `512 MiB`."""
     return f"{mebibytes // 1024} GB" if mebibytes % 1024 == 0 else f"{mebibytes} MiB"
 
 
-def show_duration(seconds: int) -> str:
+def format_duration(seconds: int) -> str:
     """7200 → `2h`, 90 → `90s`."""
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds and seconds % size == 0 and seconds >= size * (1 if unit != "m" else 2):
@@ -113,7 +121,7 @@ def show_duration(seconds: int) -> str:
     return f"{seconds}s"
 
 
-def show(value: Any) -> str:
+def quote_value(value: Any) -> str:
     """Quote a value of a spec in a message, shortened, in YAML's words."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
@@ -128,21 +136,21 @@ def _split(pattern: re.Pattern[str], value: Any, field: str, hint: str) -> tuple
     usable = isinstance(value, str | int | float) and not isinstance(value, bool) and len(str(value)) < 40
     match = pattern.fullmatch(str(value).strip()) if usable else None
     if not match:
-        raise refuse(f"{show(value)} is not a {field} size", hint)
+        raise finding_error(f"{quote_value(value)} is not a {field} size", hint)
     return Decimal(match[1]), match[2] or ""
 
 
-def _whole(number: Decimal, message: str) -> int:
+def _to_whole_number(number: Decimal, message: str) -> int:
     if number != number.to_integral_value() or number < 1:
-        raise refuse(message)
+        raise finding_error(message)
     return int(number)
 
 
-def _plain(number: Decimal) -> str:
+def _format_decimal(number: Decimal) -> str:
     return f"{number.normalize():f}"
 
 
-def _text(pattern: str, *examples: Any) -> dict[str, Any]:
+def _text_schema(pattern: str, *examples: Any) -> dict[str, Any]:
     return {"type": "string", "pattern": f"^{pattern}$", "examples": list(examples)}
 
 
@@ -152,7 +160,7 @@ Cpu = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                _text(r"[0-9.]+ *([vV][cC][pP][uU])?", "0.25 vCPU"),
+                _text_schema(r"[0-9.]+ *([vV][cC][pP][uU])?", "0.25 vCPU"),
                 {"type": "integer", "enum": list(FARGATE_MEMORY)},
             ]
         }
@@ -162,24 +170,29 @@ Memory = Annotated[
     int,
     BeforeValidator(parse_memory),
     WithJsonSchema(
-        {"anyOf": [_text(r"[0-9.]+ *(Mi|MiB|MB|Gi|GiB|GB)?", "1 GB", "512Mi"), {"type": "integer", "minimum": 512}]},
+        {
+            "anyOf": [
+                _text_schema(r"[0-9.]+ *(Mi|MiB|MB|Gi|GiB|GB)?", "1 GB", "512Mi"),
+                {"type": "integer", "minimum": 512},
+            ]
+        },
     ),
 ]
 Volume = Annotated[
     int,
     BeforeValidator(parse_volume),
     PlainSerializer(lambda gibibytes: f"{gibibytes}Gi", when_used="json"),
-    WithJsonSchema(_text(r"[0-9.]+ *(Mi|MiB|MB|Gi|GiB|GB)", "5Gi")),
+    WithJsonSchema(_text_schema(r"[0-9.]+ *(Mi|MiB|MB|Gi|GiB|GB)", "5Gi")),
 ]
 Duration = Annotated[
     int,
     BeforeValidator(parse_duration),
     PlainSerializer(lambda seconds: f"{seconds}s", when_used="json"),
-    WithJsonSchema(_text(r"([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?", "10s", "5m", "2h")),
+    WithJsonSchema(_text_schema(r"([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?", "10s", "5m", "2h")),
 ]
 Money = Annotated[
     Decimal,
     BeforeValidator(parse_money),
     PlainSerializer(lambda dollars: f"{dollars} USD", when_used="json"),
-    WithJsonSchema(_text(r"[0-9]+(\.[0-9]{1,2})? *USD", "40 USD")),
+    WithJsonSchema(_text_schema(r"[0-9]+(\.[0-9]{1,2})? *USD", "40 USD")),
 ]

@@ -12,7 +12,7 @@ from controller.core.record import Record
 from controller.core.status import Event, Status
 from controller.core.values import Key
 
-EVENTS_KEPT = 10_000
+MAX_EVENTS = 10_000
 
 
 class Store(Protocol):
@@ -28,34 +28,34 @@ class Store(Protocol):
     def refresh(self) -> None:
         """Read anew what other processes may have written: what is answered from now on is no older than this call."""
 
-    def records(self, environment: str, owners: Collection[Key] | None = None) -> Collection[Record]:
+    def list_records(self, environment: str, owners: Collection[Key] | None = None) -> Collection[Record]:
         """Every record of an environment, or those of some specs, in the order they were first put."""
 
-    def record(self, id_: str) -> Record | None:
+    def get_record(self, id_: str) -> Record | None:
         """The record with this id."""
 
-    def put(self, record: Record) -> None:
+    def put_record(self, record: Record) -> None:
         """Insert or replace the record with this id."""
 
-    def drop(self, record: Record) -> None:
+    def delete_record(self, record: Record) -> None:
         """Forget the record with this id; fine if it isn't there."""
 
-    def status(self, owner: Key) -> Status | None:
+    def get_status(self, owner: Key) -> Status | None:
         """The last saved status of a spec."""
 
-    def statuses(self, environment: str) -> Collection[Status]:
+    def list_statuses(self, environment: str) -> Collection[Status]:
         """The last saved statuses of an environment, by kind and name."""
 
-    def save(self, status: Status) -> None:
+    def save_status(self, status: Status) -> None:
         """Insert or replace a spec's status."""
 
-    def forget(self, owner: Key) -> None:
+    def delete_status(self, owner: Key) -> None:
         """Remove a spec's status; its events stay."""
 
     def emit(self, event: Event) -> None:
         """Append an event; the oldest beyond the store's limit go."""
 
-    def events(self, owner: Key | None = None, *, limit: int = 100) -> Collection[Event]:
+    def list_events(self, owner: Key | None = None, *, limit: int = 100) -> Collection[Event]:
         """The newest events, oldest first; of one spec, or of all."""
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from controller.errors import LeaseHeldError, LeaseLostError, StoreError
 
 
 @dataclass(frozen=True)
-class Holder:
+class LeaseHolder:
     """Who holds a lease: process, host, and since when (RFC 3339, UTC)."""
 
     pid: int
@@ -52,16 +52,16 @@ class FileLease:
             raise LeaseHeldError(
                 "another controller is at work here",
                 where=str(self.path),
-                why=f"the lease is held by {_holder(self.path) or 'a process that has not said who it is'}",
+                why=f"the lease is held by {_read_holder(self.path) or 'a process that has not said who it is'}",
                 hint="wait until it has finished, or stop it",
             ) from error
         # The file stays when the lease goes: removing it would let two processes lock two files of one name.
         os.ftruncate(descriptor, 0)
-        holder = Holder(os.getpid(), socket.gethostname(), self._now())
+        holder = LeaseHolder(os.getpid(), socket.gethostname(), self._now())
         os.pwrite(descriptor, json.dumps(asdict(holder)).encode(), 0)
         self._descriptor = descriptor
 
-    def keep(self) -> None:
+    def renew(self) -> None:
         """See that it is held: the kernel renews it. Raises LeaseLostError when nobody took it, or it was given back."""
         if not self.held:
             raise LeaseLostError("the lease isn't held", where=str(self.path))
@@ -88,8 +88,8 @@ class FileLease:
         self.release()
 
 
-def _holder(path: Path) -> Holder | None:
+def _read_holder(path: Path) -> LeaseHolder | None:
     try:
-        return Holder(**json.loads(path.read_text(encoding="utf-8")))
+        return LeaseHolder(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None  # it took the lock a moment ago and has not written yet

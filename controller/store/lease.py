@@ -19,7 +19,7 @@ class Lease(Protocol):
         seconds can end differently without the holder's doing: it may be dead. Raises StoreError or AwsError.
         """
 
-    def keep(self) -> None:
+    def renew(self) -> None:
         """Renew it if that is due. Returns when one more call may be sent; to be called before each.
 
         Raises LeaseLostError: nothing may be sent any more until it is acquired again.

@@ -21,55 +21,55 @@ from dataclasses import dataclass, replace
 from uuid import uuid4
 
 from controller.errors import AnswerLostError, AwsError, ConflictError, LeaseHeldError, LeaseLostError, MissingError
-from controller.store.objects import Objects
+from controller.store.object_storage import ObjectStorage
 
-TTL = 60.0
-RENEW = 15.0
+TTL_SECONDS = 60.0
+RENEW_INTERVAL = 15.0
 # Longer than the longest single call takes, connecting and reading included.
-BUDGET = 15.0
+CALL_MARGIN = 15.0
 # How often a silent holder is looked at.
-_LOOK = 5.0
+_POLL_INTERVAL = 5.0
 
 
 @dataclass(frozen=True)
-class Claim:
+class LeaseClaim:
     """What the object says. `holder` is empty once the lease was given back; terms only grow."""
 
     term: int
     nonce: str
     holder: str
-    ttl: float = TTL
+    ttl: float = TTL_SECONDS
 
 
 @dataclass(frozen=True)
-class _Sent:
+class _SentClaim:
     """A claim that was sent at `at`, and when its term's first call may be sent."""
 
-    claim: Claim
-    at: float
-    begins: float
+    claim: LeaseClaim
+    sent_at: float
+    effective_at: float
 
 
 @dataclass(frozen=True)
-class _Mine:
+class _HeldClaim:
     """The claim that is ours, as the object `etag`."""
 
-    sent: _Sent
+    sent: _SentClaim
     etag: str
 
 
 @dataclass(frozen=True)
-class _Other:
+class _ForeignClaim:
     """Another's claim, first seen at `since`; `alive` when it took the place of one that was seen before."""
 
-    claim: Claim
+    claim: LeaseClaim
     etag: str
-    since: float
-    alive: bool
+    first_seen_at: float
+    is_renewing: bool
 
-    def silent(self, now: float) -> bool:
+    def is_expired(self, now: float) -> bool:
         """Whether nothing was heard of it for so long that it may be replaced."""
-        return now - self.since >= max(TTL, self.claim.ttl)
+        return now - self.first_seen_at >= max(TTL_SECONDS, self.claim.ttl)
 
 
 class S3Lease:
@@ -79,17 +79,23 @@ class S3Lease:
     """
 
     def __init__(
-        self, objects: Objects, key: str, holder: str, *, now: Callable[[], float], make_bucket: Callable[[], None]
+        self,
+        storage: ObjectStorage,
+        key: str,
+        holder: str,
+        *,
+        now: Callable[[], float],
+        create_bucket: Callable[[], None],
     ) -> None:
-        self.where = f"{objects.where}/{key}"
-        self._objects, self._key, self._holder, self._now = objects, key, holder, now
-        self._make_bucket = make_bucket
+        self.where = f"{storage.where}/{key}"
+        self._storage, self._key, self._holder, self._now = storage, key, holder, now
+        self._create_bucket = create_bucket
         self._lock = threading.RLock()
-        self._mine: _Mine | None = None
-        self._other: _Other | None = None
+        self._held_claim: _HeldClaim | None = None
+        self._foreign_claim: _ForeignClaim | None = None
         # Whatever was sent since a claim was last seen to be ours, by nonce: any of it may have been done.
-        self._sent: dict[str, _Sent] = {}
-        self._trouble = ""
+        self._sent_claims: dict[str, _SentClaim] = {}
+        self._last_error = ""
 
     def acquire(self) -> None:
         """Take the lease, or go on with it.
@@ -97,94 +103,102 @@ class S3Lease:
         Raises LeaseHeldError, an AwsError, and whatever `make_bucket` raises.
         """
         with self._lock:
-            self._renew()
-            if self._mine is None:
+            self._renew_if_due()
+            if self._held_claim is None:
                 try:
-                    self._take()
+                    self._take_over()
                 except MissingError:
-                    self._make_bucket()
-                    self._take()
-            if self._mine is not None and (wait := self._mine.sent.begins - self._now()) > 0:
-                raise self._refusal("a call that the former holder sent may still be under way", wait)
-            self.keep()
+                    self._create_bucket()
+                    self._take_over()
+            if self._held_claim is not None and (wait := self._held_claim.sent.effective_at - self._now()) > 0:
+                raise self._held_error("a call that the former holder sent may still be under way", wait)
+            self.renew()
 
-    def keep(self) -> None:
+    def renew(self) -> None:
         """Renew it if that is due. Raises LeaseLostError."""
         with self._lock:
-            self._renew()
+            self._renew_if_due()
             if not self.held:
-                why = self._trouble or (self._other and self._other.claim.holder) or "nobody took it"
+                why = self._last_error or (self._foreign_claim and self._foreign_claim.claim.holder) or "nobody took it"
                 raise LeaseLostError("the lease is not ours", where=self.where, why=why)
 
     @property
     def held(self) -> bool:
         """Whether a call may be sent: our time hasn't run out, and the former holder's has."""
         with self._lock:
-            return self._mine is not None and (
-                self._mine.sent.begins <= self._now() < self._mine.sent.at + TTL - BUDGET
+            return self._held_claim is not None and (
+                self._held_claim.sent.effective_at
+                <= self._now()
+                < self._held_claim.sent.sent_at + TTL_SECONDS - CALL_MARGIN
             )
 
     def release(self) -> None:
         """Give it back. What goes wrong here is left to time: a silent claim ends by itself."""
         with self._lock, suppress(AwsError):
-            mine, self._mine, self._sent = self._mine, None, {}
+            mine, self._held_claim, self._sent_claims = self._held_claim, None, {}
             if mine is not None:
                 claim = replace(mine.sent.claim, holder="", nonce=uuid4().hex)
-                self._objects.put(self._key, _body(claim), mine.etag)
+                self._storage.put(self._key, _serialize_claim(claim), mine.etag)
 
-    def _renew(self) -> None:
+    def _renew_if_due(self) -> None:
         """Write the claim anew when it is time, whatever happened meanwhile: who finds it unchanged still has it."""
-        if self._mine is None or self._now() - self._mine.sent.at < RENEW:
+        if self._held_claim is None or self._now() - self._held_claim.sent.sent_at < RENEW_INTERVAL:
             return
         try:
-            self._write(self._mine.sent.claim, self._mine.etag, self._mine.sent.begins)
-            self._trouble = ""
+            self._write_claim(self._held_claim.sent.claim, self._held_claim.etag, self._held_claim.sent.effective_at)
+            self._last_error = ""
         except AwsError as error:
-            self._trouble = str(error)
+            self._last_error = str(error)
 
-    def _take(self) -> None:
+    def _take_over(self) -> None:
         asked = self._now()
-        self._look()
-        other = self._other
-        if self._mine is not None:
+        self._read_claim()
+        other = self._foreign_claim
+        if self._held_claim is not None:
             return
-        if other is not None and other.claim.holder and not other.silent(asked):
-            alive, left = other.alive, other.since + max(TTL, other.claim.ttl) - asked
-            raise self._refusal(f"it is held by {other.claim.holder}", None if alive else min(_LOOK, left))
+        if other is not None and other.claim.holder and not other.is_expired(asked):
+            alive, left = other.is_renewing, other.first_seen_at + max(TTL_SECONDS, other.claim.ttl) - asked
+            raise self._held_error(f"it is held by {other.claim.holder}", None if alive else min(_POLL_INTERVAL, left))
         former = other.claim.holder if other else ""
-        claim = Claim((other.claim.term if other else 0) + 1, "", self._holder)
-        self._write(claim, other.etag if other else None, asked + BUDGET if former else 0.0)
-        if self._mine is None:
-            raise self._refusal("another was faster", _LOOK)
+        claim = LeaseClaim((other.claim.term if other else 0) + 1, "", self._holder)
+        self._write_claim(claim, other.etag if other else None, asked + CALL_MARGIN if former else 0.0)
+        if self._held_claim is None:
+            raise self._held_error("another was faster", _POLL_INTERVAL)
 
-    def _write(self, claim: Claim, etag: str | None, begins: float) -> None:
+    def _write_claim(self, claim: LeaseClaim, etag: str | None, begins: float) -> None:
         """Write a claim with a nonce of its own; afterwards `_mine` says whether the lease is ours."""
         claim = replace(claim, nonce=uuid4().hex)
-        sent = self._sent[claim.nonce] = _Sent(claim, self._now(), begins)
+        sent = self._sent_claims[claim.nonce] = _SentClaim(claim, self._now(), begins)
         try:
-            self._own(sent, self._objects.put(self._key, _body(claim), etag))
+            self._accept(sent, self._storage.put(self._key, _serialize_claim(claim), etag))
         except (AnswerLostError, ConflictError):
-            self._look()
+            self._read_claim()
 
-    def _look(self) -> None:
+    def _read_claim(self) -> None:
         """Read the object: it is a claim of ours, the same as before, or another's."""
-        found = self._objects.get(self._key)
+        found = self._storage.get(self._key)
         if found is None:
-            self._mine = self._other = None
+            self._held_claim = self._foreign_claim = None
             return
-        claim, etag = _claim(found[0]), found[1]
-        if claim.nonce in self._sent:
-            self._own(self._sent[claim.nonce], etag)
-        elif self._mine is None or self._mine.etag != etag:
-            self._mine = None
-            if self._other is None or self._other.etag != etag:
-                self._other = _Other(claim, etag, self._now(), alive=self._other is not None)
+        claim, etag = _parse_claim(found[0]), found[1]
+        if claim.nonce in self._sent_claims:
+            self._accept(self._sent_claims[claim.nonce], etag)
+        elif self._held_claim is None or self._held_claim.etag != etag:
+            self._held_claim = None
+            if self._foreign_claim is None or self._foreign_claim.etag != etag:
+                self._foreign_claim = _ForeignClaim(
+                    claim, etag, self._now(), is_renewing=self._foreign_claim is not None
+                )
 
-    def _own(self, sent: _Sent, etag: str) -> None:
+    def _accept(self, sent: _SentClaim, etag: str) -> None:
         # What else was sent was to replace an object that is no more: it can't be done any longer.
-        self._mine, self._other, self._sent = _Mine(sent, etag), None, {sent.claim.nonce: sent}
+        self._held_claim, self._foreign_claim, self._sent_claims = (
+            _HeldClaim(sent, etag),
+            None,
+            {sent.claim.nonce: sent},
+        )
 
-    def _refusal(self, why: str, retry_after: float | None) -> LeaseHeldError:
+    def _held_error(self, why: str, retry_after: float | None) -> LeaseHeldError:
         return LeaseHeldError(
             "another controller is at work here",
             where=self.where,
@@ -194,14 +208,14 @@ class S3Lease:
         )
 
 
-def _body(claim: Claim) -> bytes:
+def _serialize_claim(claim: LeaseClaim) -> bytes:
     return json.dumps(vars(claim)).encode()
 
 
-def _claim(body: bytes) -> Claim:
+def _parse_claim(body: bytes) -> LeaseClaim:
     """What the object says; what can't be understood is a claim like any other, and is borne for as long."""
     try:
         said = json.loads(body)
-        return Claim(int(said["term"]), str(said["nonce"]), str(said["holder"]), float(said["ttl"]))
+        return LeaseClaim(int(said["term"]), str(said["nonce"]), str(said["holder"]), float(said["ttl"]))
     except (ValueError, TypeError, KeyError):
-        return Claim(0, "", "somebody who writes what this release can't read")
+        return LeaseClaim(0, "", "somebody who writes what this release can't read")

@@ -25,11 +25,11 @@ from controller.core.status import Event, Status
 from controller.core.values import Key
 from controller.errors import StoreError
 from controller.store import documents
-from controller.store.base import EVENTS_KEPT
+from controller.store.base import MAX_EVENTS
 
 # Says in the file's header whose it is: "MOOR".
-_APPLICATION = 0x4D4F4F52
-_VERSION = 1
+_APPLICATION_ID = 0x4D4F4F52
+_SCHEMA_VERSION = 1
 _SCHEMA = """
 CREATE TABLE records (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, environment TEXT NOT NULL,
     body TEXT NOT NULL) STRICT;
@@ -42,12 +42,12 @@ CREATE TABLE events (seq INTEGER PRIMARY KEY AUTOINCREMENT, environment TEXT NOT
 CREATE INDEX events_owner ON events (environment, kind, name, seq);
 """
 # A key within a body, and one of a list of keys, are told as the same JSON text.
-_OF_OWNERS = """
+_SELECT_BY_OWNERS = """
 SELECT body FROM records WHERE environment = ? AND json_extract(body, '$.owner') IN (SELECT value FROM json_each(?))
 ORDER BY seq
 """
-_OWNER = "environment = ? AND kind = ? AND name = ?"
-_LOCK_WAIT = 30.0  # seconds for which a write waits for another process's
+_OWNER_CONDITION = "environment = ? AND kind = ? AND name = ?"
+_LOCK_TIMEOUT = 30.0  # seconds for which a write waits for another process's
 
 
 class SqliteStore:
@@ -56,96 +56,96 @@ class SqliteStore:
     Raises StoreError when the file is damaged, is another program's, or was written by a newer Moorage.
     """
 
-    def __init__(self, path: Path, *, events_kept: int = EVENTS_KEPT) -> None:
-        self.path, self._events_kept = path, events_kept
-        self._mine, self._turn = threading.local(), threading.Lock()
-        self._seats: weakref.WeakSet[_Seat] = weakref.WeakSet()
-        with self._telling():
+    def __init__(self, path: Path, *, max_events: int = MAX_EVENTS) -> None:
+        self.path, self._max_events = path, max_events
+        self._thread_local, self._write_lock = threading.local(), threading.Lock()
+        self._connections: weakref.WeakSet[_ThreadConnection] = weakref.WeakSet()
+        with self._map_errors():
             self._open()
 
     def refresh(self) -> None:
         """Nothing to do: every answer is read from the file."""
 
-    def records(self, environment: str, owners: Collection[Key] | None = None) -> Collection[Record]:
+    def list_records(self, environment: str, owners: Collection[Key] | None = None) -> Collection[Record]:
         """Every record of an environment, or those of some specs, in the order they were first put."""
         if owners is None:
-            texts = self._texts("SELECT body FROM records WHERE environment = ? ORDER BY seq", environment)
+            texts = self._select_texts("SELECT body FROM records WHERE environment = ? ORDER BY seq", environment)
         else:
-            texts = self._texts(_OF_OWNERS, environment, json.dumps([*owners], ensure_ascii=False))
-        return [documents.record_from(text) for text in texts]
+            texts = self._select_texts(_SELECT_BY_OWNERS, environment, json.dumps([*owners], ensure_ascii=False))
+        return [documents.parse_record(text) for text in texts]
 
-    def record(self, id_: str) -> Record | None:
+    def get_record(self, id_: str) -> Record | None:
         """The record with this id."""
-        texts = self._texts("SELECT body FROM records WHERE id = ?", id_)
-        return documents.record_from(texts[0]) if texts else None
+        texts = self._select_texts("SELECT body FROM records WHERE id = ?", id_)
+        return documents.parse_record(texts[0]) if texts else None
 
-    def put(self, record: Record) -> None:
+    def put_record(self, record: Record) -> None:
         """Insert or replace the record with this id."""
-        with self._writing(ahead=record.pending is not None) as connection:
+        with self._transaction(durable=record.pending is not None) as connection:
             connection.execute(
                 "INSERT INTO records (id, environment, body) VALUES (?, ?, ?)"
                 " ON CONFLICT (id) DO UPDATE SET body = excluded.body",
-                (record.id, record.key.environment, documents.record_text(record)),
+                (record.id, record.key.environment, documents.serialize_record(record)),
             )
 
-    def drop(self, record: Record) -> None:
+    def delete_record(self, record: Record) -> None:
         """Forget the record with this id; fine if it isn't there."""
-        with self._writing() as connection:
+        with self._transaction() as connection:
             connection.execute("DELETE FROM records WHERE id = ?", (record.id,))
 
-    def status(self, owner: Key) -> Status | None:
+    def get_status(self, owner: Key) -> Status | None:
         """The last saved status of a spec."""
-        texts = self._texts(f"SELECT body FROM statuses WHERE {_OWNER}", *owner)  # noqa: S608  (a constant)
-        return documents.status_from(texts[0]) if texts else None
+        texts = self._select_texts(f"SELECT body FROM statuses WHERE {_OWNER_CONDITION}", *owner)  # noqa: S608  (a constant)
+        return documents.parse_status(texts[0]) if texts else None
 
-    def statuses(self, environment: str) -> Collection[Status]:
+    def list_statuses(self, environment: str) -> Collection[Status]:
         """The last saved statuses of an environment, by kind and name."""
-        texts = self._texts("SELECT body FROM statuses WHERE environment = ? ORDER BY kind, name", environment)
-        return [documents.status_from(text) for text in texts]
+        texts = self._select_texts("SELECT body FROM statuses WHERE environment = ? ORDER BY kind, name", environment)
+        return [documents.parse_status(text) for text in texts]
 
-    def save(self, status: Status) -> None:
+    def save_status(self, status: Status) -> None:
         """Insert or replace a spec's status."""
-        with self._writing() as connection:
+        with self._transaction() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO statuses (environment, kind, name, body) VALUES (?, ?, ?, ?)",
-                (*status.owner, documents.status_text(status)),
+                (*status.owner, documents.serialize_status(status)),
             )
 
-    def forget(self, owner: Key) -> None:
+    def delete_status(self, owner: Key) -> None:
         """Remove a spec's status; its events stay."""
-        with self._writing() as connection:
-            connection.execute(f"DELETE FROM statuses WHERE {_OWNER}", owner)  # noqa: S608  (a constant)
+        with self._transaction() as connection:
+            connection.execute(f"DELETE FROM statuses WHERE {_OWNER_CONDITION}", owner)  # noqa: S608  (a constant)
 
     def emit(self, event: Event) -> None:
         """Append an event; the oldest beyond the limit go."""
-        with self._writing() as connection:
+        with self._transaction() as connection:
             added = connection.execute(
                 "INSERT INTO events (environment, kind, name, body) VALUES (?, ?, ?, ?)",
-                (*event.owner, documents.event_text(event)),
+                (*event.owner, documents.serialize_event(event)),
             )
-            connection.execute("DELETE FROM events WHERE seq <= ?", ((added.lastrowid or 0) - self._events_kept,))
+            connection.execute("DELETE FROM events WHERE seq <= ?", ((added.lastrowid or 0) - self._max_events,))
 
-    def events(self, owner: Key | None = None, *, limit: int = 100) -> Collection[Event]:
+    def list_events(self, owner: Key | None = None, *, limit: int = 100) -> Collection[Event]:
         """The newest events, oldest first; of one spec, or of all."""
-        where, values = ("1", ()) if owner is None else (_OWNER, owner)
-        texts = self._texts(f"SELECT body FROM events WHERE {where} ORDER BY seq DESC LIMIT ?", *values, limit)  # noqa: S608  (constants)
-        return [documents.event_from(text) for text in reversed(texts)]
+        where, values = ("1", ()) if owner is None else (_OWNER_CONDITION, owner)
+        texts = self._select_texts(f"SELECT body FROM events WHERE {where} ORDER BY seq DESC LIMIT ?", *values, limit)  # noqa: S608  (constants)
+        return [documents.parse_event(text) for text in reversed(texts)]
 
     def close(self) -> None:
         """Release the file, in all threads."""
-        for seat in list(self._seats):
+        for seat in list(self._connections):
             seat.connection.close()
 
-    def _texts(self, query: str, *values: str | int) -> list[str]:
-        with self._telling():
+    def _select_texts(self, query: str, *values: str | int) -> list[str]:
+        with self._map_errors():
             return [str(row[0]) for row in self._connection().execute(query, values)]
 
     @contextmanager
-    def _writing(self, *, ahead: bool = False) -> Iterator[sqlite3.Connection]:
-        with self._telling(), self._turn:
+    def _transaction(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
+        with self._map_errors(), self._write_lock:
             connection = self._connection()
             # NORMAL: a commit doesn't wait for the disk, but what a power cut leaves of a WAL is whole up to some commit.
-            connection.execute(f"PRAGMA synchronous = {'FULL' if ahead else 'NORMAL'}")
+            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -155,16 +155,16 @@ class SqliteStore:
             connection.execute("COMMIT")
 
     def _connection(self) -> sqlite3.Connection:
-        seat: _Seat | None = getattr(self._mine, "seat", None)
+        seat: _ThreadConnection | None = getattr(self._thread_local, "seat", None)
         if seat is None:
-            seat = self._mine.seat = _Seat(_connect(self.path))
-            self._seats.add(seat)
+            seat = self._thread_local.seat = _ThreadConnection(_connect(self.path))
+            self._connections.add(seat)
         return seat.connection
 
     def _open(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Two processes that make the file or switch it to WAL at once would fail each other: one after the other.
-        with _locked(self.path.parent):
+        with _directory_lock(self.path.parent):
             self.path.touch(mode=0o600)
             connection = self._connection()
             if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
@@ -174,19 +174,19 @@ class SqliteStore:
                 for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
             )
             if tables == 0:
-                _make(connection)
-            elif application != _APPLICATION:
+                _create_schema(connection)
+            elif application != _APPLICATION_ID:
                 raise StoreError("the store's file is another program's database", where=str(self.path))
-            elif version > _VERSION:
+            elif version > _SCHEMA_VERSION:
                 raise StoreError(
                     "the store's file was written by a newer Moorage",
                     where=str(self.path),
-                    why=f"its version is {version}, this release knows {_VERSION}",
+                    why=f"its version is {version}, this release knows {_SCHEMA_VERSION}",
                     hint="upgrade Moorage, or use another state directory",
                 )
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _map_errors(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
@@ -199,7 +199,7 @@ class SqliteStore:
             ) from error
 
 
-class _Seat:
+class _ThreadConnection:
     """One thread's connection; it is closed when the thread ends, or by the store."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -210,17 +210,17 @@ class _Seat:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=_LOCK_WAIT, isolation_level=None, check_same_thread=False)
+    return sqlite3.connect(path, timeout=_LOCK_TIMEOUT, isolation_level=None, check_same_thread=False)
 
 
-def _make(connection: sqlite3.Connection) -> None:
+def _create_schema(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
-    pragmas = f"PRAGMA application_id = {_APPLICATION}; PRAGMA user_version = {_VERSION};"
+    pragmas = f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {_SCHEMA_VERSION};"
     connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} {pragmas} COMMIT;")
 
 
 @contextmanager
-def _locked(directory: Path) -> Iterator[None]:
+def _directory_lock(directory: Path) -> Iterator[None]:
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

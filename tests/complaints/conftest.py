@@ -8,19 +8,19 @@ import pytest
 
 from controller.core.plan import Step
 from controller.core.status import Status
-from controller.reconcile import Pass
-from controller.resources.base import Workshop, discover
+from controller.reconcile import PassResult
+from controller.resources.base import ResourceContext, discover_resources
 from controller.runtime.once import exit_code
 from tests.conftest import EmbeddedAws
-from tests.demo import Clients, Demo, Model
+from tests.demo import Demo, EmbeddedClients, Model
 
 
 @pytest.fixture(scope="module")
-def demo(idle_aws: EmbeddedAws, workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+def demo(idle_aws: EmbeddedAws, workshop: ResourceContext, tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """A model, served; its tasks are no processes."""
-    idle_aws.admin("reset", "POST")
-    demo = Demo(Clients(idle_aws.endpoint), discover(workshop), tmp_path_factory.mktemp("specs"))
-    assert exit_code(demo.go().statuses) == 0
+    idle_aws.call_admin_endpoint("reset", "POST")
+    demo = Demo(EmbeddedClients(idle_aws.endpoint), discover_resources(workshop), tmp_path_factory.mktemp("specs"))
+    assert exit_code(demo.reconcile_until_settled().statuses) == 0
     return demo
 
 
@@ -28,30 +28,30 @@ def demo(idle_aws: EmbeddedAws, workshop: Workshop, tmp_path_factory: pytest.Tem
 def settled(demo: Demo) -> Demo:
     """The demo as it was declared first, reconciled: every test begins there."""
     demo.models, demo.hooks = (Model(),), ()
-    assert exit_code(demo.go().statuses) == 0
+    assert exit_code(demo.reconcile_until_settled().statuses) == 0
     return demo
 
 
-def status(done: Pass) -> Status:
+def model_status(done: PassResult) -> Status:
     """How the model stands after a pass."""
     return next(status for status in done.statuses if status.owner.kind == "ModelService")
 
 
-def told(done: Pass, kind: str) -> tuple[str, str]:
+def condition_of(done: PassResult, kind: str) -> tuple[str, str]:
     """Status and reason of one of the model's conditions."""
-    found = status(done).condition(kind)
+    found = model_status(done).find_condition(kind)
     assert found is not None
     return found.status, found.reason
 
 
-def all_steps(demo: Demo, gone: tuple[Model, ...] = ()) -> list[Step]:
+def reconcile_collecting_steps(demo: Demo, removed_models: tuple[Model, ...] = ()) -> list[Step]:
     """Every step of every pass until nothing is under way."""
-    reconciler, wanted, steps = demo.reconciler(), demo.wants(), list[Step]()
+    reconciler, wanted, steps = demo.reconciler(), demo.spec_contexts(), list[Step]()
     deadline = time.monotonic() + demo.patience
     while time.monotonic() < deadline:
-        done = reconciler.reconcile(wanted, gone=[model.key for model in gone])
-        steps += done.done
-        if done.after is None:
+        done = reconciler.reconcile(wanted, removed_specs=[model.key for model in removed_models])
+        steps += done.completed_steps
+        if done.requeue_after is None:
             return steps
-        time.sleep(min(done.after, 1) * 0.02)
+        time.sleep(min(done.requeue_after, 1) * 0.02)
     raise AssertionError("it never came to an end")

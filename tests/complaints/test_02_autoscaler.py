@@ -7,22 +7,22 @@ from dataclasses import replace
 import pytest
 
 from controller.runtime.once import exit_code
-from tests.complaints.conftest import all_steps, told
+from tests.complaints.conftest import condition_of, reconcile_collecting_steps
 from tests.demo import Demo, Model
 
 pytestmark = pytest.mark.e2e
 
 
-def scale(demo: Demo, number: int) -> None:
+def autoscale(demo: Demo, number: int) -> None:
     """What an autoscaler does."""
-    aws = demo.door()
-    (arn,) = aws.pages("ecs", "list_services", "serviceArns", cluster="models")
+    aws = demo.aws_client()
+    (arn,) = aws.iter_items("ecs", "list_services", "serviceArns", cluster="models")
     aws.write("ecs", "update_service", cluster="models", service=arn, desiredCount=number)
 
 
-def count(demo: Demo) -> int:
-    aws = demo.door()
-    (arn,) = aws.pages("ecs", "list_services", "serviceArns", cluster="models")
+def desired_count(demo: Demo) -> int:
+    aws = demo.aws_client()
+    (arn,) = aws.iter_items("ecs", "list_services", "serviceArns", cluster="models")
     (service,) = aws.read("ecs", "describe_services", cluster="models", services=[arn])["services"]
     assert service["runningCount"] == service["desiredCount"]
     return int(service["desiredCount"])
@@ -35,16 +35,19 @@ def test_a_count_that_the_spec_leaves_out_belongs_to_who_scales(settled: Demo) -
     another reason keeps them. A count that the spec states is put back: there, who scales is told that nobody else may.
     """
     for number in (4, 2):
-        scale(settled, number)
+        autoscale(settled, number)
         assert settled.survey().plan.steps == ()
-        done = settled.go()
-        assert (exit_code(done.statuses), told(done, "Deployed")) == (0, ("True", "Deployed"))
-        assert count(settled) == number
+        done = settled.reconcile_until_settled()
+        assert (exit_code(done.statuses), condition_of(done, "Deployed")) == (0, ("True", "Deployed"))
+        assert desired_count(settled) == number
     settled.models = (replace(Model(), service="{cpu: 0.5 vCPU, memory: 1 GB}"),)
-    assert {step.node.key.kind for step in all_steps(settled)} == {"ecs/task-definition", "ecs/service"}
-    assert count(settled) == 2
+    assert {step.node.key.kind for step in reconcile_collecting_steps(settled)} == {
+        "ecs/task-definition",
+        "ecs/service",
+    }
+    assert desired_count(settled) == 2
     settled.models = (replace(Model(), service="{cpu: 0.5 vCPU, memory: 1 GB, desiredCount: 3}"),)
     (step,) = settled.survey().plan.steps
     assert [(c.path, c.old, c.new) for c in step.changes] == [("desiredCount", 2, 3)]
-    settled.go()
-    assert count(settled) == 3
+    settled.reconcile_until_settled()
+    assert desired_count(settled) == 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.complaints.conftest import all_steps
+from tests.complaints.conftest import reconcile_collecting_steps
 from tests.demo import Demo, Model
 
 pytestmark = pytest.mark.e2e
@@ -19,22 +19,26 @@ def test_a_deletion_ends_or_names_what_holds_it(settled: Demo) -> None:
     comes back, all else is gone, and what is waited for is named, as it is when time runs out (`test_passes.py`). Once
     nothing holds it any more, the rest goes.
     """
-    aws = settled.door()
-    ours = next(r for r in settled.store.records("default") if r.key == MODEL.key._replace(kind="ec2/security-group"))
+    aws = settled.aws_client()
+    ours = next(
+        r for r in settled.store.list_records("default") if r.key == MODEL.key._replace(kind="ec2/security-group")
+    )
     vpc = str(ours.identity["vpc"])
     theirs = aws.write("ec2", "create_security_group", GroupName="theirs", Description="theirs", VpcId=vpc)["GroupId"]
     rule = [{"IpProtocol": "tcp", "FromPort": 1, "ToPort": 1, "UserIdGroupPairs": [{"GroupId": ours.outputs["id"]}]}]
     aws.write("ec2", "authorize_security_group_ingress", GroupId=theirs, IpPermissions=rule)
     settled.models = ()
-    reconciler, wanted = settled.reconciler(), settled.wants()
-    done = [reconciler.reconcile(wanted, gone=[MODEL.key]) for _ in range(PASSES)]
-    assert done[-1].done == ()
-    assert done[-1].after is not None
-    assert not list(aws.pages("ecs", "list_services", "serviceArns", cluster="models"))
+    reconciler, wanted = settled.reconciler(), settled.spec_contexts()
+    done = [reconciler.reconcile(wanted, removed_specs=[MODEL.key]) for _ in range(PASSES)]
+    assert done[-1].completed_steps == ()
+    assert done[-1].requeue_after is not None
+    assert not list(aws.iter_items("ecs", "list_services", "serviceArns", cluster="models"))
     assert [step.node.key.kind for step in done[-1].plan.steps] == ["ec2/security-group"]
-    (told,) = done[-1].waits
+    (told,) = done[-1].waiting_for
     assert str(ours.outputs["id"]) in told
     aws.write("ec2", "revoke_security_group_ingress", GroupId=theirs, IpPermissions=rule)
     aws.write("ec2", "delete_security_group", GroupId=theirs)
-    assert [step.node.key.kind for step in all_steps(settled, gone=(MODEL,))] == ["ec2/security-group"]
-    assert {record.owner.kind for record in settled.store.records("default")} == {"Environment"}
+    assert [step.node.key.kind for step in reconcile_collecting_steps(settled, removed_models=(MODEL,))] == [
+        "ec2/security-group"
+    ]
+    assert {record.owner.kind for record in settled.store.list_records("default")} == {"Environment"}

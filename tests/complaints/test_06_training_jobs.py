@@ -8,21 +8,21 @@ from typing import Any
 
 import pytest
 
-from controller.core.graph import output_of
-from controller.core.ownership import OWNER
+from controller.core.graph import get_output
+from controller.core.ownership import OWNER_TAG
 from controller.core.plan import Action, Step
 from controller.core.values import UNKNOWN
-from tests.complaints.conftest import all_steps, status, told
+from tests.complaints.conftest import condition_of, model_status, reconcile_collecting_steps
 from tests.demo import Demo, Model
 
 pytestmark = pytest.mark.e2e
 JOB = "sagemaker/training-job"
-STRANGER = "ModelService/somebody-else"
+FOREIGN_OWNER = "ModelService/somebody-else"
 PASSES = 20
 
 
 def jobs(demo: Demo) -> Mapping[str, str]:
-    listed: Any = demo.door().pages("sagemaker", "list_training_jobs", "TrainingJobSummaries")
+    listed: Any = demo.aws_client().iter_items("sagemaker", "list_training_jobs", "TrainingJobSummaries")
     return {job["TrainingJobName"]: job["TrainingJobStatus"] for job in listed}
 
 
@@ -34,20 +34,20 @@ def test_a_name_that_is_taken_is_told_with_its_owner(settled: Demo) -> None:
     """
     settled.models = (replace(Model(), depth=3),)
     survey = settled.survey()
-    node = next(node for node in survey.graph.order() if node.key.kind == JOB)
-    node = node.resolved(lambda ref: output_of(survey.seen, ref, UNKNOWN))
-    theirs = replace(node, desired={**node.desired, "tags": {**node.desired["tags"], OWNER: STRANGER}})
-    settled.registry[JOB].apply(settled.door(), Step(Action.CREATE, theirs, Model().key), None)
+    node = next(node for node in survey.graph.topological_order() if node.key.kind == JOB)
+    node = node.resolve(lambda ref: get_output(survey.seen, ref, UNKNOWN))
+    theirs = replace(node, desired={**node.desired, "tags": {**node.desired["tags"], OWNER_TAG: FOREIGN_OWNER}})
+    settled.registry[JOB].apply(settled.aws_client(), Step(Action.CREATE, theirs, Model().key), None)
     (refusal,) = settled.survey().plan.refusals
-    assert f"belongs to {STRANGER}" in refusal.message
+    assert f"belongs to {FOREIGN_OWNER}" in refusal.message
     before = jobs(settled)
-    done = settled.go()
-    assert told(done, "Degraded") == ("True", "Refused")
-    assert told(done, "Trained") == ("False", "Refused")
+    done = settled.reconcile_until_settled()
+    assert condition_of(done, "Degraded") == ("True", "Refused")
+    assert condition_of(done, "Trained") == ("False", "Refused")
     assert jobs(settled).keys() == before.keys()
-    (state,) = (state for state in status(done).resources if state.key.kind == JOB)
-    assert STRANGER in state.message
-    (version,) = (record for record in settled.store.records("default") if record.key.kind == "ecr/image")
+    (state,) = (state for state in model_status(done).resources if state.key.kind == JOB)
+    assert FOREIGN_OWNER in state.message
+    (version,) = (record for record in settled.store.list_records("default") if record.key.kind == "ecr/image")
     assert version.outputs
 
 
@@ -58,16 +58,16 @@ def test_a_failed_job_is_not_run_again_by_itself(settled: Demo) -> None:
     for that: another spec or `moorage retry` does.
     """
     settled.models = (replace(Model(), rounds=3, objective="reg:logistic"),)
-    done = settled.go()
-    assert told(done, "Trained") == ("False", "TrainingFailed")
+    done = settled.reconcile_until_settled()
+    assert condition_of(done, "Trained") == ("False", "TrainingFailed")
     (name,) = (name for name, state in jobs(settled).items() if state == "Failed")
-    events, reconciler = len(settled.store.events()), settled.reconciler()
+    events, reconciler = len(settled.store.list_events()), settled.reconciler()
     for _ in range(PASSES):
-        assert reconciler.reconcile(settled.wants()).after is None
-    assert reconciler.aws.calls.write == 0
-    assert len(settled.store.events()) == events
-    settled.door().write("sagemaker", "delete_training_job", TrainingJobName=name)
-    assert told(settled.go(), "Trained") == ("False", "TrainingFailed")
+        assert reconciler.reconcile(settled.spec_contexts()).requeue_after is None
+    assert reconciler.aws.call_counter.writes == 0
+    assert len(settled.store.list_events()) == events
+    settled.aws_client().write("sagemaker", "delete_training_job", TrainingJobName=name)
+    assert condition_of(settled.reconcile_until_settled(), "Trained") == ("False", "TrainingFailed")
     assert name not in jobs(settled)
     settled.models = (Model(),)
-    assert JOB not in {step.node.key.kind for step in all_steps(settled)}
+    assert JOB not in {step.node.key.kind for step in reconcile_collecting_steps(settled)}

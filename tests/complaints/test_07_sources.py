@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from controller.cli import run
-from tests.complaints.conftest import all_steps, status, told
+from tests.complaints.conftest import condition_of, model_status, reconcile_collecting_steps
 from tests.conftest import EmbeddedAws
 from tests.demo import ENVIRONMENT, MODEL, Demo, Model
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.e2e
 PASSES = 10
 
 
-def written(demo: Demo, directory: Path) -> Path:
+def write_specs(demo: Demo, directory: Path) -> Path:
     """The demo's specs as a file."""
     home = ENVIRONMENT.format(name="default", labels="{}", settings=demo.settings)
     texts = [home, *(MODEL.format(**vars(model)) for model in demo.models)]
@@ -26,7 +26,7 @@ def written(demo: Demo, directory: Path) -> Path:
 
 
 def version(demo: Demo) -> int:
-    return int(status(demo.go()).facts["model"]["version"])
+    return int(model_status(demo.reconcile_until_settled()).facts["model"]["version"])
 
 
 def test_what_was_rolled_back_does_not_come_back(settled: Demo, idle_aws: EmbeddedAws, tmp_path: Path) -> None:
@@ -37,16 +37,16 @@ def test_what_was_rolled_back_does_not_come_back(settled: Demo, idle_aws: Embedd
     """
     settled.models = (replace(Model(), depth=3),)
     assert (version(settled), settled.survey().plan.steps) == (2, ())
-    file = written(settled, tmp_path)
+    file = write_specs(settled, tmp_path)
     assert run(["rollback", "housing-model", "-f", str(file), "--local", "--home", str(idle_aws.home)]) == 0
     settled.models = (replace(Model(), depth=3, pin="version: 1, "),)
-    assert file.read_text() == written(settled, tmp_path).read_text()
+    assert file.read_text() == write_specs(settled, tmp_path).read_text()
     assert version(settled) == 1
     reconciler = settled.reconciler()
     for _ in range(PASSES):
-        again = reconciler.reconcile(settled.wants())
-        assert (again.done, status(again).facts["model"]["version"]) == ((), 1)
-    assert reconciler.aws.calls.write == 0
+        again = reconciler.reconcile(settled.spec_contexts())
+        assert (again.completed_steps, model_status(again).facts["model"]["version"]) == ((), 1)
+    assert reconciler.aws.call_counter.writes == 0
     settled.models = (replace(Model(), depth=3),)
     assert version(settled) == 2
 
@@ -62,11 +62,11 @@ def test_a_source_that_is_empty_or_broken_prunes_nothing(settled: Demo, idle_aws
     (broken / "specs.yaml").write_text("kind: ModelService\nmetadata: [")
     empty = tmp_path / "empty"
     empty.mkdir()
-    before = idle_aws.admin("calls")
+    before = idle_aws.call_admin_endpoint("calls")
     for source in (empty, tmp_path / "nowhere", broken):
         words = ["reconcile", "--once", "--prune", "--max-prune", "100%", "-f", str(source)]
         assert run([*words, "--local", "--home", str(idle_aws.home)]) == 2
-    assert idle_aws.admin("calls") == before
+    assert idle_aws.call_admin_endpoint("calls") == before
     assert settled.survey().plan.steps == ()
 
 
@@ -79,13 +79,15 @@ def test_waiting_does_not_hold_up_the_fix(settled: Demo) -> None:
     long = replace(Model(), depth=4, rounds=1_000_000)
     settled.models = (long,)
     for _ in range(2):
-        done = settled.reconciler().reconcile(settled.wants())
-    assert told(done, "Trained") == ("False", "Training")
+        done = settled.reconciler().reconcile(settled.spec_contexts())
+    assert condition_of(done, "Trained") == ("False", "Training")
     settled.models = (replace(long, service="{cpu: 0.5 vCPU, memory: 1 GB}"),)
-    done = settled.reconciler().reconcile(settled.wants())
-    assert [step.node.key.kind for step in done.done] == ["ecs/task-definition", "ecs/service"]
-    assert told(done, "Trained") == ("False", "Training")
+    done = settled.reconciler().reconcile(settled.spec_contexts())
+    assert [step.node.key.kind for step in done.completed_steps] == ["ecs/task-definition", "ecs/service"]
+    assert condition_of(done, "Trained") == ("False", "Training")
     settled.models = (Model(),)
-    assert ("delete", "sagemaker/training-job") in {(str(s.action), s.node.key.kind) for s in all_steps(settled)}
-    listed = settled.door().pages("sagemaker", "list_training_jobs", "TrainingJobSummaries")
+    assert ("delete", "sagemaker/training-job") in {
+        (str(s.action), s.node.key.kind) for s in reconcile_collecting_steps(settled)
+    }
+    listed = settled.aws_client().iter_items("sagemaker", "list_training_jobs", "TrainingJobSummaries")
     assert [job["TrainingJobStatus"] for job in listed].count("Stopped") == 1

@@ -7,35 +7,37 @@ from dataclasses import replace
 import pytest
 
 from controller.runtime.once import exit_code
-from tests.complaints.conftest import told
+from tests.complaints.conftest import condition_of
 from tests.demo import Demo, Model
-from tests.reliability.killer import CrashedError, Killer, Moment
+from tests.reliability.killer import CrashedError, CrashInjector, CrashMoment
 
 pytestmark = pytest.mark.e2e
-SECOND = Model(name="second-model")
+SECOND_MODEL = Model(name="second-model")
 
 
-@pytest.mark.parametrize("moment", [Moment.LOST, Moment.UNSURE])
-def test_a_crash_in_mid_create_leaves_nothing_stuck(settled: Demo, moment: Moment) -> None:
+@pytest.mark.parametrize("moment", [CrashMoment.ANSWER_LOST, CrashMoment.SURVIVES_LOST_ANSWER])
+def test_a_crash_in_mid_create_leaves_nothing_stuck(settled: Demo, moment: CrashMoment) -> None:
     """crossplane#3037.
 
     Killed right after AWS made an API, whose id is AWS's choice and whose creation knows no client token: the next run
     finds it by looking, goes on, and nobody has to take anything away by hand. There is one API; the same for a lost
     answer that the controller survives. (Every other call of a model's life: `tests/reliability/`.)
     """
-    settled.models = (Model(), SECOND)
-    killer = Killer()
-    killer.kill = lambda when, point: when is moment and point.startswith("apigatewayv2.create_api ") and not killer.hit
+    settled.models = (Model(), SECOND_MODEL)
+    killer = CrashInjector()
+    killer.should_crash = lambda when, point: (
+        when is moment and point.startswith("apigatewayv2.create_api ") and not killer.hit
+    )
     settled.hooks = (killer,)
-    if moment is Moment.LOST:
+    if moment is CrashMoment.ANSWER_LOST:
         with pytest.raises(CrashedError):
-            settled.go()
-    assert exit_code(settled.go().statuses) == 0
+            settled.reconcile_until_settled()
+    assert exit_code(settled.reconcile_until_settled().statuses) == 0
     assert killer.hit
-    apis = [api["Name"] for api in settled.door().pages("apigatewayv2", "get_apis", "Items")]
+    apis = [api["Name"] for api in settled.aws_client().iter_items("apigatewayv2", "get_apis", "Items")]
     assert len(apis) == len(set(apis)) == 2
     settled.models, settled.hooks = (Model(),), ()
-    settled.go(gone=[SECOND.key])
+    settled.reconcile_until_settled(removed_specs=[SECOND_MODEL.key])
 
 
 def test_what_is_waited_for_is_asked_for_rarely(settled: Demo) -> None:
@@ -46,10 +48,10 @@ def test_what_is_waited_for_is_asked_for_rarely(settled: Demo) -> None:
     """
     settled.models = (replace(Model(), rounds=1_000_000, depth=4),)
     for _ in range(3):
-        settled.reconciler().reconcile(settled.wants())
+        settled.reconciler().reconcile(settled.spec_contexts())
     reconciler = settled.reconciler()
-    done = reconciler.reconcile(settled.wants())
-    assert told(done, "Trained") == ("False", "Training")
-    assert (done.done, reconciler.aws.calls.write) == ((), 0)
-    assert done.after is not None
-    assert reconciler.aws.calls.read / done.after < 10
+    done = reconciler.reconcile(settled.spec_contexts())
+    assert condition_of(done, "Trained") == ("False", "Training")
+    assert (done.completed_steps, reconciler.aws.call_counter.writes) == ((), 0)
+    assert done.requeue_after is not None
+    assert reconciler.aws.call_counter.reads / done.requeue_after < 10

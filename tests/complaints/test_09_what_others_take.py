@@ -6,22 +6,22 @@ from dataclasses import replace
 
 import pytest
 
-from controller.resources.base import Workshop, discover
+from controller.resources.base import ResourceContext, discover_resources
 from controller.runtime.once import exit_code
-from tests.asking import ask
-from tests.complaints.conftest import status
+from tests.asking import send_request
+from tests.complaints.conftest import model_status
 from tests.conftest import EmbeddedAws
-from tests.demo import Clients, Demo, Model
+from tests.demo import Demo, EmbeddedClients, Model
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 ROUTES = "{method: POST, path: /predict}, {method: GET, path: /model}"
 
 
 @pytest.fixture(scope="module")
-def real(embedded_aws: EmbeddedAws, workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+def real(embedded_aws: EmbeddedAws, workshop: ResourceContext, tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """A served model, in real processes."""
-    demo = Demo(Clients(embedded_aws.endpoint), discover(workshop), tmp_path_factory.mktemp("specs"))
-    assert exit_code(demo.go().statuses) == 0
+    demo = Demo(EmbeddedClients(embedded_aws.endpoint), discover_resources(workshop), tmp_path_factory.mktemp("specs"))
+    assert exit_code(demo.reconcile_until_settled().statuses) == 0
     return demo
 
 
@@ -31,15 +31,15 @@ def test_a_changed_api_is_what_its_stage_answers_with(real: Demo) -> None:
     When the run is over, a new route answers through the stage, and one that was taken out is gone from it: nobody has to
     deploy the API once more.
     """
-    url = str(status(real.reconciler().reconcile(real.wants())).facts["endpoint"])
-    assert ask(f"{url}/livez")[0] == 404
+    url = str(model_status(real.reconciler().reconcile(real.spec_contexts())).facts["endpoint"])
+    assert send_request(f"{url}/livez")[0] == 404
     real.models = (replace(Model(), api=f"{{routes: [{ROUTES}, {{method: GET, path: /livez}}]}}"),)
-    assert exit_code(real.go().statuses) == 0
-    assert ask(f"{url}/livez")[0] == 200
+    assert exit_code(real.reconcile_until_settled().statuses) == 0
+    assert send_request(f"{url}/livez")[0] == 200
     real.models = (Model(),)
-    assert exit_code(real.go().statuses) == 0
-    assert ask(f"{url}/livez")[0] == 404
-    assert ask(f"{url}/model")[0] == 200
+    assert exit_code(real.reconcile_until_settled().statuses) == 0
+    assert send_request(f"{url}/livez")[0] == 404
+    assert send_request(f"{url}/model")[0] == 200
 
 
 def test_a_new_task_definition_is_what_the_service_runs(real: Demo) -> None:
@@ -48,14 +48,14 @@ def test_a_new_task_definition_is_what_the_service_runs(real: Demo) -> None:
     A variable in the spec makes a new revision: the same run updates the service, and Ready means that the tasks run it.
     """
     real.models = (replace(Model(), service="{cpu: 0.5 vCPU, memory: 1 GB, env: {LOG_LEVEL: debug}}"),)
-    done = real.go()
+    done = real.reconcile_until_settled()
     assert exit_code(done.statuses) == 0
     assert [(str(step.action), step.node.key.kind) for step in done.plan.steps] == []
-    aws = real.door()
-    (arn,) = aws.pages("ecs", "list_services", "serviceArns", cluster="models")
+    aws = real.aws_client()
+    (arn,) = aws.iter_items("ecs", "list_services", "serviceArns", cluster="models")
     (service,) = aws.read("ecs", "describe_services", cluster="models", services=[arn])["services"]
-    newest = list(aws.pages("ecs", "list_task_definitions", "taskDefinitionArns"))[-1]
-    running = list(aws.pages("ecs", "list_tasks", "taskArns", cluster="models", desiredStatus="RUNNING"))
+    newest = list(aws.iter_items("ecs", "list_task_definitions", "taskDefinitionArns"))[-1]
+    running = list(aws.iter_items("ecs", "list_tasks", "taskArns", cluster="models", desiredStatus="RUNNING"))
     tasks = aws.read("ecs", "describe_tasks", cluster="models", tasks=running)["tasks"]
     assert {service["taskDefinition"], *(task["taskDefinitionArn"] for task in tasks)} == {newest}
     (container,) = aws.read("ecs", "describe_task_definition", taskDefinition=newest)["taskDefinition"][

@@ -7,21 +7,21 @@ from dataclasses import replace
 import pytest
 
 from controller.core.plan import Action, Step
-from controller.resources.base import Workshop, discover
+from controller.resources.base import ResourceContext, discover_resources
 from controller.runtime.covering import uncovered
 from controller.runtime.plan_document import document, planned
-from tests.complaints.conftest import all_steps
+from tests.complaints.conftest import reconcile_collecting_steps
 from tests.conftest import EmbeddedAws
-from tests.demo import Clients, Demo, Model
+from tests.demo import Demo, EmbeddedClients, Model
 
 pytestmark = pytest.mark.e2e
-FEWER = "{routes: [{method: POST, path: /predict}], stage: prod}"
+API_WITH_FEWER_ROUTES = "{routes: [{method: POST, path: /predict}], stage: prod}"
 CHANGES = {
     "create": Model(),
     "update": replace(Model(), service="{cpu: 0.5 vCPU, memory: 1 GB, env: {LOG_LEVEL: info}}"),
     "retrain": replace(Model(), depth=3),
     "revert": Model(),
-    "replace and delete": replace(Model(), api=FEWER),
+    "replace and delete": replace(Model(), api=API_WITH_FEWER_ROUTES),
     "retrain and update": replace(Model(), depth=4, service="{cpu: 1 vCPU, memory: 2 GB}", labels="{team: risk}"),
     "prune": None,
 }
@@ -29,13 +29,13 @@ _MAKES = (Action.CREATE, Action.REPLACE, Action.REVISE)
 
 
 @pytest.fixture(scope="module")
-def empty(idle_aws: EmbeddedAws, workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+def empty(idle_aws: EmbeddedAws, workshop: ResourceContext, tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """An account with nothing in it, which the changes go through in turn."""
-    idle_aws.admin("reset", "POST")
-    return Demo(Clients(idle_aws.endpoint), discover(workshop), tmp_path_factory.mktemp("specs"))
+    idle_aws.call_admin_endpoint("reset", "POST")
+    return Demo(EmbeddedClients(idle_aws.endpoint), discover_resources(workshop), tmp_path_factory.mktemp("specs"))
 
 
-def told(steps: list[Step]) -> set[tuple[str, str]]:
+def step_summary(steps: list[Step]) -> set[tuple[str, str]]:
     """What is done to which object; making is making, whatever was there before."""
     return {("make" if step.action in _MAKES else str(step.action), str(step.node.key)) for step in steps}
 
@@ -51,11 +51,11 @@ def test_what_is_planned_is_what_is_done(empty: Demo, name: str) -> None:
     empty.models = (model,) if model else ()
     gone = () if model else (Model(),)
     reconciler = empty.reconciler()
-    survey = reconciler.survey(empty.wants(), gone=[one.key for one in gone])
-    assert reconciler.aws.calls.write == 0
-    promised = document([(survey.wants, survey.plan)])
-    done = all_steps(empty, gone)
-    assert told(done) == told(list(survey.plan.steps))
+    survey = reconciler.survey(empty.spec_contexts(), removed_specs=[one.key for one in gone])
+    assert reconciler.aws.call_counter.writes == 0
+    promised = document([(survey.contexts, survey.plan)])
+    done = reconcile_collecting_steps(empty, gone)
+    assert step_summary(done) == step_summary(list(survey.plan.steps))
     assert uncovered(promised.steps, map(planned, done)) == []
     assert empty.survey().plan.steps == ()
 
@@ -65,13 +65,13 @@ def test_a_plan_is_made_of_what_is_there(settled: Demo) -> None:
 
     With the very spec that is applied, what somebody changed by hand is planned, field by field, and what somebody deleted.
     """
-    aws = settled.door()
-    group = next(r.outputs["name"] for r in settled.store.records("default") if r.key.kind == "logs/log-group")
+    aws = settled.aws_client()
+    group = next(r.outputs["name"] for r in settled.store.list_records("default") if r.key.kind == "logs/log-group")
     aws.write("logs", "put_retention_policy", logGroupName=group, retentionInDays=1)
-    (api,) = aws.pages("apigatewayv2", "get_apis", "Items")
+    (api,) = aws.iter_items("apigatewayv2", "get_apis", "Items")
     (route,) = [
         item
-        for item in aws.pages("apigatewayv2", "get_routes", "Items", ApiId=api["ApiId"])
+        for item in aws.iter_items("apigatewayv2", "get_routes", "Items", ApiId=api["ApiId"])
         if item["RouteKey"] == "GET /model"
     ]
     aws.write("apigatewayv2", "delete_route", ApiId=api["ApiId"], RouteId=route["RouteId"])
@@ -82,4 +82,4 @@ def test_a_plan_is_made_of_what_is_there(settled: Demo) -> None:
     }
     (change,) = next(step.changes for step in steps if step.action is Action.UPDATE)
     assert (change.path, change.old, change.new) == ("retention", 1, 30)
-    assert told(all_steps(settled)) == told(list(steps))
+    assert step_summary(reconcile_collecting_steps(settled)) == step_summary(list(steps))

@@ -9,33 +9,37 @@ from pathlib import Path
 import pytest
 
 from controller.core.values import Value
-from controller.resources.base import Workshop, discover
-from tests.conformance.fields import templates
-from tests.conformance.life import Evidence, live
-from tests.conformance.scene import Scene
-from tests.conformance.turns import MODEL, STUBBORN, TURNS
+from controller.resources.base import ResourceContext, discover_resources
+from tests.conformance.fields import build_shapes
+from tests.conformance.life import LifecycleEvidence, run_lifecycle
+from tests.conformance.scene import CallAttribution
+from tests.conformance.turns import MODEL, NOT_TRANSFERABLE, UPDATE_CASES
 from tests.conftest import EmbeddedAws
-from tests.demo import Clients, Demo
+from tests.demo import Demo, EmbeddedClients
 
 
 @pytest.fixture(scope="session")
-def told(idle_aws: EmbeddedAws, workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Evidence:
+def told(
+    idle_aws: EmbeddedAws, workshop: ResourceContext, tmp_path_factory: pytest.TempPathFactory
+) -> LifecycleEvidence:
     """The life of all types together, under the longest names a spec may have."""
-    idle_aws.admin("reset", "POST")
-    clients = Clients(idle_aws.endpoint)
-    scene = Scene(discover(workshop), clients, discover(replace(workshop, many=1)))
+    idle_aws.call_admin_endpoint("reset", "POST")
+    clients = EmbeddedClients(idle_aws.endpoint)
+    scene = CallAttribution(
+        discover_resources(workshop), clients, discover_resources(replace(workshop, list_threshold=1))
+    )
     directory = tmp_path_factory.mktemp("specs")
     key = idle_aws.client("kms").create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")["KeyMetadata"]["Arn"]
     model = replace(MODEL, image=f"{{maxSeverity: critical, signing: {{key: '{key}'}}}}")
     demo = Demo(clients, scene.registry, directory, models=(model,), environment=model.environment, labels=model.labels)
     demo.hooks = (scene,)
-    return live(demo, scene, TURNS, STUBBORN)
+    return run_lifecycle(demo, scene, UPDATE_CASES, NOT_TRANSFERABLE)
 
 
 @pytest.fixture(scope="session")
 def declared(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Value]:
     """The shape of what a spec that uses every section declares, by kind."""
-    registry = discover(Workshop(Path()))
+    registry = discover_resources(ResourceContext(Path()))
     cors = "{allowOrigins: ['https://a.example'], allowMethods: [POST], allowHeaders: [x-a]}"
     secrets = "[{name: SALT, valueFrom: 'arn:aws:ssm:us-east-1:123456789012:parameter/salt'}]"
     model = replace(
@@ -45,6 +49,6 @@ def declared(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Value]:
         api=f"{{routes: [{{method: POST, path: /predict}}], throttle: {{rate: 50, burst: 100}}, cors: {cors}}}",
     )
     directory = tmp_path_factory.mktemp("specs")
-    clients = Clients("http://127.0.0.1:9")
+    clients = EmbeddedClients("http://127.0.0.1:9")
     demo = Demo(clients, registry, directory, models=(model,), environment=model.environment)
-    return templates(registry, demo.wants())
+    return build_shapes(registry, demo.spec_contexts())

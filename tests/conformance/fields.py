@@ -10,18 +10,18 @@ import copy
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from controller.core.policy import FieldPolicy, any_matches, as_document, matches
+from controller.core.field_policy import FieldPolicy, any_matches, matches, normalise_json_document
+from controller.core.spec_context import SpecContext
 from controller.core.values import Value
-from controller.core.wanted import Wanted
-from controller.resources.base import Registry
+from controller.resources.base import ResourceRegistry
 
 Steps = tuple[str | int, ...]
 
 # Mappings whose keys are the user's or AWS's, not ours: whatever is in them is managed.
-OPEN = ("tags", "dockerLabels", "options", "RequestParameters", "policies", "trust", "policy")
+FREE_FORM_FIELDS = ("tags", "dockerLabels", "options", "RequestParameters", "policies", "trust", "policy")
 
 
-def templates(registry: Registry, wants: Iterable[Wanted]) -> dict[str, Value]:
+def build_shapes(registry: ResourceRegistry, wants: Iterable[SpecContext]) -> dict[str, Value]:
     """The shape of what these specs declare, by kind; a kind that only looks has an empty one."""
     found: dict[str, Value] = {}
     for want in wants:
@@ -50,18 +50,18 @@ def _merged(one: Value, other: Value) -> Value:
     return other if one is None else one
 
 
-def managed(live: Value, template: Value, name: str = "") -> Value:
+def managed_values(live: Value, template: Value, name: str = "") -> Value:
     """What of a live object's fields its template covers: as adopting it would declare it."""
-    if name in OPEN or template is None:
+    if name in FREE_FORM_FIELDS or template is None:
         return copy.deepcopy(live)
     if isinstance(live, Mapping) and isinstance(template, Mapping):
-        return {part: managed(child, template[part], part) for part, child in live.items() if part in template}
+        return {part: managed_values(child, template[part], part) for part, child in live.items() if part in template}
     if isinstance(live, list) and isinstance(template, list):
-        return [managed(element, template[0]) for element in live]
+        return [managed_values(element, template[0]) for element in live]
     return copy.deepcopy(live)
 
 
-def leaves(value: Value, steps: Steps = ()) -> Iterator[Steps]:
+def leaf_paths(value: Value, steps: Steps = ()) -> Iterator[Steps]:
     """The way to every leaf; what is null or empty has none."""
     children: Iterable[tuple[str | int, Value]] = ()
     if isinstance(value, Mapping):
@@ -71,35 +71,38 @@ def leaves(value: Value, steps: Steps = ()) -> Iterator[Steps]:
     elif value is not None:
         yield steps
     for step, child in children:
-        yield from leaves(child, (*steps, step))
+        yield from leaf_paths(child, (*steps, step))
 
 
-def edited(value: Value, steps: Steps) -> Value:
+def with_edited_leaf(value: Value, steps: Steps) -> Value:
     """A copy in which that leaf is another."""
-    return replaced(value, steps, another(at(value, steps)))
+    return with_value_at(value, steps, different_value(value_at(value, steps)))
 
 
-def another(leaf: Value) -> Value:
+def different_value(leaf: Value) -> Value:
     """A value of the same type that isn't the same."""
     if isinstance(leaf, bool):
         return not leaf
     return leaf + 1 if isinstance(leaf, int | float) else f"{leaf}-edited"
 
 
-def names_its_element(steps: Steps, policy: FieldPolicy) -> bool:
+def is_list_element_key(steps: Steps, policy: FieldPolicy) -> bool:
     """Whether the leaf is what its keyed list knows the element by: with another name it is another element."""
     if len(steps) < 3 or not isinstance(steps[-2], int):
         return False
     return _key(steps[:-2], policy) == steps[-1]
 
 
-def told_as(value: Value, steps: Steps, policy: FieldPolicy) -> str:
+def reported_path(value: Value, steps: Steps, policy: FieldPolicy) -> str:
     """The path at which a difference in that leaf is told: its own, or that of the list it is in."""
     path: list[str] = []
     place: Any = value
     for number, step in enumerate(steps):
-        if any(matches(pattern, tuple(path)) and rule is as_document for pattern, rule in policy.normalise.items()):
-            place = as_document(place)
+        if any(
+            matches(pattern, tuple(path)) and rule is normalise_json_document
+            for pattern, rule in policy.normalise.items()
+        ):
+            place = normalise_json_document(place)
             return ".".join([*path, *_in_document(place, [step for step in steps[number:] if isinstance(step, str)])])
         if isinstance(step, int):
             key = _key(steps[:number], policy)
@@ -126,29 +129,31 @@ def _key(steps: Steps, policy: FieldPolicy) -> str | None:
     return next((key for pattern, key in policy.keyed.items() if matches(pattern, path)), None)
 
 
-def wholes(live: Value, declared: Value, policy: FieldPolicy) -> dict[str, Steps]:
+def managed_paths(live: Value, declared: Value, policy: FieldPolicy) -> dict[str, Steps]:
     """Every managed field of a live object as the diff tells it, and the way to it.
 
     A document, a set, and a list that is compared as one are one field; so is a collection of ours alone that is empty.
     """
     shape = _shape(declared)
     found: dict[str, Steps] = {}
-    for steps in (*leaves(managed(live, shape)), *_empty_ones(live, policy)):
-        if not names_its_element(steps, policy):
-            cut = _cut(live, steps, policy)
-            found[told_as(live, cut, policy)] = cut
+    for steps in (*leaf_paths(managed_values(live, shape)), *_empty_fields(live, policy)):
+        if not is_list_element_key(steps, policy):
+            cut = _without(live, steps, policy)
+            found[reported_path(live, cut, policy)] = cut
     return found
 
 
-def _empty_ones(live: Mapping[str, Value], policy: FieldPolicy) -> Iterator[Steps]:
+def _empty_fields(live: Mapping[str, Value], policy: FieldPolicy) -> Iterator[Steps]:
     yield from ((name,) for name, value in live.items() if value in ([], {}) and any_matches(policy.owned, (name,)))
 
 
-def _cut(live: Value, steps: Steps, policy: FieldPolicy) -> Steps:
+def _without(live: Value, steps: Steps, policy: FieldPolicy) -> Steps:
     place = live
     for number, step in enumerate(steps):
         path = tuple("*" if isinstance(before, int) else before for before in steps[:number])
-        if any(matches(pattern, path) and rule is as_document for pattern, rule in policy.normalise.items()):
+        if any(
+            matches(pattern, path) and rule is normalise_json_document for pattern, rule in policy.normalise.items()
+        ):
             return steps[:number]
         if isinstance(step, int) and _key(steps[:number], policy) is None:
             return steps[:number]
@@ -156,7 +161,7 @@ def _cut(live: Value, steps: Steps, policy: FieldPolicy) -> Steps:
     return steps
 
 
-def at(value: Value, steps: Steps, default: Value = None) -> Value:
+def value_at(value: Value, steps: Steps, default: Value = None) -> Value:
     """What is there, or the default."""
     for step in steps:
         if isinstance(value, Mapping) and step not in value:
@@ -165,7 +170,7 @@ def at(value: Value, steps: Steps, default: Value = None) -> Value:
     return value
 
 
-def replaced(value: Value, steps: Steps, new: Value) -> Value:
+def with_value_at(value: Value, steps: Steps, new: Value) -> Value:
     """A copy with something else there."""
     result = copy.deepcopy(value)
     place: Any = result

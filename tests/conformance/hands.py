@@ -12,21 +12,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from controller.aws import Aws
+from controller.aws import AwsClient
 from controller.core.graph import Observed
-from controller.core.ownership import tag_list
+from controller.core.ownership import to_tag_list
 from controller.core.values import Key, Value
 
-ANYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
-ANYONE = {
-    **ANYTHING,
+ALLOW_ALL_POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
+FOREIGN_TRUST_POLICY = {
+    **ALLOW_ALL_POLICY,
     "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "lambda.amazonaws.com"}}],
 }
-OTHER_ROWS = b"1,2,3\n"
+OTHER_TRAINING_ROWS = b"1,2,3\n"
 
 
 @dataclass(frozen=True)
-class Live:
+class LiveObject:
     """An object as it is, and what finds it."""
 
     key: Key
@@ -39,19 +39,19 @@ class Live:
         return str(self.seen.outputs["id"])
 
 
-World = Mapping[str, Live]
+LiveObjects = Mapping[str, LiveObject]
 """What is live, by type and part: `iam/role/task`."""
 Chosen = Mapping[str, Value] | None
 """What AWS chose in the place of what was asked for, by field: ids, for the most part."""
-Edit = Callable[[Aws, Live, str, Mapping[str, Any]], Chosen]
+Edit = Callable[[AwsClient, LiveObject, str, Mapping[str, Any]], Chosen]
 """Sends one edit: the object, the top-level field, and all its fields as they are to be."""
 
 
-def _gateway_arn(aws: Aws, path: str) -> str:
+def _gateway_arn(aws: AwsClient, path: str) -> str:
     return f"arn:{aws.partition}:apigateway:{aws.region}::{path}"
 
 
-def _api(aws: Aws, live: Live, field: str, fields: Mapping[str, Any]) -> Chosen:
+def _api(aws: AwsClient, live: LiveObject, field: str, fields: Mapping[str, Any]) -> Chosen:
     if field == "tags":
         aws.write(
             "apigatewayv2", "tag_resource", ResourceArn=_gateway_arn(aws, f"/apis/{live.id}"), Tags=fields["tags"]
@@ -65,30 +65,30 @@ def _api(aws: Aws, live: Live, field: str, fields: Mapping[str, Any]) -> Chosen:
     return None
 
 
-def _integration(aws: Aws, live: Live, field: str, fields: Mapping[str, Any]) -> Chosen:
+def _integration(aws: AwsClient, live: LiveObject, field: str, fields: Mapping[str, Any]) -> Chosen:
     api = live.identity["api"]
     if field == "duplicates":
         twin = {name: value for name, value in fields.items() if name != "duplicates" and value}
         return {"duplicates": [aws.write("apigatewayv2", "create_integration", ApiId=api, **twin)["IntegrationId"]]}
-    value = _ELSEWHERE[field](aws, live.seen.fields[field]) if field in _ELSEWHERE else fields[field]
+    value = _TARGET_FACTORIES[field](aws, live.seen.fields[field]) if field in _TARGET_FACTORIES else fields[field]
     aws.write("apigatewayv2", "update_integration", ApiId=api, IntegrationId=live.id, **{field: value})
-    return {field: value} if field in _ELSEWHERE else None
+    return {field: value} if field in _TARGET_FACTORIES else None
 
 
-def _another_cloud_map_service(aws: Aws, arn: str) -> str:
-    ours = next(item for item in aws.pages("servicediscovery", "list_services", "Services") if item["Arn"] == arn)
+def _another_cloud_map_service(aws: AwsClient, arn: str) -> str:
+    ours = next(item for item in aws.iter_items("servicediscovery", "list_services", "Services") if item["Arn"] == arn)
     namespace = aws.read("servicediscovery", "get_service", Id=ours["Id"])["Service"]["NamespaceId"]
     records = {"DnsRecords": [{"Type": "SRV", "TTL": 10}]}
     made = aws.write("servicediscovery", "create_service", Name="by-hand", NamespaceId=namespace, DnsConfig=records)
     return str(made["Service"]["Arn"])
 
 
-def _another_vpc_link(aws: Aws, link: str) -> str:
+def _another_vpc_link(aws: AwsClient, link: str) -> str:
     ours = aws.read("apigatewayv2", "get_vpc_link", VpcLinkId=link)
-    return _made_vpc_link(aws, "by-hand", {name: ours[name] for name in ("SubnetIds", "SecurityGroupIds")}, {})
+    return _create_vpc_link(aws, "by-hand", {name: ours[name] for name in ("SubnetIds", "SecurityGroupIds")}, {})
 
 
-def _made_vpc_link(aws: Aws, name: str, where: Mapping[str, Any], tags: Mapping[str, str]) -> str:
+def _create_vpc_link(aws: AwsClient, name: str, where: Mapping[str, Any], tags: Mapping[str, str]) -> str:
     made = str(aws.write("apigatewayv2", "create_vpc_link", Name=name, **where, Tags=tags)["VpcLinkId"])
     deadline = time.monotonic() + 30
     while aws.read("apigatewayv2", "get_vpc_link", VpcLinkId=made)["VpcLinkStatus"] != "AVAILABLE":
@@ -98,10 +98,10 @@ def _made_vpc_link(aws: Aws, name: str, where: Mapping[str, Any], tags: Mapping[
 
 
 # What must be there before an integration can name it.
-_ELSEWHERE = {"IntegrationUri": _another_cloud_map_service, "ConnectionId": _another_vpc_link}
+_TARGET_FACTORIES = {"IntegrationUri": _another_cloud_map_service, "ConnectionId": _another_vpc_link}
 
 
-def _route(aws: Aws, live: Live, field: str, fields: Mapping[str, Any]) -> Chosen:
+def _route(aws: AwsClient, live: LiveObject, field: str, fields: Mapping[str, Any]) -> Chosen:
     api, value = live.identity["api"], fields[field]
     if field == "Target":
         web = {"IntegrationType": "HTTP_PROXY", "IntegrationMethod": "ANY", "PayloadFormatVersion": "1.0"}
@@ -111,7 +111,7 @@ def _route(aws: Aws, live: Live, field: str, fields: Mapping[str, Any]) -> Chose
     return {field: value}
 
 
-def _stage(aws: Aws, live: Live, field: str, fields: Mapping[str, Any]) -> Chosen:
+def _stage(aws: AwsClient, live: LiveObject, field: str, fields: Mapping[str, Any]) -> Chosen:
     api, name = live.identity["api"], live.identity["name"]
     if field == "tags":
         arn = _gateway_arn(aws, f"/apis/{api}/stages/{name}")
@@ -121,26 +121,26 @@ def _stage(aws: Aws, live: Live, field: str, fields: Mapping[str, Any]) -> Chose
     return None
 
 
-def _vpc_link(aws: Aws, live: Live, field: str, fields: Mapping[str, Any]) -> Chosen:
+def _vpc_link(aws: AwsClient, live: LiveObject, field: str, fields: Mapping[str, Any]) -> Chosen:
     if field == "duplicates":
         where = {"SubnetIds": fields["subnets"], "SecurityGroupIds": fields["security_groups"]}
-        return {"duplicates": [_made_vpc_link(aws, live.identity["name"], where, fields["tags"])]}
+        return {"duplicates": [_create_vpc_link(aws, live.identity["name"], where, fields["tags"])]}
     aws.write("apigatewayv2", "tag_resource", ResourceArn=live.seen.outputs["arn"], Tags=fields["tags"])
     return None
 
 
-def _security_group(aws: Aws, live: Live, field: str, fields: Mapping[str, Any]) -> Chosen:
+def _security_group(aws: AwsClient, live: LiveObject, field: str, fields: Mapping[str, Any]) -> Chosen:
     if field == "tags":
-        aws.write("ec2", "create_tags", Resources=[live.id], Tags=tag_list(fields["tags"]))
+        aws.write("ec2", "create_tags", Resources=[live.id], Tags=to_tag_list(fields["tags"]))
     else:
         world = [{"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
         aws.write("ec2", "authorize_security_group_ingress", GroupId=live.id, IpPermissions=world)
     return None
 
 
-def _repository(aws: Aws, live: Live, field: str, fields: Mapping[str, Any]) -> Chosen:
+def _repository(aws: AwsClient, live: LiveObject, field: str, fields: Mapping[str, Any]) -> Chosen:
     if field == "tags":
-        aws.write("ecr", "tag_resource", resourceArn=live.seen.outputs["arn"], tags=tag_list(fields["tags"]))
+        aws.write("ecr", "tag_resource", resourceArn=live.seen.outputs["arn"], tags=to_tag_list(fields["tags"]))
     else:
         of = {
             "imageTagMutability": "put_image_tag_mutability",
@@ -150,20 +150,20 @@ def _repository(aws: Aws, live: Live, field: str, fields: Mapping[str, Any]) -> 
     return None
 
 
-def _tagged_by_ecs(aws: Aws, live: Live, field: str, fields: Mapping[str, Any]) -> Chosen:
-    tags = tag_list(fields[field], "key", "value")
+def _ecs_tags(aws: AwsClient, live: LiveObject, field: str, fields: Mapping[str, Any]) -> Chosen:
+    tags = to_tag_list(fields[field], "key", "value")
     aws.write("ecs", "tag_resource", resourceArn=live.seen.outputs["arn"], tags=tags)
     return None
 
 
-def _service(aws: Aws, live: Live, field: str, fields: Mapping[str, Any]) -> Chosen:
+def _service(aws: AwsClient, live: LiveObject, field: str, fields: Mapping[str, Any]) -> Chosen:
     change = {name: value for name, value in fields.items() if value != live.seen.fields[name] and name != "tags"}
     chosen = {}
     if field == "tags" or fields["tags"] != live.seen.fields["tags"]:
-        _tagged_by_ecs(aws, live, "tags", fields)
+        _ecs_tags(aws, live, "tags", fields)
     if "taskDefinition" in change:
         family = live.seen.fields["taskDefinition"].rpartition("/")[2].partition(":")[0]
-        listed = aws.pages("ecs", "list_task_definitions", "taskDefinitionArns", familyPrefix=family)
+        listed = aws.iter_items("ecs", "list_task_definitions", "taskDefinitionArns", familyPrefix=family)
         chosen["taskDefinition"] = next(arn for arn in listed if arn != live.seen.fields["taskDefinition"])
     if change:
         cluster, name = live.identity["cluster"], live.identity["name"]
@@ -171,15 +171,15 @@ def _service(aws: Aws, live: Live, field: str, fields: Mapping[str, Any]) -> Cho
     return chosen
 
 
-def _task_definition(aws: Aws, live: Live, field: str, fields: Mapping[str, Any]) -> Chosen:
+def _task_definition(aws: AwsClient, live: LiveObject, field: str, fields: Mapping[str, Any]) -> Chosen:
     del field
-    tags = tag_list(fields["tags"], "key", "value")
+    tags = to_tag_list(fields["tags"], "key", "value")
     rest = {name: value for name, value in fields.items() if name != "tags"}
     aws.write("ecs", "register_task_definition", family=live.identity["family"], tags=tags, **rest)
     return None
 
 
-def _role(aws: Aws, live: Live, field: str, fields: Mapping[str, Any]) -> Chosen:
+def _role(aws: AwsClient, live: LiveObject, field: str, fields: Mapping[str, Any]) -> Chosen:
     name = live.identity["name"]
     if field == "trust":
         aws.write("iam", "update_assume_role_policy", RoleName=name, PolicyDocument=json.dumps(fields["trust"]))
@@ -187,14 +187,14 @@ def _role(aws: Aws, live: Live, field: str, fields: Mapping[str, Any]) -> Chosen
         for policy, document in fields["policies"].items():
             aws.write("iam", "put_role_policy", RoleName=name, PolicyName=policy, PolicyDocument=json.dumps(document))
     elif field == "attached":
-        made = aws.write("iam", "create_policy", PolicyName="by-hand", PolicyDocument=json.dumps(ANYTHING))
+        made = aws.write("iam", "create_policy", PolicyName="by-hand", PolicyDocument=json.dumps(ALLOW_ALL_POLICY))
         aws.write("iam", "attach_role_policy", RoleName=name, PolicyArn=made["Policy"]["Arn"])
     else:
-        aws.write("iam", "tag_role", RoleName=name, Tags=tag_list(fields["tags"]))
+        aws.write("iam", "tag_role", RoleName=name, Tags=to_tag_list(fields["tags"]))
     return None
 
 
-def _log_group(aws: Aws, live: Live, field: str, fields: Mapping[str, Any]) -> Chosen:
+def _log_group(aws: AwsClient, live: LiveObject, field: str, fields: Mapping[str, Any]) -> Chosen:
     name = live.identity["name"]
     if field == "tags":
         aws.write("logs", "tag_resource", resourceArn=live.seen.outputs["arn"], tags=fields["tags"])
@@ -203,11 +203,11 @@ def _log_group(aws: Aws, live: Live, field: str, fields: Mapping[str, Any]) -> C
     return None
 
 
-def _bucket(aws: Aws, live: Live, field: str, fields: Mapping[str, Any]) -> Chosen:
+def _bucket(aws: AwsClient, live: LiveObject, field: str, fields: Mapping[str, Any]) -> Chosen:
     value = fields[field]
     rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": value}}
     operation, parameters = {
-        "tags": lambda: ("put_bucket_tagging", {"Tagging": {"TagSet": tag_list(value)}}),
+        "tags": lambda: ("put_bucket_tagging", {"Tagging": {"TagSet": to_tag_list(value)}}),
         "public_access": lambda: ("put_public_access_block", {"PublicAccessBlockConfiguration": value}),
         "encryption": lambda: ("put_bucket_encryption", {"ServerSideEncryptionConfiguration": {"Rules": [rule]}}),
         "versioning": lambda: ("put_bucket_versioning", {"VersioningConfiguration": {"Status": value}}),
@@ -217,9 +217,9 @@ def _bucket(aws: Aws, live: Live, field: str, fields: Mapping[str, Any]) -> Chos
     return None
 
 
-def _object(aws: Aws, live: Live, field: str, fields: Mapping[str, Any]) -> Chosen:
+def _object(aws: AwsClient, live: LiveObject, field: str, fields: Mapping[str, Any]) -> Chosen:
     where = {"Bucket": live.identity["bucket"], "Key": live.identity["key"]}
-    body = OTHER_ROWS
+    body = OTHER_TRAINING_ROWS
     if field == "content_type":
         with aws.read("s3", "get_object", **where)["Body"] as found:
             body = found.read()
@@ -228,29 +228,29 @@ def _object(aws: Aws, live: Live, field: str, fields: Mapping[str, Any]) -> Chos
     return None
 
 
-def _model_package(aws: Aws, live: Live, field: str, fields: Mapping[str, Any]) -> Chosen:
+def _model_package(aws: AwsClient, live: LiveObject, field: str, fields: Mapping[str, Any]) -> Chosen:
     metadata = {f"moorage:{field}": fields[field]}
     arn = live.seen.outputs["arn"]
     aws.write("sagemaker", "update_model_package", ModelPackageArn=arn, CustomerMetadataProperties=metadata)
     return None
 
 
-def _model_package_group(aws: Aws, live: Live, field: str, fields: Mapping[str, Any]) -> Chosen:
-    aws.write("sagemaker", "add_tags", ResourceArn=live.seen.outputs["arn"], Tags=tag_list(fields[field]))
+def _model_package_group(aws: AwsClient, live: LiveObject, field: str, fields: Mapping[str, Any]) -> Chosen:
+    aws.write("sagemaker", "add_tags", ResourceArn=live.seen.outputs["arn"], Tags=to_tag_list(fields[field]))
     return None
 
 
-def _discovery(aws: Aws, live: Live, field: str, fields: Mapping[str, Any]) -> Chosen:
+def _discovery(aws: AwsClient, live: LiveObject, field: str, fields: Mapping[str, Any]) -> Chosen:
     if field == "tags":
         arn = live.seen.outputs["arn"]
-        aws.write("servicediscovery", "tag_resource", ResourceARN=arn, Tags=tag_list(fields["tags"]))
+        aws.write("servicediscovery", "tag_resource", ResourceARN=arn, Tags=to_tag_list(fields["tags"]))
     else:
         change = {"DnsConfig": {"DnsRecords": fields["records"]}}
         aws.write("servicediscovery", "update_service", Id=live.id, Service=change)
     return None
 
 
-HANDS: Mapping[str, Edit] = {
+MANUAL_EDITS: Mapping[str, Edit] = {
     "apigatewayv2/api": _api,
     "apigatewayv2/integration": _integration,
     "apigatewayv2/route": _route,
@@ -258,7 +258,7 @@ HANDS: Mapping[str, Edit] = {
     "apigatewayv2/vpc-link": _vpc_link,
     "ec2/security-group": _security_group,
     "ecr/repository": _repository,
-    "ecs/cluster": _tagged_by_ecs,
+    "ecs/cluster": _ecs_tags,
     "ecs/service": _service,
     "ecs/task-definition": _task_definition,
     "iam/role": _role,
@@ -272,14 +272,14 @@ HANDS: Mapping[str, Edit] = {
 }
 
 
-def _base_of(world: World) -> Value:
+def _base_image(world: LiveObjects) -> Value:
     """Another image in the same repository: the base, without server and model."""
     repository, base = world["ecr/repository"].seen.outputs["uri"], world["ecr/base-image"].seen.outputs["digest"]
     return f"{repository}@{base}"
 
 
 # What a field is edited to, where any other value of its type won't do.
-VALUES: Mapping[str, Mapping[str, Value | Callable[[World], Value]]] = {
+EDIT_VALUES: Mapping[str, Mapping[str, Value | Callable[[LiveObjects], Value]]] = {
     "apigatewayv2/api": {
         "CorsConfiguration.AllowHeaders": ["x-a", "x-b"],
         "CorsConfiguration.AllowMethods": ["GET", "POST"],
@@ -310,7 +310,7 @@ VALUES: Mapping[str, Mapping[str, Value | Callable[[World], Value]]] = {
     },
     "ecs/task-definition": {
         "containerDefinitions.server.healthCheck.command": ["CMD", "true"],
-        "containerDefinitions.server.image": _base_of,
+        "containerDefinitions.server.image": _base_image,
         "containerDefinitions.server.logConfiguration.logDriver": "splunk",
         "containerDefinitions.server.logConfiguration.options.awslogs-region": "us-west-2",
         "containerDefinitions.server.portMappings.8080.protocol": "udp",
@@ -324,28 +324,28 @@ VALUES: Mapping[str, Mapping[str, Value | Callable[[World], Value]]] = {
     },
     "iam/role": {
         "attached": ["arn:aws:iam::123456789012:policy/by-hand"],
-        "policies": {"by-hand": ANYTHING},
-        "policies.moorage": ANYTHING,
-        "trust": ANYONE,
+        "policies": {"by-hand": ALLOW_ALL_POLICY},
+        "policies.moorage": ALLOW_ALL_POLICY,
+        "trust": FOREIGN_TRUST_POLICY,
     },
     "logs/log-group": {"retention": 7},
     "s3/bucket": {
         "encryption": "aws:kms",
-        "policy": lambda world: _for_everybody(world["s3/bucket"].identity["name"]),
+        "policy": lambda world: _public_read_policy(world["s3/bucket"].identity["name"]),
         "versioning": "Suspended",
     },
-    "s3/object": {"content": hashlib.sha256(OTHER_ROWS).hexdigest(), "content_type": "text/plain"},
+    "s3/object": {"content": hashlib.sha256(OTHER_TRAINING_ROWS).hexdigest(), "content_type": "text/plain"},
 }
 
 
-def _for_everybody(bucket: str) -> Value:
+def _public_read_policy(bucket: str) -> Value:
     statement = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
     return {"Version": "2012-10-17", "Statement": [statement]}
 
 
 Addition = tuple[tuple[str | int, ...], Callable[[Any], Value]]
 # What somebody puts into a collection that is ours alone, beside what we have there: the way to it, and its new value.
-ADDED: Mapping[str, Mapping[str, Addition]] = {
+ADDED_ELEMENTS: Mapping[str, Mapping[str, Addition]] = {
     "apigatewayv2/api": {
         "CorsConfiguration.AllowCredentials": (("CorsConfiguration", "AllowCredentials"), lambda _: True)
     },
@@ -375,7 +375,7 @@ ADDED: Mapping[str, Mapping[str, Addition]] = {
         ),
     },
     "iam/role": {
-        "trust.Statement": (("trust", "Statement"), lambda old: [*old, *ANYONE["Statement"]]),
+        "trust.Statement": (("trust", "Statement"), lambda old: [*old, *FOREIGN_TRUST_POLICY["Statement"]]),
     },
     "servicediscovery/service": {"records.A": (("records",), lambda old: [*old, {"Type": "A", "TTL": 10}])},
 }

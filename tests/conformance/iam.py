@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from controller.aws import Call
+from controller.aws import AwsCall
 from controller.permissions import Grant
 
 HERE = "us-east-1:123456789012"
 APIS = "arn:aws:apigateway:us-east-1::"
 
 
-class Need(NamedTuple):
+class RequiredPermission(NamedTuple):
     """One authorisation that a call asks for."""
 
     action: str
@@ -25,25 +25,27 @@ class Need(NamedTuple):
     context: Mapping[str, str]
 
 
-def needs(client: Any, call: Call, actions: frozenset[str], environment: str) -> Iterator[Need]:
+def required_permissions(
+    client: Any, call: AwsCall, actions: frozenset[str], environment: str
+) -> Iterator[RequiredPermission]:
     """Every authorisation of a call that needs these actions, on objects of this environment."""
     shared = {**_request_tags(call), "aws:ResourceTag/moorage:environment": environment}
     for action in sorted(actions):
-        for arn, context in _where(client, call, action):
-            yield Need(action, arn, {**shared, **context})
+        for arn, context in _resource_arns(client, call, action):
+            yield RequiredPermission(action, arn, {**shared, **context})
 
 
-def allows(grant: Grant, need: Need) -> bool:
+def allows(grant: Grant, need: RequiredPermission) -> bool:
     """Whether a grant covers a need, as IAM matches: `*` any text, `?` one character, conditions exactly."""
     pattern = re.escape(grant.arn).replace(r"\*", ".*").replace(r"\?", ".")
     return (
         grant.action == need.action
         and re.fullmatch(pattern, need.arn) is not None
-        and all(need.context.get(key) == value for key, value in grant.when)
+        and all(need.context.get(key) == value for key, value in grant.conditions)
     )
 
 
-def _request_tags(call: Call) -> dict[str, str]:
+def _request_tags(call: AwsCall) -> dict[str, str]:
     nested = call.params.get("TagSpecifications", [{}])[0].get("Tags", ())
     given = call.params.get("Tags") or call.params.get("tags") or nested
     if isinstance(given, Mapping):
@@ -52,17 +54,17 @@ def _request_tags(call: Call) -> dict[str, str]:
     return {f"aws:RequestTag/{name}": value for name, value in pairs}
 
 
-def _where(client: Any, call: Call, action: str) -> Iterator[tuple[str, Mapping[str, str]]]:
+def _resource_arns(client: Any, call: AwsCall, action: str) -> Iterator[tuple[str, Mapping[str, str]]]:
     service = action.partition(":")[0]
-    if action in _SPECIAL:
-        yield from _SPECIAL[action](call.params)
+    if action in _ARN_RULES:
+        yield from _ARN_RULES[action](call.params)
     elif service == "apigateway":
         yield from ((arn, {}) for arn in _apigateway(client, call, action))
     else:
         yield from ((arn, {}) for arn in _BY_SERVICE[service](call.params))
 
 
-def _apigateway(client: Any, call: Call, action: str) -> Iterator[str]:
+def _apigateway(client: Any, call: AwsCall, action: str) -> Iterator[str]:
     """API Gateway's ARNs are the paths of its REST API."""
     model = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[call.operation])
     path = model.http["requestUri"].removeprefix("/v2")
@@ -161,10 +163,10 @@ def _cloud_map(params: Mapping[str, Any]) -> Iterator[str]:
     yield f"arn:aws:servicediscovery:{HERE}:{of}/{params.get('Id', 'made')}"
 
 
-Special = Callable[[Mapping[str, Any]], Iterator[tuple[str, Mapping[str, str]]]]
+ArnRule = Callable[[Mapping[str, Any]], Iterator[tuple[str, Mapping[str, str]]]]
 
 
-def _anything(params: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, str]]]:
+def _any_resource(params: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, str]]]:
     del params
     yield "*", {}
 
@@ -175,7 +177,7 @@ def _pass_role(params: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, st
             yield params[name], {"iam:PassedToService": f"{service}.amazonaws.com"}
 
 
-def _linked_role(params: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, str]]]:
+def _service_linked_role(params: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, str]]]:
     service, role = (
         ("ops.apigateway.amazonaws.com", "AWSServiceRoleForAPIGateway")
         if "SubnetIds" in params
@@ -240,10 +242,10 @@ _UNSCOPED = (
     "servicediscovery:UntagResource",
     "tag:GetResources",
 )
-_SPECIAL: Mapping[str, Special] = {
-    **dict.fromkeys(_UNSCOPED, _anything),
+_ARN_RULES: Mapping[str, ArnRule] = {
+    **dict.fromkeys(_UNSCOPED, _any_resource),
     "iam:PassRole": _pass_role,
-    "iam:CreateServiceLinkedRole": _linked_role,
+    "iam:CreateServiceLinkedRole": _service_linked_role,
     "ecs:ListTasks": _list_tasks,
     "ec2:CreateSecurityGroup": _create_group,
     "ec2:CreateTags": _create_tags,

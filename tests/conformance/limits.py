@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from controller.aws import Call
+from controller.aws import AwsCall
 
 # Limits that the models leave out: parameter → characters.
-UNMODELLED = {
+UNMODELED_CONSTRAINTS = {
     # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
     ("s3.create_bucket", "Bucket"): 63,
     # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSecurityGroup.html
@@ -29,12 +29,12 @@ UNMODELLED = {
 }
 
 
-def too_large(client: Any, call: Call) -> list[str]:
+def constraint_violations(client: Any, call: AwsCall) -> list[str]:
     """Every value of a call that AWS would refuse for its length, range, form or choice."""
     operation = client.meta.method_to_api_mapping[call.operation]
     shape = client.meta.service_model.operation_model(operation).input_shape
     found = [] if shape is None else list(_problems(shape, call.params, ""))
-    for (name, parameter), limit in UNMODELLED.items():
+    for (name, parameter), limit in UNMODELED_CONSTRAINTS.items():
         value = str(call.params.get(parameter, ""))
         if name == call.name and len(value) > limit:
             found.append(f"{parameter} has {len(value)} characters of {limit}")
@@ -46,7 +46,7 @@ def _problems(shape: Any, value: Any, path: str) -> Iterator[str]:
         for name in value.keys() & shape.members.keys():
             yield from _problems(shape.members[name], value[name], f"{path}.{name}".lstrip("."))
         return
-    yield from _broken(shape.metadata, value, path)
+    yield from _violated_rules(shape.metadata, value, path)
     if shape.type_name == "list":
         for item in value:
             yield from _problems(shape.member, item, f"{path}[]")
@@ -56,7 +56,7 @@ def _problems(shape: Any, value: Any, path: str) -> Iterator[str]:
             yield from _problems(shape.value, item, f"{path}.{key}")
 
 
-def _broken(rules: Mapping[str, Any], value: Any, path: str) -> Iterator[str]:
+def _violated_rules(rules: Mapping[str, Any], value: Any, path: str) -> Iterator[str]:
     if isinstance(value, str | list | dict | int | float) and not isinstance(value, bool):
         size = len(value) if isinstance(value, str | list | dict) else value
         if size > rules.get("max", size) or size < rules.get("min", size):

@@ -13,8 +13,8 @@ from botocore import xform_name
 from botocore.exceptions import ClientError
 from botocore.utils import parse_timestamp
 
-from controller.aws import Aws
-from controller.aws.session import SessionClients
+from controller.aws import AwsClient
+from controller.aws.session import SessionClientFactory
 from controller.core.graph import Target
 from controller.core.values import Key
 
@@ -32,7 +32,7 @@ class Recording:
     known: Mapping[str, Any]
     answers: Mapping[str, Any]
     listed: Mapping[str, Any]
-    spared: frozenset[str]
+    skipped_reads: frozenset[str]
     foreign: frozenset[str]
     genuine: bool
 
@@ -41,19 +41,19 @@ class Recording:
         """Where the type is to look."""
         return Target(Key("default", self.kind, "recorded"), self.identity, self.known)
 
-    def door(self) -> Aws:
+    def aws_client(self) -> AwsClient:
         """The real door, onto these answers."""
-        return door(self.answers)
+        return recorded_client(self.answers)
 
-    def listings(self) -> Aws:
+    def listing_client(self) -> AwsClient:
         """The door onto what is asked where the object is one of many, and is as it was applied: nothing that is spared."""
         asked = {**self.answers, **self.listed}
-        return door({name: answer for name, answer in asked.items() if name not in self.spared})
+        return recorded_client({name: answer for name, answer in asked.items() if name not in self.skipped_reads})
 
 
-def door(answers: Mapping[str, Any]) -> Aws:
+def recorded_client(answers: Mapping[str, Any]) -> AwsClient:
     """The real door, onto some answers by the names of their calls; one that is a list has several pages."""
-    return Aws(_Replay({**answers, "sts.get_caller_identity": {"Account": "123456789012"}}))
+    return AwsClient(_RecordedClients({**answers, "sts.get_caller_identity": {"Account": "123456789012"}}))
 
 
 def recordings(kinds: tuple[str, ...]) -> list[Recording]:
@@ -77,14 +77,14 @@ def _load(path: Path, kind: str) -> Recording:
     )
 
 
-class _Replay:
+class _RecordedClients:
     """In the place of the sessions that make clients."""
 
     region, partition = "us-west-2", "aws"
 
     def __init__(self, answers: Mapping[str, Any]) -> None:
         self._answers = answers
-        self._real = SessionClients(_MODELS, region=self.region, endpoint="http://127.0.0.1:9")
+        self._real = SessionClientFactory(_MODELS, region=self.region, endpoint="http://127.0.0.1:9")
 
     def client(self, service: str) -> Any:
         return _Client(service, self._answers)
@@ -106,7 +106,7 @@ class _Client:
                 raise ClientError(answer, operation)
             model = _MODELS.get_service_model(self._service)
             name = next(name for name in model.operation_names if xform_name(name) == operation)
-            return parsed(answer, model.operation_model(name).output_shape)
+            return as_botocore_parses(answer, model.operation_model(name).output_shape)
 
         return call
 
@@ -118,16 +118,18 @@ def _page(pages: Sequence[Mapping[str, Any]], params: Mapping[str, Any]) -> Mapp
     return pages[asked]
 
 
-def parsed(answer: Any, shape: Any) -> Any:
+def as_botocore_parses(answer: Any, shape: Any) -> Any:
     """An answer as botocore's parser gives it: what the model doesn't know is left out, times are times."""
     if shape is None:
         return {}
     if shape.type_name == "structure":
-        return {name: parsed(answer[name], member) for name, member in shape.members.items() if name in answer}
+        return {
+            name: as_botocore_parses(answer[name], member) for name, member in shape.members.items() if name in answer
+        }
     if shape.type_name == "list":
-        return [parsed(element, shape.member) for element in answer]
+        return [as_botocore_parses(element, shape.member) for element in answer]
     if shape.type_name == "map":
-        return {name: parsed(value, shape.value) for name, value in answer.items()}
+        return {name: as_botocore_parses(value, shape.value) for name, value in answer.items()}
     if shape.type_name == "timestamp":
         return parse_timestamp(answer)
     return int(answer) if shape.type_name in ("integer", "long") else answer

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 
-from controller.core.policy import FieldPolicy, any_matches, as_document, as_text, matches
-from controller.core.policy import Path as Way
+from controller.core.field_policy import FieldPath as Way
+from controller.core.field_policy import FieldPolicy, any_matches, matches, normalise_json_document, normalise_number
 from controller.core.values import Value
 
 
@@ -54,16 +54,16 @@ def _with_nulls(value: Value, policy: FieldPolicy, path: Way) -> Value:
 
 def _in_other_types(value: Value, policy: FieldPolicy, path: Way) -> Value:
     rule = next((rule for pattern, rule in policy.normalise.items() if matches(pattern, path)), None)
-    if rule is as_text and isinstance(value, str) and value.isdecimal():
+    if rule is normalise_number and isinstance(value, str) and value.isdecimal():
         return int(value)
-    if rule is as_document and value is not None:
+    if rule is normalise_json_document and value is not None:
         return json.dumps(value) if isinstance(value, Mapping) else json.loads(value)
     if isinstance(value, Mapping):
         return {name: _in_other_types(child, policy, (*path, name)) for name, child in value.items()}
     return value
 
 
-SPELLINGS: Mapping[str, Callable[[Value, FieldPolicy, Way], Value]] = {
+EQUIVALENT_SPELLINGS: Mapping[str, Callable[[Value, FieldPolicy, Way], Value]] = {
     "as AWS has it": lambda value, policy, path: value,
     "without defaults": _without_defaults,
     "with defaults": _with_defaults,

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 from controller.core.diff import Change
-from controller.core.drift import shown
+from controller.core.drift import format_value
 from controller.core.values import ABSENT, Value, digest, is_known
-from controller.resources.base import Workshop, discover
-from tests.conformance.hands import ADDED
-from tests.conformance.walk import Loss, Trial, fields_of, lose, walk
+from controller.resources.base import ResourceContext, discover_resources
+from tests.conformance.hands import ADDED_ELEMENTS
+from tests.conformance.walk import DeletionTrial, DriftTrial, fields_of, run_deletion_trials, run_drift_trials
 from tests.conftest import EmbeddedAws
-from tests.demo import Clients, Demo, Model
+from tests.demo import Demo, EmbeddedClients, Model
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 SECRETS = "[{name: SALT, valueFrom: 'arn:aws:ssm:us-east-1:123456789012:parameter/salt'}]"
@@ -29,12 +29,12 @@ MODEL = Model(
     service=f"{{cpu: 0.25 vCPU, memory: 1 GB, env: {{LOG_LEVEL: info}}, secrets: {SECRETS}}}",
     api=f"{{stage: prod, routes: [{{method: POST, path: /predict}}], throttle: {{rate: 50, burst: 100}}, cors: {CORS}}}",
 )
-KINDS = tuple(discover(Workshop(Path())))
+KINDS = tuple(discover_resources(ResourceContext(Path())))
 
 OWNERSHIP = "an object with another owner's tags is a stranger's, and refused (test_registry)"
 FIXED = "AWS can't change it after creation"
 CONTENT = "it is in its tag or key: what has that name was made of exactly this, and can only be deleted"
-ITS_PAST = "what it was made from: AWS doesn't show it, or can't change it"
+PROVENANCE = "what it was made from: AWS doesn't show it, or can't change it"
 EXCUSED: Mapping[tuple[str, str], str] = {
     ("apigatewayv2/integration", "IntegrationType"): "through a VPC link an HTTP API knows HTTP_PROXY alone",
     ("apigatewayv2/integration", "ConnectionType"): "INTERNET takes no ConnectionId: AWS refuses it on its own",
@@ -45,8 +45,8 @@ EXCUSED: Mapping[tuple[str, str], str] = {
     ("ecr/base-image", "base"): CONTENT,
     ("ecr/image", "architecture"): CONTENT,
     ("ecr/image", "base"): CONTENT,
-    ("ecr/image", "bundle"): ITS_PAST,
-    ("ecr/image", "kept"): ITS_PAST,
+    ("ecr/image", "bundle"): PROVENANCE,
+    ("ecr/image", "kept"): PROVENANCE,
     ("ecr/image", "model"): CONTENT,
     ("ecr/image", "server"): CONTENT,
     ("ecr/image", "version"): CONTENT,
@@ -58,8 +58,13 @@ EXCUSED: Mapping[tuple[str, str], str] = {
         "ecs/task-definition",
         "containerDefinitions.server.portMappings.8080.hostPort",
     ): "in awsvpc it is the container's",
-    **{("model/bundle", name): ITS_PAST for name in ("artifact", "channels", "features", "lineage", "name", "target")},
-    **{("sagemaker/model-package", name): ITS_PAST for name in ("bundle", "image", "metrics", "model", "model_sha256")},
+    **{
+        ("model/bundle", name): PROVENANCE for name in ("artifact", "channels", "features", "lineage", "name", "target")
+    },
+    **{
+        ("sagemaker/model-package", name): PROVENANCE
+        for name in ("bundle", "image", "metrics", "model", "model_sha256")
+    },
     ("sagemaker/model-package", "approval"): "a person's own approval stands (test_model_package)",
     ("sagemaker/model-package", "message"): "it explains the decision, and changes with it",
     ("sagemaker/model-package", "passed"): "it is the decision's beginning, and changes with it",
@@ -98,13 +103,13 @@ def is_excused(kind: str, path: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def demo(idle_aws: EmbeddedAws, workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+def demo(idle_aws: EmbeddedAws, workshop: ResourceContext, tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """One model with every section of its spec, made."""
-    idle_aws.admin("reset", "POST")
+    idle_aws.call_admin_endpoint("reset", "POST")
     directory = tmp_path_factory.mktemp("specs")
-    clients = Clients(idle_aws.endpoint)
-    demo = Demo(clients, discover(workshop), directory, models=(MODEL,), labels="{team: pricing}")
-    demo.go()
+    clients = EmbeddedClients(idle_aws.endpoint)
+    demo = Demo(clients, discover_resources(workshop), directory, models=(MODEL,), labels="{team: pricing}")
+    demo.reconcile_until_settled()
     return demo
 
 
@@ -115,20 +120,22 @@ def fields(demo: Demo) -> Mapping[tuple[str, str], Any]:
 
 
 @pytest.fixture(scope="module")
-def trials(demo: Demo, workshop: Workshop, fields: Mapping[tuple[str, str], Any]) -> list[Trial]:
+def trials(demo: Demo, workshop: ResourceContext, fields: Mapping[tuple[str, str], Any]) -> list[DriftTrial]:
     """What became of each edited field."""
-    crowd = discover(replace(workshop, many=1))
-    return walk(demo, crowd, {name for name in fields if is_excused(*name)})
+    crowd = discover_resources(replace(workshop, list_threshold=1))
+    return run_drift_trials(demo, crowd, {name for name in fields if is_excused(*name)})
 
 
 @pytest.fixture(scope="module")
-def losses(demo: Demo, trials: list[Trial]) -> Mapping[str, Loss]:
+def losses(demo: Demo, trials: list[DriftTrial]) -> Mapping[str, DeletionTrial]:
     """What became of each deleted object, by type."""
     del trials  # afterwards
-    return {loss.key.kind: loss for loss in lose(demo, STAYS)}
+    return {loss.key.kind: loss for loss in run_deletion_trials(demo, STAYS)}
 
 
-def test_every_managed_field_is_edited_or_excused(fields: Mapping[tuple[str, str], Any], trials: list[Trial]) -> None:
+def test_every_managed_field_is_edited_or_excused(
+    fields: Mapping[tuple[str, str], Any], trials: list[DriftTrial]
+) -> None:
     """No field is forgotten, none is edited twice, and no excuse is idle."""
     edited = [trial.name for trial in trials]
     assert len(edited) == len(set(edited))
@@ -137,83 +144,87 @@ def test_every_managed_field_is_edited_or_excused(fields: Mapping[tuple[str, str
     assert len(edited) >= 90
 
 
-def test_an_edit_is_planned_with_what_it_was_and_what_it_is(trials: list[Trial]) -> None:
+def test_an_edit_is_planned_with_what_it_was_and_what_it_is(trials: list[DriftTrial]) -> None:
     """The next plan names the field; where it is one value, the plan's old one is what was edited in, the new one ours."""
     assert [trial.name for trial in trials if not trial.planned] == []
     for trial in trials:
         told = next((change for change in trial.planned if change.path == trial.path), None)
-        if told is not None and trial.whole:
+        if told is not None and trial.is_whole_field:
             assert canonical(told.old) == canonical(trial.new), trial
             assert canonical(told.new) == canonical(trial.old) or not is_known(told.new), trial
-        elif trial.whole:
+        elif trial.is_whole_field:
             assert all(change.old != change.new for change in trial.planned)
 
 
-def test_an_edit_is_planned_among_many_as_alone(trials: list[Trial]) -> None:
+def test_an_edit_is_planned_among_many_as_alone(trials: list[DriftTrial]) -> None:
     """Looked at by listings and indexes, as one of many specs, the same is planned."""
     assert [trial.name for trial in trials if trial.among_many != trial.planned] == []
 
 
-def test_left_alone_an_edit_is_reported(trials: list[Trial]) -> None:
+def test_left_alone_an_edit_is_reported(trials: list[DriftTrial]) -> None:
     """With driftCorrection false the state is Drifted, and the same change is planned still; what is shared is corrected."""
     shared = {trial.name for trial in trials if trial.key.name.startswith("/")}
     ours = [trial for trial in trials if trial.name not in shared]
-    assert {trial.name: trial.left for trial in ours if trial.left != "Drifted"} == {}
-    assert [trial.name for trial in ours if found(trial.still) != found(trial.planned)] == []
-    assert [trial.name for trial in trials if trial.name in shared and trial.still] == []
+    assert {trial.name: trial.state_when_left for trial in ours if trial.state_when_left != "Drifted"} == {}
+    assert [
+        trial.name for trial in ours if changes_found(trial.planned_when_left) != changes_found(trial.planned)
+    ] == []
+    assert [trial.name for trial in trials if trial.name in shared and trial.planned_when_left] == []
 
 
-def test_corrected_an_edit_is_gone(trials: list[Trial]) -> None:
+def test_corrected_an_edit_is_gone(trials: list[DriftTrial]) -> None:
     """The next reconcile puts the field back: nothing is planned for it any more."""
-    assert {trial.name: trial.after for trial in trials if trial.after} == {}
+    assert {trial.name: trial.planned_after_correction for trial in trials if trial.planned_after_correction} == {}
 
 
-def test_an_event_records_an_edit(trials: list[Trial]) -> None:
+def test_an_event_records_an_edit(trials: list[DriftTrial]) -> None:
     """It names the field, what was applied and what was found; once for being left, once for being put back."""
     for trial in trials:
         (change, *_) = trial.planned
-        line = f"{change.path}: {turned(change)}"
-        told = [message for message in trial.told if line in message]
-        assert len(told) == (1 if trial.key.name.startswith("/") else 2), (trial.name, line, trial.told[-3:])
+        line = f"{change.path}: {event_text(change)}"
+        told = [message for message in trial.drift_messages if line in message]
+        assert len(told) == (1 if trial.key.name.startswith("/") else 2), (trial.name, line, trial.drift_messages[-3:])
 
 
-def test_what_is_ours_alone_was_added_to(demo: Demo, trials: list[Trial]) -> None:
+def test_what_is_ours_alone_was_added_to(demo: Demo, trials: list[DriftTrial]) -> None:
     """Every type with a collection of ours alone was also given something that we didn't put there."""
     owning = {kind for kind, resource in demo.registry.items() if resource.policy.owned}
     grown = {
         trial.key.kind for trial in trials if isinstance(trial.new, list) and len(trial.new) > len(trial.old or [])
     }
-    assert owning <= grown | ADDED.keys() | {"s3/bucket"}  # the bucket's policy is a document, replaced as a whole
+    assert owning <= grown | ADDED_ELEMENTS.keys() | {
+        "s3/bucket"
+    }  # the bucket's policy is a document, replaced as a whole
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in STAYS])
-def test_a_deleted_object_is_made_again(kind: str, demo: Demo, losses: Mapping[str, Loss]) -> None:
+def test_a_deleted_object_is_made_again(kind: str, demo: Demo, losses: Mapping[str, DeletionTrial]) -> None:
     """It is planned to be created, left gone without driftCorrection, and made again with it; then all is as declared."""
     if demo.registry[kind].read_only:
         assert kind not in losses
         return
     loss = losses[kind]
     assert loss.planned == "create"
-    assert loss.left == "Drifted"
-    assert loss.back
-    assert loss.restless == ()
-    assert len([message for message in loss.told if "is gone from AWS" in message]) == 2
+    assert loss.state_when_left == "Drifted"
+    assert loss.is_recreated
+    assert loss.planned_after_recreation == ()
+    assert len([message for message in loss.drift_messages if "is gone from AWS" in message]) == 2
 
 
-def found(changes: Sequence[Change]) -> list[tuple[str, Value]]:
+def changes_found(changes: Sequence[Change]) -> list[tuple[str, Value]]:
     """What was found where: what it will be may be known by then, when what it follows from is left, too."""
     return [(change.path, change.old) for change in changes]
 
 
-def turned(change: Change) -> str:
+def event_text(change: Change) -> str:
     """How an event tells a change: from what was applied to what was found; of a list that only grew, what came."""
     if not is_known(change.new):
         return ""
     if isinstance(change.old, list) and isinstance(change.new, list) and all(one in change.old for one in change.new):
-        return ", ".join(f"+{shown(one)}" for one in change.old if one not in change.new)
+        return ", ".join(f"+{format_value(one)}" for one in change.old if one not in change.new)
     if isinstance(change.old, list) and isinstance(change.new, list) and all(one in change.new for one in change.old):
-        return ", ".join(f"-{shown(one)}" for one in change.new if one not in change.old)
-    return f"{shown(change.new)} → {shown(change.old)}"
+        return ", ".join(f"-{format_value(one)}" for one in change.new if one not in change.old)
+    return f"{format_value(change.new)} → {format_value(change.old)}"
 
 
 def canonical(value: Value) -> Value:

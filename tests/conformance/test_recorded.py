@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 
 from controller.core.diff import diff
+from controller.core.field_policy import FieldPolicy, any_matches
 from controller.core.graph import Graph, Node, Observed
-from controller.core.plan import Situation
+from controller.core.plan import PlanningInput
 from controller.core.planner import make_plan
-from controller.core.policy import FieldPolicy, any_matches
 from controller.core.values import Key, Value
-from controller.resources.base import Workshop, discover
-from tests.conformance.fields import edited, leaves, managed, names_its_element, told_as
+from controller.resources.base import ResourceContext, discover_resources
+from tests.conformance.fields import is_list_element_key, leaf_paths, managed_values, reported_path, with_edited_leaf
 from tests.conformance.replay import Recording, recordings
-from tests.conformance.spellings import SPELLINGS
+from tests.conformance.spellings import EQUIVALENT_SPELLINGS
 
-NO_ANSWERS = {
+NO_RECORDED_RESPONSES = {
     "model/bundle": "a manifest of ours in S3",
     "model/gate": "it reads what the bundle measured",
     "model/selection": "it reads other objects of ours",
@@ -32,7 +32,7 @@ NOTHING_COMPARED = {
     "sagemaker/training-job": "a job is what it was started as: only its presence counts",
 }
 # Types of which AWS's answers can be spelled in several ways.
-HAUNTED = {
+NEEDS_POLICY = {
     "apigatewayv2/api",
     "apigatewayv2/stage",
     "ec2/security-group",
@@ -41,7 +41,7 @@ HAUNTED = {
     "iam/role",
     "s3/bucket",
 }
-REGISTRY = discover(Workshop(Path()))
+REGISTRY = discover_resources(ResourceContext(Path()))
 RECORDINGS = recordings(tuple(REGISTRY))
 OWNER = Key("default", "ModelService", "recorded")
 
@@ -53,25 +53,25 @@ def recording(request: pytest.FixtureRequest) -> Recording:
     return found
 
 
-def live(recording: Recording) -> Mapping[str, Value]:
+def observe_recording(recording: Recording) -> Mapping[str, Value]:
     """What the type makes of the answers."""
-    return REGISTRY[recording.kind].observe(recording.door(), [recording.target])[recording.target.key].fields
+    return REGISTRY[recording.kind].observe(recording.aws_client(), [recording.target])[recording.target.key].fields
 
 
 def test_enough_is_recorded(declared: Mapping[str, Value]) -> None:
     """Forty answers of AWS's own at least; every type that has answers has some, and has managed fields in them."""
     assert sum(recording.genuine for recording in RECORDINGS) >= 40
-    assert {recording.kind for recording in RECORDINGS} == REGISTRY.keys() - NO_ANSWERS.keys()
+    assert {recording.kind for recording in RECORDINGS} == REGISTRY.keys() - NO_RECORDED_RESPONSES.keys()
     compared = {
         recording.kind
         for recording in RECORDINGS
-        for steps in leaves(managed(live(recording), declared[recording.kind]))
+        for steps in leaf_paths(managed_values(observe_recording(recording), declared[recording.kind]))
         if not any_matches(REGISTRY[recording.kind].policy.ignore, (str(steps[0]),))
     }
-    assert compared == REGISTRY.keys() - NO_ANSWERS.keys() - NOTHING_COMPARED.keys()
+    assert compared == REGISTRY.keys() - NO_RECORDED_RESPONSES.keys() - NOTHING_COMPARED.keys()
 
 
-@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("spelling", EQUIVALENT_SPELLINGS)
 def test_adopting_what_is_documented_changes_nothing(
     recording: Recording, spelling: str, declared: Mapping[str, Value]
 ) -> None:
@@ -79,11 +79,11 @@ def test_adopting_what_is_documented_changes_nothing(
 
     Phantom differences from defaults, order and null: pipecd#5336, aws-controllers-k8s/community#2878, pulumi-aws#4576.
     """
-    fields, policy = live(recording), REGISTRY[recording.kind].policy
-    desired = SPELLINGS[spelling](managed(fields, declared[recording.kind]), policy, ())
+    fields, policy = observe_recording(recording), REGISTRY[recording.kind].policy
+    desired = EQUIVALENT_SPELLINGS[spelling](managed_values(fields, declared[recording.kind]), policy, ())
     node = Node(recording.target.key, recording.identity, desired)
     graph = Graph.build([(OWNER, [node])])
-    plan = make_plan(Situation(graph, REGISTRY, {node.key: Observed(fields)}, (), adopters=(OWNER,)))
+    plan = make_plan(PlanningInput(graph, REGISTRY, {node.key: Observed(fields)}, (), adopting_specs=(OWNER,)))
     assert {change.path for step in plan.steps for change in step.changes} == recording.foreign
     assert not plan.refusals
 
@@ -93,25 +93,29 @@ def test_without_its_policy_a_type_would_show_phantoms(declared: Mapping[str, Va
     haunted = {
         recording.kind
         for recording in RECORDINGS
-        for respelled in SPELLINGS.values()
+        for respelled in EQUIVALENT_SPELLINGS.values()
         if diff(
             None,
-            live(recording),
-            respelled(managed(live(recording), declared[recording.kind]), REGISTRY[recording.kind].policy, ()),
+            observe_recording(recording),
+            respelled(
+                managed_values(observe_recording(recording), declared[recording.kind]),
+                REGISTRY[recording.kind].policy,
+                (),
+            ),
             FieldPolicy(),
         )
     }
-    assert haunted == HAUNTED
+    assert haunted == NEEDS_POLICY
 
 
 def test_each_managed_field_that_differs_is_planned(recording: Recording, declared: Mapping[str, Value]) -> None:
     """One leaf edited in AWS gives exactly one change, at that leaf or at the list it is in; an ignored one gives none."""
-    fields, policy = live(recording), REGISTRY[recording.kind].policy
-    desired = managed(fields, declared[recording.kind])
+    fields, policy = observe_recording(recording), REGISTRY[recording.kind].policy
+    desired = managed_values(fields, declared[recording.kind])
     before = {change.path for change in diff(None, fields, desired, policy)}
-    for steps in leaves(desired):
-        if names_its_element(steps, policy):
+    for steps in leaf_paths(desired):
+        if is_list_element_key(steps, policy):
             continue
-        found = {change.path for change in diff(None, edited(fields, steps), desired, policy)} - before
+        found = {change.path for change in diff(None, with_edited_leaf(fields, steps), desired, policy)} - before
         ignored = any_matches(policy.ignore, (str(steps[0]),))
-        assert found == (set() if ignored else {told_as(fields, steps, policy)}), steps
+        assert found == (set() if ignored else {reported_path(fields, steps, policy)}), steps

@@ -13,21 +13,24 @@ from typing import Any
 
 import pytest
 
-from controller.aws.marks import mark_read, marks_below
+from controller.aws.object_version import list_object_versions, object_version
 from controller.core.diff import diff
+from controller.core.field_policy import any_matches
 from controller.core.graph import Target
-from controller.core.policy import any_matches
 from controller.core.values import Key, Value, digest
-from controller.resources.base import Workshop, discover
-from tests.conformance.fields import edited, leaves, managed, names_its_element, told_as
-from tests.conformance.replay import Recording, door, recordings
-from tests.conformance.spellings import SPELLINGS
+from controller.resources.base import ResourceContext, discover_resources
+from tests.conformance.fields import is_list_element_key, leaf_paths, managed_values, reported_path, with_edited_leaf
+from tests.conformance.replay import Recording, recorded_client, recordings
+from tests.conformance.spellings import EQUIVALENT_SPELLINGS
 
-ALONE, CROWD = discover(Workshop(Path())), discover(Workshop(Path(), many=1))
-RECORDINGS = recordings(tuple(CROWD))
+SINGLE_REGISTRY, LISTING_REGISTRY = (
+    discover_resources(ResourceContext(Path())),
+    discover_resources(ResourceContext(Path(), list_threshold=1)),
+)
+RECORDINGS = recordings(tuple(LISTING_REGISTRY))
 LISTED = [recording for recording in RECORDINGS if recording.listed]
 # Types that ask AWS something else when they look at many; what they are of that is no answer of AWS's own is left out.
-TWO_WAYS = {
+READ_AND_LISTED = {
     "apigatewayv2/stage",
     "ecr/repository",
     "iam/role",
@@ -43,7 +46,7 @@ INDEXES = {
     "sagemaker.search": {"Results": []},
 }
 # Types that are asked for many at once in one answer, and of which AWS shows several objects.
-TOGETHER = (
+RECORDED_IN_BULK = (
     "apigatewayv2/integration",
     "apigatewayv2/route",
     "apigatewayv2/stage",
@@ -57,15 +60,15 @@ TOGETHER = (
 
 def observed(aws: Any, recording: Recording, applied: Mapping[str, Value]) -> Mapping[str, Value]:
     """What the type makes of it as one of many."""
-    target = replace(recording.target, applied=applied)
-    return CROWD[recording.kind].observe(aws, [target])[target.key].fields
+    target = replace(recording.target, applied_fields=applied)
+    return LISTING_REGISTRY[recording.kind].observe(aws, [target])[target.key].fields
 
 
 def adopted(recording: Recording, declared: Mapping[str, Value]) -> Value:
     """What adopting it alone would declare."""
     target = recording.target
-    fields = ALONE[recording.kind].observe(recording.door(), [target])[target.key].fields
-    return managed(fields, declared[recording.kind])
+    fields = SINGLE_REGISTRY[recording.kind].observe(recording.aws_client(), [target])[target.key].fields
+    return managed_values(fields, declared[recording.kind])
 
 
 @pytest.fixture(params=LISTED, ids=lambda recording: recording.name)
@@ -77,32 +80,32 @@ def listed(request: pytest.FixtureRequest) -> Recording:
 
 def test_every_type_with_two_ways_is_recorded_in_both() -> None:
     """Each has an answer for many, and each of these spares it another one."""
-    assert {recording.kind for recording in LISTED} == TWO_WAYS
-    assert all(recording.spared <= recording.answers.keys() for recording in LISTED)
-    assert all(recording.spared for recording in LISTED)
+    assert {recording.kind for recording in LISTED} == READ_AND_LISTED
+    assert all(recording.skipped_reads <= recording.answers.keys() for recording in LISTED)
+    assert all(recording.skipped_reads for recording in LISTED)
 
 
-@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("spelling", EQUIVALENT_SPELLINGS)
 def test_what_is_listed_as_applied_is_not_asked_for(
     listed: Recording, spelling: str, declared: Mapping[str, Value]
 ) -> None:
     """However it was spelled when it was applied, the listing suffices, and nothing is planned."""
-    policy = CROWD[listed.kind].policy
-    applied = SPELLINGS[spelling](adopted(listed, declared), policy, ())
-    fields = observed(listed.listings(), listed, applied)
+    policy = LISTING_REGISTRY[listed.kind].policy
+    applied = EQUIVALENT_SPELLINGS[spelling](adopted(listed, declared), policy, ())
+    fields = observed(listed.listing_client(), listed, applied)
     assert diff(applied, fields, applied, policy) == ()
 
 
 def test_each_field_that_was_applied_otherwise_is_planned(listed: Recording, declared: Mapping[str, Value]) -> None:
     """Where somebody else changed one leaf, one of many is asked for, and gives exactly that change."""
-    policy, everything = CROWD[listed.kind].policy, door({**listed.answers, **listed.listed})
+    policy, everything = LISTING_REGISTRY[listed.kind].policy, recorded_client({**listed.answers, **listed.listed})
     desired = adopted(listed, declared)
-    for steps in leaves(desired):
-        if names_its_element(steps, policy) or any_matches(policy.ignore, (str(steps[0]),)):
+    for steps in leaf_paths(desired):
+        if is_list_element_key(steps, policy) or any_matches(policy.ignore, (str(steps[0]),)):
             continue
-        applied = edited(desired, steps)
+        applied = with_edited_leaf(desired, steps)
         found = {change.path for change in diff(applied, observed(everything, listed, applied), applied, policy)}
-        assert found == {told_as(desired, steps, policy)}, steps
+        assert found == {reported_path(desired, steps, policy)}, steps
 
 
 @pytest.mark.parametrize("index", INDEXES)
@@ -112,8 +115,8 @@ def test_what_an_index_does_not_know_yet_is_asked_for(index: str, declared: Mapp
     assert late
     for recording in late:
         applied = adopted(recording, declared)
-        aws = door({**recording.answers, **recording.listed, index: INDEXES[index]})
-        assert managed(observed(aws, recording, applied), declared[recording.kind]) == applied
+        aws = recorded_client({**recording.answers, **recording.listed, index: INDEXES[index]})
+        assert managed_values(observed(aws, recording, applied), declared[recording.kind]) == applied
 
 
 @pytest.mark.parametrize("index", INDEXES)
@@ -121,31 +124,35 @@ def test_what_an_index_tells_otherwise_is_asked_for(index: str, declared: Mappin
     """An index that still has what was there before our last change makes no change of it."""
     for recording in (one for one in LISTED if index in one.listed):
         applied = adopted(recording, declared)
-        aws = door({**recording.answers, **recording.listed, index: _stale(recording.listed[index])})
-        assert managed(observed(aws, recording, applied), declared[recording.kind]) == applied
+        aws = recorded_client({**recording.answers, **recording.listed, index: _stale(recording.listed[index])})
+        assert managed_values(observed(aws, recording, applied), declared[recording.kind]) == applied
 
 
-@pytest.mark.parametrize("kind", TOGETHER)
+@pytest.mark.parametrize("kind", RECORDED_IN_BULK)
 def test_several_in_one_answer_are_told_apart(kind: str, declared: Mapping[str, Value]) -> None:
     """Each is found as alone, in whatever order AWS has them; what isn't among them is absent."""
     several = _distinct([recording for recording in RECORDINGS if recording.kind == kind])
     assert len(several) >= 2
-    aws = door({**INDEXES, "apigatewayv2.get_apis": {"Items": []}, **_together([one.answers for one in several])})
+    aws = recorded_client(
+        {**INDEXES, "apigatewayv2.get_apis": {"Items": []}, **_together([one.answers for one in several])}
+    )
     targets = [_beside(several[0], one) for one in several]
-    found = CROWD[kind].observe(aws, [*targets, _elsewhere(targets[0])])
+    found = LISTING_REGISTRY[kind].observe(aws, [*targets, _elsewhere(targets[0])])
     assert {key.name for key in found} == {one.name for one in several}
     for one, target in zip(several, targets, strict=True):
-        fields = managed(found[target.key].fields, declared[kind])
+        fields = managed_values(found[target.key].fields, declared[kind])
         assert {**fields, "tags": None} == {**adopted(one, declared), "tags": None}
 
 
 @pytest.mark.parametrize("recording", [one for one in RECORDINGS if one.kind == "s3/object"], ids=lambda one: one.name)
 def test_a_listing_marks_an_object_as_the_object_itself(recording: Recording) -> None:
     """ETag and time of HeadObject, whose header has seconds, are those of ListObjectsV2, whose text has milliseconds."""
-    head = recording.door().read("s3", "head_object", Bucket="b", Key="k")
+    head = recording.aws_client().read("s3", "head_object", Bucket="b", Key="k")
     row = {"Key": "k", "ETag": head["ETag"], "LastModified": head["LastModified"].strftime("%Y-%m-%dT%H:%M:%S.000Z")}
     listing = {"s3.list_objects_v2": {"Contents": [row], "IsTruncated": False}}
-    assert marks_below(door(listing), "b", "") == {"k": mark_read(head, head["LastModified"] + timedelta(days=1))}
+    assert list_object_versions(recorded_client(listing), "b", "") == {
+        "k": object_version(head, head["LastModified"] + timedelta(days=1))
+    }
 
 
 def test_a_selection_among_many_is_the_one_made_alone() -> None:
@@ -153,8 +160,8 @@ def test_a_selection_among_many_is_the_one_made_alone() -> None:
     [recording] = [one for one in LISTED if one.kind == "sagemaker/model-package"]
     identity = {**recording.identity, "pin": 0, "cluster": "c", "service": "s"}
     target = Target(Key("default", "model/selection", "recorded"), identity)
-    alone = ALONE["model/selection"].observe(recording.door(), [target])
-    assert CROWD["model/selection"].observe(recording.listings(), [target]) == alone
+    alone = SINGLE_REGISTRY["model/selection"].observe(recording.aws_client(), [target])
+    assert LISTING_REGISTRY["model/selection"].observe(recording.listing_client(), [target]) == alone
     assert alone[target.key].outputs["metrics"] == {"test": {"rmse": 1.5}}
 
 

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from controller.resources.base import Workshop, discover
+from controller.resources.base import ResourceContext, discover_resources
 from tests.conformance.checks import CHECKS, Check
-from tests.conformance.life import Evidence
-from tests.conformance.turns import STUBBORN, TURNS
+from tests.conformance.life import LifecycleEvidence
+from tests.conformance.turns import NOT_TRANSFERABLE, UPDATE_CASES
 
-KINDS = tuple(discover(Workshop(Path())))
-ONLY_LOOKED_AT = "it is only looked at"
+KINDS = tuple(discover_resources(ResourceContext(Path())))
+READ_ONLY = "it is only looked at"
 EXCUSED = {
-    ("can_change", "ec2/network"): ONLY_LOOKED_AT,
-    ("can_change", "model/gate"): ONLY_LOOKED_AT,
-    ("can_change", "model/selection"): ONLY_LOOKED_AT,
-    ("can_change", "ecr/clearance"): ONLY_LOOKED_AT,
+    ("can_change", "ec2/network"): READ_ONLY,
+    ("can_change", "model/gate"): READ_ONLY,
+    ("can_change", "model/selection"): READ_ONLY,
+    ("can_change", "ecr/clearance"): READ_ONLY,
     ("can_change", "ecr/base-image"): "its tag follows from all that is said of it: another base is another image",
     ("can_change", "model/bundle"): "its prefix holds the fingerprint: another model is another bundle",
     ("can_change", "s3/object"): "its key holds the content's digest: other rows are another object",
@@ -33,24 +33,24 @@ EXCUSED = {
         "sagemaker/model-package",
     ): "model/selection has made the same search before it in the survey",
     ("has_no_idle_policy", "apigatewayv2/api"): "AWS fills in two CORS fields that the embedded AWS doesn't",
-    ("refuses_a_strangers", "sagemaker/training-job"): STUBBORN["sagemaker/training-job"],
+    ("refuses_a_strangers", "sagemaker/training-job"): NOT_TRANSFERABLE["sagemaker/training-job"],
     ("goes_for_good", "s3/bucket"): "what is left in it is there to be kept, and so is the bucket",
 }
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_each_type_keeps_its_word(check: Check, kind: str, told: Evidence) -> None:
+def test_each_type_keeps_its_word(check: Check, kind: str, told: LifecycleEvidence) -> None:
     """The check's own docstring says what it holds a type to; an excused type must really need its excuse."""
-    found = check(kind, told, TURNS)
+    found = check(kind, told, UPDATE_CASES)
     excuse = EXCUSED.get((check.__name__, kind))
     assert bool(found) is (excuse is not None), found or f"no longer needed: {excuse}"
 
 
-def test_every_type_has_lived(told: Evidence) -> None:
+def test_every_type_has_lived(told: LifecycleEvidence) -> None:
     """The demo's specs expand into every type of the registry, and every excuse names a check and a type."""
     assert told.kinds == set(KINDS)
     names = {check.__name__ for check in CHECKS}
     assert {name for name, _ in EXCUSED} <= names
     assert {kind for _, kind in EXCUSED} <= set(KINDS)
-    assert len(told.disputed) == len(told.tagged) - len(STUBBORN)
+    assert len(told.made_foreign) == len(told.tagged) - len(NOT_TRANSFERABLE)

@@ -11,23 +11,23 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from controller.core.diff import Change
-from controller.core.graph import Node, Target, output_of
+from controller.core.graph import Node, Target, get_output
 from controller.core.plan import Step
 from controller.core.status import Status
 from controller.core.values import UNKNOWN, Key, Value
-from controller.reconcile import Pass, Survey
-from controller.resources.base import Registry
-from tests.conformance.fields import Steps, another, at, replaced, wholes
-from tests.conformance.hands import ADDED, HANDS, VALUES, Live, World
+from controller.reconcile import PassResult, Survey
+from controller.resources.base import ResourceRegistry
+from tests.conformance.fields import Steps, different_value, managed_paths, value_at, with_value_at
+from tests.conformance.hands import ADDED_ELEMENTS, EDIT_VALUES, MANUAL_EDITS, LiveObject, LiveObjects
 from tests.demo import Demo
 
 # How many fields of one object are edited by one call; each is told on its own.
-AT_ONCE = {"ecs/service": 4, "ecs/task-definition": 4}
-LEAVE, CORRECT = "{driftCorrection: false}", "{}"
+EDITS_PER_CALL = {"ecs/service": 4, "ecs/task-definition": 4}
+REPORT_DRIFT, CORRECT_DRIFT = "{driftCorrection: false}", "{}"
 
 
 @dataclass
-class Trial:
+class DriftTrial:
     """One field of one object, and what became of it."""
 
     key: Key
@@ -36,11 +36,11 @@ class Trial:
     new: Value
     planned: tuple[Change, ...] = ()
     among_many: tuple[Change, ...] = ()
-    left: str = ""
-    still: tuple[Change, ...] = ()
-    after: tuple[Change, ...] = ()
-    told: list[str] = field(default_factory=list)
-    whole: bool = True
+    state_when_left: str = ""
+    planned_when_left: tuple[Change, ...] = ()
+    planned_after_correction: tuple[Change, ...] = ()
+    drift_messages: list[str] = field(default_factory=list)
+    is_whole_field: bool = True
 
     @property
     def name(self) -> tuple[str, str]:
@@ -48,19 +48,22 @@ class Trial:
         return self.key.kind, self.path
 
 
-def world_of(survey: Survey) -> dict[str, Live]:
+def live_objects(survey: Survey) -> dict[str, LiveObject]:
     """Everything that is live and was made by us, by type and part."""
-    return {part_of(node.key): Live(node.key, node.identity, survey.seen[node.key]) for node in resolved(survey)}
+    return {
+        kind_and_part(node.key): LiveObject(node.key, node.identity, survey.seen[node.key])
+        for node in resolved_nodes(survey)
+    }
 
 
-def resolved(survey: Survey) -> Iterator[Node]:
+def resolved_nodes(survey: Survey) -> Iterator[Node]:
     """The nodes of what is there, without Refs, parents first."""
-    for node in survey.graph.order():
+    for node in survey.graph.topological_order():
         if node.key in survey.seen:
-            yield node.resolved(lambda ref: output_of(survey.seen, ref, UNKNOWN))
+            yield node.resolve(lambda ref: get_output(survey.seen, ref, UNKNOWN))
 
 
-def part_of(key: Key) -> str:
+def kind_and_part(key: Key) -> str:
     """A node as told apart from others of its kind: `iam/role/task`."""
     part = key.name.partition("/")[2]
     return f"{key.kind}/{part}" if part else key.kind
@@ -69,19 +72,23 @@ def part_of(key: Key) -> str:
 def fields_of(demo: Demo, survey: Survey) -> dict[tuple[str, str], tuple[Key, Steps]]:
     """Every managed field, by type and path, with one object that has it."""
     found: dict[tuple[str, str], tuple[Key, Steps]] = {}
-    for node in resolved(survey):
+    for node in resolved_nodes(survey):
         resource = demo.registry[node.key.kind]
         if not resource.read_only:
-            for path, steps in wholes(survey.seen[node.key].fields, node.desired, resource.policy).items():
+            for path, steps in managed_paths(survey.seen[node.key].fields, node.desired, resource.policy).items():
                 found.setdefault((node.key.kind, path), (node.key, steps))
             for name in sorted(node.desired.keys() - survey.seen[node.key].fields.keys()):
                 found.setdefault((node.key.kind, name), (node.key, (name,)))
     first = {kind: key for (kind, _), (key, _) in reversed(found.items())}
-    added = {(kind, path): (first[kind], way) for kind, ways in ADDED.items() for path, (way, _) in ways.items()}
+    added = {
+        (kind, path): (first[kind], way) for kind, ways in ADDED_ELEMENTS.items() for path, (way, _) in ways.items()
+    }
     return found | added
 
 
-def walk(demo: Demo, crowd: Registry, excused: Collection[tuple[str, str]]) -> list[Trial]:
+def run_drift_trials(
+    demo: Demo, listing_registry: ResourceRegistry, excused: Collection[tuple[str, str]]
+) -> list[DriftTrial]:
     """Edit everything that isn't excused, as many types at a time as there are.
 
     `crowd` are the same types, that look at each object as at one of many: by listings.
@@ -90,73 +97,77 @@ def walk(demo: Demo, crowd: Registry, excused: Collection[tuple[str, str]]) -> l
     for (kind, path), (key, steps) in fields_of(demo, demo.survey()).items():
         if (kind, path) not in excused:
             waiting.setdefault(kind, []).append((path, key, steps))
-    trials: list[Trial] = []
+    trials: list[DriftTrial] = []
     while any(waiting.values()):
-        trials += _round(demo, crowd, [_take(kind, queue) for kind, queue in waiting.items() if queue])
+        trials += _run_round(
+            demo, listing_registry, [_next_edits(kind, queue) for kind, queue in waiting.items() if queue]
+        )
     return trials
 
 
-def _take(kind: str, queue: list[tuple[str, Key, Steps]]) -> list[tuple[str, Key, Steps]]:
+def _next_edits(kind: str, queue: list[tuple[str, Key, Steps]]) -> list[tuple[str, Key, Steps]]:
     """The next edits of a type: of one object, and several where one call takes them."""
     taken = [queue.pop(0)]
-    while queue and len(taken) < AT_ONCE.get(kind, 1) and queue[0][1] == taken[0][1]:
+    while queue and len(taken) < EDITS_PER_CALL.get(kind, 1) and queue[0][1] == taken[0][1]:
         taken.append(queue.pop(0))
     return taken
 
 
-def _round(demo: Demo, crowd: Registry, edits: Sequence[Sequence[tuple[str, Key, Steps]]]) -> list[Trial]:
-    world = world_of(demo.survey())
+def _run_round(
+    demo: Demo, listing_registry: ResourceRegistry, edits: Sequence[Sequence[tuple[str, Key, Steps]]]
+) -> list[DriftTrial]:
+    world = live_objects(demo.survey())
     # Children first: AWS looks at what they name.
     trials = [trial for of_one in reversed(edits) for trial in _edit(demo, world, of_one)]
-    survey, listed = demo.survey(), replace(demo, registry=crowd).survey()
+    survey, listed = demo.survey(), replace(demo, registry=listing_registry).survey()
     for trial in trials:
         trial.planned, trial.among_many = _planned(survey, trial), _planned(listed, trial)
-    statuses = _pass(demo, LEAVE).statuses
+    statuses = _pass(demo, REPORT_DRIFT).statuses
     survey = demo.survey()
     for trial in trials:
-        trial.left = _state(statuses, trial.key)
-        trial.still = _planned(survey, trial)
-    _pass(demo, CORRECT)
+        trial.state_when_left = _state(statuses, trial.key)
+        trial.planned_when_left = _planned(survey, trial)
+    _pass(demo, CORRECT_DRIFT)
     survey = demo.survey()
     for trial in trials:
-        trial.after = _planned(survey, trial)
-        trial.told = _drifts(demo, trial.key)
+        trial.planned_after_correction = _planned(survey, trial)
+        trial.drift_messages = _drift_messages(demo, trial.key)
     return trials
 
 
-def _edit(demo: Demo, world: World, edits: Sequence[tuple[str, Key, Steps]]) -> list[Trial]:
+def _edit(demo: Demo, live_objects: LiveObjects, edits: Sequence[tuple[str, Key, Steps]]) -> list[DriftTrial]:
     key = edits[0][1]
-    live, trials = world[part_of(key)], []
+    live, trials = live_objects[kind_and_part(key)], []
     fields: Mapping[str, Value] = live.seen.fields
     for path, _, steps in edits:
-        added = ADDED.get(key.kind, {}).get(path)
-        old = at(live.seen.fields, steps)
-        new = VALUES.get(key.kind, {}).get(path)
+        added = ADDED_ELEMENTS.get(key.kind, {}).get(path)
+        old = value_at(live.seen.fields, steps)
+        new = EDIT_VALUES.get(key.kind, {}).get(path)
         new = (
-            added[1](at(fields, steps))
+            added[1](value_at(fields, steps))
             if added
-            else new(world)
+            else new(live_objects)
             if callable(new)
-            else another(old)
+            else different_value(old)
             if new is None
             else new
         )
-        fields = replaced(fields, steps, new)
-        trials.append(Trial(key, path, old, new, whole=added is None))
-    chosen = HANDS[key.kind](demo.door(), live, str(edits[0][2][0]), fields) or {}
+        fields = with_value_at(fields, steps, new)
+        trials.append(DriftTrial(key, path, old, new, is_whole_field=added is None))
+    chosen = MANUAL_EDITS[key.kind](demo.aws_client(), live, str(edits[0][2][0]), fields) or {}
     return [replace(trial, new=chosen.get(trial.path, trial.new)) for trial in trials]
 
 
-def _planned(survey: Survey, trial: Trial) -> tuple[Change, ...]:
+def _planned(survey: Survey, trial: DriftTrial) -> tuple[Change, ...]:
     """What is planned for the trial's field: the change of it, or those within it."""
     steps = [step for step in survey.plan.steps if step.node.key == trial.key]
     changes = (change for step in steps for change in step.changes)
     return tuple(change for change in changes if f"{change.path}.".startswith(f"{trial.path}."))
 
 
-def _pass(demo: Demo, policy: str) -> Pass:
+def _pass(demo: Demo, policy: str) -> PassResult:
     demo.models = (replace(demo.models[0], policy=policy),)
-    return demo.go()
+    return demo.reconcile_until_settled()
 
 
 def _state(statuses: Sequence[Status], key: Key) -> str:
@@ -164,39 +175,41 @@ def _state(statuses: Sequence[Status], key: Key) -> str:
 
 
 @dataclass
-class Loss:
+class DeletionTrial:
     """One object that was deleted, and what became of it."""
 
     key: Key
     planned: str = ""
-    left: str = ""
-    back: bool = False
-    restless: tuple[Step, ...] = ()
-    told: list[str] = field(default_factory=list)
+    state_when_left: str = ""
+    is_recreated: bool = False
+    planned_after_recreation: tuple[Step, ...] = ()
+    drift_messages: list[str] = field(default_factory=list)
 
 
-def lose(demo: Demo, excused: Collection[str]) -> list[Loss]:
+def run_deletion_trials(demo: Demo, excused: Collection[str]) -> list[DeletionTrial]:
     """Delete one object of each type that isn't excused, one after the other."""
-    keys = {node.key.kind: node.key for node in resolved(demo.survey()) if not demo.registry[node.key.kind].read_only}
-    return [_lose(demo, key) for kind, key in keys.items() if kind not in excused]
+    keys = {
+        node.key.kind: node.key for node in resolved_nodes(demo.survey()) if not demo.registry[node.key.kind].read_only
+    }
+    return [_run_deletion_trial(demo, key) for kind, key in keys.items() if kind not in excused]
 
 
-def _lose(demo: Demo, key: Key) -> Loss:
-    live, resource, loss = world_of(demo.survey())[part_of(key)], demo.registry[key.kind], Loss(key)
-    record = next(record for record in demo.store.records(key.environment) if record.key == key)
-    before, deadline = len(_drifts(demo, key)), time.monotonic() + 30
-    while resource.delete(demo.door(), Target(key, live.identity, record.outputs)) is not None:
+def _run_deletion_trial(demo: Demo, key: Key) -> DeletionTrial:
+    live, resource, loss = live_objects(demo.survey())[kind_and_part(key)], demo.registry[key.kind], DeletionTrial(key)
+    record = next(record for record in demo.store.list_records(key.environment) if record.key == key)
+    before, deadline = len(_drift_messages(demo, key)), time.monotonic() + 30
+    while resource.delete(demo.aws_client(), Target(key, live.identity, record.outputs)) is not None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     loss.planned = next((step.action.value for step in demo.survey().plan.steps if step.node.key == key), "")
-    loss.left = _state(_pass(demo, LEAVE).statuses, key)
-    _pass(demo, CORRECT)
+    loss.state_when_left = _state(_pass(demo, REPORT_DRIFT).statuses, key)
+    _pass(demo, CORRECT_DRIFT)
     survey = demo.survey()
-    loss.back, loss.restless = key in survey.seen, survey.plan.steps
-    loss.told = _drifts(demo, key)[before:]
+    loss.is_recreated, loss.planned_after_recreation = key in survey.seen, survey.plan.steps
+    loss.drift_messages = _drift_messages(demo, key)[before:]
     return loss
 
 
-def _drifts(demo: Demo, key: Key) -> list[str]:
+def _drift_messages(demo: Demo, key: Key) -> list[str]:
     """What events say of an object's drift, oldest first."""
-    return [e.message for e in demo.store.events(limit=10**6) if e.key == key and e.reason == "Drifted"]
+    return [e.message for e in demo.store.list_events(limit=10**6) if e.key == key and e.reason == "Drifted"]

@@ -24,9 +24,9 @@ import numpy as np
 import pytest
 import xgboost
 
-from controller.bundle import Bundle, build
-from controller.bundle.model_file import identify
-from controller.bundle.oci import OciRepository
+from controller.bundle import Bundle, build_bundle
+from controller.bundle.oci_repository import OciRepository
+from controller.bundle.xgboost_model import identify_model
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = "moorage-base:bookworm"
@@ -72,7 +72,7 @@ def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
     raise AssertionError("it never became true")
 
 
-def needed(*programs: str) -> None:
+def skip_unless_installed(*programs: str) -> None:
     """Skip where something is missing."""
     if os.geteuid() != 0:
         pytest.skip("a Docker daemon needs root")
@@ -124,7 +124,7 @@ class Docker:
 @pytest.fixture(scope="session")
 def docker() -> Iterator[Docker]:
     """A daemon without networks of its own: nothing of the machine's is changed."""
-    needed("dockerd", "docker")
+    skip_unless_installed("dockerd", "docker")
     home = Path(tempfile.mkdtemp(prefix="moorage-docker-"))  # not pytest's, which can't remove what is mounted
     try:
         yield from _daemon(home)
@@ -153,7 +153,7 @@ def _daemon(home: Path) -> Iterator[Docker]:
 @pytest.fixture(scope="session")
 def base(docker: Docker, pytestconfig: pytest.Config) -> str:
     """A slim Python image of Debian's packages, as the official one is but for its size."""
-    needed("mmdebstrap")
+    skip_unless_installed("mmdebstrap")
     archive = pytestconfig.cache.mkdir("containers") / "bookworm.tar"
     if not archive.exists():
         draft = archive.with_suffix(".draft.tar")
@@ -176,7 +176,7 @@ auth: {{htpasswd: {{realm: ecr, path: {home}/htpasswd}}}}
 
 
 @dataclass
-class Registry:
+class ContainerRegistry:
     """A registry that asks for a user and a token, as ECR's does."""
 
     home: Path
@@ -186,7 +186,7 @@ class Registry:
     def host(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    def accept(self, token: str) -> None:
+    def accept_token(self, token: str) -> None:
         """From now on this token is the valid one."""
         program = "print crypt($ARGV[0], q($2y$04$abcdefghijklmnopqrstuu))"
         hashed = subprocess.run(["perl", "-e", program, token], capture_output=True, text=True, check=True).stdout
@@ -196,7 +196,7 @@ class Registry:
         """A repository in it."""
         return OciRepository.connect(f"{self.host}/{name}", username=USER, password=token, insecure=True)
 
-    def answers(self) -> bool:
+    def is_answering(self) -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
@@ -204,23 +204,23 @@ class Registry:
     def serving(self) -> Iterator[None]:
         """Up, for as long as the block takes."""
         with running(["docker-registry", "serve", str(self.home / "config.yml")], self.home / "log"):
-            until(self.answers)
+            until(self.is_answering)
             yield
 
 
-def new_registry(home: Path) -> Registry:
+def new_registry(home: Path) -> ContainerRegistry:
     """A registry that doesn't run yet, with nothing in it."""
-    needed("docker-registry", "perl")
+    skip_unless_installed("docker-registry", "perl")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        registry = Registry(home, probe.getsockname()[1])
+        registry = ContainerRegistry(home, probe.getsockname()[1])
     (home / "config.yml").write_text(CONFIGURATION.format(home=home, port=registry.port))
-    registry.accept(TOKEN)
+    registry.accept_token(TOKEN)
     return registry
 
 
 @pytest.fixture(scope="session")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContainerRegistry]:
     """Debian's registry."""
     registry = new_registry(tmp_path_factory.mktemp("registry"))
     with registry.serving():
@@ -260,7 +260,9 @@ def served() -> Served:
     rows = random.normal(size=(300, 2))
     matrix = xgboost.DMatrix(rows, label=rows[:, 0] * 3 + 1)
     booster = xgboost.train({"max_depth": 3, "nthread": 1, "verbosity": 0}, matrix, 20)
-    bundle = build(identify(bytes(booster.save_raw("ubj"))), name="m", features=("a", "b"), target="y", version=1)
+    bundle = build_bundle(
+        identify_model(bytes(booster.save_raw("ubj"))), name="m", features=("a", "b"), target="y", version=1
+    )
     row = [0.5, -1.0]
     return Served(bundle, row, float(booster.predict(xgboost.DMatrix([row]))[0]))
 
@@ -271,16 +273,16 @@ def address() -> str:
     return f"127.77.{os.getpid() % 250 + 1}.{time.monotonic_ns() % 250 + 1}"
 
 
-def ask(address: str, path: str, body: bytes | None = None) -> bytes:
+def send_request(address: str, path: str, body: bytes | None = None) -> bytes:
     """One request on a connection of its own."""
     request = urllib.request.Request(f"http://{address}:8080{path}", body, {"Content-Type": "application/json"})
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
         return bytes(answer.read())
 
 
-def answers(address: str) -> bool:
+def is_ready(address: str) -> bool:
     """Whether the server is ready."""
     try:
-        return bool(ask(address, "/readyz"))
+        return bool(send_request(address, "/readyz"))
     except OSError:
         return False

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from controller.bundle.closure import PYTHON, Runtime
-from controller.bundle.image import Image, assemble, digest_of
-from controller.bundle.layers import Layer, model_layer, server_layers
-from tests.containers.conftest import Served, answers, ask, needed, running, until
+from controller.bundle.image import AssembledImage, assemble_image, compute_digest
+from controller.bundle.layers import Layer, pack_model_layer, pack_server_layers
+from controller.bundle.runtime_files import PYTHON_VERSION, Runtime
+from tests.containers.conftest import Served, is_ready, running, send_request, skip_unless_installed, until
 
 EMULATOR = "qemu-aarch64-static"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -26,7 +26,7 @@ LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 @pytest.fixture
 def debian(tmp_path: Path) -> Path:
     """Debian's Python for arm64 with the libraries that it needs: files alone, nothing of them is installed or run."""
-    needed("mmdebstrap", EMULATOR)
+    skip_unless_installed("mmdebstrap", EMULATOR)
     place = tmp_path / "debian"
     command = [
         "mmdebstrap",
@@ -42,19 +42,19 @@ def debian(tmp_path: Path) -> Path:
     return place
 
 
-def on_a_base(layers: list[Layer]) -> Image:
+def assemble_on_base(layers: list[Layer]) -> AssembledImage:
     """The image on a base of which only the processor counts here."""
-    roots = {"type": "layers", "diff_ids": [digest_of(b"plain")]}
+    roots = {"type": "layers", "diff_ids": [compute_digest(b"plain")]}
     config = json.dumps({"architecture": "arm64", "os": "linux", "config": {}, "rootfs": roots}).encode()
     parts = [
-        {"mediaType": kind, "digest": digest_of(part), "size": len(part)}
+        {"mediaType": kind, "digest": compute_digest(part), "size": len(part)}
         for kind, part in (("c", config), (LAYER, b"x"))
     ]
     manifest = json.dumps({"schemaVersion": 2, "config": parts[0], "layers": parts[1:]}).encode()
-    return assemble(manifest, config, layers, runtime=Runtime(PYTHON, "arm64"), server_version="0.1.0")
+    return assemble_image(manifest, config, layers, runtime=Runtime(PYTHON_VERSION, "arm64"), server_version="0.1.0")
 
 
-def lay_out(layer: Layer, place: Path) -> None:
+def extract_layer(layer: Layer, place: Path) -> None:
     """Write a layer's files below a directory. The layers are this test's own."""
     with tarfile.open(fileobj=io.BytesIO(gzip.decompress(layer.content))) as archive:
         for member in archive:
@@ -64,10 +64,12 @@ def lay_out(layer: Layer, place: Path) -> None:
                 file.write_bytes(content.read())
 
 
-def started(config: Mapping[str, Any], place: Path, debian: Path, address: str) -> tuple[list[str], dict[str, str]]:
+def start_image_command(
+    config: Mapping[str, Any], place: Path, debian: Path, address: str
+) -> tuple[list[str], dict[str, str]]:
     """The image's own command and environment, as far as they can be had without a container."""
     there = {
-        "python": str(debian / "usr/bin" / f"python{PYTHON}"),
+        "python": str(debian / "usr/bin" / f"python{PYTHON_VERSION}"),
         "/opt/model": f"{place}/opt/model",
         "0.0.0.0": address,
     }
@@ -79,17 +81,17 @@ def started(config: Mapping[str, Any], place: Path, debian: Path, address: str) 
 
 def test_the_arm64_image_predicts(served: Served, debian: Path, tmp_path: Path, address: str) -> None:
     """What is assembled for arm64 starts on an arm64 Python, is ready, predicts what was trained, and ends with 0."""
-    image = on_a_base([*server_layers(tmp_path / "cache", "arm64"), model_layer(served.bundle)])
+    image = assemble_on_base([*pack_server_layers(tmp_path / "cache", "arm64"), pack_model_layer(served.bundle)])
     place = tmp_path / "image"
     for layer in image.layers:
-        lay_out(layer, place)
+        extract_layer(layer, place)
     library = (place / "opt/moorage/lib/xgboost/lib/libxgboost.so").read_bytes()
     assert int.from_bytes(library[18:20], "little") == 183  # ELF's e_machine: EM_AARCH64
-    command, environment = started(json.loads(image.config)["config"], place, debian, address)
+    command, environment = start_image_command(json.loads(image.config)["config"], place, debian, address)
     log = tmp_path / "log"
     with running(command, log, environment | {"PATH": os.environ["PATH"]}) as server:
-        until(lambda: server.poll() is not None or answers(address), 240)
+        until(lambda: server.poll() is not None or is_ready(address), 240)
         assert server.poll() is None, log.read_text()
-        answer = json.loads(ask(address, "/predict", json.dumps({"instances": [served.row]}).encode()))
+        answer = json.loads(send_request(address, "/predict", json.dumps({"instances": [served.row]}).encode()))
         assert answer["predictions"] == [pytest.approx(served.prediction, rel=1e-6)]
     assert server.returncode == 0, log.read_text()

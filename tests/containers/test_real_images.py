@@ -11,19 +11,19 @@ from typing import Any
 
 import pytest
 
-from controller.bundle import closure, inventory
-from controller.bundle.closure import PYTHON, Runtime
-from controller.bundle.image import assemble, config_of
-from controller.bundle.layers import model_layer, server_layers
-from controller.bundle.publish import publish
-from tests.containers.conftest import TOKEN, USER, Docker, Registry, Served, answers, ask, until
+from controller.bundle import inventory, runtime_files
+from controller.bundle.image import assemble_image, get_config_digest
+from controller.bundle.layers import pack_model_layer, pack_server_layers
+from controller.bundle.publish import publish_image
+from controller.bundle.runtime_files import PYTHON_VERSION, Runtime
+from tests.containers.conftest import TOKEN, USER, ContainerRegistry, Docker, Served, is_ready, send_request, until
 
 LIMIT = 50_000_000  # bytes beyond the base
 COMMAND = ("--model-dir", "/opt/model", "--port", "8080", "--drain-delay", "5", "--host")
 
 
 @pytest.fixture(scope="module")
-def pushed(docker: Docker, registry: Registry, base: str, server_image: str) -> dict[str, str]:
+def pushed(docker: Docker, registry: ContainerRegistry, base: str, server_image: str) -> dict[str, str]:
     """The base and the Dockerfile's image in the registry, by Docker itself: repository → tag's digest."""
     docker("login", f"--username={USER}", "--password-stdin", registry.host, given=TOKEN)
     digests = {}
@@ -37,20 +37,20 @@ def pushed(docker: Docker, registry: Registry, base: str, server_image: str) -> 
 def image(
     request: pytest.FixtureRequest,
     docker: Docker,
-    registry: Registry,
+    registry: ContainerRegistry,
     pushed: Any,
     served: Served,
     tmp_path_factory: Any,
 ) -> str:
     """The model on the Dockerfile's image, or on server layers put together without Docker; pulled by digest."""
     source, target = registry.open(request.param), registry.open(f"model-on-{request.param}")
-    manifest = source.manifest(tag="1")
-    with source.fetch(config_of(manifest)) as body:
+    manifest = source.get_manifest(tag="1")
+    with source.fetch_blob(get_config_digest(manifest)) as body:
         config = body.read()
-    below = server_layers(tmp_path_factory.mktemp("cache"), "amd64") if request.param == "base" else ()
-    layers = [*below, model_layer(served.bundle)]
-    made = assemble(manifest, config, layers, runtime=Runtime(PYTHON, "amd64"), server_version="0.1.0")
-    publish(made, target, source, "v1")
+    below = pack_server_layers(tmp_path_factory.mktemp("cache"), "amd64") if request.param == "base" else ()
+    layers = [*below, pack_model_layer(served.bundle)]
+    made = assemble_image(manifest, config, layers, runtime=Runtime(PYTHON_VERSION, "amd64"), server_version="0.1.0")
+    publish_image(made, target, source, "v1")
     reference = f"{registry.host}/{target.name}@{made.digest}"
     docker("pull", "--quiet", reference)
     return reference
@@ -91,29 +91,31 @@ def test_what_the_build_was_told_in_secret_is_nowhere(docker: Docker, server_ima
     assert "canary" not in docker("history", "--no-trunc", server_image)
 
 
-def test_the_bases_packages_are_read_from_the_registry(registry: Registry, pushed: Any, tmp_path: Path) -> None:
+def test_the_bases_packages_are_read_from_the_registry(
+    registry: ContainerRegistry, pushed: Any, tmp_path: Path
+) -> None:
     """Debian's packages of the base; the Dockerfile's image has these, too, and the server's packages as it holds them."""
     found = {}
     for name in ("base", "server"):
         source = registry.open(name)
-        manifest = source.manifest(tag="1")
-        with source.fetch(config_of(manifest)) as body:
-            found[name] = inventory.take(source, manifest, body.read(), tmp_path)
+        manifest = source.get_manifest(tag="1")
+        with source.fetch_blob(get_config_digest(manifest)) as body:
+            found[name] = inventory.read_inventory(source, manifest, body.read(), tmp_path)
     assert {one.distribution for one in found.values()} == {"debian-12"}
     assert {one.gap for one in found.values()} == {""}
     names = {name: {(one.kind, one.name) for one in known.packages} for name, known in found.items()}
     assert {("deb", "libc6"), ("deb", "python3-minimal"), ("deb", "ca-certificates")} <= names["base"] < names["server"]
-    pins = {("pypi", name) for name in closure.pins()}
+    pins = {("pypi", name) for name in runtime_files.read_pins()}
     assert pins <= names["server"] - names["base"]
 
 
 def test_a_pulled_image_predicts_within_a_small_task(docker: Docker, image: str, served: Served, address: str) -> None:
     """Read-only, unprivileged, a quarter CPU and 512 MB: the prediction is XGBoost's own, and nothing runs as root."""
     with docker.container(image, *COMMAND, address) as name:
-        until(lambda: answers(address))
-        answer = json.loads(ask(address, "/predict", json.dumps({"instances": [served.row]}).encode()))
+        until(lambda: is_ready(address))
+        answer = json.loads(send_request(address, "/predict", json.dumps({"instances": [served.row]}).encode()))
         assert answer["predictions"] == pytest.approx([served.prediction], rel=1e-5)
-        assert json.loads(ask(address, "/model"))["sha256"] == served.bundle.manifest.model.sha256
+        assert json.loads(send_request(address, "/model"))["sha256"] == served.bundle.manifest.model.sha256
         limits = json.loads(docker("inspect", name))[0]["HostConfig"]
         assert (limits["ReadonlyRootfs"], limits["NanoCpus"], limits["Memory"]) == (True, 250_000_000, 512 << 20)
         assert docker("exec", name, "python", "-c", "import os; print(os.getuid())") == "65532"
@@ -139,7 +141,7 @@ def test_sigterm_loses_nothing(docker: Docker, image: str, served: Served, addre
     outcomes: Counter[str] = Counter()
     stop = threading.Event()
     with docker.container(image, *COMMAND, address) as name:
-        until(lambda: answers(address))
+        until(lambda: is_ready(address))
         clients = [threading.Thread(target=_ask_on, args=(address, body, outcomes, stop)) for _ in range(4)]
         for client in clients:
             client.start()
@@ -157,7 +159,7 @@ def test_sigterm_loses_nothing(docker: Docker, image: str, served: Served, addre
 def _ask_on(address: str, body: bytes, outcomes: Counter[str], stop: threading.Event) -> None:
     while not stop.is_set():
         try:
-            ask(address, "/predict", body)
+            send_request(address, "/predict", body)
             outcomes["200"] += 1
         except OSError as broken:
             outcomes[repr(broken)] += 1

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from controller.bundle.oci import OciRepository
+from controller.bundle.oci_repository import OciRepository
 from controller.errors import CredentialsError, FailedError, MissingError, UnavailableError
-from tests.containers.conftest import Registry, new_registry
+from tests.containers.conftest import ContainerRegistry, new_registry
 
 BLOB = bytes(range(256)) * 4096 * 24  # three parts
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
@@ -34,19 +34,19 @@ def pieces(content: bytes) -> Iterator[bytes]:
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Registry:
+def own(tmp_path: Path) -> ContainerRegistry:
     """A registry that the test starts and stops."""
     return new_registry(tmp_path)
 
 
-def test_a_registry_that_goes_away_in_mid_push_is_told_and_resumed(own: Registry) -> None:
+def test_a_registry_that_goes_away_in_mid_push_is_told_and_resumed(own: ContainerRegistry) -> None:
     """The blob that was on its way isn't there; the one before it is, and isn't sent again."""
     small = b"small"
     with own.serving():
         repository = own.open("model")
-        repository.push(digest(small), [small])
+        repository.push_blob(digest(small), [small])
     with pytest.raises(UnavailableError, match="can't be reached"):
-        repository.push(digest(BLOB), pieces(BLOB))
+        repository.push_blob(digest(BLOB), pieces(BLOB))
     serving = own.serving()
     serving.__enter__()
 
@@ -57,53 +57,53 @@ def test_a_registry_that_goes_away_in_mid_push_is_told_and_resumed(own: Registry
             yield piece
 
     with pytest.raises(UnavailableError, match="run again"):
-        repository.push(digest(BLOB), cut_off())
+        repository.push_blob(digest(BLOB), cut_off())
     with own.serving():
-        assert repository.missing([digest(small), digest(BLOB)]) == {digest(BLOB)}
-        repository.push(digest(BLOB), pieces(BLOB))
-        repository.put(manifest(small, BLOB), MANIFEST_TYPE, "1")
-        assert repository.missing([digest(BLOB)]) == set()
-        with repository.fetch(digest(BLOB)) as body:
+        assert repository.missing_blobs([digest(small), digest(BLOB)]) == {digest(BLOB)}
+        repository.push_blob(digest(BLOB), pieces(BLOB))
+        repository.put_manifest(manifest(small, BLOB), MANIFEST_TYPE, "1")
+        assert repository.missing_blobs([digest(BLOB)]) == set()
+        with repository.fetch_blob(digest(BLOB)) as body:
             assert body.read() == BLOB
 
 
-def test_a_token_that_ran_out_is_told_and_a_new_one_goes_on(own: Registry) -> None:
+def test_a_token_that_ran_out_is_told_and_a_new_one_goes_on(own: ContainerRegistry) -> None:
     """ECR's last twelve hours: after that each call is refused, with what to do; logging in again resumes."""
     with own.serving():
         repository = own.open("model")
-        repository.push(digest(b"one"), [b"one"])
-        own.accept("the-next-token")
+        repository.push_blob(digest(b"one"), [b"one"])
+        own.accept_token("the-next-token")
         with pytest.raises(CredentialsError, match="tokens expire after twelve hours"):
-            repository.push(digest(b"two"), [b"two"])
+            repository.push_blob(digest(b"two"), [b"two"])
         renewed = own.open("model", "the-next-token")
-        assert renewed.missing([digest(b"one"), digest(b"two")]) == {digest(b"two")}
-        renewed.push(digest(b"two"), [b"two"])
+        assert renewed.missing_blobs([digest(b"one"), digest(b"two")]) == {digest(b"two")}
+        renewed.push_blob(digest(b"two"), [b"two"])
 
 
-def test_other_bytes_than_promised_are_refused(registry: Registry) -> None:
+def test_other_bytes_than_promised_are_refused(registry: ContainerRegistry) -> None:
     """The registry holds the bytes against the digest; what is wrong isn't kept."""
     repository = registry.open("promised")
     with pytest.raises(UnavailableError, match="other bytes than were promised"):
-        repository.push(digest(b"this"), [b"that"])
-    assert repository.missing([digest(b"this"), digest(b"that")]) == {digest(b"this"), digest(b"that")}
+        repository.push_blob(digest(b"this"), [b"that"])
+    assert repository.missing_blobs([digest(b"this"), digest(b"that")]) == {digest(b"this"), digest(b"that")}
 
 
-def test_a_tag_of_other_content_is_not_moved(registry: Registry) -> None:
+def test_a_tag_of_other_content_is_not_moved(registry: ContainerRegistry) -> None:
     """Somebody else's image under the tag is left as it is."""
     repository = registry.open("taken")
     for blob in (b"one", b"two"):
-        repository.push(digest(blob), [blob])
-    repository.put(manifest(b"one"), MANIFEST_TYPE, "1")
+        repository.push_blob(digest(blob), [blob])
+    repository.put_manifest(manifest(b"one"), MANIFEST_TYPE, "1")
     with pytest.raises(FailedError, match="another image under this tag"):
-        repository.put(manifest(b"two"), MANIFEST_TYPE, "1")
-    assert repository.manifest(tag="1") == manifest(b"one")
+        repository.put_manifest(manifest(b"two"), MANIFEST_TYPE, "1")
+    assert repository.get_manifest(tag="1") == manifest(b"one")
 
 
-def test_what_is_not_there_is_told_as_such(registry: Registry) -> None:
+def test_what_is_not_there_is_told_as_such(registry: ContainerRegistry) -> None:
     """Neither an image nor a blob that is missing is taken for anything else."""
     repository: OciRepository = registry.open("empty")
     with pytest.raises(MissingError):
-        repository.manifest(tag="1")
-    fetching: Any = repository.fetch(digest(b"nothing"))
+        repository.get_manifest(tag="1")
+    fetching: Any = repository.fetch_blob(digest(b"nothing"))
     with pytest.raises(MissingError), fetching:
         pass

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from embedded_aws import control
-from tests.command_line import Team
+from tests.command_line import CliWorkspace
 
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 # A stand-in for the inference server: answers every GET with the model layer's manifest and its own variables, and
@@ -61,7 +61,7 @@ def until(condition: Callable[[], Any], seconds: float = 120) -> Any:
     raise AssertionError("it never became true")
 
 
-def get(url: str) -> tuple[int, bytes]:
+def http_get(url: str) -> tuple[int, bytes]:
     """GET on a connection of its own; a refused connection is status 0."""
     try:
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=10) as answer:
@@ -108,9 +108,9 @@ class Containers:
         logs.create_log_group(logGroupName="/models")
 
     until = staticmethod(until)
-    get = staticmethod(get)
+    get = staticmethod(http_get)
 
-    def blob(self, content: bytes) -> dict[str, Any]:
+    def push_blob(self, content: bytes) -> dict[str, Any]:
         """Upload a blob unless it is there; return its descriptor without a media type."""
         digest = f"sha256:{sha256(content).hexdigest()}"
         there = self.ecr.batch_check_layer_availability(repositoryName="model", layerDigests=[digest])["layers"]
@@ -123,25 +123,25 @@ class Containers:
             self.ecr.complete_layer_upload(**upload, layerDigests=[digest])
         return {"digest": digest, "size": len(content)}
 
-    def image(
+    def push_image(
         self, model: str, *, layers: Sequence[bytes] | None = None, architecture: str = "amd64", **config: Any
     ) -> str:
         """Push an image whose model layer's manifest reads `model`; return its reference, pinned by digest."""
         files = {"opt/model/manifest.json": model.encode(), "opt/model/model.ubj": b"UBJ"}
         settings = {"Entrypoint": ["python"], "Cmd": ["-c", SERVER], "Env": ["FROM_IMAGE=yes", "PATH=/nowhere"]}
         document = {"os": "linux", "architecture": architecture, "config": settings | config}
-        described = self.blob(json.dumps(document).encode())
+        described = self.push_blob(json.dumps(document).encode())
         note = {"mediaType": OCI_LAYER, "annotations": {"dev.moorage.layer": "model"}}
         manifest = {
             "schemaVersion": 2,
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "config": described | {"mediaType": "application/vnd.oci.image.config.v1+json"},
-            "layers": [self.blob(layer) | note for layer in (layers or [archive(files)])],
+            "layers": [self.push_blob(layer) | note for layer in (layers or [archive(files)])],
         }
         pushed = self.ecr.put_image(repositoryName="model", imageManifest=json.dumps(manifest), imageTag=model)
         return f"123456789012.dkr.ecr.us-east-1.amazonaws.com/model@{pushed['image']['imageId']['imageDigest']}"
 
-    def definition(
+    def register_task_definition(
         self,
         image: str,
         environment: Mapping[str, str] | None = None,
@@ -177,7 +177,7 @@ class Containers:
             containerDefinitions=[{k: v for k, v in (server | container).items() if v is not None}, *sidecars],
         )["taskDefinition"]["taskDefinitionArn"]
 
-    def create(self, name: str, definition: str, count: int = 1, **settings: Any) -> dict[str, Any]:
+    def create_service(self, name: str, definition: str, count: int = 1, **settings: Any) -> dict[str, Any]:
         """Create a service, circuit breaker on."""
         breaker = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
         return self.ecs.create_service(
@@ -190,15 +190,15 @@ class Containers:
             **{"deploymentConfiguration": breaker, **settings},
         )["service"]
 
-    def service(self, name: str) -> dict[str, Any]:
+    def describe_service(self, name: str) -> dict[str, Any]:
         """Describe a service."""
         return self.ecs.describe_services(cluster=self.cluster, services=[name])["services"][0]
 
-    def settled(self, name: str) -> dict[str, Any]:
+    def wait_until_stable(self, name: str) -> dict[str, Any]:
         """Wait until the service has one deployment, COMPLETED, with all its tasks; return it."""
 
         def done() -> Any:
-            now = self.service(name)
+            now = self.describe_service(name)
             rollouts = [deployment["rolloutState"] for deployment in now["deployments"]]
             return now if rollouts == ["COMPLETED"] and now["runningCount"] == now["desiredCount"] else None
 
@@ -216,17 +216,17 @@ class Containers:
 
 
 @pytest.fixture(scope="module")
-def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CliWorkspace]:
     """The demo's specs and an embedded AWS of their own, reconciled once from nothing."""
-    team = Team(tmp_path_factory.mktemp("team"))
-    team.take()
+    team = CliWorkspace(tmp_path_factory.mktemp("team"))
+    team.copy_from_repository()
     try:
         first = team.reconcile()
         assert first.code == 0, first.err
         assert first.json["steps"]["create"] > 20
         yield team
     finally:
-        team.down()
+        team.stop_embedded_aws()
 
 
 @pytest.fixture(scope="module")

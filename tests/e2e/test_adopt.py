@@ -6,32 +6,32 @@ from dataclasses import replace
 
 import pytest
 
-from controller.core.ownership import OWNER
+from controller.core.ownership import OWNER_TAG
 from controller.core.plan import Action, Step
 from controller.core.values import Key
-from controller.resources.base import Workshop, discover
+from controller.resources.base import ResourceContext, discover_resources
 from controller.runtime.once import is_ready
-from tests.conformance.life import STRANGER, _apply, _resolved
-from tests.conformance.turns import STUBBORN
+from tests.conformance.life import FOREIGN_OWNER, _apply, _resolved
+from tests.conformance.turns import NOT_TRANSFERABLE
 from tests.conftest import EmbeddedAws
-from tests.demo import Clients, Demo
+from tests.demo import Demo, EmbeddedClients
 
 pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
-def demo(idle_aws: EmbeddedAws, workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+def demo(idle_aws: EmbeddedAws, workshop: ResourceContext, tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """The demo, all of whose ModelService's tagged objects were given to a stranger, who had fair weather."""
-    idle_aws.admin("reset", "POST")
-    demo = Demo(Clients(idle_aws.endpoint), discover(workshop), tmp_path_factory.mktemp("specs"))
-    demo.go()
+    idle_aws.call_admin_endpoint("reset", "POST")
+    demo = Demo(EmbeddedClients(idle_aws.endpoint), discover_resources(workshop), tmp_path_factory.mktemp("specs"))
+    demo.reconcile_until_settled()
     # What the stranger does is seen at once, whatever the run's weather is: one look says what is whose.
-    with idle_aws.fair_weather():
+    with idle_aws.without_faults():
         survey = demo.survey()
         for node in _resolved(survey):
-            ours = survey.graph.owners[node.key].kind == "ModelService" and OWNER in node.desired.get("tags", {})
-            if ours and node.key.kind not in STUBBORN:
-                tags = {**node.desired["tags"], OWNER: STRANGER}
+            ours = survey.graph.owners[node.key].kind == "ModelService" and OWNER_TAG in node.desired.get("tags", {})
+            if ours and node.key.kind not in NOT_TRANSFERABLE:
+                tags = {**node.desired["tags"], OWNER_TAG: FOREIGN_OWNER}
                 _apply(demo, survey, replace(node, desired={**node.desired, "tags": tags}))
     return demo
 
@@ -42,15 +42,15 @@ def _steps(demo: Demo) -> list[Step]:
 
 def test_a_strangers_objects_are_refused_with_their_owner_named(demo: Demo) -> None:
     """Nothing is written; each refusal says whose it is and how to take it over, and the spec is Degraded."""
-    done = demo.go()
-    assert done.done == ()
+    done = demo.reconcile_until_settled()
+    assert done.completed_steps == ()
     refusals = done.plan.refusals
     assert len(refusals) > 8
     for refusal in refusals:
-        assert refusal.message == f"it exists already and belongs to {STRANGER} of environment default"
+        assert refusal.message == f"it exists already and belongs to {FOREIGN_OWNER} of environment default"
         assert refusal.hint.endswith("policy.adopt: true")
     (status,) = (status for status in done.statuses if status.owner.kind == "ModelService")
-    degraded = status.condition("Degraded")
+    degraded = status.find_condition("Degraded")
     assert degraded is not None
     assert (degraded.status, degraded.reason) == ("True", "Refused")
 
@@ -63,9 +63,9 @@ def test_with_adopt_they_are_taken_over_and_nothing_else_changes(demo: Demo) -> 
     assert {step.node.key for step in adopted} == refused
     for step in adopted:
         changes = [(change.path, change.old) for change in step.changes if change.path != "taskDefinition"]
-        assert changes == [(f"tags.{OWNER}", STRANGER)]
+        assert changes == [(f"tags.{OWNER_TAG}", FOREIGN_OWNER)]
     assert demo.survey().plan.refusals == ()
-    done = demo.go()
+    done = demo.reconcile_until_settled()
     assert all(map(is_ready, done.statuses))
     assert demo.survey().plan.steps == ()
     demo.models = (replace(demo.models[0], policy="{}"),)

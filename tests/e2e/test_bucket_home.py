@@ -12,23 +12,23 @@ from typing import Any
 import pytest
 
 from embedded_aws import control
-from tests.command_line import ROOT, Result, Team
+from tests.command_line import ROOT, CliWorkspace, CommandResult
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 @dataclass
-class Account:
+class SharedAccount:
     """An AWS account (the embedded one, by its endpoint alone) and fresh machines that work on it."""
 
     directory: Path
     endpoint: str
     text: str = (ROOT / "specs/housing-model.yaml").read_text()
 
-    def machine(self, name: str) -> Team:
+    def machine(self, name: str) -> CliWorkspace:
         """A machine of that name, which knows nothing the first time."""
-        team = Team(self.directory / name, self.endpoint)
-        team.take()
+        team = CliWorkspace(self.directory / name, self.endpoint)
+        team.copy_from_repository()
         team.spec.write_text(self.text)
         return team
 
@@ -36,22 +36,22 @@ class Account:
         """Start a command on a machine."""
         return self.machine(machine).start(*words)
 
-    def run(self, machine: str, *words: str) -> Result:
+    def run(self, machine: str, *words: str) -> CommandResult:
         """Run a command to its end on a machine."""
         return self.machine(machine).moorage(*words)
 
     def client(self, service: str) -> Any:
         """A client of its own, beside the controller."""
-        return Team(self.directory, self.endpoint).client(service)
+        return CliWorkspace(self.directory, self.endpoint).client(service)
 
-    def kept(self, prefix: str = "moorage/") -> list[Any]:
+    def stored_objects(self, prefix: str = "moorage/") -> list[Any]:
         """The objects that the controller keeps for itself."""
         s3 = self.client("s3")
         [bucket] = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
         listed = s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])
         return [(bucket, item["Key"]) for item in listed]
 
-    def things(self) -> dict[str, int]:
+    def object_counts(self) -> dict[str, int]:
         """How many there are of what would be there twice."""
         api, ecs, sagemaker = (self.client(name) for name in ("apigatewayv2", "ecs", "sagemaker"))
         groups = [
@@ -73,18 +73,20 @@ class Account:
 
 
 ONCE = ("reconcile", "--once", "-f", "specs", "-o", "json")
-ONE_OF_EACH = dict.fromkeys(("apis", "vpc links", "services", "task definitions", "jobs", "versions", "buckets"), 1)
+ONE_OF_EACH_TYPE = dict.fromkeys(
+    ("apis", "vpc links", "services", "task definitions", "jobs", "versions", "buckets"), 1
+)
 
 
 @pytest.fixture(scope="module")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedAccount]:
     """An account that three processes started to reconcile at the same moment, when nothing was there, the bucket included.
 
     Two of them go on asking, as loops do; the third is a CI run, which takes its exit code for an answer.
     """
     directory = tmp_path_factory.mktemp("account")
     try:
-        account = Account(directory, control.up(directory / "aws").endpoint)
+        account = SharedAccount(directory, control.up(directory / "aws").endpoint)
         processes = {name: account.start(name, *ONCE) for name in ("loop-1", "loop-2", "ci")}
         ended = {name: (*process.communicate(timeout=300), process.returncode) for name, process in processes.items()}
         (directory / "first.json").write_text(json.dumps(ended))
@@ -97,7 +99,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
         control.down(directory / "aws")
 
 
-def test_three_processes_at_once_make_everything_once(account: Account) -> None:
+def test_three_processes_at_once_make_everything_once(account: SharedAccount) -> None:
     """One works, the others wait or end 8 with its name; there is one of everything, and all agree that it is ready."""
     ended = json.loads((account.directory / "first.json").read_text())
     codes = [code for _, _, code in ended.values()]
@@ -107,10 +109,10 @@ def test_three_processes_at_once_make_everything_once(account: Account) -> None:
         assert (code == 8) == ("another controller is at work here" in err)
         assert code == 0 or "held by process" in err
     assert sum(json.loads(out)["steps"].get("create", 0) for out, _, code in ended.values() if code == 0) >= 20
-    assert account.things() == ONE_OF_EACH
+    assert account.object_counts() == ONE_OF_EACH_TYPE
 
 
-def test_a_fresh_machine_knows_what_was_applied(account: Account) -> None:
+def test_a_fresh_machine_knows_what_was_applied(account: SharedAccount) -> None:
     """No step, and nothing written but the lease, which is given back after the count; `get` and `events` tell what others did."""
     code, out, err = account.run("fresh-1", *ONCE)
     assert code == 0, err
@@ -124,7 +126,7 @@ def test_a_fresh_machine_knows_what_was_applied(account: Account) -> None:
     assert not (account.directory / "fresh-2/.moorage").exists()
 
 
-def test_a_dropped_field_is_reset_by_another_machine(account: Account) -> None:
+def test_a_dropped_field_is_reset_by_another_machine(account: SharedAccount) -> None:
     """What one machine applied and the spec no longer says, the next machine takes back: that is what records are for."""
     plain = account.text
     assert "  api: {type: http, " in plain
@@ -143,13 +145,13 @@ def test_a_dropped_field_is_reset_by_another_machine(account: Account) -> None:
     assert limits[1] != 50
 
 
-def test_losing_every_record_loses_history_only(account: Account) -> None:
+def test_losing_every_record_loses_history_only(account: SharedAccount) -> None:
     """All objects are deleted: the next run finds everything by name and tag, takes no step, and writes it down again."""
-    before = account.things()
-    for bucket, key in account.kept():
+    before = account.object_counts()
+    for bucket, key in account.stored_objects():
         account.client("s3").delete_object(Bucket=bucket, Key=key)
     code, out, err = account.run("fresh-3", *ONCE)
     assert code == 0, err
     assert json.loads(out)["steps"] == {}
-    assert account.things() == before == ONE_OF_EACH
-    assert len(account.kept("moorage/state/")) == 2
+    assert account.object_counts() == before == ONE_OF_EACH_TYPE
+    assert len(account.stored_objects("moorage/state/")) == 2

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.command_line import NAME, Team, condition
+from tests.command_line import NAME, CliWorkspace, condition
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -14,23 +14,23 @@ _SERVICE = "service: {cpu: 0.25 vCPU, memory: 1 GB, desiredCount: 1}"
 
 
 @pytest.fixture(scope="module")
-def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CliWorkspace]:
     """The demo's specs and an embedded AWS whose tasks are no processes."""
     runner = {"MOORAGE_LOCAL_RUNNER": "noop", "MOORAGE_LOCAL_VPC_LINK_SECONDS": "0.02"}
-    team = Team(tmp_path_factory.mktemp("cost"), variables=runner)
-    team.take()
+    team = CliWorkspace(tmp_path_factory.mktemp("cost"), variables=runner)
+    team.copy_from_repository()
     try:
         yield team
     finally:
-        team.down()
+        team.stop_embedded_aws()
 
 
-def _limited(team: Team, usd: str) -> None:
+def _limited(team: CliWorkspace, usd: str) -> None:
     """The demo with a limit."""
     team.edit((_SERVICE, f"{_SERVICE}\n  policy: {{maxMonthlyCost: {usd} USD}}"))
 
 
-def test_a_spec_over_its_budget_is_planned_held_and_not_applied(team: Team) -> None:
+def test_a_spec_over_its_budget_is_planned_held_and_not_applied(team: CliWorkspace) -> None:
     """Exit 5, with estimate, limit and what makes it; nothing of the spec exists, and its plan says why."""
     _limited(team, "10")
     planned = team.plan().json
@@ -51,7 +51,7 @@ def test_a_spec_over_its_budget_is_planned_held_and_not_applied(team: Team) -> N
     assert team.client("apigatewayv2").get_apis()["Items"] == []
 
 
-def test_with_enough_of_a_budget_it_runs_and_its_training_is_known(team: Team) -> None:
+def test_with_enough_of_a_budget_it_runs_and_its_training_is_known(team: CliWorkspace) -> None:
     """Applied as ever; the plan of a change then knows what a training run was billed for."""
     _limited(team, "20")
     assert team.reconcile().code == 0
@@ -63,7 +63,7 @@ def test_with_enough_of_a_budget_it_runs_and_its_training_is_known(team: Team) -
     assert "a month" in shown
 
 
-def test_what_runs_is_left_when_it_got_too_dear(team: Team) -> None:
+def test_what_runs_is_left_when_it_got_too_dear(team: CliWorkspace) -> None:
     """A lower limit applies nothing more and takes nothing down."""
     _limited(team, "10")
     done = team.reconcile()

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import xgboost
 
-from controller.bundle import build
-from controller.bundle.closure import PYTHON, Runtime
-from controller.bundle.image import assemble, platform_of
-from controller.bundle.layers import model_layer
-from controller.bundle.model_file import identify
+from controller.bundle import build_bundle
+from controller.bundle.image import assemble_image, select_platform
+from controller.bundle.layers import pack_model_layer
+from controller.bundle.runtime_files import PYTHON_VERSION, Runtime
+from controller.bundle.xgboost_model import identify_model
 
 pytestmark = pytest.mark.e2e
 
@@ -36,11 +36,11 @@ def push(containers: Any, seed: int) -> str:
 
     The server's own layers are left out: the embedded AWS runs the server that is installed here.
     """
-    bundle = build(identify(model(seed)), name=f"model-{seed}", features=("a", "b"), target="y")
+    bundle = build_bundle(identify_model(model(seed)), name=f"model-{seed}", features=("a", "b"), target="y")
     ecr = containers.ecr
-    tag = {"imageTag": f"{PYTHON}-slim"}
+    tag = {"imageTag": f"{PYTHON_VERSION}-slim"}
     index = ecr.batch_get_image(repositoryName=BASE, imageIds=[tag])["images"][0]["imageManifest"]
-    pinned = {"imageDigest": platform_of(index.encode(), "amd64")}
+    pinned = {"imageDigest": select_platform(index.encode(), "amd64")}
     base = ecr.batch_get_image(repositoryName=BASE, imageIds=[pinned])["images"][0]["imageManifest"]
     document = json.loads(base)
     parts = {}
@@ -48,8 +48,12 @@ def push(containers: Any, seed: int) -> str:
         url = ecr.get_download_url_for_layer(repositoryName=BASE, layerDigest=blob["digest"])["downloadUrl"]
         parts[blob["digest"]] = containers.get(url)[1]
     config = parts[document["config"]["digest"]]
-    image = assemble(
-        base.encode(), config, [model_layer(bundle)], runtime=Runtime(PYTHON, "amd64"), server_version="0.1.0"
+    image = assemble_image(
+        base.encode(),
+        config,
+        [pack_model_layer(bundle)],
+        runtime=Runtime(PYTHON_VERSION, "amd64"),
+        server_version="0.1.0",
     )
     for content in (*parts.values(), image.config, *(layer.content for layer in image.layers)):
         containers.blob(content)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.e2e
 
 
 @dataclass
-class Client:
+class RequestLoop:
     """Sends one request after the other until it is stopped; counts what came back."""
 
     url: str
@@ -60,7 +60,7 @@ def exposed(containers: Any) -> tuple[str, str]:
 
 
 @pytest.fixture
-def client(containers: Any, exposed: tuple[str, str], request: pytest.FixtureRequest) -> Iterator[Client]:
+def client(containers: Any, exposed: tuple[str, str], request: pytest.FixtureRequest) -> Iterator[RequestLoop]:
     """A service `NAME` of version `old` behind the API, and a client that already gets answers."""
     registry, url = exposed
     name = request.node.name.replace("_", "-")
@@ -70,7 +70,7 @@ def client(containers: Any, exposed: tuple[str, str], request: pytest.FixtureReq
         serviceRegistries=[{"registryArn": registry, "containerName": "server", "containerPort": 8080}],
     )
     containers.settled(name)
-    sending = Client(f"{url}/", containers.get)
+    sending = RequestLoop(f"{url}/", containers.get)
     thread = threading.Thread(target=sending.run)
     thread.start()
     try:
@@ -83,7 +83,7 @@ def client(containers: Any, exposed: tuple[str, str], request: pytest.FixtureReq
         containers.until(lambda: containers.service(name)["status"] == "INACTIVE")
 
 
-def test_an_update_fails_no_request(containers: Any, client: Client, request: pytest.FixtureRequest) -> None:
+def test_an_update_fails_no_request(containers: Any, client: RequestLoop, request: pytest.FixtureRequest) -> None:
     """While version after version rolls out, and while the service grows and shrinks, every request is answered."""
     name, ecs = request.node.name.replace("_", "-"), containers.ecs
     for version in ("second", "third"):
@@ -108,7 +108,7 @@ def test_an_update_fails_no_request(containers: Any, client: Client, request: py
     assert len(containers.tasks(name)) == 1
 
 
-def test_a_crash_loop_rolls_back_unseen(containers: Any, client: Client, request: pytest.FixtureRequest) -> None:
+def test_a_crash_loop_rolls_back_unseen(containers: Any, client: RequestLoop, request: pytest.FixtureRequest) -> None:
     """The circuit breaker ends a version that crashes; the old task serves all the time and is not replaced."""
     name, ecs = request.node.name.replace("_", "-"), containers.ecs
     [task], old = containers.tasks(name), containers.service(name)
@@ -141,7 +141,9 @@ def test_a_crash_loop_rolls_back_unseen(containers: Any, client: Client, request
     assert {status for status, _ in client.seen} == {200}
 
 
-def test_a_sick_version_never_takes_traffic(containers: Any, client: Client, request: pytest.FixtureRequest) -> None:
+def test_a_sick_version_never_takes_traffic(
+    containers: Any, client: RequestLoop, request: pytest.FixtureRequest
+) -> None:
     """A version that never gets healthy is rolled back; not one request reached it."""
     name = request.node.name.replace("_", "-")
     definition = containers.definition(containers.image(f"sick-{name}"), {"SICK": "yes"})

@@ -26,7 +26,7 @@ web.run_app(app, host="0.0.0.0", port=8080, print=None, shutdown_timeout=5)
 """
 
 
-class Client:
+class RequestLoop:
     """Sends one POST after the other on a connection of its own until it is stopped; keeps every answer."""
 
     def __init__(self, url: str, body: bytes = b"x" * 100) -> None:
@@ -79,15 +79,15 @@ def api(containers: Any) -> tuple[str, str]:
 
 
 @pytest.fixture
-def clients(api: tuple[str, str]) -> Iterator[list[Client]]:
+def clients(api: tuple[str, str]) -> Iterator[list[RequestLoop]]:
     """Where a test puts its clients, so that they end with it."""
-    started: list[Client] = []
+    started: list[RequestLoop] = []
     yield started
     for client in started:
         client.stop()
 
 
-def test_a_rolling_update_fails_no_request(containers: Any, api: tuple[str, str], clients: list[Client]) -> None:
+def test_a_rolling_update_fails_no_request(containers: Any, api: tuple[str, str], clients: list[RequestLoop]) -> None:
     """Requests go to the old task until the new one is healthy, and none is lost when the old one ends."""
     url, registry = api
 
@@ -97,7 +97,7 @@ def test_a_rolling_update_fails_no_request(containers: Any, api: tuple[str, str]
     registries = [{"registryArn": registry, "containerName": "server", "containerPort": 8080}]
     containers.create("housing", definition("one"), 1, serviceRegistries=registries)
     containers.settled("housing")
-    clients += [Client(url) for _ in range(3)]
+    clients += [RequestLoop(url) for _ in range(3)]
     for model in ("two", "three"):
         containers.ecs.update_service(cluster="models", service="housing", taskDefinition=definition(model))
         containers.settled("housing")

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.demo import rows
-from tests.e2e.test_edge import SERVER, Client
+from tests.e2e.test_edge import SERVER, RequestLoop
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -23,7 +23,7 @@ ADOPTED = {"ecs/cluster", "ecs/service", "servicediscovery/service", "apigateway
 
 
 @dataclass
-class Stranger:
+class ForeignService:
     """What somebody made by hand: a service, its place in Cloud Map, an API, a training job."""
 
     containers: Any
@@ -53,7 +53,7 @@ class Stranger:
         return json.loads(out)
 
     @contextmanager
-    def instead(self, old: str, new: str) -> Iterator[None]:
+    def spec_edited(self, old: str, new: str) -> Iterator[None]:
         """The spec with something else in it for a while."""
         spec = self.directory / "specs/churn.yaml"
         text = spec.read_text()
@@ -142,12 +142,12 @@ class Stranger:
 
 
 @pytest.fixture(scope="module")
-def stranger(containers: Any, tmp_path_factory: pytest.TempPathFactory) -> Stranger:
+def stranger(containers: Any, tmp_path_factory: pytest.TempPathFactory) -> ForeignService:
     """All of it, and a directory for specs with a table in it."""
     directory = tmp_path_factory.mktemp("imported")
     (directory / "specs").mkdir()
     (directory / "specs/rows.csv").write_text(rows())
-    made = Stranger(containers, directory)
+    made = ForeignService(containers, directory)
     made.make()
     made.train()
     # The controller that takes it over gets the run's weather again.
@@ -156,15 +156,15 @@ def stranger(containers: Any, tmp_path_factory: pytest.TempPathFactory) -> Stran
 
 
 @pytest.fixture(scope="module")
-def clients(stranger: Stranger) -> Iterator[list[Client]]:
+def clients(stranger: ForeignService) -> Iterator[list[RequestLoop]]:
     """Two that ask the API all the time, from before the import to the end of the take-over."""
-    started = [Client(stranger.url, json.dumps({"instances": [[3, 4]]}).encode()) for _ in range(2)]
+    started = [RequestLoop(stranger.url, json.dumps({"instances": [[3, 4]]}).encode()) for _ in range(2)]
     yield started
     for client in started:
         client.stop()
 
 
-def test_import_says_what_is_there(stranger: Stranger) -> None:
+def test_import_says_what_is_there(stranger: ForeignService) -> None:
     """The live revision, network, routes, limits and CORS; what a model of its own would be given is a comment."""
     code, out, err = stranger.moorage("import", "service", "models/churn", "--out", "specs/churn.yaml")
     assert (code, out, err) == (0, "", "wrote specs/churn.yaml\n")
@@ -189,7 +189,7 @@ def test_import_says_what_is_there(stranger: Stranger) -> None:
     assert stranger.moorage("import", "service", "models/churn", "--out", "specs/churn.yaml")[0] == 2
 
 
-def test_the_api_and_the_job_alone_can_be_named_too(stranger: Stranger) -> None:
+def test_the_api_and_the_job_alone_can_be_named_too(stranger: ForeignService) -> None:
     """From the API the same service is found; a job gives a spec that loads."""
     code, by_api, err = stranger.moorage("import", "api", stranger.api)
     assert (code, by_api) == (0, (stranger.directory / "specs/churn.yaml").read_text()), err
@@ -199,7 +199,7 @@ def test_the_api_and_the_job_alone_can_be_named_too(stranger: Stranger) -> None:
     assert "service:" not in by_job
 
 
-def test_what_is_not_there_is_said(stranger: Stranger) -> None:
+def test_what_is_not_there_is_said(stranger: ForeignService) -> None:
     """6 for what doesn't exist, 2 for what isn't a service's name."""
     for words in (("service", "models/nobody"), ("service", "nowhere/churn"), ("api", "abc"), ("training-job", "none")):
         code, _, err = stranger.moorage("import", *words)
@@ -207,16 +207,16 @@ def test_what_is_not_there_is_said(stranger: Stranger) -> None:
     assert stranger.moorage("import", "service", "churn")[0] == 2
 
 
-def test_without_adopt_a_stranger_keeps_it(stranger: Stranger) -> None:
+def test_without_adopt_a_stranger_keeps_it(stranger: ForeignService) -> None:
     """What isn't ours is refused, and nothing of it is changed."""
-    with stranger.instead("adopt: true", "adopt: false"):
+    with stranger.spec_edited("adopt: true", "adopt: false"):
         refused = {refusal["resource"] for refusal in stranger.plan()["refusals"]}
     assert refused == ADOPTED
 
 
-def test_a_revision_that_is_not_there_is_refused(stranger: Stranger) -> None:
+def test_a_revision_that_is_not_there_is_refused(stranger: ForeignService) -> None:
     """Nothing can be made in its place, so the plan says where to correct it, and a pass touches nothing."""
-    with stranger.instead("taskDefinition: model:1", "taskDefinition: model:99"):
+    with stranger.spec_edited("taskDefinition: model:1", "taskDefinition: model:99"):
         [refusal] = stranger.plan()["refusals"]
         code, _, err = stranger.moorage("reconcile", "--once")
     assert (refusal["resource"], refusal["message"]) == (
@@ -227,7 +227,7 @@ def test_a_revision_that_is_not_there_is_refused(stranger: Stranger) -> None:
     assert (code, "spec.service.taskDefinition" in err) == (4, True), err
 
 
-def test_it_plans_to_nothing_but_being_taken_over(stranger: Stranger) -> None:
+def test_it_plans_to_nothing_but_being_taken_over(stranger: ForeignService) -> None:
     """Nothing is changed, made or trained: what is there gets the tags that say whose it is."""
     plan = stranger.plan()
     assert plan["refusals"] == plan["costs"] == plan["trains"] == []
@@ -240,19 +240,19 @@ def test_it_plans_to_nothing_but_being_taken_over(stranger: Stranger) -> None:
     assert f"Plan: nothing changes; {len(plan['steps'])} to adopt." in text
 
 
-def test_it_is_taken_over_as_it_is(stranger: Stranger, clients: list[Client]) -> None:
+def test_it_is_taken_over_as_it_is(stranger: ForeignService, clients: list[RequestLoop]) -> None:
     """The same tasks of the same revision answer on, and the next plan is empty; adopt may go then."""
     before = stranger.tasks()
     code, _, err = stranger.moorage("reconcile", "--once")
     assert code == 0, err
     assert stranger.tasks() == before
     assert stranger.plan()["steps"] == []
-    with stranger.instead("adopt: true", "adopt: false"):
+    with stranger.spec_edited("adopt: true", "adopt: false"):
         assert (stranger.plan()["refusals"], stranger.plan()["steps"]) == ([], [])
     assert all("predictions" not in client.answers[-1][1] for client in clients)
 
 
-def test_what_serves_is_told_to_be_somebody_elses(stranger: Stranger) -> None:
+def test_what_serves_is_told_to_be_somebody_elses(stranger: ForeignService) -> None:
     """Its status has the image and no model; `why` says that the image isn't ours; there is nothing to roll back to."""
     code, out, err = stranger.moorage("get", "churn", "-o", "json")
     assert code == 0, err
@@ -270,19 +270,19 @@ def test_what_serves_is_told_to_be_somebody_elses(stranger: Stranger) -> None:
     assert "no other model has served before" in err
 
 
-def test_a_job_and_a_table_give_a_training_of_its_own(stranger: Stranger) -> None:
+def test_a_job_and_a_table_give_a_training_of_its_own(stranger: ForeignService) -> None:
     """The job's settings on other rows are another training, and the plan says so."""
     words = ("--training-job", "churn-2026", "--data", "rows.csv", "--target", "value")
     code, text, err = stranger.moorage("import", "service", "models/churn", *words)
     assert code == 0, err
-    with stranger.instead((stranger.directory / "specs/churn.yaml").read_text(), text):
+    with stranger.spec_edited((stranger.directory / "specs/churn.yaml").read_text(), text):
         plan = stranger.plan()
     assert plan["trains"] == ["churn"]
     changed = {step["resource"]: step for step in plan["steps"] if step["action"] == "update"}
     assert "taskDefinition" in {change["path"] for change in changed["ecs/service"]["changes"]}
 
 
-def test_a_job_that_did_something_else_is_refused(stranger: Stranger) -> None:
+def test_a_job_that_did_something_else_is_refused(stranger: ForeignService) -> None:
     """What the spec says and what the job had are both named, and how to go on."""
     words = ("--training-job", "churn-2026", "--target", "value", "--out", "specs/own.yaml")
     code, _, err = stranger.moorage("import", "service", "models/churn", *words)
@@ -293,16 +293,18 @@ def test_a_job_that_did_something_else_is_refused(stranger: Stranger) -> None:
         ("eta: '0.30'", "eta: 0.2", "eta was 0.30 and is 0.2 in the spec"),
         ("version: 3.2-0", "version: 3.0-5", "and the spec says XGBoost 3.0-5"),
     ):
-        with stranger.instead(old, new):
+        with stranger.spec_edited(old, new):
             code, _, err = stranger.moorage("plan")
         assert (code, told in err, "take spec.training.job out" in err) == (4, True, True), err
-    with stranger.instead("job: churn-2026", "job: nobodys"):
+    with stranger.spec_edited("job: churn-2026", "job: nobodys"):
         [refusal] = stranger.plan()["refusals"]
     assert refusal["message"].startswith("there is none with name nobodys")
     assert refusal["hint"] == "correct spec.training.job, or leave it out"
 
 
-def test_the_model_of_a_job_is_rolled_out_without_an_interruption(stranger: Stranger, clients: list[Client]) -> None:
+def test_the_model_of_a_job_is_rolled_out_without_an_interruption(
+    stranger: ForeignService, clients: list[RequestLoop]
+) -> None:
     """Nothing is trained; clients at the same address are answered by the stranger's image, then by the job's model, without an error."""
     plan = stranger.plan()
     steps = {step["resource"]: step for step in plan["steps"]}
@@ -325,7 +327,7 @@ def test_the_model_of_a_job_is_rolled_out_without_an_interruption(stranger: Stra
     assert hops["data"]["channels"] == {"train": "s3://strangers/train/"}
 
 
-def test_what_was_found_can_be_gone_back_to(stranger: Stranger) -> None:
+def test_what_was_found_can_be_gone_back_to(stranger: ForeignService) -> None:
     """With the first spec again the old revision serves; what was registered of ours stays, and its roles and images go."""
     sagemaker = stranger.containers.aws.client("sagemaker")
     [group] = sagemaker.list_model_package_groups()["ModelPackageGroupSummaryList"]
@@ -344,7 +346,7 @@ def test_what_was_found_can_be_gone_back_to(stranger: Stranger) -> None:
     ]
 
 
-def test_it_is_deleted_as_what_we_made(stranger: Stranger) -> None:
+def test_it_is_deleted_as_what_we_made(stranger: ForeignService) -> None:
     """Service, registry and API go; the cluster and the VPC link, which others may use, stay."""
     spec = stranger.directory / "specs/churn.yaml"
     spec.write_text(spec.read_text().partition("---\n")[0])

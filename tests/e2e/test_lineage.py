@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from controller.aws import Aws
+from controller.aws import AwsClient
 from controller.core.values import Key
 from controller.errors import NotFoundError
 from controller.lineage import HOPS, Hop, Lineage, trace
-from controller.resources.base import Workshop, discover
+from controller.resources.base import ResourceContext, discover_resources
 from tests.conftest import EmbeddedAws
-from tests.demo import Clients, Demo, Model
+from tests.demo import Demo, EmbeddedClients, Model
 
 OWNER = Model().key
 COMMIT = "c0ffee" + "0" * 34
@@ -23,32 +23,32 @@ pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
-def demo(idle_aws: EmbeddedAws, workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+def demo(idle_aws: EmbeddedAws, workshop: ResourceContext, tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """The demo, reconciled from a commit."""
-    idle_aws.admin("reset", "POST")
+    idle_aws.call_admin_endpoint("reset", "POST")
     directory = tmp_path_factory.mktemp("specs")
-    demo = Demo(Clients(idle_aws.endpoint), discover(workshop), directory, commit=COMMIT)
-    demo.go()
+    demo = Demo(EmbeddedClients(idle_aws.endpoint), discover_resources(workshop), directory, commit=COMMIT)
+    demo.reconcile_until_settled()
     return demo
 
 
 def why(demo: Demo) -> Lineage:
-    return trace(demo.door(), OWNER, "models")
+    return trace(demo.aws_client(), OWNER, "models")
 
 
 def hops(demo: Demo) -> dict[str, Hop]:
-    (way,) = why(demo).ways
+    (way,) = why(demo).paths
     return {hop.kind: hop for hop in way}
 
 
 def outputs(demo: Demo) -> dict[str, Mapping[str, Any]]:
-    return {record.key.kind: record.outputs for record in demo.store.records("default")}
+    return {record.key.kind: record.outputs for record in demo.store.list_records("default")}
 
 
 def test_every_hop_is_there_and_read_from_aws(demo: Demo) -> None:
     """The ids are those that AWS gave, the commit is the one it was trained from, nothing was written and no store asked."""
-    aws = demo.door()
-    (way,) = trace(aws, OWNER, "models").ways
+    aws = demo.aws_client()
+    (way,) = trace(aws, OWNER, "models").paths
     assert [hop.kind for hop in way] == list(HOPS)
     assert [hop.problem for hop in way] == [""] * len(HOPS)
     found, told = {hop.kind: hop for hop in way}, outputs(demo)
@@ -58,25 +58,25 @@ def test_every_hop_is_there_and_read_from_aws(demo: Demo) -> None:
     assert found["image"].facts["model"] == told["model/bundle"]["model_sha256"]
     assert found["version"].id == "1"
     assert found["job"].id == told["sagemaker/training-job"]["name"]
-    assert found["data"].id == demo.wants()[1].inputs.data_digest
+    assert found["data"].id == demo.spec_contexts()[1].inputs.data_digest
     assert found["commit"].id == COMMIT
-    assert aws.calls.write == 0
+    assert aws.call_counter.writes == 0
 
 
 def test_a_name_that_nothing_carries_is_not_found(demo: Demo) -> None:
     """Another name is said not to be there, whatever serves beside it."""
     with pytest.raises(NotFoundError, match="nothing in us-east-1 carries the tags of other"):
-        trace(demo.door(), Key("default", "ModelService", "other"), "models")
+        trace(demo.aws_client(), Key("default", "ModelService", "other"), "models")
 
 
 def test_nobody_answers(demo: Demo) -> None:
     """With no task at all, the task's hop says it, and those behind it say why they are empty."""
     served = demo.models
     demo.models = (replace(served[0], service="{cpu: 0.25 vCPU, memory: 1 GB, desiredCount: 0}"),)
-    demo.go()
+    demo.reconcile_until_settled()
     found = hops(demo)
     demo.models = (replace(served[0], service="{cpu: 0.25 vCPU, memory: 1 GB, desiredCount: 1}"),)
-    demo.go()
+    demo.reconcile_until_settled()
     assert found["route"].problem == ""
     assert found["task"].problem == "no task is registered: nobody answers"
     assert {hop.problem for kind, hop in found.items() if kind not in ("route", "task")} == {
@@ -84,42 +84,42 @@ def test_nobody_answers(demo: Demo) -> None:
     }
 
 
-def _delete_rows(aws: Aws, demo: Demo) -> None:
-    for record in demo.store.records("default"):
+def _delete_rows(aws: AwsClient, demo: Demo) -> None:
+    for record in demo.store.list_records("default"):
         if record.key.kind == "s3/object":
             aws.write("s3", "delete_object", Bucket=record.outputs["bucket"], Key=record.outputs["key"])
 
 
-def _delete_job(aws: Aws, demo: Demo) -> None:
+def _delete_job(aws: AwsClient, demo: Demo) -> None:
     aws.write("sagemaker", "delete_training_job", TrainingJobName=outputs(demo)["sagemaker/training-job"]["name"])
 
 
-def _reject_version(aws: Aws, demo: Demo) -> None:
+def _reject_version(aws: AwsClient, demo: Demo) -> None:
     arn = outputs(demo)["sagemaker/model-package"]["arn"]
     aws.write("sagemaker", "update_model_package", ModelPackageArn=arn, ModelApprovalStatus="Rejected")
 
 
-def _delete_version(aws: Aws, demo: Demo) -> None:
+def _delete_version(aws: AwsClient, demo: Demo) -> None:
     arn = outputs(demo)["sagemaker/model-package"]["arn"]
     aws.write("sagemaker", "delete_model_package", ModelPackageName=arn)
 
 
-def _delete_image(aws: Aws, demo: Demo) -> None:
+def _delete_image(aws: AwsClient, demo: Demo) -> None:
     name, digest = outputs(demo)["ecr/repository"]["name"], outputs(demo)["ecr/image"]["digest"]
     aws.write("ecr", "batch_delete_image", repositoryName=name, imageIds=[{"imageDigest": digest}])
 
 
-def _delete_stage(aws: Aws, demo: Demo) -> None:
+def _delete_stage(aws: AwsClient, demo: Demo) -> None:
     api = outputs(demo)["apigatewayv2/api"]["id"]
     aws.write("apigatewayv2", "delete_stage", ApiId=api, StageName="$default")
 
 
-def _delete_api(aws: Aws, demo: Demo) -> None:
+def _delete_api(aws: AwsClient, demo: Demo) -> None:
     aws.write("apigatewayv2", "delete_api", ApiId=outputs(demo)["apigatewayv2/api"]["id"])
 
 
 # What is done, and what each hop then says; they follow one another, each on what the ones before have left.
-LOSSES: tuple[tuple[Callable[[Aws, Demo], None], dict[str, str]], ...] = (
+REMOVED_HOPS: tuple[tuple[Callable[[AwsClient, Demo], None], dict[str, str]], ...] = (
     (_delete_rows, {"data": "the train rows were deleted; the validation rows were deleted"}),
     (_reject_version, {"version": "it serves, and is Rejected"}),
     (_delete_job, {"job": "the training job was deleted", "data": "without the job"}),
@@ -136,12 +136,12 @@ LOSSES: tuple[tuple[Callable[[Aws, Demo], None], dict[str, str]], ...] = (
 def test_a_hop_that_is_gone_says_so(demo: Demo, idle_aws: EmbeddedAws) -> None:
     """Whatever is taken away is named, by its own hop; what others still prove goes on being told."""
     expected: dict[str, str] = {}
-    for lose, told in LOSSES:
-        with idle_aws.fair_weather():
-            lose(demo.door(), demo)
+    for lose, told in REMOVED_HOPS:
+        with idle_aws.without_faults():
+            lose(demo.aws_client(), demo)
         expected |= told
         found = hops(demo)
         for kind, hop in found.items():
             assert (expected[kind] in hop.problem) if kind in expected else not hop.problem, (lose.__name__, hop)
-    assert not why(demo).whole
+    assert not why(demo).is_complete
     assert found["version"].problem.startswith("version 1")  # the task definition's label still says which

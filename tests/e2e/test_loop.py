@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from tests.asking import ask
-from tests.command_line import NAME, ROOT, Team
+from tests.asking import send_request
+from tests.command_line import NAME, ROOT, CliWorkspace
 
 SECRET = "a-secret-that-both-sides-know"
 
@@ -26,23 +26,23 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 @dataclass
-class Watch:
+class RunningLoop:
     """A loop that runs, its specs, and its pages."""
 
-    team: Team
+    workspace: CliWorkspace
     port: int
     process: subprocess.Popen[str]
 
-    def page(self, name: str) -> tuple[int, str]:
+    def get_endpoint(self, name: str) -> tuple[int, str]:
         try:
-            code, body = ask(f"http://127.0.0.1:{self.port}/{name}")
+            code, body = send_request(f"http://127.0.0.1:{self.port}/{name}")
         except OSError:
             return 0, ""
         return code, body.decode()
 
     def status(self) -> Any:
         # Not the team's own specs, which may be broken.
-        done = self.team.moorage("get", NAME, "-f", str(ROOT / "specs"), "-o", "json")
+        done = self.workspace.moorage("get", NAME, "-f", str(ROOT / "specs"), "-o", "json")
         return done.json["status"] if done.code == 0 else None
 
     def condition(self, kind: str) -> str:
@@ -59,10 +59,10 @@ def until(what: Callable[[], bool], seconds: float = 240) -> None:
 
 
 @pytest.fixture
-def watch(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Watch]:
+def watch(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[RunningLoop]:
     """A loop over the demo's specs in Git or in a directory, converged from nothing."""
-    team = Team(tmp_path, variables={"MOORAGE_WEBHOOK_SECRET": SECRET})
-    team.take()
+    team = CliWorkspace(tmp_path, variables={"MOORAGE_WEBHOOK_SECRET": SECRET})
+    team.copy_from_repository()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -75,14 +75,14 @@ def watch(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Watch]:
     with (tmp_path / "log").open("w") as log:
         process = team.start("reconcile", *source, "--listen", f"127.0.0.1:{port}", stdout=log, stderr=log)
     try:
-        watch = Watch(team, port, process)
+        watch = RunningLoop(team, port, process)
         until(lambda: watch.condition("Ready") == "True")
         yield watch
     finally:
         if process.poll() is None:
             process.kill()
         process.communicate()
-        team.down()
+        team.stop_embedded_aws()
 
 
 def git(directory: Path, *words: str) -> None:
@@ -97,50 +97,50 @@ def commit(directory: Path) -> None:
 
 @pytest.mark.parametrize("watch", ["directory"], indirect=True)
 @pytest.mark.parametrize(("end", "code"), [(signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)])
-def test_a_life_of_the_loop(watch: Watch, end: signal.Signals, code: int) -> None:
+def test_a_life_of_the_loop(watch: RunningLoop, end: signal.Signals, code: int) -> None:
     """A change converges by itself; a broken one is told and leaves what is declared in force; ended in mid-rollout, in order or not, the next run finishes."""
-    assert watch.page("healthz")[0] == watch.page("readyz")[0] == 200
-    assert "moorage" in watch.page("metrics")[1]
+    assert watch.get_endpoint("healthz")[0] == watch.get_endpoint("readyz")[0] == 200
+    assert "moorage" in watch.get_endpoint("metrics")[1]
 
-    watch.team.edit(("0.25 vCPU", "0.5 vCPU"))
+    watch.workspace.edit(("0.25 vCPU", "0.5 vCPU"))
     until(lambda: watch.status()["observedGeneration"] == 2 and watch.condition("Ready") == "True")
 
-    watch.team.edit(("memory: 1 GB", "memroy: 1 GB"))
+    watch.workspace.edit(("memory: 1 GB", "memroy: 1 GB"))
     until(lambda: watch.condition("Degraded") == "True")
     assert watch.status()["observedGeneration"] == 2
 
-    watch.team.edit(("cpu: 0.25 vCPU, memory: 1 GB", "cpu: 1 vCPU, memory: 2 GB"))
+    watch.workspace.edit(("cpu: 0.25 vCPU, memory: 1 GB", "cpu: 1 vCPU, memory: 2 GB"))
     until(lambda: watch.status()["observedGeneration"] == 3)
     watch.process.send_signal(end)
     assert watch.process.wait(timeout=30) == code
 
-    done = watch.team.reconcile()
+    done = watch.workspace.reconcile()
     assert done.code == 0, done.err
     assert watch.condition("Ready") == "True"
 
 
 @pytest.mark.parametrize("watch", ["git"], indirect=True)
-def test_a_commit_arrives_by_webhook(watch: Watch) -> None:
+def test_a_commit_arrives_by_webhook(watch: RunningLoop) -> None:
     """A signed push is looked at at once, a forged one never, a replayed one not again; a commit that doesn't parse leaves the last good one in force."""
-    watch.team.edit(("0.25 vCPU", "0.5 vCPU"))
-    commit(watch.team.directory)
+    watch.workspace.edit(("0.25 vCPU", "0.5 vCPU"))
+    commit(watch.workspace.directory)
     assert push(watch, b"{}", "wrong") == 401
     assert push(watch, b"{}", SECRET) == 202
     assert push(watch, b"{}", SECRET) == 409
     until(lambda: watch.status()["observedGeneration"] == 2 and watch.condition("Ready") == "True")
     head = subprocess.run(
-        ["git", "-C", str(watch.team.directory), "rev-parse", "HEAD"], check=True, capture_output=True, text=True
+        ["git", "-C", str(watch.workspace.directory), "rev-parse", "HEAD"], check=True, capture_output=True, text=True
     )
     assert watch.status()["commit"] == head.stdout.strip()
 
-    watch.team.edit(("memory: 1 GB", "memroy: 1 GB"))
-    commit(watch.team.directory)
+    watch.workspace.edit(("memory: 1 GB", "memroy: 1 GB"))
+    commit(watch.workspace.directory)
     assert push(watch, b'{"after": "2"}', SECRET) == 202
     until(lambda: watch.condition("Degraded") == "True")
     assert watch.status()["observedGeneration"] == 2
 
 
-def push(watch: Watch, body: bytes, secret: str) -> int:
+def push(watch: RunningLoop, body: bytes, secret: str) -> int:
     """Deliver a push as GitHub does; give the status of the answer."""
     signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
     headers = {"X-Hub-Signature-256": f"sha256={signature}", "content-type": "application/json"}

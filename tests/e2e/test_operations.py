@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from tests.command_line import NAME, Team
+from tests.command_line import NAME, CliWorkspace
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
-def test_wait_sees_what_the_controller_wrote(team: Team) -> None:
+def test_wait_sees_what_the_controller_wrote(team: CliWorkspace) -> None:
     """0 when it holds, 9 when it doesn't in time, 6 for what nobody knows, 2 for what can't be waited for."""
     assert team.moorage("wait", NAME, "--for=condition=Ready", "--timeout", "5s")[0] == 0
     assert team.moorage("wait", NAME, "--for=condition=Stalled", "--timeout", "1s")[0] == 9
@@ -19,7 +19,7 @@ def test_wait_sees_what_the_controller_wrote(team: Team) -> None:
     assert team.moorage("wait", NAME, "--for", "nonsense")[0] == 2
 
 
-def test_logs_come_from_where_they_were_written(team: Team) -> None:
+def test_logs_come_from_where_they_were_written(team: CliWorkspace) -> None:
     """The tasks', the training's to its end, and the controller's own."""
     _, out, _ = team.moorage("logs", NAME)
     assert '"event":"started"' in out
@@ -33,7 +33,7 @@ def test_logs_come_from_where_they_were_written(team: Team) -> None:
     assert team.moorage("logs", "nobody")[0] == 6
 
 
-def test_doctor_finds_nothing_wrong(team: Team) -> None:
+def test_doctor_finds_nothing_wrong(team: CliWorkspace) -> None:
     """With the embedded AWS: everything that can be looked at is fine, and what can't be is said to be unknown."""
     found = team.json("doctor")
     assert {finding["check"] for finding in found} == {
@@ -46,7 +46,7 @@ def test_doctor_finds_nothing_wrong(team: Team) -> None:
     assert team.moorage("doctor", "-f", "broken")[0] == 2
 
 
-def test_a_person_approves_or_rejects(team: Team) -> None:
+def test_a_person_approves_or_rejects(team: CliWorkspace) -> None:
     """A version waits, `approve` lets it serve; one that is rejected never does, and what served goes on."""
     manual = ("  model:\n    gates: [{metric: rmse, dataset: test, max: 50500}]", "  model: {approval: manual}")
     team.edit(manual, ("max_depth: 6", "max_depth: 4"))
@@ -67,7 +67,7 @@ def test_a_person_approves_or_rejects(team: Team) -> None:
     assert team.json("get", NAME)["status"]["model"]["version"] == 2
 
 
-def test_a_failed_training_is_tried_again_when_asked(team: Team) -> None:
+def test_a_failed_training_is_tried_again_when_asked(team: CliWorkspace) -> None:
     """Its job keeps its name, the next attempt has a number; nothing is tried by itself, whatever is remembered."""
     labels_that_are_no_probabilities = ("objective: reg:squarederror", "objective: reg:logistic")
     team.edit(labels_that_are_no_probabilities)
@@ -97,7 +97,7 @@ def test_a_failed_training_is_tried_again_when_asked(team: Team) -> None:
     assert "nothing" in err
 
 
-def test_history_tells_what_came_of_each_revision(team: Team) -> None:
+def test_history_tells_what_came_of_each_revision(team: CliWorkspace) -> None:
     """Two changes, one of them a failure, each with the version and the image that served then."""
     before = len(team.json("history", NAME))
     team.edit(("max: 50500", "max: 1000"), ("max_depth: 6", "max_depth: 2"))
@@ -115,7 +115,7 @@ def test_history_tells_what_came_of_each_revision(team: Team) -> None:
     assert "GateFailed" in team.moorage("history", NAME)[1]
 
 
-def test_delete_takes_what_is_the_models_own(team: Team) -> None:
+def test_delete_takes_what_is_the_models_own(team: CliWorkspace) -> None:
     """Asked for in so many words; data, versions and logs stay and are listed; other things are not touched."""
     assert team.moorage("delete", "nobody", "--yes")[0] == 6
     code, out, err = team.moorage("delete", NAME)

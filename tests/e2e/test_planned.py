@@ -13,7 +13,7 @@ import pytest
 
 from controller.runtime import plan_document
 from controller.runtime.plan_document import PlanDocument
-from tests.command_line import Team
+from tests.command_line import CliWorkspace
 from tests.e2e.conftest import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -28,16 +28,16 @@ class Pipeline:
     jobs: int = 0
 
     @property
-    def anybody(self) -> Team:
+    def run_outside_jobs(self) -> CliWorkspace:
         """Somebody beside the jobs."""
         home = {"MOORAGE_HOME": str(self.directory / "home"), "MOORAGE_LOCAL_RUNNER": "noop"}
-        return Team(self.directory, variables=home | {"MOORAGE_LOCAL_VPC_LINK_SECONDS": "0.1"})
+        return CliWorkspace(self.directory, variables=home | {"MOORAGE_LOCAL_VPC_LINK_SECONDS": "0.1"})
 
-    def job(self, *changes: tuple[str, str]) -> Team:
+    def job(self, *changes: tuple[str, str]) -> CliWorkspace:
         """A directory with the specs, as this commit has them."""
         self.jobs += 1
-        team = replace(self.anybody, directory=self.directory / f"job-{self.jobs}")
-        team.take()
+        team = replace(self.run_outside_jobs, directory=self.directory / f"job-{self.jobs}")
+        team.copy_from_repository()
         team.edit(*changes)
         return team
 
@@ -61,7 +61,7 @@ class Pipeline:
 
     @property
     def service(self) -> Any:
-        ecs = self.anybody.client("ecs")
+        ecs = self.run_outside_jobs.client("ecs")
         (arn,) = ecs.list_services(cluster="models")["serviceArns"]
         (found,) = ecs.describe_services(cluster="models", services=[arn])["services"]
         return found
@@ -78,7 +78,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
         assert done.json["steps"] == made["summary"]["now"]
         yield pipeline
     finally:
-        pipeline.anybody.down()
+        pipeline.run_outside_jobs.stop_embedded_aws()
 
 
 def test_the_very_plan_is_carried_out(pipeline: Pipeline) -> None:
@@ -102,7 +102,7 @@ def test_live_drift_in_between_stops_it(pipeline: Pipeline) -> None:
     """Exit 5, what differs is named, and neither the planned change nor the drift is touched."""
     pipeline.plan(CPU)
     before = pipeline.service["taskDefinition"]
-    ecs = pipeline.anybody.client("ecs")
+    ecs = pipeline.run_outside_jobs.client("ecs")
     where = {"cluster": "models", "service": pipeline.service["serviceArn"]}
     ecs.update_service(**where, desiredCount=3)
     # AWS may go on showing what was true before, for a while; a plan can't be held to what isn't shown.

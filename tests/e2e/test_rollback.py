@@ -8,21 +8,21 @@ from pathlib import Path
 import pytest
 
 from controller.cli import run
-from controller.resources.base import Workshop, discover
+from controller.resources.base import ResourceContext, discover_resources
 from tests.conftest import EmbeddedAws
-from tests.demo import ENVIRONMENT, MODEL, Clients, Demo
+from tests.demo import ENVIRONMENT, MODEL, Demo, EmbeddedClients
 
 pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
-def demo(idle_aws: EmbeddedAws, workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+def demo(idle_aws: EmbeddedAws, workshop: ResourceContext, tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """The demo after two models and a change of CPU: revisions 1 to 3 serve versions 1, 2 and 2."""
-    idle_aws.admin("reset", "POST")
-    demo = Demo(Clients(idle_aws.endpoint), discover(workshop), tmp_path_factory.mktemp("specs"))
+    idle_aws.call_admin_endpoint("reset", "POST")
+    demo = Demo(EmbeddedClients(idle_aws.endpoint), discover_resources(workshop), tmp_path_factory.mktemp("specs"))
     for change in ({}, {"depth": 3}, {"service": "{cpu: 0.5 vCPU, memory: 1 GB}"}):
         demo.models = (replace(demo.models[0], **change),)
-        demo.go()
+        demo.reconcile_until_settled()
     return demo
 
 
@@ -80,14 +80,14 @@ def test_a_revision_is_asked_for_and_must_have_served(
 
 
 def test_what_was_collected_is_said_to_be_gone(
-    idle_aws: EmbeddedAws, workshop: Workshop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    idle_aws: EmbeddedAws, workshop: ResourceContext, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A revision beyond `policy.history` and a version without its bundle end 6, and the file stays as it is."""
-    idle_aws.admin("reset", "POST")
-    demo = Demo(Clients(idle_aws.endpoint), discover(workshop), tmp_path)
+    idle_aws.call_admin_endpoint("reset", "POST")
+    demo = Demo(EmbeddedClients(idle_aws.endpoint), discover_resources(workshop), tmp_path)
     for change in ({"policy": "{history: 1}"}, {"depth": 3}, {"depth": 4}):
         demo.models = (replace(demo.models[0], **change),)
-        demo.go()
+        demo.reconcile_until_settled()
     file = tmp_path / "specs.yaml"
     texts = [
         ENVIRONMENT.format(name="default", labels="{}", settings=demo.settings),
@@ -98,7 +98,7 @@ def test_what_was_collected_is_said_to_be_gone(
     told = capsys.readouterr().err
     assert "revision 1 is gone" in told
     assert "revisions: 2, 3; what it served" in told
-    records = demo.store.records("default")
+    records = demo.store.list_records("default")
     _, bundle, _ = (record.outputs["url"] for record in records if record.key.kind == "model/bundle")
     bucket, _, prefix = bundle.removeprefix("s3://").partition("/")
     idle_aws.client("s3").delete_object(Bucket=bucket, Key=f"{prefix}manifest.json")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from embedded_aws import control
-from tests.e2e.test_bucket_home import ONCE, ONE_OF_EACH, Account
+from tests.e2e.test_bucket_home import ONCE, ONE_OF_EACH_TYPE, SharedAccount
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -22,7 +22,7 @@ def loop_options() -> list[str]:
         return ["reconcile", "-f", "specs", "--interval", "1s", "--listen", f"127.0.0.1:{probe.getsockname()[1]}"]
 
 
-def is_ready(account: Account, machine: str) -> bool:
+def is_ready(account: SharedAccount, machine: str) -> bool:
     code, out, _ = account.run(machine, "get", "housing-model", "-f", "specs", "-o", "json")
     if code:
         return False
@@ -32,7 +32,7 @@ def is_ready(account: Account, machine: str) -> bool:
 
 def test_two_loops_and_a_ci_run_make_everything_once(tmp_path: Path) -> None:
     """All three start from nothing; what stands in the end is one of each, the loops end in order, and CI finds nothing to do."""
-    account = Account(tmp_path, control.up(tmp_path / "aws").endpoint)
+    account = SharedAccount(tmp_path, control.up(tmp_path / "aws").endpoint)
     try:
         loops = [account.start(f"loop-{number}", *loop_options()) for number in (1, 2)]
         code, _, err = account.run("ci", *ONCE)
@@ -42,7 +42,7 @@ def test_two_loops_and_a_ci_run_make_everything_once(tmp_path: Path) -> None:
             assert time.monotonic() < deadline, "it did not become ready"
             assert [loop.poll() for loop in loops] == [None, None]
             time.sleep(0.5)
-        assert account.things() == ONE_OF_EACH
+        assert account.object_counts() == ONE_OF_EACH_TYPE
         for loop in loops:
             loop.send_signal(signal.SIGTERM)
         for loop in loops:
@@ -51,6 +51,6 @@ def test_two_loops_and_a_ci_run_make_everything_once(tmp_path: Path) -> None:
         code, out, err = account.run("ci", *ONCE)
         assert code == 0, err
         assert json.loads(out)["steps"] == {}
-        assert account.things() == ONE_OF_EACH
+        assert account.object_counts() == ONE_OF_EACH_TYPE
     finally:
         control.down(tmp_path / "aws")

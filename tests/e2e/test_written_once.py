@@ -9,57 +9,57 @@ from typing import Any
 import pytest
 
 from benchmarks.reconcile.written import COMPLETED, FILLED, OPENED, Written
-from controller.aws.calls import Call, Hook
+from controller.aws.calls import AwsCall, Hook
 from controller.errors import AnswerLostError, MoorageError
-from controller.resources.base import Workshop, discover
+from controller.resources.base import ResourceContext, discover_resources
 from controller.runtime.once import exit_code
 from tests.conftest import EmbeddedAws
-from tests.demo import Clients, Demo, Model
+from tests.demo import Demo, EmbeddedClients, Model
 
 
-class Writes(Hook):
+class WriteCounter(Hook):
     """How often each operation that writes was called."""
 
     def __init__(self) -> None:
         self.names: Counter[str] = Counter()
 
-    def before(self, call: Call) -> None:
+    def before(self, call: AwsCall) -> None:
         if call.kind == "write":
             self.names[call.name] += 1
 
 
-class Done(Hook):
+class CompletedCalls(Hook):
     """Shows another hook what was done, or may have been; what AWS refused, in bad weather time and again, wrote nothing."""
 
     def __init__(self, hook: Hook) -> None:
         self._hook = hook
 
-    def after(self, call: Call, answer: Mapping[str, Any] | MoorageError) -> None:
+    def after(self, call: AwsCall, answer: Mapping[str, Any] | MoorageError) -> None:
         if isinstance(answer, Mapping | AnswerLostError):
             self._hook.before(call)
 
 
 def test_a_creation_writes_each_object_once(
-    idle_aws: EmbeddedAws, workshop: Workshop, tmp_path_factory: pytest.TempPathFactory
+    idle_aws: EmbeddedAws, workshop: ResourceContext, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Two models from nothing: no object is written twice, each upload that is opened is completed, and whatever else is
     written is an object; once all is there, nothing is written any more.
     """
-    idle_aws.admin("reset", "POST")
-    written, writes = Written(), Writes()
+    idle_aws.call_admin_endpoint("reset", "POST")
+    written, writes = Written(), WriteCounter()
     models = (Model(name="one"), Model(name="two"))
     demo = Demo(
-        Clients(idle_aws.endpoint),
-        discover(workshop),
+        EmbeddedClients(idle_aws.endpoint),
+        discover_resources(workshop),
         tmp_path_factory.mktemp("specs"),
         models=models,
-        hooks=(Done(written), Done(writes)),
+        hooks=(CompletedCalls(written), CompletedCalls(writes)),
     )
-    assert exit_code(demo.go().statuses) == 0
+    assert exit_code(demo.reconcile_until_settled().statuses) == 0
     objects, repeated = written.take()
     assert repeated == {}
     assert writes.names[OPENED] == writes.names[COMPLETED] > 0
     assert objects == writes.names.total() - writes.names[OPENED] - writes.names[FILLED]
     writes.names.clear()
-    assert exit_code(demo.go().statuses) == 0
+    assert exit_code(demo.reconcile_until_settled().statuses) == 0
     assert writes.names == {}

@@ -10,13 +10,13 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from controller.aws import Aws, Call, Hook
+from controller.aws import AwsCall, AwsClient, Hook
+from controller.core.field_policy import FieldPolicy
 from controller.core.graph import Node, Observed, Target
 from controller.core.plan import Step
-from controller.core.policy import FieldPolicy
+from controller.core.spec_context import SpecContext
 from controller.core.status import Failed, Held, Ready, Verdict, Waiting
 from controller.core.values import Key, Ref, Value
-from controller.core.wanted import Wanted
 from controller.errors import ConflictError, MissingError
 from controller.resources.base import Resource
 
@@ -25,29 +25,29 @@ ENDED = ("Completed", "Stopped")
 
 
 @dataclass
-class Cloud:
+class SimulatedCloud:
     """What exists, by type and id. `refused` counts deletions that came too early."""
 
     hooks: tuple[Hook, ...] = ()
-    things: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
-    made: Counter[str] = field(default_factory=Counter)
-    refused: Counter[str] = field(default_factory=Counter)
+    objects: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    created_counts: Counter[str] = field(default_factory=Counter)
+    refused_deletions: Counter[str] = field(default_factory=Counter)
 
-    def copy(self, hooks: tuple[Hook, ...]) -> Cloud:
+    def copy(self, hooks: tuple[Hook, ...]) -> SimulatedCloud:
         """The same state, seen by other hooks."""
-        return type(self)(hooks, deepcopy(self.things), self.made.copy(), self.refused.copy())
+        return type(self)(hooks, deepcopy(self.objects), self.created_counts.copy(), self.refused_deletions.copy())
 
-    def surveying(self) -> Cloud:
+    def with_listing_cache(self) -> SimulatedCloud:
         """A survey sees what everybody sees."""
         return self
 
     def all(self, kind: str) -> dict[str, dict[str, Any]]:
         """Everything of a type, oldest first."""
-        return self.things.setdefault(kind, {})
+        return self.objects.setdefault(kind, {})
 
     def write(self, kind: str, operation: str, **params: Any) -> Any:
         """Carry a call out, under the eyes of the hooks. Raises ConflictError and MissingError."""
-        call = Call("write", kind, operation, params)
+        call = AwsCall("write", kind, operation, params)
         for hook in self.hooks:
             hook.before(call)
         answer = getattr(self, f"_{operation}")(kind, **params)
@@ -57,8 +57,8 @@ class Cloud:
 
     def _make(self, kind: str, **fields: Any) -> str:
         """One more, whether there is such a one or not."""
-        self.made[kind] += 1
-        made = f"{kind}-{self.made[kind]}"
+        self.created_counts[kind] += 1
+        made = f"{kind}-{self.created_counts[kind]}"
         self.all(kind)[made] = {"id": made, **deepcopy(fields)}
         return made
 
@@ -78,9 +78,14 @@ class Cloud:
     def _remove(self, kind: str, Id: str) -> None:  # noqa: N803
         """Refused while something alive is built on it."""
         found = self._found(kind, Id)
-        users = [thing for things in self.things.values() for thing in things.values() if found["id"] in _uses(thing)]
+        users = [
+            thing
+            for things in self.objects.values()
+            for thing in things.values()
+            if found["id"] in _referenced_ids(thing)
+        ]
         if any(thing.get("status") not in ENDED for thing in users):
-            self.refused[kind] += 1
+            self.refused_deletions[kind] += 1
             raise ConflictError(f"{found['id']} is in use")
         if kind == "service" and found.get("status") != "Draining":
             found.update(status="Draining", looks=1)
@@ -92,7 +97,7 @@ class Cloud:
             raise MissingError(f"there is no {made}")
         return self.all(kind)[made]
 
-    def pass_time(self) -> None:
+    def advance_time(self) -> None:
         """What takes time has come a little further."""
         for job in self.all("job").values():
             if job["status"] in RUNNING:
@@ -106,18 +111,18 @@ class Cloud:
                 del self.all("service")[name]
 
 
-def _uses(thing: Mapping[str, Any]) -> set[Any]:
+def _referenced_ids(thing: Mapping[str, Any]) -> set[Any]:
     return {thing.get(name) for name in ("role", "service", "api")}
 
 
-class Thing(Resource):
+class SimulatedResource(Resource):
     """A type of the cloud, found by the fields of its identity; the oldest counts, ours among several."""
 
     service: str
 
-    def found(self, aws: Aws, target: Target) -> list[dict[str, Any]]:
+    def found(self, aws: AwsClient, target: Target) -> list[dict[str, Any]]:
         """Everything that the identity finds, oldest first."""
-        cloud = cast("Cloud", aws)
+        cloud = cast("SimulatedCloud", aws)
         matching = [
             thing
             for thing in cloud.all(self.service).values()
@@ -125,7 +130,7 @@ class Thing(Resource):
         ]
         return [thing for thing in matching if thing.get("status") != "Draining"]
 
-    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+    def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
         seen = {target.key: self.found(aws, target) for target in targets}
         return {key: self.seen(found) for key, found in seen.items() if found}
 
@@ -133,8 +138,8 @@ class Thing(Resource):
         fields = {name: deepcopy(value) for name, value in found[0].items() if name != "id"}
         return Observed(fields, {"id": found[0]["id"], "status": found[0].get("status", "")})
 
-    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
-        cloud, target = cast("Cloud", aws), Target(step.node.key, step.node.identity)
+    def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
+        cloud, target = cast("SimulatedCloud", aws), Target(step.node.key, step.node.identity)
         desired = dict(step.node.desired)
         desired.pop("duplicates", None)
         if seen is None:
@@ -148,17 +153,17 @@ class Thing(Resource):
             cloud.write(self.service, "remove", Id=twin)
         return self.observe(aws, [target])[target.key]
 
-    def _retag(self, cloud: Cloud, step: Step, seen: Observed, tags: Mapping[str, str]) -> None:
+    def _retag(self, cloud: SimulatedCloud, step: Step, seen: Observed, tags: Mapping[str, str]) -> None:
         if tags and not tags.items() <= seen.fields["tags"].items():
             cloud.write(self.service, "tag", Id=seen.outputs["id"], tags=tags)
         gone = [c.path.removeprefix("tags.") for c in step.changes if c.path.removeprefix("tags.") not in tags]
         if gone := [name for name in gone if name in seen.fields.get("tags", {})]:
             cloud.write(self.service, "untag", Id=seen.outputs["id"], names=gone)
 
-    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+    def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
         try:
             for thing in self.found(aws, target):
-                cast("Cloud", aws).write(self.service, "remove", Id=thing["id"])
+                cast("SimulatedCloud", aws).write(self.service, "remove", Id=thing["id"])
         except MissingError:
             return None
         except ConflictError as error:
@@ -166,29 +171,29 @@ class Thing(Resource):
         return None
 
 
-class CloudRole(Thing):
+class SimulatedRole(SimulatedResource):
     kind = "cloud/role"
     service = "role"
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, want: SpecContext) -> Iterable[Node]:
         if want.service is not None:
-            yield Node(want.own(self.kind), {"name": want.owner.name}, {"tags": want.tags()})
+            yield Node(want.own_key(self.kind), {"name": want.owner.name}, {"tags": want.tags()})
 
 
-class CloudJob(Thing):
+class SimulatedTrainingJob(SimulatedResource):
     """Takes its time; is named by what it trains; stays when it is done."""
 
     kind = "cloud/job"
     service = "job"
-    condition = "Trained"
-    superseded = "stop"
-    retain = "registry"
+    condition_type = "Trained"
+    superseded_policy = "stop"
+    retention_category = "registry"
     policy = FieldPolicy(revisioned=True, ignore=frozenset({"*"}))
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, want: SpecContext) -> Iterable[Node]:
         if want.service is not None:
-            desired = {"role": Ref(want.own("cloud/role"), "id"), "status": "InProgress", "looks": 6}
-            yield Node(want.own(self.kind), {"name": f"job {want.fingerprint[:8]}"}, desired)
+            desired = {"role": Ref(want.own_key("cloud/role"), "id"), "status": "InProgress", "looks": 6}
+            yield Node(want.own_key(self.kind), {"name": f"job {want.fingerprint[:8]}"}, desired)
 
     def seen(self, found: Sequence[dict[str, Any]]) -> Observed:
         status = found[0]["status"]
@@ -200,32 +205,32 @@ class CloudJob(Thing):
             return Ready()
         return Waiting("Training", status, 1) if status in RUNNING else Failed("TrainingStopped", status)
 
-    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+    def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
         running = [job for job in self.found(aws, target) if job["status"] in RUNNING]
         for job in running:
             if job["status"] == "InProgress":
-                cast("Cloud", aws).write(self.service, "stop", Id=job["id"])
+                cast("SimulatedCloud", aws).write(self.service, "stop", Id=job["id"])
         return Waiting("Stopping", "", 1) if running else None
 
 
-class CloudVersion(Thing):
+class SimulatedModelPackage(SimulatedResource):
     """Has no name and no token: what says the same fingerprint is the same version, and the oldest of it counts."""
 
     kind = "cloud/version"
     service = "version"
-    condition = "Approved"
-    superseded = "collect"
-    handles = frozenset({"model"})
-    retain = "registry"
+    condition_type = "Approved"
+    superseded_policy = "collect"
+    reference_outputs = frozenset({"model"})
+    retention_category = "registry"
     policy = FieldPolicy(owned=frozenset({"duplicates"}))
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, want: SpecContext) -> Iterable[Node]:
         if want.service is not None:
             (gate,) = want.service.spec.model.gates
             depth = int(want.hyperparameters["max_depth"])
             good = gate.max is not None and 100 / depth <= gate.max
-            desired = {"approved": good, "model": Ref(want.own("cloud/job"), "id"), "duplicates": []}
-            yield Node(want.own(self.kind), {"fingerprint": want.fingerprint}, desired)
+            desired = {"approved": good, "model": Ref(want.own_key("cloud/job"), "id"), "duplicates": []}
+            yield Node(want.own_key(self.kind), {"fingerprint": want.fingerprint}, desired)
 
     def seen(self, found: Sequence[dict[str, Any]]) -> Observed:
         seen = super().seen(found)
@@ -236,21 +241,25 @@ class CloudVersion(Thing):
         return Ready() if seen.fields["approved"] else Held("GateFailed")
 
 
-class CloudSelection(Thing):
+class SimulatedSelection(SimulatedResource):
     """The approved version of the fingerprint; failing that, what serves."""
 
     kind = "cloud/selection"
     read_only = True
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, want: SpecContext) -> Iterable[Node]:
         if want.service is not None:
             identity = {"fingerprint": want.fingerprint, "name": want.owner.name}
-            yield Node(want.own(self.kind), identity, reads=(want.own("cloud/version"),))
+            yield Node(want.own_key(self.kind), identity, reads=(want.own_key("cloud/version"),))
 
-    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
-        return {target.key: seen for target in targets if (seen := self._chosen(cast("Cloud", aws), target.identity))}
+    def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
+        return {
+            target.key: seen
+            for target in targets
+            if (seen := self._chosen(cast("SimulatedCloud", aws), target.identity))
+        }
 
-    def _chosen(self, cloud: Cloud, identity: Mapping[str, Value]) -> Observed | None:
+    def _chosen(self, cloud: SimulatedCloud, identity: Mapping[str, Value]) -> Observed | None:
         for version in cloud.all("version").values():
             if version["fingerprint"] == identity["fingerprint"] and version["approved"]:
                 return Observed({}, {"model": version["model"]})
@@ -260,94 +269,98 @@ class CloudSelection(Thing):
         return None
 
 
-class CloudTask(Thing):
+class SimulatedTaskDefinition(SimulatedResource):
     """Every change is another revision, and the newest one counts; superseded ones are at hand for a rollback."""
 
     kind = "cloud/task"
     service = "task"
-    superseded = "collect"
-    serial = "id"
-    handles = frozenset({"id"})
+    superseded_policy = "collect"
+    revision_output = "id"
+    reference_outputs = frozenset({"id"})
     policy = FieldPolicy(revisioned=True, volatile=frozenset({"id"}))
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, want: SpecContext) -> Iterable[Node]:
         if want.service is not None:
-            desired = {"model": Ref(want.own("cloud/selection"), "model"), "cpu": want.service.spec.service.cpu}
-            yield Node(want.own(self.kind), {"family": want.owner.name}, desired)
+            desired = {"model": Ref(want.own_key("cloud/selection"), "model"), "cpu": want.service.spec.service.cpu}
+            yield Node(want.own_key(self.kind), {"family": want.owner.name}, desired)
 
-    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+    def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
         found = {target.key: self.found(aws, target) for target in targets}
         return {key: self.seen(revisions[-1:]) for key, revisions in found.items() if revisions}
 
-    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
-        cast("Cloud", aws).write(self.service, "make", **step.node.identity, **step.node.desired)
+    def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
+        cast("SimulatedCloud", aws).write(self.service, "make", **step.node.identity, **step.node.desired)
         return self.observe(aws, [Target(step.node.key, step.node.identity)])[step.node.key]
 
-    def facts(self, seen: Observed) -> Mapping[str, Value]:
+    def status_facts(self, seen: Observed) -> Mapping[str, Value]:
         return {"taskDefinition": seen.outputs["id"]}
 
 
-class CloudService(Thing):
+class SimulatedService(SimulatedResource):
     """Drains for a while when it is deleted, and only then lets go of its role."""
 
     kind = "cloud/service"
     service = "service"
-    condition = "Deployed"
+    condition_type = "Deployed"
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, want: SpecContext) -> Iterable[Node]:
         if want.service is not None:
             desired = {
-                "task": Ref(want.own("cloud/task"), "id"),
-                "role": Ref(want.own("cloud/role"), "id"),
+                "task": Ref(want.own_key("cloud/task"), "id"),
+                "role": Ref(want.own_key("cloud/role"), "id"),
                 "count": want.service.spec.service.desired_count,
                 "tags": want.tags(),
             }
-            yield Node(want.own(self.kind), {"name": want.owner.name}, desired)
+            yield Node(want.own_key(self.kind), {"name": want.owner.name}, desired)
 
-    def delete(self, aws: Aws, target: Target) -> Waiting | None:
+    def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
         waiting = super().delete(aws, target)
-        left = [item for item in cast("Cloud", aws).all("service").values() if item["name"] == target.identity["name"]]
+        left = [
+            item
+            for item in cast("SimulatedCloud", aws).all("service").values()
+            if item["name"] == target.identity["name"]
+        ]
         return waiting or (Waiting("Draining", "", 1) if left else None)
 
 
-class CloudApi(Thing):
+class SimulatedApi(SimulatedResource):
     """Names repeat, and no token tells a call that is sent twice."""
 
     kind = "cloud/api"
     service = "api"
-    condition = "Exposed"
+    condition_type = "Exposed"
     policy = FieldPolicy(owned=frozenset({"duplicates"}))
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, want: SpecContext) -> Iterable[Node]:
         if want.service is not None and want.service.spec.api is not None:
-            yield Node(want.own(self.kind), {"name": want.owner.name}, {"tags": want.tags(), "duplicates": []})
+            yield Node(want.own_key(self.kind), {"name": want.owner.name}, {"tags": want.tags(), "duplicates": []})
 
     def seen(self, found: Sequence[dict[str, Any]]) -> Observed:
         seen = super().seen(found)
         return Observed({**seen.fields, "duplicates": [twin["id"] for twin in found[1:]]}, seen.outputs)
 
 
-class CloudRoute(Thing):
+class SimulatedRoute(SimulatedResource):
     kind = "cloud/route"
     service = "route"
-    condition = "Exposed"
+    condition_type = "Exposed"
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, want: SpecContext) -> Iterable[Node]:
         if want.service is None or want.service.spec.api is None:
             return
         for route in want.service.spec.api.routes:
-            identity = {"api": Ref(want.own("cloud/api"), "id"), "path": route.path}
-            target = Ref(want.own("cloud/service"), "id")
-            yield Node(want.own(self.kind, route.path), identity, {"service": target})
+            identity = {"api": Ref(want.own_key("cloud/api"), "id"), "path": route.path}
+            target = Ref(want.own_key("cloud/service"), "id")
+            yield Node(want.own_key(self.kind, route.path), identity, {"service": target})
 
 
-TYPES: tuple[type[Thing], ...] = (
-    CloudApi,
-    CloudJob,
-    CloudRole,
-    CloudRoute,
-    CloudSelection,
-    CloudService,
-    CloudTask,
-    CloudVersion,
+SIMULATED_TYPES: tuple[type[SimulatedResource], ...] = (
+    SimulatedApi,
+    SimulatedTrainingJob,
+    SimulatedRole,
+    SimulatedRoute,
+    SimulatedSelection,
+    SimulatedService,
+    SimulatedTaskDefinition,
+    SimulatedModelPackage,
 )

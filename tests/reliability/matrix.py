@@ -8,98 +8,109 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from tests.demo import Model, UnsettledError
-from tests.reliability.house import House, Parts
-from tests.reliability.killer import CrashedError, Moment
-from tests.reliability.story import STORY
+from tests.reliability.house import ControllerParts, Harness
+from tests.reliability.killer import CrashedError, CrashMoment
+from tests.reliability.story import SCENARIO
 
 
 @dataclass(frozen=True)
-class Point:
+class CrashPoint:
     """Where a crash falls: the chapter's number, when, and at which call."""
 
-    chapter: int
-    moment: Moment
+    phase: int
+    moment: CrashMoment
     call: str
 
     def __str__(self) -> str:
-        return f"{STORY[self.chapter].name}, {self.call}: {self.moment}"
+        return f"{SCENARIO[self.phase].name}, {self.call}: {self.moment}"
 
 
 @dataclass
-class Matrix:
+class CrashMatrix:
     """The chapters, each begun in a house of these parts in which all before it went well."""
 
-    parts: Parts
+    parts: ControllerParts
 
     def __post_init__(self) -> None:
-        self.begun: list[House] = []
-        self.points: list[Point] = []
-        self.ended: list[House] = []
-        house = House(self.parts)
-        for number, chapter in enumerate(STORY):
-            self.begun.append(house)
-            clean = house.twin()
-            clean.live(chapter.model)
-            self.ended.append(clean)
-            house = clean.twin()
-            for moment in Moment:
-                calls = clean.killer.journaled if moment is Moment.UNWRITTEN else clean.killer.points
-                self.points += [Point(number, moment, call) for call in calls]
+        self.initial_states: list[Harness] = []
+        self.points: list[CrashPoint] = []
+        self.final_states: list[Harness] = []
+        house = Harness(self.parts)
+        for number, chapter in enumerate(SCENARIO):
+            self.initial_states.append(house)
+            clean = house.copy()
+            clean.run_controller(chapter.model)
+            self.final_states.append(clean)
+            house = clean.copy()
+            for moment in CrashMoment:
+                calls = (
+                    clean.crash_injector.journaled
+                    if moment is CrashMoment.NOT_JOURNALED
+                    else clean.crash_injector.points
+                )
+                self.points += [CrashPoint(number, moment, call) for call in calls]
 
-    def alone(self, point: Point) -> Iterator[str]:
+    def single_crash(self, point: CrashPoint) -> Iterator[str]:
         """Killed once: it ends as undisturbed, in every detail, and nothing was made that is not in there."""
-        house = self.begun[point.chapter].twin()
-        house.killer.once_at(point.moment, point.call)
-        yield from _compared(house, self.ended[point.chapter], STORY[point.chapter].model, str(point))
-        if not house.killer.hit:
+        house = self.initial_states[point.phase].copy()
+        house.crash_injector.crash_at(point.moment, point.call)
+        yield from _differences(house, self.final_states[point.phase], SCENARIO[point.phase].model, str(point))
+        if not house.crash_injector.hit:
             yield f"{point}: never come to"
 
-    def of_another_mind(self, point: Point) -> Iterator[str]:
+    def crash_then_spec_change(self, point: CrashPoint) -> Iterator[str]:
         """Killed once, and then the spec is as it was when it last served, or gone: what lives is as if that had come at once."""
-        for model in {_served_before(point.chapter), None}:
-            house, clean = self.begun[point.chapter].twin(), self.begun[point.chapter].twin()
-            house.killer.once_at(point.moment, point.call)
+        for model in {last_served_model(point.phase), None}:
+            house, clean = self.initial_states[point.phase].copy(), self.initial_states[point.phase].copy()
+            house.crash_injector.crash_at(point.moment, point.call)
             with suppress(CrashedError):
-                house.live(STORY[point.chapter].model, until_hit=True)
-            if not house.killer.hit:
+                house.run_controller(SCENARIO[point.phase].model, until_hit=True)
+            if not house.crash_injector.hit:
                 yield f"{point}: never come to"
-            house.killer.rest()
-            clean.live(model)
+            house.crash_injector.disable()
+            clean.run_controller(model)
             what = "gone" if model is None else "as before"
-            yield from _compared(house, clean, model, f"{point}, then {what}", history=False)
+            yield from _differences(house, clean, model, f"{point}, then {what}", history=False)
 
-    def in_pairs(self, number: int, seed: int) -> Iterator[list[str]]:
+    def crash_pairs(self, count: int, seed: int) -> Iterator[list[str]]:
         """Killed twice, somewhere: in one life, and in the next one or a later one. What is wrong, so many times."""
         dice = random.Random(seed)
-        while number:
-            chapter = dice.randrange(len(STORY))
-            house, clean = self.begun[chapter].twin(), self.ended[chapter]
-            first, second = (dice.choice([moment for moment in Moment if moment is not Moment.UNSURE]) for _ in "12")
-            calls = len(clean.killer.journaled if first is Moment.UNWRITTEN else clean.killer.points)
+        while count:
+            chapter = dice.randrange(len(SCENARIO))
+            house, clean = self.initial_states[chapter].copy(), self.final_states[chapter]
+            first, second = (
+                dice.choice([moment for moment in CrashMoment if moment is not CrashMoment.SURVIVES_LOST_ANSWER])
+                for _ in "12"
+            )
+            calls = len(
+                clean.crash_injector.journaled if first is CrashMoment.NOT_JOURNALED else clean.crash_injector.points
+            )
             at = dice.randrange(calls)
             turns = [(first, at), (second, dice.randrange(max(1, calls - at)))]
-            house.killer.in_turn(*turns)
-            found = list(_compared(house, clean, STORY[chapter].model, f"{STORY[chapter].name}, {turns}"))
-            if house.killer.crashes == 2:
-                number -= 1
+            house.crash_injector.crash_in_sequence(*turns)
+            found = list(_differences(house, clean, SCENARIO[chapter].model, f"{SCENARIO[chapter].name}, {turns}"))
+            if house.crash_injector.crashes == 2:
+                count -= 1
                 yield found
 
 
-def _served_before(chapter: int) -> Model | None:
+def last_served_model(phase: int) -> Model | None:
     """What the spec was when its model last served."""
-    models = [earlier.model for earlier in STORY[:chapter]]
+    models = [earlier.model for earlier in SCENARIO[:phase]]
     return next((model for model in reversed(models) if model and model.gate > 0), None)
 
 
-def _compared(house: House, clean: House, model: Model | None, what: str, *, history: bool = True) -> Iterator[str]:
+def _differences(
+    harness: Harness, undisturbed: Harness, model: Model | None, what: str, *, history: bool = True
+) -> Iterator[str]:
     try:
-        house.survive(model)
+        harness.run_until_completed(model)
     except UnsettledError as error:
         yield f"{what}: {error}"
         return
-    found, expected = house.state(history=history), clean.state(history=history)
+    found, expected = harness.state(history=history), undisturbed.state(history=history)
     if found != expected:
         yield f"{what}: ends as {found}, not as {expected}"
-    if history and house.cloud.made != clean.cloud.made:
-        yield f"{what}: made {house.cloud.made - clean.cloud.made} too many"
-    yield from (f"{what}: {fault}" for fault in house.faults(history=history))
+    if history and harness.cloud.created_counts != undisturbed.cloud.created_counts:
+        yield f"{what}: made {harness.cloud.created_counts - undisturbed.cloud.created_counts} too many"
+    yield from (f"{what}: {fault}" for fault in harness.invariant_violations(history=history))

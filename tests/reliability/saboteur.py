@@ -15,51 +15,57 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 
-from controller.aws import Aws, Budgets
-from controller.aws.calls import changes_nothing
+from controller.aws import AwsClient, RateLimiter
+from controller.aws.calls import is_read_only
 from controller.aws.errors import BOTOCORE_ERRORS
 from controller.errors import MoorageError
-from tests.demo import Clients
+from tests.demo import EmbeddedClients
 
 SECRET = "wJalrXUtnFEMI0K7MDENGbPxRfiCYEXAMPLEKEY"
-DENIED_FOR = 120.0
+DENIAL_SECONDS = 120.0
 # A request that has left is carried out within this time, or never.
-UNDER_WAY_FOR = 30.0
+COMPLETION_SECONDS = 30.0
 _URL = f"https://example.amazonaws.com/?X-Amz-Signature={SECRET}"
 
 
 class Fault(StrEnum):
     """What happens at a site, the first time that it is come to."""
 
-    BROKEN = "answered with 503, and not done"
+    UNAVAILABLE = "answered with 503, and not done"
     THROTTLED = "throttled five times in a row"
-    LOST = "done, and the answer lost"
+    ANSWER_LOST = "done, and the answer lost"
     DENIED = "denied for two minutes"
-    SLOW = "not answered within the read timeout, and done after that"
-    LEFT = "answered well, and left undone, as the answer says"
+    READ_TIMEOUT = "not answered within the read timeout, and done after that"
+    PARTIAL_FAILURE = "answered well, and left undone, as the answer says"
 
 
 # How often a call in a row is hit. A read that times out has used up the door's patience: none follows it.
-TIMES = {Fault.BROKEN: 1, Fault.THROTTLED: 5, Fault.LOST: 1, Fault.SLOW: 1, Fault.LEFT: 1}
-PATIENCE = 4
+HITS_PER_FAULT = {
+    Fault.UNAVAILABLE: 1,
+    Fault.THROTTLED: 5,
+    Fault.ANSWER_LOST: 1,
+    Fault.READ_TIMEOUT: 1,
+    Fault.PARTIAL_FAILURE: 1,
+}
+READ_ATTEMPTS = 4
 # Calls that take several objects, and tell in a good answer which ones they left.
-OF_SEVERAL = {"ecs.delete_task_definitions", "ecr.batch_delete_image"}
+BATCH_CALLS = {"ecs.delete_task_definitions", "ecr.batch_delete_image"}
 
 
-class Site(NamedTuple):
+class CallSite(NamedTuple):
     """Who calls what."""
 
-    who: str
+    caller: str
     call: str
 
 
-def can_happen(fault: Fault, site: Site) -> bool:
+def is_applicable(fault: Fault, site: CallSite) -> bool:
     """Whether a call can go wrong like this."""
-    return fault is not Fault.LEFT or site.call in OF_SEVERAL
+    return fault is not Fault.PARTIAL_FAILURE or site.call in BATCH_CALLS
 
 
 @dataclass
-class Clock:
+class SimulatedClock:
     """Seconds that pass when somebody waits."""
 
     now: float = 0.0
@@ -72,138 +78,140 @@ class Clock:
 
 
 @dataclass
-class Saboteur:
+class FaultInjector:
     """Lets one fault happen once at each site that `aims` at. `hit` are the sites it happened at, in order."""
 
-    clock: Clock
+    clock: SimulatedClock
     fault: Fault | None = None
-    aims: Callable[[Site], bool] = lambda site: True
-    hit: dict[Site, float] = field(default_factory=dict)
-    seen: Counter[Site] = field(default_factory=Counter)
-    surfaced: list[tuple[Site, MoorageError]] = field(default_factory=list)
-    _left: dict[Site, int] = field(default_factory=dict)
-    _struck: list[Exception] = field(default_factory=list)
-    _under_way: list[tuple[float, Callable[[], Any]]] = field(default_factory=list)
+    is_targeted: Callable[[CallSite], bool] = lambda site: True
+    hit: dict[CallSite, float] = field(default_factory=dict)
+    seen: Counter[CallSite] = field(default_factory=Counter)
+    surfaced_errors: list[tuple[CallSite, MoorageError]] = field(default_factory=list)
+    _remaining_hits: dict[CallSite, int] = field(default_factory=dict)
+    _injected_errors: list[Exception] = field(default_factory=list)
+    _delayed_calls: list[tuple[float, Callable[[], Any]]] = field(default_factory=list)
 
-    def call(self, site: Site, send: Callable[[], Any]) -> Any:
+    def call(self, site: CallSite, send: Callable[[], Any]) -> Any:
         """Send a call, or let happen to it what is to happen."""
-        self.settle()
+        self.complete_delayed_calls()
         self.seen[site] += 1
-        if not self._strikes(site):
+        if not self._should_inject(site):
             return send()
         try:
-            return self._strike(site.call.partition(".")[2], send)
+            return self._inject(site.call.partition(".")[2], send)
         except BOTOCORE_ERRORS as error:
-            self._struck.append(error)
+            self._injected_errors.append(error)
             raise
 
-    def _strikes(self, site: Site) -> bool:
-        if self.fault is None or not self.aims(site) or not can_happen(self.fault, site):
+    def _should_inject(self, site: CallSite) -> bool:
+        if self.fault is None or not self.is_targeted(site) or not is_applicable(self.fault, site):
             return False
         if site not in self.hit:
             self.hit[site] = self.clock()
-            patience = self.fault is Fault.SLOW and changes_nothing(site.call.partition(".")[2])
-            self._left[site] = PATIENCE if patience else TIMES.get(self.fault, 0)
+            patience = self.fault is Fault.READ_TIMEOUT and is_read_only(site.call.partition(".")[2])
+            self._remaining_hits[site] = READ_ATTEMPTS if patience else HITS_PER_FAULT.get(self.fault, 0)
         if self.fault is Fault.DENIED:
-            return self.clock() < self.hit[site] + DENIED_FOR
-        self._left[site] -= 1
-        return self._left[site] >= 0
+            return self.clock() < self.hit[site] + DENIAL_SECONDS
+        self._remaining_hits[site] -= 1
+        return self._remaining_hits[site] >= 0
 
-    def _strike(self, operation: str, send: Callable[[], Any]) -> Any:
-        if self.fault is Fault.BROKEN:
-            raise _answer("ServiceUnavailable", "Service is unable to handle request.", 503, operation)
+    def _inject(self, operation: str, send: Callable[[], Any]) -> Any:
+        if self.fault is Fault.UNAVAILABLE:
+            raise _client_error("ServiceUnavailable", "Service is unable to handle request.", 503, operation)
         if self.fault is Fault.THROTTLED:
-            raise _answer("ThrottlingException", "Rate exceeded", 400, operation)
+            raise _client_error("ThrottlingException", "Rate exceeded", 400, operation)
         if self.fault is Fault.DENIED:
             said = f"User: arn:aws:sts::123456789012:assumed-role/ci/run is not authorized (secret_access_key={SECRET})"
-            raise _answer("AccessDeniedException", said, 403, operation)
-        if self.fault is Fault.LEFT:
+            raise _client_error("AccessDeniedException", said, 403, operation)
+        if self.fault is Fault.PARTIAL_FAILURE:
             return {"failures": [{"arn": "it", "reason": "The specified task definition is still in ACTIVE status."}]}
-        if self.fault is Fault.LOST:
+        if self.fault is Fault.ANSWER_LOST:
             with suppress(ClientError):  # a refusal's way is as long as an answer's
                 send()
             raise ConnectionClosedError(endpoint_url=_URL)
-        if not changes_nothing(operation):
-            self._under_way.append((self.clock() + UNDER_WAY_FOR, send))
+        if not is_read_only(operation):
+            self._delayed_calls.append((self.clock() + COMPLETION_SECONDS, send))
         raise ReadTimeoutError(endpoint_url=_URL)
 
-    def settle(self, *, all_of_it: bool = False) -> None:
+    def complete_delayed_calls(self, *, complete_all: bool = False) -> None:
         """Carry out what is under way for long enough. A refusal goes where the answer went: nowhere."""
-        due = [send for when, send in self._under_way if all_of_it or when <= self.clock()]
-        self._under_way = [(when, send) for when, send in self._under_way if not all_of_it and when > self.clock()]
+        due = [send for when, send in self._delayed_calls if complete_all or when <= self.clock()]
+        self._delayed_calls = [
+            (when, send) for when, send in self._delayed_calls if not complete_all and when > self.clock()
+        ]
         for send in due:
             with suppress(ClientError):
                 send()
 
-    def struck(self, error: MoorageError) -> bool:
+    def is_injected(self, error: MoorageError) -> bool:
         """Whether an error is what became of one of the faults."""
-        return any(error.__cause__ is struck for struck in self._struck)
+        return any(error.__cause__ is struck for struck in self._injected_errors)
 
     @property
-    def strikes(self) -> int:
+    def injected_count(self) -> int:
         """How often it has struck."""
-        return len(self._struck)
+        return len(self._injected_errors)
 
     @property
-    def busy(self) -> bool:
+    def has_delayed_calls(self) -> bool:
         """Whether something that it has held up is still to come."""
-        return bool(self._under_way)
+        return bool(self._delayed_calls)
 
 
-def _answer(code: str, message: str, status: int, operation: str) -> ClientError:
+def _client_error(code: str, message: str, status: int, operation: str) -> ClientError:
     error = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
     return ClientError(error, operation)
 
 
 @dataclass
-class Sabotaged:
+class FaultInjectingClients:
     """Clients whose calls go past a saboteur."""
 
-    clients: Clients
-    saboteur: Saboteur
-    who: Callable[[], str]
+    clients: EmbeddedClients
+    fault_injector: FaultInjector
+    caller: Callable[[], str]
 
     def __post_init__(self) -> None:
         self.region, self.partition = self.clients.region, self.clients.partition
 
     def client(self, service: str) -> Any:
-        return _Sabotaged(self.clients.client(service), service, self)
+        return _FaultInjectingClient(self.clients.client(service), service, self)
 
     def paginator(self, service: str, operation: str) -> Any:
         return self.clients.paginator(service, operation)
 
 
 @dataclass
-class _Sabotaged:
+class _FaultInjectingClient:
     _client: Any
     _service: str
-    _of: Sabotaged
+    _owner: FaultInjectingClients
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
         send = getattr(self._client, operation)
         # Whoever asks first: which account it is, is the door's question.
-        who = "door" if self._service == "sts" else self._of.who()
-        site = Site(who, f"{self._service}.{operation}")
-        return lambda **params: self._of.saboteur.call(site, lambda: send(**params))
+        who = "door" if self._service == "sts" else self._owner.caller()
+        site = CallSite(who, f"{self._service}.{operation}")
+        return lambda **params: self._owner.fault_injector.call(site, lambda: send(**params))
 
 
-class Watched(Aws):
+class ErrorObservingClient(AwsClient):
     """A door that tells the saboteur which errors came out of it, repeats and all."""
 
-    def __init__(self, clients: Sabotaged, budgets: Budgets) -> None:
-        super().__init__(clients, budgets=budgets)
-        self._saboteur, self._who = clients.saboteur, clients.who
+    def __init__(self, clients: FaultInjectingClients, budgets: RateLimiter) -> None:
+        super().__init__(clients, rate_limiter=budgets)
+        self._saboteur, self._who = clients.fault_injector, clients.caller
 
     def read(self, service: str, operation: str, /, **params: Any) -> dict[str, Any]:
-        return self._telling(super().read, service, operation, params)
+        return self._observe_errors(super().read, service, operation, params)
 
     def write(self, service: str, operation: str, /, **params: Any) -> dict[str, Any]:
-        return self._telling(super().write, service, operation, params)
+        return self._observe_errors(super().write, service, operation, params)
 
-    def _telling(self, send: Callable[..., Any], service: str, operation: str, params: Mapping[str, Any]) -> Any:
+    def _observe_errors(self, send: Callable[..., Any], service: str, operation: str, params: Mapping[str, Any]) -> Any:
         try:
             return send(service, operation, **params)
         except MoorageError as error:
-            if self._saboteur.struck(error):
-                self._saboteur.surfaced.append((Site(self._who(), f"{service}.{operation}"), error))
+            if self._saboteur.is_injected(error):
+                self._saboteur.surfaced_errors.append((CallSite(self._who(), f"{service}.{operation}"), error))
             raise

@@ -16,23 +16,23 @@ from typing import Any
 import pytest
 
 import controller
-from controller.resources.base import Workshop, discover
-from tests.conformance.scene import Scene
-from tests.conformance.turns import TURNS
+from controller.resources.base import ResourceContext, discover_resources
+from tests.conformance.scene import CallAttribution
+from tests.conformance.turns import UPDATE_CASES
 from tests.conftest import EmbeddedAws
-from tests.demo import Clients, Demo
-from tests.reliability.living import Living
-from tests.reliability.saboteur import SECRET, Fault, Site, can_happen
-from tests.reliability.story import MODEL, OTHER, OTHER_API
-from tests.reliability.world import World
+from tests.demo import Demo, EmbeddedClients
+from tests.reliability.living import Lifecycle
+from tests.reliability.saboteur import SECRET, CallSite, Fault, is_applicable
+from tests.reliability.story import MODEL, UPDATED_API, UPDATED_SERVICE
+from tests.reliability.world import AccountState
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 ROOT = Path(controller.__file__).parent
-_BY_TURN = {turn.name: turn.change for turn in TURNS}
+_CASES_BY_NAME = {turn.name: turn.change for turn in UPDATE_CASES}
 
 
 def _update(demo: Demo) -> None:
-    demo.models = (replace(demo.models[0], service=OTHER, api=OTHER_API, gate=2e9),)
+    demo.models = (replace(demo.models[0], service=UPDATED_SERVICE, api=UPDATED_API, gate=2e9),)
     demo.labels = "{team: risk}"
 
 
@@ -40,15 +40,15 @@ def _retrain(demo: Demo) -> None:
     demo.models = (replace(demo.models[0], depth=3, labels="{tier: gold}"),)
 
 
-def _plain(demo: Demo) -> None:
+def _remove_optional_settings(demo: Demo) -> None:
     """Nothing is said any more that needn't be."""
     demo.models = (replace(demo.models[0], labels="{}", api=MODEL.api),)
     demo.labels = "{}"
 
 
-def _move(demo: Demo) -> None:
+def _move_to_other_network(demo: Demo) -> None:
     """The environment has another cluster, and a network of its own."""
-    subnets = [subnet["SubnetId"] for subnet in demo.door().read("ec2", "describe_subnets")["Subnets"]]
+    subnets = [subnet["SubnetId"] for subnet in demo.aws_client().read("ec2", "describe_subnets")["Subnets"]]
     demo.settings = f"cluster: others, network: {{subnets: [{', '.join(subnets[:2])}]}}"
 
 
@@ -57,83 +57,87 @@ def _remove(demo: Demo) -> None:
 
 
 # What happens in each chapter, before the controller looks.
-STORY: dict[str, Callable[[Demo], None]] = {
+SCENARIO: dict[str, Callable[[Demo], None]] = {
     "create": lambda demo: None,
     "update": _update,
-    "by hand": _BY_TURN["by hand"],
+    "by hand": _CASES_BY_NAME["by hand"],
     "retrain": _retrain,
-    "superseded in flight": _BY_TURN["superseded in flight"],
-    "plain": _plain,
-    "move": _move,
+    "superseded in flight": _CASES_BY_NAME["superseded in flight"],
+    "plain": _remove_optional_settings,
+    "move": _move_to_other_network,
     "prune": _remove,
 }
-_STAYS = "an environment's name is its own: no change of its spec makes another one of these"
+_NAME_IS_FIXED = "an environment's name is its own: no change of its spec makes another one of these"
 EXCUSED = {
-    Site("ecs/service", "ecs.describe_service_revisions"): "asked for after a rollback only (test_failure.py)",
-    Site("s3/bucket", "s3.delete_bucket"): _STAYS,
-    Site("servicediscovery/namespace", "servicediscovery.delete_namespace"): _STAYS,
+    CallSite("ecs/service", "ecs.describe_service_revisions"): "asked for after a rollback only (test_failure.py)",
+    CallSite("s3/bucket", "s3.delete_bucket"): _NAME_IS_FIXED,
+    CallSite("servicediscovery/namespace", "servicediscovery.delete_namespace"): _NAME_IS_FIXED,
 }
 
 
-_LOOKS = "a command that looks once, changes nothing, and ends with the error"
-_HASTENS = "a hint only hastens what the next look at everything finds (tests/unit/runtime/test_hints.py)"
+_READ_ONLY_COMMAND = "a command that looks once, changes nothing, and ends with the error"
+_ONLY_HASTENS = "a hint only hastens what the next look at everything finds (tests/unit/runtime/test_hints.py)"
 # Calls that are no type's, store's or lease's, and so in no story of a reconciler.
-ELSEWHERE = {
-    "ec2.describe_route_tables": _LOOKS,
-    "ec2.describe_vpc_endpoints": _LOOKS,
-    "ecs.list_clusters": _LOOKS,
-    "ecs.list_services": _LOOKS,
-    "iam.simulate_principal_policy": _LOOKS,
-    "logs.filter_log_events": _LOOKS,
-    "servicediscovery.list_instances": _LOOKS,
-    "sqs.delete_message_batch": _HASTENS,
-    "sqs.receive_message": _HASTENS,
+OUTSIDE_THE_SCENARIO = {
+    "ec2.describe_route_tables": _READ_ONLY_COMMAND,
+    "ec2.describe_vpc_endpoints": _READ_ONLY_COMMAND,
+    "ecs.list_clusters": _READ_ONLY_COMMAND,
+    "ecs.list_services": _READ_ONLY_COMMAND,
+    "iam.simulate_principal_policy": _READ_ONLY_COMMAND,
+    "logs.filter_log_events": _READ_ONLY_COMMAND,
+    "servicediscovery.list_instances": _READ_ONLY_COMMAND,
+    "sqs.delete_message_batch": _ONLY_HASTENS,
+    "sqs.receive_message": _ONLY_HASTENS,
 }
 _CALL = re.compile(r"\.(?:read|write|pages)\(\s*\"(\w+)\",\s*\"(\w+)\"")
 
 
 @dataclass
-class Told:
+class ScenarioResult:
     """What came of a telling."""
 
-    worlds: dict[str, World] = field(default_factory=dict)
-    seen: set[Site] = field(default_factory=set)
-    hit: set[Site] = field(default_factory=set)
-    untruths: list[str] = field(default_factory=list)
-    remembered: str = ""
+    account_states: dict[str, AccountState] = field(default_factory=dict)
+    seen: set[CallSite] = field(default_factory=set)
+    hit: set[CallSite] = field(default_factory=set)
+    reporting_errors: list[str] = field(default_factory=list)
+    stored_state: str = ""
 
 
 @dataclass
-class Teller:
+class ScenarioRunner:
     """Tells the story on an emptied AWS."""
 
     aws: EmbeddedAws
-    workshop: Workshop
+    resource_context: ResourceContext
     directory: Path
 
-    def tell(self, fault: Fault | None, aims: Callable[[Site], bool] = lambda site: True) -> Told:
-        self.aws.admin("reset", "POST")
+    def run(self, fault: Fault | None, is_targeted: Callable[[CallSite], bool] = lambda site: True) -> ScenarioResult:
+        self.aws.call_admin_endpoint("reset", "POST")
         key = self.aws.client("kms").create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")["KeyMetadata"]["Arn"]
-        clients = Clients(self.aws.endpoint)
-        scene = Scene(discover(self.workshop), clients, discover(replace(self.workshop, many=1)))
-        told = Told()
+        clients = EmbeddedClients(self.aws.endpoint)
+        scene = CallAttribution(
+            discover_resources(self.resource_context),
+            clients,
+            discover_resources(replace(self.resource_context, list_threshold=1)),
+        )
+        told = ScenarioResult()
         model = replace(MODEL, image=f"{{maxSeverity: critical, signing: {{key: '{key}'}}}}")
         demo = Demo(clients, scene.registry, self.directory, models=(model,))
-        living = Living(demo, scene)
-        living.saboteur.aims = aims
-        for name, change in STORY.items():
-            living.saboteur.fault = None
+        living = Lifecycle(demo, scene)
+        living.fault_injector.is_targeted = is_targeted
+        for name, change in SCENARIO.items():
+            living.fault_injector.fault = None
             change(demo)
-            living.saboteur.fault = fault
-            living.settle(gone=not demo.models)
-            living.saboteur.settle(all_of_it=True)
-            told.worlds[name] = _comparable(living.world())
-        told.seen, told.hit = set(living.saboteur.seen), set(living.saboteur.hit)
-        told.untruths, told.remembered = living.untruths, living.remembered()
+            living.fault_injector.fault = fault
+            living.settle(is_removed=not demo.models)
+            living.fault_injector.complete_delayed_calls(complete_all=True)
+            told.account_states[name] = _comparable(living.account_state())
+        told.seen, told.hit = set(living.fault_injector.seen), set(living.fault_injector.hit)
+        told.reporting_errors, told.stored_state = living.reporting_errors, living.stored_state()
         return told
 
 
-def _without_revisions(found: World) -> World:
+def _without_revisions(found: AccountState) -> AccountState:
     """Without the numbers of revisions: one that is registered late is one more, of equal content; there is no token for it."""
     families = [{**item, "taskDefinition": item["taskDefinition"].rpartition(":")[0]} for item in found["services"]]
     containers = {json.dumps(containers, sort_keys=True) for containers in found["containers"]}
@@ -141,7 +145,7 @@ def _without_revisions(found: World) -> World:
     return kept | {"services": families, "containers": sorted(containers)}
 
 
-def _comparable(found: World) -> World:
+def _comparable(found: AccountState) -> AccountState:
     """Without what follows from ids that AWS makes up: what a key makes of images, and subnets of a link's name."""
     found["links"] = [{**link, "Name": link["Name"].rpartition("-")[0]} for link in found["links"]]
     found["images"] = sorted([name, [tag.partition("-")[0] for tag in tags or ()]] for name, tags, _ in found["images"])
@@ -149,49 +153,59 @@ def _comparable(found: World) -> World:
 
 
 @pytest.fixture(scope="module")
-def teller(idle_aws: EmbeddedAws, workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Teller:
-    return Teller(idle_aws, workshop, tmp_path_factory.mktemp("specs"))
+def teller(
+    idle_aws: EmbeddedAws, workshop: ResourceContext, tmp_path_factory: pytest.TempPathFactory
+) -> ScenarioRunner:
+    return ScenarioRunner(idle_aws, workshop, tmp_path_factory.mktemp("specs"))
 
 
 @pytest.fixture(scope="module")
-def undisturbed(teller: Teller) -> Told:
+def undisturbed(teller: ScenarioRunner) -> ScenarioResult:
     """The story as nothing goes wrong in it."""
-    return teller.tell(None)
+    return teller.run(None)
 
 
-def test_the_story_comes_to_every_site(undisturbed: Told, workshop: Workshop) -> None:
+def test_the_story_comes_to_every_site(undisturbed: ScenarioResult, workshop: ResourceContext) -> None:
     """Each call that a type declares is made by it in the story, but for those that are excused; no excuse is idle."""
-    declared = {Site(kind, call) for kind, resource in discover(workshop).items() for call in resource.permissions}
+    declared = {
+        CallSite(kind, call) for kind, resource in discover_resources(workshop).items() for call in resource.permissions
+    }
     assert declared - undisturbed.seen == EXCUSED.keys()
-    assert undisturbed.untruths == []
+    assert undisturbed.reporting_errors == []
 
 
-def test_no_call_is_forgotten(undisturbed: Told) -> None:
+def test_no_call_is_forgotten(undisturbed: ScenarioResult) -> None:
     """Every call that the controller's code names is in the story, excused there, or named with its reason here."""
     files = [path for path in ROOT.rglob("*.py") if "local" not in path.relative_to(ROOT).parts]
     named = {".".join(found) for path in files for found in _CALL.findall(path.read_text())}
     told = {site.call for site in (*undisturbed.seen, *EXCUSED)}
     assert len(named) > 50
-    assert named - told == ELSEWHERE.keys()
+    assert named - told == OUTSIDE_THE_SCENARIO.keys()
 
 
 @pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.name.lower())
-def test_a_fault_at_every_site_changes_nothing_in_the_end(fault: Fault, teller: Teller, undisturbed: Told) -> None:
+def test_a_fault_at_every_site_changes_nothing_in_the_end(
+    fault: Fault, teller: ScenarioRunner, undisturbed: ScenarioResult
+) -> None:
     """Every site is hit; each chapter's account equals the undisturbed one's; what was said meanwhile was true."""
-    sites, tellings = {site for site in undisturbed.seen if can_happen(fault, site)}, [teller.tell(fault)]
+    sites, tellings = {site for site in undisturbed.seen if is_applicable(fault, site)}, [teller.run(fault)]
     if missed := sites - tellings[0].hit:  # another fault kept the story from coming to them
-        tellings.append(teller.tell(fault, missed.__contains__))
+        tellings.append(teller.run(fault, missed.__contains__))
     assert sites - set().union(*(told.hit for told in tellings)) == set()
     for told in tellings:
-        assert _differing(told, undisturbed, _without_revisions if fault is Fault.SLOW else dict) == {}
-        assert told.untruths == []
-        assert SECRET not in told.remembered
+        assert (
+            _account_differences(told, undisturbed, _without_revisions if fault is Fault.READ_TIMEOUT else dict) == {}
+        )
+        assert told.reporting_errors == []
+        assert SECRET not in told.stored_state
 
 
-def _differing(told: Told, undisturbed: Told, seen_as: Callable[[World], World]) -> dict[str, dict[str, Any]]:
+def _account_differences(
+    result: ScenarioResult, undisturbed: ScenarioResult, normalize: Callable[[AccountState], AccountState]
+) -> dict[str, dict[str, Any]]:
     """What each chapter left otherwise than the undisturbed one: found and wanted."""
     differing = {}
-    for name, world in undisturbed.worlds.items():
-        found, wanted = seen_as(told.worlds[name]), seen_as(world)
+    for name, world in undisturbed.account_states.items():
+        found, wanted = normalize(result.account_states[name]), normalize(world)
         differing[name] = {part: (found[part], items) for part, items in wanted.items() if found[part] != items}
     return {name: parts for name, parts in differing.items() if parts}

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from controller.aws import Call, Hook
+from controller.aws import AwsCall, Hook
 from controller.core.plan import Action
 from controller.core.status import Status
-from controller.resources.base import Registry, Workshop, discover
+from controller.resources.base import ResourceContext, ResourceRegistry, discover_resources
 from tests.conftest import EmbeddedAws
-from tests.demo import Clients, Demo, Model
+from tests.demo import Demo, EmbeddedClients, Model
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 MODEL = Model(policy="{history: 2}")
@@ -28,7 +28,7 @@ REMOVALS += ("s3.delete_object", "sagemaker.delete_model_package", "sagemaker.de
 
 
 @dataclass
-class Watch(Hook):
+class RemovalRecorder(Hook):
     """Every write, and for each removal what the services deployed at that moment."""
 
     aws: EmbeddedAws
@@ -36,7 +36,7 @@ class Watch(Hook):
     removed: list[str] = field(default_factory=list)
     unsafe: list[str] = field(default_factory=list)
 
-    def before(self, call: Call) -> None:
+    def before(self, call: AwsCall) -> None:
         if call.kind != "write":
             return
         name = f"{call.service}.{call.operation}"
@@ -71,25 +71,25 @@ def image_of(aws: EmbeddedAws, definition: str) -> str:
 
 
 @dataclass
-class Place:
+class CollectionHarness:
     """The embedded AWS, emptied, with one demo on it."""
 
     aws: EmbeddedAws
     demo: Demo
-    watch: Watch
+    removals: RemovalRecorder
 
-    def go(self, **changes: Any) -> None:
+    def reconcile_commit(self, **changes: Any) -> None:
         """Another commit, and what the controller does about it."""
         self.demo.models = (replace(self.demo.models[0], **changes), *self.demo.models[1:])
-        self.demo.go()
+        self.demo.reconcile_until_settled()
 
     @property
     def status(self) -> Status:
-        found = self.demo.store.status(self.demo.models[0].key)
+        found = self.demo.store.get_status(self.demo.models[0].key)
         assert found is not None
         return found
 
-    def active(self) -> list[int]:
+    def active_revisions(self) -> list[int]:
         """The revisions of task definitions that a service could be put back to."""
         arns = self.aws.client("ecs").list_task_definitions(status="ACTIVE")["taskDefinitionArns"]
         return sorted(int(arn.rpartition(":")[2]) for arn in arns)
@@ -106,7 +106,7 @@ class Place:
         tags = [image.get("imageTags", ["beside"])[0].partition("-")[0] for image in found]
         return sorted(tag for tag in tags if tag != "base")
 
-    def keys(self, prefix: str) -> list[str]:
+    def object_keys(self, prefix: str) -> list[str]:
         s3 = self.aws.client("s3")
         buckets = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
         listed = [s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", ()) for bucket in buckets]
@@ -121,125 +121,129 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def registry(workshop: Workshop) -> Registry:
-    return discover(workshop)
+def registry(workshop: ResourceContext) -> ResourceRegistry:
+    return discover_resources(workshop)
 
 
 @pytest.fixture
-def open_place(idle_aws: EmbeddedAws, registry: Registry, tmp_path: Path) -> Callable[..., Place]:
+def open_place(idle_aws: EmbeddedAws, registry: ResourceRegistry, tmp_path: Path) -> Callable[..., CollectionHarness]:
     """Opens an emptied AWS with these models."""
 
-    def opened(*models: Model) -> Place:
-        idle_aws.admin("reset", "POST")
-        watch = Watch(idle_aws)
-        demo = Demo(Clients(idle_aws.endpoint), registry, tmp_path, models=models, hooks=(watch,))
-        return Place(idle_aws, demo, watch)
+    def opened(*models: Model) -> CollectionHarness:
+        idle_aws.call_admin_endpoint("reset", "POST")
+        watch = RemovalRecorder(idle_aws)
+        demo = Demo(EmbeddedClients(idle_aws.endpoint), registry, tmp_path, models=models, hooks=(watch,))
+        return CollectionHarness(idle_aws, demo, watch)
 
     return opened
 
 
-def test_the_rollback_target_is_never_deregistered(open_place: Callable[..., Place]) -> None:
+def test_the_rollback_target_is_never_deregistered(open_place: Callable[..., CollectionHarness]) -> None:
     """terraform-provider-aws#258, #23353: what the last ready revisions served is all there, task definition to bundle.
 
     Of what is older, task definitions and images are gone, with what pointed at them; under the default policy versions,
     bundles and rows stay.
     """
     place = open_place(MODEL)
-    place.demo.go()
-    place.go(depth=3)
-    place.go(depth=4)
-    place.go(service="{cpu: 0.5 vCPU, memory: 1 GB}")
-    assert place.active() == [3, 4]
+    place.demo.reconcile_until_settled()
+    place.reconcile_commit(depth=3)
+    place.reconcile_commit(depth=4)
+    place.reconcile_commit(service="{cpu: 0.5 vCPU, memory: 1 GB}")
+    assert place.active_revisions() == [3, 4]
     assert place.images() == ["beside", "v3"]
     assert place.versions() == [1, 2, 3]
-    assert len(place.keys("bundles/")) == 6
+    assert len(place.object_keys("bundles/")) == 6
     ready = [revision for revision in place.status.history if revision.result == "Ready"]
     assert [revision.task_definition.rpartition(":")[2] for revision in ready] == ["3", "4"]
-    assert place.watch.unsafe == []
+    assert place.removals.unsafe == []
     assert place.demo.survey().plan.steps == ()
 
 
-def test_back_into_the_closure_nothing_is_trained_or_built(open_place: Callable[..., Place]) -> None:
+def test_back_into_the_closure_nothing_is_trained_or_built(open_place: Callable[..., CollectionHarness]) -> None:
     """The version before is served again from its own image: no job, no bundle, no push."""
     place = open_place(MODEL)
-    place.demo.go()
-    place.go(depth=3)
-    place.watch.writes.clear()
-    place.go(depth=2)
-    made = {name for name in place.watch.writes if name.split(".")[0] in ("sagemaker", "ecr", "s3")}
+    place.demo.reconcile_until_settled()
+    place.reconcile_commit(depth=3)
+    place.removals.writes.clear()
+    place.reconcile_commit(depth=2)
+    made = {name for name in place.removals.writes if name.split(".")[0] in ("sagemaker", "ecr", "s3")}
     assert made == set()
     assert place.status.facts["model"]["version"] == 1
     assert place.images() == ["beside", "beside", "v1", "v2"]
 
 
-def test_beyond_the_closure_the_image_is_built_again(open_place: Callable[..., Place]) -> None:
+def test_beyond_the_closure_the_image_is_built_again(open_place: Callable[..., CollectionHarness]) -> None:
     """What is retained serves again though its image was collected: from its bundle, without training."""
     place = open_place(replace(MODEL, policy="{history: 1}"))
-    place.demo.go()
-    place.go(depth=3)
-    place.go(depth=4)
+    place.demo.reconcile_until_settled()
+    place.reconcile_commit(depth=3)
+    place.reconcile_commit(depth=4)
     assert place.images() == ["beside", "beside", "v2", "v3"]
-    place.watch.writes.clear()
-    place.go(depth=2)
-    assert {name for name in place.watch.writes if name.startswith("sagemaker.")} == set()
-    assert "ecr.put_image" in place.watch.writes
+    place.removals.writes.clear()
+    place.reconcile_commit(depth=2)
+    assert {name for name in place.removals.writes if name.startswith("sagemaker.")} == set()
+    assert "ecr.put_image" in place.removals.writes
     assert place.status.facts["model"]["version"] == 1
     assert place.images() == ["beside", "beside", "v1", "v3"]
 
 
-def test_nothing_in_use_goes_before_the_switch(open_place: Callable[..., Place]) -> None:
+def test_nothing_in_use_goes_before_the_switch(open_place: Callable[..., CollectionHarness]) -> None:
     """terraform-provider-aws#40048: whatever is removed, no deployment names it, and none is under way; the plan told it."""
     place = open_place(replace(MODEL, policy="{history: 1, deletion: {artifacts: Delete, registry: Delete}}"))
-    place.demo.go()
+    place.demo.reconcile_until_settled()
     for change in ({"depth": 3}, {"depth": 4}):
-        place.go(**change)
+        place.reconcile_commit(**change)
     place.demo.models = (replace(place.demo.models[0], depth=5),)
     told = {step.node.key.kind for step in place.demo.survey().plan.steps if step.action is Action.DELETE}
-    place.watch.removed.clear()
-    place.demo.go()
-    assert {*REMOVALS} == {*place.watch.removed}
+    place.removals.removed.clear()
+    place.demo.reconcile_until_settled()
+    assert {*REMOVALS} == {*place.removals.removed}
     kinds = {"ecs/task-definition", "ecr/image", "sagemaker/model-package", "model/bundle", "sagemaker/training-job"}
     assert told == kinds
-    assert place.watch.unsafe == []
-    assert (place.active(), place.versions(), place.images()) == ([3, 4], [3, 4], ["beside", "beside", "v3", "v4"])
-    assert len(place.keys("bundles/")) == 4
+    assert place.removals.unsafe == []
+    assert (place.active_revisions(), place.versions(), place.images()) == (
+        [3, 4],
+        [3, 4],
+        ["beside", "beside", "v3", "v4"],
+    )
+    assert len(place.object_keys("bundles/")) == 4
     jobs = place.aws.client("sagemaker").list_training_jobs()["TrainingJobSummaries"]
     assert len(jobs) == 2
     assert place.demo.survey().plan.steps == ()
 
 
-def test_a_candidate_that_is_held_lets_nothing_go(open_place: Callable[..., Place]) -> None:
+def test_a_candidate_that_is_held_lets_nothing_go(open_place: Callable[..., CollectionHarness]) -> None:
     """A gate failed: what might be gone back to stays, though the plan for a ready spec would have it go."""
     place = open_place(replace(MODEL, policy="{history: 1}"))
-    place.demo.go()
-    place.go(service="{cpu: 0.5 vCPU, memory: 1 GB}")
-    before = place.active()
-    place.go(depth=3, gate=0, service="{cpu: 1 vCPU, memory: 2 GB}")
-    assert place.active() == [*before, 3]
-    place.go(gate=1e9)
-    assert place.active() == [3, 4]
+    place.demo.reconcile_until_settled()
+    place.reconcile_commit(service="{cpu: 0.5 vCPU, memory: 1 GB}")
+    before = place.active_revisions()
+    place.reconcile_commit(depth=3, gate=0, service="{cpu: 1 vCPU, memory: 2 GB}")
+    assert place.active_revisions() == [*before, 3]
+    place.reconcile_commit(gate=1e9)
+    assert place.active_revisions() == [3, 4]
 
 
-def test_two_models_of_an_environment_collect_their_own(open_place: Callable[..., Place]) -> None:
+def test_two_models_of_an_environment_collect_their_own(open_place: Callable[..., CollectionHarness]) -> None:
     """One changes often, its neighbour never: all of the neighbour's is there, and it goes with the spec."""
     other = replace(MODEL, name="other-model")
     place = open_place(replace(MODEL, policy="{history: 1}"), other)
-    place.demo.go()
+    place.demo.reconcile_until_settled()
     for number in "678":
         place.demo.server_digest = number * 64
         place.demo.models = (place.demo.models[0],)
-        place.demo.go()
+        place.demo.reconcile_until_settled()
     families = place.aws.client("ecs").list_task_definitions(status="ACTIVE")["taskDefinitionArns"]
     assert len([arn for arn in families if "other-model" in arn]) == 1
     assert len([arn for arn in families if "housing-model" in arn]) == 2
-    place.demo.go(gone=[other.key, MODEL.key])
+    place.demo.reconcile_until_settled(removed_specs=[other.key, MODEL.key])
     assert len(place.images()) == 4
 
 
-def test_another_key_is_another_repository(open_place: Callable[..., Place]) -> None:
+def test_another_key_is_another_repository(open_place: Callable[..., CollectionHarness]) -> None:
     """The image is built again where the key encrypts it; the old repository goes once no rollback leads there."""
     place = open_place(replace(MODEL, policy="{history: 1, deletion: {artifacts: Delete, registry: Delete}}"))
-    place.demo.go()
+    place.demo.reconcile_until_settled()
     ecr = place.aws.client("ecr")
     key = "arn:aws:kms:us-east-1:123456789012:key/1234"
 
@@ -249,20 +253,20 @@ def test_another_key_is_another_repository(open_place: Callable[..., Place]) -> 
         ]
         return sorted(one["encryptionConfiguration"]["encryptionType"] for one in found)
 
-    place.go(image=f"{{encryption: {{key: '{key}'}}}}")
+    place.reconcile_commit(image=f"{{encryption: {{key: '{key}'}}}}")
     assert encryptions() == ["AES256", "KMS"]
     assert place.images() == ["beside", "beside", "v1", "v1"]
-    place.go(service="{cpu: 0.5 vCPU, memory: 1 GB}")
+    place.reconcile_commit(service="{cpu: 0.5 vCPU, memory: 1 GB}")
     assert encryptions() == ["KMS"]
     assert place.images() == ["beside", "v1"]
-    assert place.watch.unsafe == []
+    assert place.removals.unsafe == []
 
 
-def test_a_suspended_spec_keeps_everything(open_place: Callable[..., Place]) -> None:
+def test_a_suspended_spec_keeps_everything(open_place: Callable[..., CollectionHarness]) -> None:
     """`policy.suspend` leaves everything as it is."""
     place = open_place(replace(MODEL, policy="{history: 1}"))
-    place.demo.go()
-    place.go(service="{cpu: 0.5 vCPU, memory: 1 GB}")
-    place.watch.removed.clear()
-    place.go(policy="{history: 1, suspend: true}", service="{cpu: 1 vCPU, memory: 2 GB}")
-    assert place.watch.removed == []
+    place.demo.reconcile_until_settled()
+    place.reconcile_commit(service="{cpu: 0.5 vCPU, memory: 1 GB}")
+    place.removals.removed.clear()
+    place.reconcile_commit(policy="{history: 1, suspend: true}", service="{cpu: 1 vCPU, memory: 2 GB}")
+    assert place.removals.removed == []

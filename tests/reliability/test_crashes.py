@@ -17,26 +17,26 @@ from typing import Any
 import pytest
 
 from controller.core.status import Status
-from controller.reconcile import Pass
-from controller.resources.base import Registry, Workshop, discover
+from controller.reconcile import PassResult
+from controller.resources.base import ResourceContext, ResourceRegistry, discover_resources
 from tests.conftest import EmbeddedAws
-from tests.demo import Clients, Demo
-from tests.reliability.killer import CrashedError, Journal, Killer, Moment
-from tests.reliability.story import STORY
-from tests.reliability.world import World, world
+from tests.demo import Demo, EmbeddedClients
+from tests.reliability.killer import CrashedError, CrashInjector, CrashMoment, ObservedMemoryStore
+from tests.reliability.story import SCENARIO
+from tests.reliability.world import AccountState, normalized_state
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 # What a chapter ends with; all others end Ready.
 REASONS = {"gate failure": "GateFailed"}
 # What is made again when such a call is sent again; others leave what they left before.
-MAKING = re.compile(r"\w+\.(create_(?!tags)|register_|put_image )")
+CREATING_CALLS = re.compile(r"\w+\.(create_(?!tags)|register_|put_image )")
 
 
 @dataclass
-class Told:
+class ScenarioResult:
     """What came of a telling: the account after each chapter, and its points."""
 
-    worlds: dict[str, World] = field(default_factory=dict)
+    account_states: dict[str, AccountState] = field(default_factory=dict)
     points: dict[str, list[str]] = field(default_factory=dict)
     journaled: dict[str, list[str]] = field(default_factory=dict)
     hit: dict[str, list[str]] = field(default_factory=dict)
@@ -47,76 +47,92 @@ class Told:
 
 
 @dataclass
-class Teller:
+class ScenarioRunner:
     """Tells the story on an emptied AWS, as often as wanted."""
 
     aws: EmbeddedAws
-    registry: Registry
+    registry: ResourceRegistry
     directory: Path
 
-    def tell(self, moment: Moment | None) -> Told:
-        self.aws.admin("reset", "POST")
-        killer, told = Killer(), Told()
-        demo = Demo(Clients(self.aws.endpoint), self.registry, self.directory, Journal(killer), hooks=(killer,))
-        for chapter in STORY:
-            killer.forget()
+    def run(self, moment: CrashMoment | None) -> ScenarioResult:
+        self.aws.call_admin_endpoint("reset", "POST")
+        killer, told = CrashInjector(), ScenarioResult()
+        demo = Demo(
+            EmbeddedClients(self.aws.endpoint),
+            self.registry,
+            self.directory,
+            ObservedMemoryStore(killer),
+            hooks=(killer,),
+        )
+        for chapter in SCENARIO:
+            killer.reset()
             if moment is not None:
-                killer.once_at_each(moment)
-            done = survive(chapter.begin(demo))
-            killer.rest()
-            self._note(told, chapter.name, killer, demo, done)
+                killer.crash_at_each(moment)
+            done = run_until_completed(chapter.apply_to(demo))
+            killer.disable()
+            self._record_phase(told, chapter.name, killer, demo, done)
         return told
 
-    def _note(self, told: Told, name: str, killer: Killer, demo: Demo, done: Pass) -> None:
-        told.points[name], told.journaled[name], told.hit[name] = killer.points, killer.journaled, killer.hit
-        told.twice[name] = {point for point, sent in killer.sent.items() if sent > 1 and MAKING.match(point)}
-        told.reasons[name] = {reason(status) for status in done.statuses}
-        told.still_planned[name] = [f"{step.action} {step.node.key}" for step in demo.survey().plan.steps]
-        records = demo.store.records(demo.environment)
-        told.pending[name] = [str(record.key) for record in records if record.pending is not None]
-        told.worlds[name] = world(demo.door())
+    def _record_phase(
+        self, result: ScenarioResult, name: str, crash_injector: CrashInjector, demo: Demo, done: PassResult
+    ) -> None:
+        result.points[name], result.journaled[name], result.hit[name] = (
+            crash_injector.points,
+            crash_injector.journaled,
+            crash_injector.hit,
+        )
+        result.twice[name] = {
+            point for point, sent in crash_injector.sent.items() if sent > 1 and CREATING_CALLS.match(point)
+        }
+        result.reasons[name] = {reason(status) for status in done.statuses}
+        result.still_planned[name] = [f"{step.action} {step.node.key}" for step in demo.survey().plan.steps]
+        records = demo.store.list_records(demo.environment)
+        result.pending[name] = [str(record.key) for record in records if record.pending is not None]
+        result.account_states[name] = normalized_state(demo.aws_client())
 
 
-def survive(life: Callable[[], Pass], most: int = 200) -> Pass:
+def run_until_completed(run_controller: Callable[[], PassResult], most: int = 200) -> PassResult:
     """One life after the other, until one comes to its end."""
     for _ in range(most):
         try:
-            return life()
+            return run_controller()
         except CrashedError:
             continue
     raise AssertionError(f"killed {most} times and still not done")
 
 
 def reason(status: Status) -> str:
-    found = status.condition("Ready")
+    found = status.find_condition("Ready")
     return found.reason if found else ""
 
 
 @pytest.fixture(scope="module")
-def teller(idle_aws: EmbeddedAws, workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Teller:
-    return Teller(idle_aws, discover(workshop), tmp_path_factory.mktemp("specs"))
+def teller(
+    idle_aws: EmbeddedAws, workshop: ResourceContext, tmp_path_factory: pytest.TempPathFactory
+) -> ScenarioRunner:
+    return ScenarioRunner(idle_aws, discover_resources(workshop), tmp_path_factory.mktemp("specs"))
 
 
 @pytest.fixture(scope="module")
-def undisturbed(teller: Teller) -> Told:
+def undisturbed(teller: ScenarioRunner) -> ScenarioResult:
     """The story as nobody interrupts it."""
-    return teller.tell(None)
+    return teller.run(None)
 
 
-def test_undisturbed_every_chapter_ends_well(undisturbed: Told) -> None:
+def test_undisturbed_every_chapter_ends_well(undisturbed: ScenarioResult) -> None:
     """What the killed ones are compared with: each chapter comes to its end, does something, and leaves nothing open."""
-    for chapter in STORY:
+    for chapter in SCENARIO:
         assert REASONS.get(chapter.name, "Reconciled") in undisturbed.reasons[chapter.name]
         assert undisturbed.still_planned[chapter.name] == []
         assert len(undisturbed.points[chapter.name]) >= 2
     assert sum(map(len, undisturbed.points.values())) > 100
-    worlds = [undisturbed.worlds[chapter.name] for chapter in STORY]
+    worlds = [undisturbed.account_states[chapter.name] for chapter in SCENARIO]
     assert all(before != after for before, after in itertools.pairwise(worlds))
 
 
-def test_pruned_only_what_the_environment_shares_is_left(undisturbed: Told) -> None:
+def test_pruned_only_what_the_environment_shares_is_left(undisturbed: ScenarioResult) -> None:
     """After the last chapter nothing of the model is in the account but its finished jobs and what they wrote."""
-    left = undisturbed.worlds["prune"]
+    left = undisturbed.account_states["prune"]
     assert not any(
         "housing-model" in str(items)
         for name, items in left.items()
@@ -125,18 +141,20 @@ def test_pruned_only_what_the_environment_shares_is_left(undisturbed: Told) -> N
     assert all(key.startswith("training/") for key, _ in left["objects"])
 
 
-@pytest.mark.parametrize("moment", Moment, ids=lambda moment: moment.name.lower())
-def test_killed_at_every_call_it_ends_as_undisturbed(moment: Moment, teller: Teller, undisturbed: Told) -> None:
+@pytest.mark.parametrize("moment", CrashMoment, ids=lambda moment: moment.name.lower())
+def test_killed_at_every_call_it_ends_as_undisturbed(
+    moment: CrashMoment, teller: ScenarioRunner, undisturbed: ScenarioResult
+) -> None:
     """Every point is hit, each chapter's account equals the undisturbed one's, nothing is made twice or left open."""
-    told = teller.tell(moment)
-    expected = undisturbed.journaled if moment is Moment.UNWRITTEN else undisturbed.points
-    for chapter in STORY:
+    told = teller.run(moment)
+    expected = undisturbed.journaled if moment is CrashMoment.NOT_JOURNALED else undisturbed.points
+    for chapter in SCENARIO:
         name = chapter.name
         assert set(told.hit[name]) == set(expected[name])
-        assert _differing(told.worlds[name], undisturbed.worlds[name]) == {}
+        assert _differing(told.account_states[name], undisturbed.account_states[name]) == {}
         assert told.reasons[name] == undisturbed.reasons[name]
         assert (told.twice[name], told.still_planned[name], told.pending[name]) == (set(), [], [])
 
 
-def _differing(found: World, expected: World) -> dict[str, Any]:
+def _differing(found: AccountState, expected: AccountState) -> dict[str, Any]:
     return {name: (found[name], items) for name, items in expected.items() if found[name] != items}

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from controller.aws import Aws, Call, Hook
+from controller.aws import AwsCall, AwsClient, Hook
 from controller.core.record import Record
 from controller.core.values import Key
-from controller.resources.base import Workshop, discover
+from controller.resources.base import ResourceContext, discover_resources
 from tests.conftest import EmbeddedAws
-from tests.demo import Clients, Demo, Model
-from tests.reliability.world import World, everything
+from tests.demo import Demo, EmbeddedClients, Model
+from tests.reliability.world import AccountState, list_objects
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
-MODEL, NEIGHBOUR = Model(), Model(name="housing-model-2")
+MODEL, OTHER_MODEL = Model(), Model(name="housing-model-2")
 JOB_AND_ITS_ROLE = (
     ("Stopped", Key("default", "sagemaker/training-job", MODEL.name)),
     ("Deleted", Key("default", "iam/role", f"{MODEL.name}/training")),
@@ -34,25 +34,25 @@ KEPT = {
 }
 
 
-class Deletions(Hook):
+class RecordedDeletions(Hook):
     """Every call that ends something, in order."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
 
-    def before(self, call: Call) -> None:
+    def before(self, call: AwsCall) -> None:
         if call.kind == "write":
             self.names.append(call.operation)
 
 
 @pytest.fixture
-def empty(idle_aws: EmbeddedAws, workshop: Workshop, tmp_path: Path) -> Demo:
+def empty(idle_aws: EmbeddedAws, workshop: ResourceContext, tmp_path: Path) -> Demo:
     """An account with nothing in it."""
-    idle_aws.admin("reset", "POST")
-    return Demo(Clients(idle_aws.endpoint), discover(workshop), tmp_path, models=(MODEL, NEIGHBOUR))
+    idle_aws.call_admin_endpoint("reset", "POST")
+    return Demo(EmbeddedClients(idle_aws.endpoint), discover_resources(workshop), tmp_path, models=(MODEL, OTHER_MODEL))
 
 
-def plant(aws: Aws, records: Collection[Record]) -> None:
+def create_foreign_lookalikes(aws: AwsClient, records: Collection[Record]) -> None:
     """What somebody else has, named and tagged almost as ours is."""
     names = {record.key.kind: record.outputs.get("name", "") for record in records if record.owner == MODEL.key}
     theirs = {"moorage:environment": "default", "moorage:owner": "ModelService/housing"}
@@ -62,7 +62,7 @@ def plant(aws: Aws, records: Collection[Record]) -> None:
     for log in (f"{names['logs/log-group']}-x", f"{names['logs/log-group']}/x"):
         aws.write("logs", "create_log_group", logGroupName=log, tags=theirs)
     aws.write("ecr", "create_repository", repositoryName=f"{names['ecr/repository']}-x", tags=listed)
-    (api,) = [item for item in aws.pages("apigatewayv2", "get_apis", "Items") if "-2-" not in item["Name"]]
+    (api,) = [item for item in aws.iter_items("apigatewayv2", "get_apis", "Items") if "-2-" not in item["Name"]]
     for tags in (theirs, {}, api["Tags"] | {"moorage:environment": "prod"}):
         aws.write("apigatewayv2", "create_api", Name=api["Name"], ProtocolType="HTTP", Tags=tags)
     aws.write(
@@ -70,7 +70,7 @@ def plant(aws: Aws, records: Collection[Record]) -> None:
         "create_service",
         cluster="models",
         serviceName=f"{names['ecs/service']}-x",
-        taskDefinition=next(iter(aws.pages("ecs", "list_task_definitions", "taskDefinitionArns"))),
+        taskDefinition=next(iter(aws.iter_items("ecs", "list_task_definitions", "taskDefinitionArns"))),
         desiredCount=0,
         launchType="FARGATE",
         networkConfiguration={"awsvpcConfiguration": {"subnets": _subnets(aws)}},
@@ -84,11 +84,11 @@ def names_of(records: Collection[Record], kind: str) -> list[str]:
     return [record.outputs["name"] for record in records if record.key.kind == kind]
 
 
-def _subnets(aws: Aws) -> list[str]:
-    return [item["SubnetId"] for item in aws.pages("ec2", "describe_subnets", "Subnets")][:1]
+def _subnets(aws: AwsClient) -> list[str]:
+    return [item["SubnetId"] for item in aws.iter_items("ec2", "describe_subnets", "Subnets")][:1]
 
 
-def without(found: World, less: World) -> dict[str, list[str]]:
+def difference(found: AccountState, less: AccountState) -> dict[str, list[str]]:
     """What is in the one account and not in the other, as texts."""
     left = {name: [str(item) for item in items if item not in less[name]] for name, items in found.items()}
     return {name: items for name, items in left.items() if items}
@@ -97,19 +97,19 @@ def without(found: World, less: World) -> dict[str, list[str]]:
 def test_only_what_the_spec_owned_goes(empty: Demo) -> None:
     """What is kept is kept and told, neighbours and strangers stay as they are, and what was built on others went before them."""
     demo = empty
-    demo.go()
-    aws = demo.door()
-    settled, records = everything(aws), list(demo.store.records("default"))
-    plant(aws, records)
-    planted = without(everything(aws), settled)
+    demo.reconcile_until_settled()
+    aws = demo.aws_client()
+    settled, records = list_objects(aws), list(demo.store.list_records("default"))
+    create_foreign_lookalikes(aws, records)
+    planted = difference(list_objects(aws), settled)
     assert len(planted) >= 7
-    demo.models = (NEIGHBOUR,)
-    before = everything(aws)
-    demo.go()
-    assert everything(aws) == before  # without being named as gone, it stays
-    demo.go(gone=[MODEL.key])
-    gone, after = without(before, everything(aws)), everything(aws)
-    assert without(after, before).keys() <= {"INACTIVE definitions"}
+    demo.models = (OTHER_MODEL,)
+    before = list_objects(aws)
+    demo.reconcile_until_settled()
+    assert list_objects(aws) == before  # without being named as gone, it stays
+    demo.reconcile_until_settled(removed_specs=[MODEL.key])
+    gone, after = difference(before, list_objects(aws)), list_objects(aws)
+    assert difference(after, before).keys() <= {"INACTIVE definitions"}
     assert gone.keys() == {
         "ACTIVE definitions",
         "apis",
@@ -125,33 +125,35 @@ def test_only_what_the_spec_owned_goes(empty: Demo) -> None:
     }
     assert all("housing-model-2" not in item for items in gone.values() for item in items)
     assert all(set(items).isdisjoint(gone.get(name, ())) for name, items in planted.items())
-    told = [event for event in demo.store.events(MODEL.key, limit=1000) if event.key is not None]
+    told = [event for event in demo.store.list_events(MODEL.key, limit=1000) if event.key is not None]
     assert {event.key.kind for event in told if event.reason == "Retained"} == KEPT
     order = [event.key for event in told if event.reason == "Deleted"]
     assert len(order) == len(set(order)) > 10
     edges = [(record.key, edge) for record in records for edge in record.edges if {record.key, edge} <= {*order}]
     assert len(edges) > 8
     assert all(order.index(child) < order.index(parent) for child, parent in edges)
-    assert {record.owner.name for record in demo.store.records("default")} == {"default", NEIGHBOUR.name}
+    assert {record.owner.name for record in demo.store.list_records("default")} == {"default", OTHER_MODEL.name}
 
 
 def test_removed_in_mid_training_the_job_is_stopped_first(empty: Demo) -> None:
     """The first call ends the training, though jobs are kept; the role that it needs goes only when it has ended."""
     demo = empty
     demo.models = (replace(MODEL, rounds=1_000_000),)
-    demo.reconciler().reconcile(demo.wants())
-    demo.reconciler().reconcile(demo.wants())
-    (job,) = names_of(demo.store.records("default"), "sagemaker/training-job")
-    sagemaker = demo.door()
+    demo.reconciler().reconcile(demo.spec_contexts())
+    demo.reconciler().reconcile(demo.spec_contexts())
+    (job,) = names_of(demo.store.list_records("default"), "sagemaker/training-job")
+    sagemaker = demo.aws_client()
     assert (
         sagemaker.read("sagemaker", "describe_training_job", TrainingJobName=job)["TrainingJobStatus"] == "InProgress"
     )
-    deletions = Deletions()
+    deletions = RecordedDeletions()
     demo.models, demo.hooks = (), (deletions,)
-    demo.go(gone=[MODEL.key])
-    told = [(event.reason, event.key) for event in demo.store.events(MODEL.key, limit=1000) if event.key is not None]
+    demo.reconcile_until_settled(removed_specs=[MODEL.key])
+    told = [
+        (event.reason, event.key) for event in demo.store.list_events(MODEL.key, limit=1000) if event.key is not None
+    ]
     stopped, role = (next(at for at, event in enumerate(told) if event == wanted) for wanted in JOB_AND_ITS_ROLE)
     assert stopped < role
     assert "stop_training_job" in deletions.names
     assert sagemaker.read("sagemaker", "describe_training_job", TrainingJobName=job)["TrainingJobStatus"] == "Stopped"
-    assert {record.owner.kind for record in demo.store.records("default")} == {"Environment"}
+    assert {record.owner.kind for record in demo.store.list_records("default")} == {"Environment"}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.command_line import Team
+from tests.command_line import CliWorkspace
 from tests.demo import MODEL, Model, rows
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -14,10 +14,10 @@ NAMES = ("one", "two", "three")
 QUICK = {"MOORAGE_LOCAL_RUNNER": "noop", "MOORAGE_LOCAL_VPC_LINK_SECONDS": "0.1"}
 
 
-class Models(Team):
+class ModelFiles(CliWorkspace):
     """A file for each model."""
 
-    def declare(self, *names: str) -> None:
+    def write_only(self, *names: str) -> None:
         """Leave exactly these models' files."""
         specs = self.directory / "specs"
         specs.mkdir(exist_ok=True)
@@ -27,65 +27,65 @@ class Models(Team):
             (specs / f"{name}.yaml").write_text(MODEL.format(**vars(Model(name=name))))
         (specs / "rows.csv").write_text(rows())
 
-    def served(self) -> set[str]:
+    def served_models(self) -> set[str]:
         """The models that AWS has an API of."""
         apis = self.client("apigatewayv2").get_apis()["Items"]
         return {api["Tags"]["moorage:owner"].removeprefix("ModelService/") for api in apis}
 
 
 @pytest.fixture(scope="module")
-def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Models]:
+def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelFiles]:
     """Three models, reconciled."""
-    team = Models(tmp_path_factory.mktemp("team"), variables=QUICK)
-    team.declare(*NAMES)
+    team = ModelFiles(tmp_path_factory.mktemp("team"), variables=QUICK)
+    team.write_only(*NAMES)
     try:
         first = team.reconcile()
         assert first.code == 0, first.err
-        assert team.served() == set(NAMES)
+        assert team.served_models() == set(NAMES)
         yield team
     finally:
-        team.down()
+        team.stop_embedded_aws()
 
 
-def test_a_source_that_cannot_be_read_prunes_nothing(team: Models) -> None:
+def test_a_source_that_cannot_be_read_prunes_nothing(team: ModelFiles) -> None:
     """An empty directory, none at all, and a file that can't be understood: exit 2, and every model is still served."""
-    team.declare()
+    team.write_only()
     assert team.reconcile("--prune").code == 2
     assert team.moorage("reconcile", "--once", "-f", "nowhere", "--prune").code == 2
-    team.declare("one", "two")
+    team.write_only("one", "two")
     (team.directory / "specs/three.yaml").write_text("kind: ModelService\nmetadata: [")
     assert team.reconcile("--prune").code == 2
-    assert team.served() == set(NAMES)
+    assert team.served_models() == set(NAMES)
 
 
-def test_more_than_may_go_is_not_begun(team: Models) -> None:
+def test_more_than_may_go_is_not_begun(team: ModelFiles) -> None:
     """Two of three are more than a fifth: exit 5, both are named, and not one is deleted."""
-    team.declare("one")
+    team.write_only("one")
     refused = team.reconcile("--prune")
     assert refused.code == 5
     assert "--max-prune" in refused.err
     assert "three" in refused.err
     assert "two" in refused.err
-    assert team.served() == set(NAMES)
+    assert team.served_models() == set(NAMES)
 
 
-def test_without_the_word_nothing_goes_and_a_single_one_always_may(team: Models) -> None:
+def test_without_the_word_nothing_goes_and_a_single_one_always_may(team: ModelFiles) -> None:
     """A removed file by itself deletes nothing; with --prune it does, though one of three is more than a fifth."""
-    team.declare("one", "two")
+    team.write_only("one", "two")
     assert team.reconcile().code == 0
-    assert team.served() == set(NAMES)
+    assert team.served_models() == set(NAMES)
     pruned = team.reconcile("--prune")
     assert pruned.code == 0, pruned.err
     assert pruned.json["steps"]["delete"] > 10
-    assert team.served() == {"one", "two"}
+    assert team.served_models() == {"one", "two"}
     assert team.reconcile("--prune").json["steps"] == {}
 
 
-def test_all_may_go_where_that_is_allowed(team: Models) -> None:
+def test_all_may_go_where_that_is_allowed(team: ModelFiles) -> None:
     """With an Environment left to be read, and a share of all allowed, all models go."""
-    team.declare()
+    team.write_only()
     environment = "apiVersion: moorage/v1alpha1\nkind: Environment\nmetadata: {name: default}\n"
     (team.directory / "specs/environment.yaml").write_text(environment)
     pruned = team.reconcile("--prune", "--max-prune", "100%")
     assert pruned.code == 0, pruned.err
-    assert team.served() == set()
+    assert team.served_models() == set()

@@ -26,17 +26,17 @@ CLIENTS = 6
 
 
 @dataclass(frozen=True)
-class Quota:
+class CpuQuota:
     """A control group that may use a quarter of one processor. `under` starts a command in it."""
 
     directory: Path
 
     @property
-    def under(self) -> Sequence[str]:
+    def command_prefix(self) -> Sequence[str]:
         return ("sh", "-c", 'echo $$ > "$0" && exec "$@"', str(self.directory / "cgroup.procs"))
 
     @property
-    def throttled(self) -> int:
+    def throttle_count(self) -> int:
         """How often the kernel has held its processes back."""
         found = re.search(r"^nr_throttled (\d+)$", (self.directory / "cpu.stat").read_text(), re.MULTILINE)
         assert found
@@ -44,7 +44,7 @@ class Quota:
 
 
 @pytest.fixture
-def quota() -> Iterator[Quota]:
+def quota() -> Iterator[CpuQuota]:
     """Make a control group, as Fargate does for a task of 0.25 vCPU; of version 2, or 1 where the machine has that."""
     version_2 = Path("/sys/fs/cgroup/cgroup.controllers").exists()
     parent = Path("/sys/fs/cgroup") if version_2 else Path("/sys/fs/cgroup/cpu")
@@ -59,25 +59,27 @@ def quota() -> Iterator[Quota]:
         else:
             (directory / "cpu.cfs_period_us").write_text("100000")
             (directory / "cpu.cfs_quota_us").write_text("25000")
-        yield Quota(directory)
+        yield CpuQuota(directory)
     except OSError as error:
         pytest.skip(f"no processor quota can be set here: {error}")
     finally:
         directory.rmdir()
 
 
-def serve_and_leave(bundle: Any, process: Process, workers: int) -> None:
+def serve_and_shut_down(bundle: Any, process: Process, workers: int) -> None:
     """Start, answer many clients rightly, count them all, and leave without losing one."""
     port = {process.started() for _ in range(workers)}.pop()
     until(lambda: f"moorage_workers_ready {workers}.0" in ask(port, "/metrics").decode())
-    count_exactly(bundle, port)
+    check_request_counts(bundle, port)
     rows = bundle.rows[: CLIENTS * 3].reshape(CLIENTS, 3, -1)
     clients = [
         Client(port, bool(index % 2), json.dumps({"instances": lists(some)}), bundle.predict(some).tolist())
         for index, some in enumerate(rows)
     ]
     until(lambda: all(client.count >= 20 for client in clients))
-    assert max(threads(process, workers)) <= 2  # the event loop's, and the one for large bodies: none of libxgboost's
+    assert (
+        max(thread_counts(process, workers)) <= 2
+    )  # the event loop's, and the one for large bodies: none of libxgboost's
     process.process.send_signal(signal.SIGTERM)
     assert [process.line()["event"] for _ in range(workers)] == ["draining"] * workers
     assert get(port, "/readyz") == 503
@@ -88,7 +90,7 @@ def serve_and_leave(bundle: Any, process: Process, workers: int) -> None:
     assert (code, [line["event"] for line in log], err) == (0, ["stopped"] * workers, "")
 
 
-def count_exactly(bundle: Any, port: int) -> None:
+def check_request_counts(bundle: Any, port: int) -> None:
     """Ask for many small predictions and one large at once; whichever process is asked then knows of all of them."""
     large, small = bundle.rows[:600], 90
     with ThreadPoolExecutor(8) as pool:
@@ -104,7 +106,7 @@ def count_exactly(bundle: Any, port: int) -> None:
         assert "moorage_requests_pending 0.0" in lines
 
 
-def threads(process: Process, workers: int) -> list[int]:
+def thread_counts(process: Process, workers: int) -> list[int]:
     """Count the threads of each process that serves."""
     parent = process.process.pid
     children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
@@ -114,18 +116,20 @@ def threads(process: Process, workers: int) -> list[int]:
 
 
 @pytest.mark.parametrize("workers", [1, 4])
-def test_a_quarter_of_a_processor(quota: Quota, housing: Any, start: Any, workers: int) -> None:
+def test_a_quarter_of_a_processor(quota: CpuQuota, housing: Any, start: Any, workers: int) -> None:
     """Under a processor quota, which hides none of the machine's cores: all is right, only slower."""
-    serve_and_leave(
-        housing, start(housing.directory, "--workers", str(workers), under=quota.under, DRAIN_DELAY="1"), workers
+    serve_and_shut_down(
+        housing,
+        start(housing.directory, "--workers", str(workers), under=quota.command_prefix, DRAIN_DELAY="1"),
+        workers,
     )
-    assert quota.throttled
+    assert quota.throttle_count
 
 
 @pytest.mark.parametrize("workers", [1, 4])
 def test_one_core(housing: Any, start: Any, workers: int) -> None:
     """On one core."""
-    serve_and_leave(
+    serve_and_shut_down(
         housing, start(housing.directory, "--workers", str(workers), under=ONE_CORE, DRAIN_DELAY="1"), workers
     )
 
@@ -133,4 +137,4 @@ def test_one_core(housing: Any, start: Any, workers: int) -> None:
 @pytest.mark.parametrize("workers", [4])
 def test_four_processes(housing: Any, start: Any, workers: int) -> None:
     """On whatever cores the machine has."""
-    serve_and_leave(housing, start(housing.directory, "--workers", str(workers), DRAIN_DELAY="1"), workers)
+    serve_and_shut_down(housing, start(housing.directory, "--workers", str(workers), DRAIN_DELAY="1"), workers)

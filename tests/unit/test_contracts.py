@@ -29,7 +29,7 @@ def test_a_broken_import_contract_is_caught(tmp_path: Path) -> None:
     (tmp_path / "controller/core/planted.py").write_text("import boto3\n")
     result = lint_imports(tmp_path)
     assert result.returncode != 0
-    assert "boto3 and botocore only behind the door BROKEN" in result.stdout
+    assert "boto3 and botocore only in aws and embedded_aws BROKEN" in result.stdout
 
 
 def _copy(source: Path, target: Path) -> None:

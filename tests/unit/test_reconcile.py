@@ -9,16 +9,16 @@ from typing import Any, cast
 
 import pytest
 
-from controller.aws import Aws
+from controller.aws import AwsClient
+from controller.core.field_policy import FieldPolicy
 from controller.core.graph import Node, Observed, Target
 from controller.core.plan import Step
-from controller.core.policy import FieldPolicy
+from controller.core.spec_context import AwsLocation, SpecContext
 from controller.core.status import Event, Failed, Held, Ready, Status, Verdict, Waiting
 from controller.core.values import Key, Ref
-from controller.core.wanted import Place, Wanted
 from controller.errors import AnswerLostError, DeniedError, RejectedError, ThrottledError, UnavailableError
-from controller.reconcile import Pass, Reconciler
-from controller.resources.base import Resource, Workshop
+from controller.reconcile import PassResult, Reconciler
+from controller.resources.base import Resource, ResourceContext
 from controller.runtime.once import Run, exit_code
 from controller.spec.load import load_text
 from controller.store.memory import MemoryStore
@@ -39,15 +39,15 @@ class CrashedError(BaseException):
 
 
 @dataclass
-class Cloud:
+class FakeCloud:
     """What exists, by id; calls can be made to fail once, before or after they have their effect."""
 
-    things: dict[str, dict[str, Any]] = field(default_factory=dict)
+    objects: dict[str, dict[str, Any]] = field(default_factory=dict)
     writes: list[str] = field(default_factory=list)
     before: dict[int, BaseException] = field(default_factory=dict)
     after: dict[int, BaseException] = field(default_factory=dict)
     unreadable: set[str] = field(default_factory=set)
-    looks: list[str] = field(default_factory=list)
+    reads: list[str] = field(default_factory=list)
 
     def write(self, call: str, effect: Any) -> None:
         number = len(self.writes)
@@ -58,20 +58,20 @@ class Cloud:
         if number in self.after:
             raise self.after[number]
 
-    def surveying(self) -> Cloud:
+    def with_listing_cache(self) -> FakeCloud:
         """A survey sees what everybody sees."""
         return self
 
 
-class Thing(Resource):
+class FakeResource(Resource):
     """A type whose objects are dictionaries in the cloud."""
 
-    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
-        cloud = cast("Cloud", aws)
-        cloud.looks.append(f"{self.kind}, {len(cloud.writes)} written")
+    def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
+        cloud = cast("FakeCloud", aws)
+        cloud.reads.append(f"{self.kind}, {len(cloud.writes)} written")
         if self.kind in cloud.unreadable:
             raise UnavailableError("no answer")
-        found = {target.key: cloud.things.get(self.place(target)) for target in targets}
+        found = {target.key: cloud.objects.get(self.place(target)) for target in targets}
         return {
             key: Observed(fields, {"arn": f"arn:{key.name}:{fields.get('cpu', '')}"})
             for key, fields in found.items()
@@ -81,168 +81,175 @@ class Thing(Resource):
     def place(self, target: Target) -> str:
         return f"{self.kind}/{target.identity['name']}"
 
-    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
-        cloud, target = cast("Cloud", aws), Target(step.node.key, step.node.identity)
+    def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
+        cloud, target = cast("FakeCloud", aws), Target(step.node.key, step.node.identity)
         verb = "create" if seen is None else "update"
         cloud.write(
-            f"{verb} {self.kind}", lambda: cloud.things.__setitem__(self.place(target), dict(step.node.desired))
+            f"{verb} {self.kind}", lambda: cloud.objects.__setitem__(self.place(target), dict(step.node.desired))
         )
         return self.observe(aws, [target])[step.node.key]
 
-    def delete(self, aws: Aws, target: Target) -> Waiting | None:
-        cloud = cast("Cloud", aws)
-        cloud.write(f"delete {self.kind}", lambda: cloud.things.pop(self.place(target), None))
+    def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
+        cloud = cast("FakeCloud", aws)
+        cloud.write(f"delete {self.kind}", lambda: cloud.objects.pop(self.place(target), None))
         return None
 
 
-class Base(Thing):
+class Base(FakeResource):
     kind = "test/base"
     policy = FieldPolicy(volatile=frozenset({"arn"}))
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, want: SpecContext) -> Iterable[Node]:
         if want.service is not None:
-            yield Node(want.own(self.kind), {"name": want.owner.name}, {"cpu": want.service.metadata.labels["cpu"]})
+            yield Node(want.own_key(self.kind), {"name": want.owner.name}, {"cpu": want.service.metadata.labels["cpu"]})
 
 
-class Top(Thing):
+class Top(FakeResource):
     kind = "test/top"
-    condition = "Deployed"
-    retain = "artifacts"
+    condition_type = "Deployed"
+    retention_category = "artifacts"
 
-    def __init__(self, workshop: Workshop) -> None:
+    def __init__(self, workshop: ResourceContext) -> None:
         super().__init__(workshop)
         self.verdict: Verdict = Ready()
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, want: SpecContext) -> Iterable[Node]:
         if want.service is not None:
-            yield Node(want.own(self.kind), {"name": want.owner.name}, {"base": Ref(want.own("test/base"), "arn")})
+            yield Node(
+                want.own_key(self.kind), {"name": want.owner.name}, {"base": Ref(want.own_key("test/base"), "arn")}
+            )
 
     def ready(self, node: Node, seen: Observed) -> Verdict:
         del node, seen
         return self.verdict
 
 
-class Mirror(Thing):
+class BaseReader(FakeResource):
     """Tells of the base, and is only looked at."""
 
     kind = "test/mirror"
     read_only = True
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, want: SpecContext) -> Iterable[Node]:
         if want.service is not None:
-            yield Node(want.own(self.kind), {"base": Ref(want.own("test/base"), "arn")})
+            yield Node(want.own_key(self.kind), {"base": Ref(want.own_key("test/base"), "arn")})
 
-    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+    def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
         del aws
         return {target.key: Observed({}, {"arn": f"mirror of {target.identity['base']}"}) for target in targets}
 
 
-class OnMirror(Top):
+class ReaderDependent(Top):
     """Takes one value of the spec and one from the mirror."""
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, want: SpecContext) -> Iterable[Node]:
         if want.service is not None:
-            desired = {"base": Ref(want.own("test/mirror"), "arn"), "cpu": want.service.metadata.labels["cpu"]}
-            yield Node(want.own(self.kind), {"name": want.owner.name}, desired)
+            desired = {"base": Ref(want.own_key("test/mirror"), "arn"), "cpu": want.service.metadata.labels["cpu"]}
+            yield Node(want.own_key(self.kind), {"name": want.owner.name}, desired)
 
 
-class Choice(Thing):
+class Selection(FakeResource):
     """Chooses by what the base is, and is only looked at; it is found by its own name."""
 
     kind = "test/choice"
     read_only = True
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, want: SpecContext) -> Iterable[Node]:
         if want.service is not None:
-            yield Node(want.own(self.kind), {"name": want.owner.name}, reads=(want.own("test/base"),))
+            yield Node(want.own_key(self.kind), {"name": want.owner.name}, reads=(want.own_key("test/base"),))
 
-    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
+    def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
         bases = {
-            target.key: cast("Cloud", aws).things.get(f"test/base/{target.identity['name']}") for target in targets
+            target.key: cast("FakeCloud", aws).objects.get(f"test/base/{target.identity['name']}") for target in targets
         }
         return {key: Observed({}, {"version": base["cpu"]}) for key, base in bases.items() if base is not None}
 
 
-class Picture(Thing):
+class SelectedImage(FakeResource):
     """Is made of what was chosen."""
 
     kind = "test/picture"
     policy = FieldPolicy(volatile=frozenset({"arn"}))
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, want: SpecContext) -> Iterable[Node]:
         if want.service is not None:
-            yield Node(want.own(self.kind), {"name": want.owner.name}, {"cpu": Ref(want.own("test/choice"), "version")})
+            yield Node(
+                want.own_key(self.kind), {"name": want.owner.name}, {"cpu": Ref(want.own_key("test/choice"), "version")}
+            )
 
 
-class OnChoice(Top):
+class SelectionDependent(Top):
     """Takes one value of the spec, names what was chosen, and shows its picture."""
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, want: SpecContext) -> Iterable[Node]:
         if want.service is not None:
             chosen = {
-                "label": Ref(want.own("test/choice"), "version"),
-                "picture": Ref(want.own("test/picture"), "arn"),
+                "label": Ref(want.own_key("test/choice"), "version"),
+                "picture": Ref(want.own_key("test/picture"), "arn"),
             }
             desired = {**chosen, "cpu": want.service.metadata.labels["cpu"]}
-            yield Node(want.own(self.kind), {"name": want.owner.name}, desired)
+            yield Node(want.own_key(self.kind), {"name": want.owner.name}, desired)
 
 
 @dataclass
-class House:
+class Harness:
     """A reconciler over one cloud and one store, and the specs it is given."""
 
-    cloud: Cloud = field(default_factory=Cloud)
+    cloud: FakeCloud = field(default_factory=FakeCloud)
     store: MemoryStore = field(default_factory=MemoryStore)
-    told: list[Event] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
     cpus: dict[str, int] = field(default_factory=lambda: {"m": 256})
     policy: str = "{}"
-    between: tuple[Resource, ...] = ()
+    extra_types: tuple[Resource, ...] = ()
     ticks: Iterator[int] = field(default_factory=lambda: iter(range(10**6)))
 
     def __post_init__(self) -> None:
-        workshop = Workshop(Path())
+        workshop = ResourceContext(Path())
         self.base, self.top = Base(workshop), Top(workshop)
 
-    def go(self, gone: Sequence[Key] = ()) -> Pass:
+    def reconcile(self, removed_specs: Sequence[Key] = ()) -> PassResult:
         reconciler = Reconciler(
-            {resource.kind: resource for resource in (self.base, *self.between, self.top)},
-            cast("Aws", self.cloud),
+            {resource.kind: resource for resource in (self.base, *self.extra_types, self.top)},
+            cast("AwsClient", self.cloud),
             self.store,
             lambda: f"t{next(self.ticks)}",
-            self.told.append,
+            self.events.append,
         )
-        return reconciler.reconcile(self.wants(), gone=gone)
+        return reconciler.reconcile(self.spec_contexts(), removed_specs=removed_specs)
 
-    def wants(self) -> list[Wanted]:
+    def spec_contexts(self) -> list[SpecContext]:
         text = "---".join(SPEC.format(name=name, cpu=cpu, policy=self.policy) for name, cpu in self.cpus.items())
         specs = load_text(text)
-        home, place = specs.environment("default"), Place("123456789012", "us-east-1")
-        return [Wanted(home, None, place), *(Wanted(home, one.model, place) for one in specs.services.values())]
+        home, place = specs.get_environment("default"), AwsLocation("123456789012", "us-east-1")
+        return [
+            SpecContext(home, None, place),
+            *(SpecContext(home, one.model, place) for one in specs.services.values()),
+        ]
 
-    def settle(self) -> Pass:
+    def settle(self) -> PassResult:
         for _ in range(20):
-            done = self.go()
-            if done.after is None:
+            done = self.reconcile()
+            if done.requeue_after is None:
                 return done
         raise AssertionError("it does not settle")
 
 
-def status(done: Pass, name: str = "m") -> Status:
+def status(done: PassResult, name: str = "m") -> Status:
     return next(status for status in done.statuses if status.owner.name == name)
 
 
-def condition(done: Pass, kind: str, name: str = "m") -> tuple[str, str]:
-    found = status(done, name).condition(kind)
+def condition(done: PassResult, kind: str, name: str = "m") -> tuple[str, str]:
+    found = status(done, name).find_condition(kind)
     assert found is not None
     return found.status, found.reason
 
 
 def test_everything_is_made_once_in_order_and_then_nothing() -> None:
     """The first pass makes all of it, parents first; the next one makes no write and is content."""
-    house = House()
-    assert [str(step.action) for step in house.go().done] == ["create", "create"]
-    second = house.go()
-    assert (second.done, second.after) == ((), None)
+    house = Harness()
+    assert [str(step.action) for step in house.reconcile().completed_steps] == ["create", "create"]
+    second = house.reconcile()
+    assert (second.completed_steps, second.requeue_after) == ((), None)
     assert house.cloud.writes == ["create test/base", "create test/top"]
     assert condition(second, "Ready") == ("True", "Reconciled")
     assert exit_code(second.statuses) == 0
@@ -250,12 +257,12 @@ def test_everything_is_made_once_in_order_and_then_nothing() -> None:
 
 def test_a_changed_output_reaches_its_dependents_in_the_same_pass() -> None:
     """An update that changes an output takes its dependents along."""
-    house = House()
+    house = Harness()
     house.settle()
     house.cpus["m"] = 512
-    done = house.go()
+    done = house.reconcile()
     assert house.cloud.writes[2:] == ["update test/base", "update test/top"]
-    assert house.cloud.things["test/top/m"] == {"base": "arn:m:512"}
+    assert house.cloud.objects["test/top/m"] == {"base": "arn:m:512"}
     assert status(done).observed_generation == 2
 
 
@@ -263,7 +270,7 @@ def test_a_changed_output_reaches_its_dependents_in_the_same_pass() -> None:
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_crash_at_any_call_converges(number: int, when: str) -> None:
     """Killed before or after any write of create or update, the next run ends as if nothing had happened, and makes nothing twice."""
-    house = House()
+    house = Harness()
     getattr(house.cloud, when)[number] = CrashedError()
     for cpu in (256, 512):
         house.cpus["m"] = cpu
@@ -271,17 +278,17 @@ def test_a_crash_at_any_call_converges(number: int, when: str) -> None:
             house.settle()
         except CrashedError:
             house.settle()
-    assert house.cloud.things == {"test/base/m": {"cpu": "512"}, "test/top/m": {"base": "arn:m:512"}}
+    assert house.cloud.objects == {"test/base/m": {"cpu": "512"}, "test/top/m": {"base": "arn:m:512"}}
     effects = len(house.cloud.writes) - (1 if when == "before" else 0)
     assert effects == 4
-    assert [record.pending for record in house.store.records("default")] == [None, None]
+    assert [record.pending for record in house.store.list_records("default")] == [None, None]
 
 
 def test_a_lost_answer_is_settled_by_looking() -> None:
     """A create whose answer got lost isn't sent again: the next pass finds it and takes it as done."""
-    house = House()
+    house = Harness()
     house.cloud.after[0] = AnswerLostError("no answer")
-    first = house.go()
+    first = house.reconcile()
     assert condition(first, "Progressing") == ("True", "AnswerLost")
     house.settle()
     assert house.cloud.writes == ["create test/base", "create test/top"]
@@ -291,86 +298,86 @@ def test_what_was_asked_for_once_is_looked_for_right_before_it_is_asked_for_agai
     """What the survey doesn't find and the journal doesn't know is made without another look. After a call whose end nobody
     saw there are two: the survey's, and one right before the call is sent again.
     """
-    house = House()
+    house = Harness()
     house.cloud.before[0] = AnswerLostError("no answer")
-    house.go()
-    assert house.cloud.looks.count("test/base, 0 written") == 1
-    house.go()
+    house.reconcile()
+    assert house.cloud.reads.count("test/base, 0 written") == 1
+    house.reconcile()
     assert house.cloud.writes[:2] == ["create test/base", "create test/base"]
-    assert house.cloud.looks.count("test/base, 1 written") == 2
+    assert house.cloud.reads.count("test/base, 1 written") == 2
 
 
 def test_throttling_waits_and_rejection_fails() -> None:
     """What waiting helps is waited for; what only another spec helps is a failure, told as one, and retried by no loop."""
-    house = House()
+    house = Harness()
     house.cloud.before[0] = ThrottledError("slow down")
-    assert condition(house.go(), "Progressing") == ("True", "Throttled")
+    assert condition(house.reconcile(), "Progressing") == ("True", "Throttled")
     house.cloud.before[1] = RejectedError("no such thing")
-    done = house.go()
-    assert (condition(done, "Degraded"), done.after) == (("True", "Rejected"), None)
+    done = house.reconcile()
+    assert (condition(done, "Degraded"), done.requeue_after) == (("True", "Rejected"), None)
     assert exit_code(done.statuses) == 4
-    assert any(event.reason == "Rejected" and event.type == "Warning" for event in house.told)
+    assert any(event.reason == "Rejected" and event.type == "Warning" for event in house.events)
 
 
 def test_nothing_is_made_of_new_and_old() -> None:
     """What looks at something that couldn't be changed yet isn't built upon: no object has one value of each."""
-    house = House(between=(Mirror(Workshop(Path())),))
-    house.top = OnMirror(Workshop(Path()))
+    house = Harness(extra_types=(BaseReader(ResourceContext(Path())),))
+    house.top = ReaderDependent(ResourceContext(Path()))
     house.settle()
     house.cpus["m"] = 512
     house.cloud.before[len(house.cloud.writes)] = ThrottledError("slow down")
-    assert condition(house.go(), "Deployed") == ("False", "Blocked")
-    assert house.cloud.things["test/top/m"] == {"base": "mirror of arn:m:256", "cpu": "256"}
+    assert condition(house.reconcile(), "Deployed") == ("False", "Blocked")
+    assert house.cloud.objects["test/top/m"] == {"base": "mirror of arn:m:256", "cpu": "256"}
     house.settle()
-    assert house.cloud.things["test/top/m"] == {"base": "mirror of arn:m:512", "cpu": "512"}
+    assert house.cloud.objects["test/top/m"] == {"base": "mirror of arn:m:512", "cpu": "512"}
 
 
 def test_what_was_chosen_holds_for_the_whole_pass() -> None:
     """What a pass makes may change the choice: the next pass follows it, and no object names one and shows the other."""
-    workshop = Workshop(Path())
-    house = House(between=(Choice(workshop), Picture(workshop)))
-    house.top = OnChoice(workshop)
+    workshop = ResourceContext(Path())
+    house = Harness(extra_types=(Selection(workshop), SelectedImage(workshop)))
+    house.top = SelectionDependent(workshop)
     house.settle()
     house.cpus["m"] = 512
-    house.go()
-    assert house.cloud.things["test/base/m"] == {"cpu": "512"}
-    assert house.cloud.things["test/top/m"] == {"label": "256", "picture": "arn:m:256", "cpu": "512"}
+    house.reconcile()
+    assert house.cloud.objects["test/base/m"] == {"cpu": "512"}
+    assert house.cloud.objects["test/top/m"] == {"label": "256", "picture": "arn:m:256", "cpu": "512"}
     house.settle()
-    assert house.cloud.things["test/top/m"] == {"label": "512", "picture": "arn:m:512", "cpu": "512"}
+    assert house.cloud.objects["test/top/m"] == {"label": "512", "picture": "arn:m:512", "cpu": "512"}
 
 
 def test_a_failure_that_stays_is_kept_as_one_event() -> None:
     """Told in every pass, it is kept once, and once more when it fails in another way."""
-    house = House()
+    house = Harness()
     for number, why in enumerate(("no such thing", "no such thing", "no such thing", "not allowed")):
         house.cloud.before[number] = RejectedError(why)
-        house.go()
-    rejected = [event for event in house.store.events() if event.reason == "Rejected" and event.key is not None]
+        house.reconcile()
+    rejected = [event for event in house.store.list_events() if event.reason == "Rejected" and event.key is not None]
     assert [event.message for event in rejected] == ["no such thing", "not allowed"]
-    assert len([event for event in house.told if event.reason == "Rejected" and event.key is not None]) == 4
+    assert len([event for event in house.events if event.reason == "Rejected" and event.key is not None]) == 4
 
 
 def test_what_fails_fails_alone() -> None:
     """A service whose first call is denied doesn't hold up its neighbour."""
-    house = House(cpus={"a": 1, "b": 2})
+    house = Harness(cpus={"a": 1, "b": 2})
     house.cloud.before[0] = DeniedError("not allowed")
-    house.go()
-    done = house.go()
+    house.reconcile()
+    done = house.reconcile()
     house.cloud.before.clear()
-    assert {"test/base/b", "test/top/b"} <= house.cloud.things.keys()
+    assert {"test/base/b", "test/top/b"} <= house.cloud.objects.keys()
     assert condition(done, "Ready", "b") == ("True", "Reconciled")
 
 
 def test_what_cannot_be_read_is_left_alone() -> None:
     """A type that can't be read is neither created nor deleted, and nothing is built on it."""
-    house = House()
+    house = Harness()
     house.settle()
     house.cloud.unreadable = {"test/base"}
     house.cpus["m"] = 512
-    done = house.go()
+    done = house.reconcile()
     assert len(house.cloud.writes) == 2
     assert condition(done, "Ready") == ("False", "Unavailable")
-    assert done.after is not None
+    assert done.requeue_after is not None
 
 
 @pytest.mark.parametrize(
@@ -383,68 +390,68 @@ def test_what_cannot_be_read_is_left_alone() -> None:
 )
 def test_verdicts_become_conditions_and_exit_codes(verdict: Verdict, code: int, after: float | None) -> None:
     """What a type says of its object is what the condition says, and what the shell sees."""
-    house = House()
+    house = Harness()
     house.settle()
     house.top.verdict = verdict
-    done = house.go()
+    done = house.reconcile()
     assert condition(done, "Deployed") == ("False", verdict.reason)
-    assert (exit_code(done.statuses), done.after) == (code, after)
+    assert (exit_code(done.statuses), done.requeue_after) == (code, after)
 
 
 def test_a_removed_spec_goes_against_its_edges_when_pruned() -> None:
     """Not named as gone, it stays; named, it goes children first, what its policy retains stays, and nothing remembers it."""
-    house = House(cpus={"m": 1, "n": 1})
+    house = Harness(cpus={"m": 1, "n": 1})
     house.settle()
     del house.cpus["n"]
-    house.go()
-    assert len(house.cloud.things) == 4
-    house.go(gone=[Key("default", "ModelService", "n")])
+    house.reconcile()
+    assert len(house.cloud.objects) == 4
+    house.reconcile(removed_specs=[Key("default", "ModelService", "n")])
     assert house.cloud.writes[4:] == ["delete test/base"]
-    assert "test/top/n" in house.cloud.things
-    assert {record.owner.name for record in house.store.records("default")} == {"m"}
+    assert "test/top/n" in house.cloud.objects
+    assert {record.owner.name for record in house.store.list_records("default")} == {"m"}
 
 
 def test_what_cannot_be_deleted_is_told() -> None:
     """A removed spec whose object may not be deleted is Degraded and no success; once it may, nothing remembers it."""
-    house, gone = House(cpus={"m": 1, "n": 1}), [Key("default", "ModelService", "n")]
+    house, gone = Harness(cpus={"m": 1, "n": 1}), [Key("default", "ModelService", "n")]
     house.settle()
     del house.cpus["n"]
     house.cloud.before[len(house.cloud.writes)] = DeniedError("not allowed", where="test.delete")
-    done, run = house.go(gone), Run()
+    done, run = house.reconcile(gone), Run()
     run.add(gone[0], done)
     assert condition(done, "Ready", "n") == ("False", "Denied")
     assert condition(done, "Stalled", "n") == ("True", "Denied")
-    assert house.store.status(gone[0]) == status(done, "n")
+    assert house.store.get_status(gone[0]) == status(done, "n")
     assert exit_code(run.statuses) == 4
     house.cloud.before.clear()
-    run.add(gone[0], house.go(gone))
-    assert house.store.status(gone[0]) is None
+    run.add(gone[0], house.reconcile(gone))
+    assert house.store.get_status(gone[0]) is None
     assert exit_code(run.statuses) == 0
 
 
 def test_policy_prune_false_keeps_all_of_it() -> None:
     """A spec that says `prune: false` leaves everything behind when it is removed."""
-    house = House(cpus={"m": 1, "n": 1}, policy="{prune: false}")
+    house = Harness(cpus={"m": 1, "n": 1}, policy="{prune: false}")
     house.settle()
     del house.cpus["n"]
-    house.go(gone=[Key("default", "ModelService", "n")])
-    assert len(house.cloud.things) == 4
+    house.reconcile(removed_specs=[Key("default", "ModelService", "n")])
+    assert len(house.cloud.objects) == 4
 
 
 def test_suspend_leaves_everything_as_it_is() -> None:
     """A suspended spec is looked at and never touched."""
-    house = House()
+    house = Harness()
     house.settle()
     house.policy, house.cpus["m"] = "{suspend: true}", 512
-    done = house.go()
+    done = house.reconcile()
     assert len(house.cloud.writes) == 2
     assert condition(done, "Ready") == ("False", "Suspended")
 
 
 def test_a_spec_over_its_budget_is_held_and_what_runs_is_left() -> None:
     """Nothing of it is made or changed; what was made before stays; more money lets it on."""
-    house = House(policy="{maxMonthlyCost: 1 USD}")
-    done = house.go()
+    house = Harness(policy="{maxMonthlyCost: 1 USD}")
+    done = house.reconcile()
     assert house.cloud.writes == []
     assert condition(done, "Ready") == ("False", "OverBudget")
     assert condition(done, "Degraded") == ("False", "AsDeclared")
@@ -454,7 +461,7 @@ def test_a_spec_over_its_budget_is_held_and_what_runs_is_left() -> None:
     house.settle()
     made = list(house.cloud.writes)
     house.policy, house.cpus["m"] = "{maxMonthlyCost: 1 USD}", 512
-    assert condition(house.go(), "Ready") == ("False", "OverBudget")
+    assert condition(house.reconcile(), "Ready") == ("False", "OverBudget")
     assert house.cloud.writes == made
     house.policy = "{maxMonthlyCost: 1000 USD}"
     house.settle()
@@ -463,57 +470,57 @@ def test_a_spec_over_its_budget_is_held_and_what_runs_is_left() -> None:
 
 def test_what_runs_and_got_too_dear_is_told_and_left() -> None:
     """With nothing to be done a limit below the estimate is still no ready spec."""
-    house = House()
+    house = Harness()
     house.settle()
     made = list(house.cloud.writes)
     house.policy = "{maxMonthlyCost: 1 USD}"
-    done = house.go()
+    done = house.reconcile()
     assert condition(done, "Ready") == ("False", "OverBudget")
     assert (house.cloud.writes, done.plan.steps) == (made, ())
 
 
 def test_drift_is_put_back_or_only_reported() -> None:
     """A hand-made change is undone; with driftCorrection false it is told and left, while a changed spec is still applied."""
-    house = House()
+    house = Harness()
     house.settle()
-    house.cloud.things["test/base/m"] = {"cpu": "9"}
+    house.cloud.objects["test/base/m"] = {"cpu": "9"}
     house.settle()
-    assert house.cloud.things["test/base/m"] == {"cpu": "256"}
+    assert house.cloud.objects["test/base/m"] == {"cpu": "256"}
     house.policy = "{driftCorrection: false}"
-    house.cloud.things["test/base/m"] = {"cpu": "9"}
-    done = house.go()
-    assert house.cloud.things["test/base/m"] == {"cpu": "9"}
+    house.cloud.objects["test/base/m"] = {"cpu": "9"}
+    done = house.reconcile()
+    assert house.cloud.objects["test/base/m"] == {"cpu": "9"}
     assert [state.state for state in status(done).resources] == ["Drifted", "Ready"]
     house.cpus["m"] = 512
     house.settle()
-    assert house.cloud.things["test/base/m"] == {"cpu": "512"}
+    assert house.cloud.objects["test/base/m"] == {"cpu": "512"}
 
 
-def events(house: House, reason: str) -> list[tuple[str, str, str]]:
-    kept = house.store.events(Key("default", "ModelService", "m"))
+def events(harness: Harness, reason: str) -> list[tuple[str, str, str]]:
+    kept = harness.store.list_events(Key("default", "ModelService", "m"))
     return [(e.type, str(e.key), e.message) for e in kept if e.reason == reason]
 
 
 def test_drift_that_is_put_back_is_told_with_what_it_was_and_what_it_became() -> None:
     """An event names the field, what was applied and what was found; a changed spec makes no such event."""
-    house = House()
+    house = Harness()
     house.settle()
     house.cpus["m"] = 512
     house.settle()
     assert events(house, "Drifted") == []
-    house.cloud.things["test/base/m"] = {"cpu": "9"}
+    house.cloud.objects["test/base/m"] = {"cpu": "9"}
     house.settle()
     assert events(house, "Drifted") == [("Warning", "test/base m", 'changed by somebody else: cpu: "512" → "9"')]
 
 
 def test_drift_that_is_left_is_told_once() -> None:
     """With driftCorrection false each pass reports it in the status, and the first one keeps an event."""
-    house = House(policy="{driftCorrection: false}")
+    house = Harness(policy="{driftCorrection: false}")
     house.settle()
-    house.cloud.things["test/base/m"] = {"cpu": "9"}
+    house.cloud.objects["test/base/m"] = {"cpu": "9"}
     for _ in range(3):
-        done = house.go()
-        assert done.after is None
+        done = house.reconcile()
+        assert done.requeue_after is None
     message = 'test/base m was changed by somebody else, and left so: cpu: "256" → "9"'
     assert [state.message for state in status(done).resources] == [message, ""]
     assert events(house, "Drifted") == [("Warning", "test/base m", message)]
@@ -521,44 +528,44 @@ def test_drift_that_is_left_is_told_once() -> None:
 
 def test_what_is_built_on_left_drift_stays_as_it_was_applied() -> None:
     """An output that drift changed isn't passed on: that would deploy what somebody else made."""
-    house = House(policy="{driftCorrection: false}")
+    house = Harness(policy="{driftCorrection: false}")
     house.settle()
-    house.cloud.things["test/base/m"] = {"cpu": "9"}
+    house.cloud.objects["test/base/m"] = {"cpu": "9"}
     house.settle()
-    assert house.cloud.things["test/top/m"] == {"base": "arn:m:256"}
+    assert house.cloud.objects["test/top/m"] == {"base": "arn:m:256"}
     assert len(house.cloud.writes) == 2
 
 
 def test_what_was_deleted_is_made_again_or_left() -> None:
     """A deleted object is created again and told as drift; with driftCorrection false it stays gone, and Ready says so."""
-    house = House()
+    house = Harness()
     house.settle()
-    del house.cloud.things["test/base/m"]
+    del house.cloud.objects["test/base/m"]
     house.settle()
-    assert house.cloud.things["test/base/m"] == {"cpu": "256"}
+    assert house.cloud.objects["test/base/m"] == {"cpu": "256"}
     assert events(house, "Drifted") == [("Warning", "test/base m", "it is gone from AWS")]
     house.policy = "{driftCorrection: false}"
-    del house.cloud.things["test/base/m"]
+    del house.cloud.objects["test/base/m"]
     done = house.settle()
-    assert "test/base/m" not in house.cloud.things
+    assert "test/base/m" not in house.cloud.objects
     assert [state.state for state in status(done).resources] == ["Drifted", "Drifted"]
     assert condition(done, "Ready") == ("False", "Drifted")
 
 
 def test_left_drift_hides_no_failure() -> None:
     """What differs and has failed as well is a failure: a rolled-back deployment is no hand's work."""
-    house = House(policy="{driftCorrection: false}")
+    house = Harness(policy="{driftCorrection: false}")
     house.settle()
     house.top.verdict = Failed("RolledBack", "it never became healthy")
-    house.cloud.things["test/top/m"] = {"base": "something else"}
-    assert condition(house.go(), "Ready") == ("False", "RolledBack")
+    house.cloud.objects["test/top/m"] = {"base": "something else"}
+    assert condition(house.reconcile(), "Ready") == ("False", "RolledBack")
 
 
 def test_a_lost_store_makes_no_step() -> None:
     """With every record gone, what is there is found and taken as ours, without a write."""
-    house = House()
+    house = Harness()
     house.settle()
     house.store = MemoryStore()
     house.settle()
     assert len(house.cloud.writes) == 2
-    assert len(house.store.records("default")) == 2
+    assert len(house.store.list_records("default")) == 2

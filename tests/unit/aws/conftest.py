@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from controller.aws import Aws, Budgets, Hook, connect
+from controller.aws import AwsClient, Hook, RateLimiter, connect
 
 ACCOUNT = "123456789012"
 _IDENTITY = (
@@ -39,7 +39,7 @@ class Request:
 
 
 @dataclass
-class Answer:
+class ScriptedAnswer:
     """A scripted answer; `cut` closes the connection once the request was read, or after half of the body."""
 
     status: int = 200
@@ -47,20 +47,20 @@ class Answer:
     cut: bool = False
 
     @classmethod
-    def json(cls, value: Any, status: int = 200) -> Answer:
+    def json(cls, value: Any, status: int = 200) -> ScriptedAnswer:
         return cls(status, json.dumps(value).encode())
 
     @classmethod
-    def error(cls, code: str, message: str = "", status: int = 400) -> Answer:
+    def error(cls, code: str, message: str = "", status: int = 400) -> ScriptedAnswer:
         return cls.json({"__type": code, "message": message}, status)
 
 
 @dataclass
-class Script:
+class ScriptedServer:
     """The server's side of the test: answers to give, requests that came. STS always says who asks."""
 
     url: str = ""
-    answers: deque[Answer] = field(default_factory=deque)
+    answers: deque[ScriptedAnswer] = field(default_factory=deque)
     requests: list[Request] = field(default_factory=list)
 
     def seen(self, service: str) -> list[Request]:
@@ -69,7 +69,7 @@ class Script:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    script: Script
+    script: ScriptedServer
 
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -78,12 +78,12 @@ class _Handler(BaseHTTPRequestHandler):
         target = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
         self.script.requests.append(Request(service, target, self.path, body, dict(self.headers)))
         if service == "sts" and b"GetCallerIdentity" in body:
-            return self._send(Answer(200, _IDENTITY.encode()))
-        return self._send(self.script.answers.popleft() if self.script.answers else Answer())
+            return self._send(ScriptedAnswer(200, _IDENTITY.encode()))
+        return self._send(self.script.answers.popleft() if self.script.answers else ScriptedAnswer())
 
     do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = _answer  # noqa: N815  (http.server asks for these names)
 
-    def _send(self, answer: Answer) -> None:
+    def _send(self, answer: ScriptedAnswer) -> None:
         if answer.cut and not answer.body:
             self.close_connection = True
             return
@@ -104,9 +104,9 @@ class _Server(ThreadingHTTPServer):
 
 
 @pytest.fixture
-def script() -> Iterator[Script]:
+def script() -> Iterator[ScriptedServer]:
     """A running server and its script."""
-    script = Script()
+    script = ScriptedServer()
     handler = type("Handler", (_Handler,), {"script": script})
     server = _Server(("127.0.0.1", 0), handler)
     script.url = f"http://127.0.0.1:{server.server_port}"
@@ -140,23 +140,23 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def answer() -> type[Answer]:
+def answer() -> type[ScriptedAnswer]:
     """How a test writes the script."""
-    return Answer
+    return ScriptedAnswer
 
 
 @pytest.fixture
-def door(script: Script, clock: Clock) -> Any:
+def door(script: ScriptedServer, clock: Clock) -> Any:
     """Open a door to the scripted server: `door(hooks=…, expected_account=…)`."""
 
-    def open_door(**options: Any) -> Aws:
-        options = {"budgets": Budgets(clock=clock, sleep=clock.sleep), "region": "us-east-1", **options}
+    def open_door(**options: Any) -> AwsClient:
+        options = {"budgets": RateLimiter(clock=clock, sleep=clock.sleep), "region": "us-east-1", **options}
         return connect(endpoint=script.url, **options)
 
     return open_door
 
 
-class Recorder(Hook):
+class RecordingHook(Hook):
     """Remembers what went through, and raises what it is told to."""
 
     def __init__(self, before: Exception | None = None, after: Exception | None = None) -> None:
@@ -175,6 +175,6 @@ class Recorder(Hook):
 
 
 @pytest.fixture
-def recorder() -> type[Recorder]:
+def recorder() -> type[RecordingHook]:
     """A hook that remembers."""
-    return Recorder
+    return RecordingHook

@@ -7,81 +7,81 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from controller.aws.budget import Budgets, budgets_of, seconds_for
+from controller.aws.rate_limits import RateLimiter, minimum_seconds, rate_limits_for
 from controller.errors import ThrottledError
 
 
 @pytest.fixture
 def budgets(clock):
-    return Budgets(clock=clock, sleep=clock.sleep)
+    return RateLimiter(clock=clock, sleep=clock.sleep)
 
 
-def spend(budgets, times, service="ecs", operation="update_service", account="1", region="r"):
+def acquire(rate_limits, times, service="ecs", operation="update_service", account="1", region="r"):
     for _ in range(times):
-        budgets.spend(account, region, service, operation)
+        rate_limits.spend(account, region, service, operation)
 
 
 def test_a_burst_passes_and_the_rest_waits_for_refill(budgets, clock):
     """ECS allows 50 service changes at once and 5 a second: the 51st waits a fifth of a second."""
-    spend(budgets, 50)
+    acquire(budgets, 50)
     assert clock.slept == []
-    spend(budgets, 1)
+    acquire(budgets, 1)
     assert clock.slept == [pytest.approx(0.2)]
 
 
 def test_a_long_wait_is_told_not_slept(budgets, clock):
     """A VPC link can be made every 15 seconds: the second one says so at once, and takes nothing."""
-    spend(budgets, 1, "apigatewayv2", "create_vpc_link")
+    acquire(budgets, 1, "apigatewayv2", "create_vpc_link")
     for _ in range(2):
         with pytest.raises(ThrottledError) as caught:
-            spend(budgets, 1, "apigatewayv2", "create_vpc_link")
+            acquire(budgets, 1, "apigatewayv2", "create_vpc_link")
         assert caught.value.retry_after == pytest.approx(15)
     assert clock.slept == []
     clock.now += 15
-    spend(budgets, 1, "apigatewayv2", "create_vpc_link")
+    acquire(budgets, 1, "apigatewayv2", "create_vpc_link")
 
 
 def test_a_refusal_takes_no_token_from_the_other_bucket(budgets):
     """CreateVpcLink draws on two buckets; refused by its own, it leaves the account's alone."""
-    spend(budgets, 1, "apigatewayv2", "create_vpc_link")
+    acquire(budgets, 1, "apigatewayv2", "create_vpc_link")
     for _ in range(30):
         with pytest.raises(ThrottledError):
-            spend(budgets, 1, "apigatewayv2", "create_vpc_link")
-    spend(budgets, 39, "apigatewayv2", "get_apis")
+            acquire(budgets, 1, "apigatewayv2", "create_vpc_link")
+    acquire(budgets, 39, "apigatewayv2", "get_apis")
 
 
 def test_operations_of_one_category_share(budgets, clock):
     """Creating and deleting services draw on the same bucket; reading them on another."""
-    spend(budgets, 50, operation="create_service")
-    spend(budgets, 100, operation="describe_services")
+    acquire(budgets, 50, operation="create_service")
+    acquire(budgets, 100, operation="describe_services")
     assert clock.slept == []
-    spend(budgets, 1, operation="delete_service")
+    acquire(budgets, 1, operation="delete_service")
     assert clock.slept
 
 
 def test_accounts_and_regions_have_their_own_buckets(budgets, clock):
     """AWS counts per account and region."""
     for account, region in itertools.product("12", ("r", "s")):
-        spend(budgets, 50, account=account, region=region)
+        acquire(budgets, 50, account=account, region=region)
     assert clock.slept == []
 
 
 def test_sleepers_queue_and_the_last_is_told_to_come_back(budgets):
     """Tokens are promised in turn: five waits fit into a second at 5/s, the sixth thread is refused."""
-    frozen = Budgets(clock=lambda: 0.0, sleep=lambda _: None)
-    spend(frozen, 55)
+    frozen = RateLimiter(clock=lambda: 0.0, sleep=lambda _: None)
+    acquire(frozen, 55)
     with pytest.raises(ThrottledError):
-        spend(frozen, 1)
+        acquire(frozen, 1)
 
 
 def test_threads_never_take_more_than_there_is():
     """Two hundred threads' worth of calls on a stopped clock: the burst and one second's refill, no more."""
     slept: list[float] = []
-    budgets = Budgets(clock=lambda: 0.0, sleep=slept.append)
+    budgets = RateLimiter(clock=lambda: 0.0, sleep=slept.append)
 
     def attempt(_: int) -> bool:
         try:
-            budgets.spend("1", "r", "ecs", "update_service")
+            budgets.take_token("1", "r", "ecs", "update_service")
         except ThrottledError:
             return False
         return True
@@ -114,14 +114,14 @@ def test_a_refused_call_is_not_sent(door, script, clock):
 
 def test_unlisted_operations_have_no_budget():
     """No figure, no bucket; API Gateway's account-wide one covers all of its calls."""
-    assert budgets_of("s3", "put_object") == ()
-    assert [budget.name for budget in budgets_of("apigatewayv2", "create_route")] == ["API Gateway management"]
-    assert len(budgets_of("sagemaker", "describe_training_job")) == 1
+    assert rate_limits_for("s3", "put_object") == ()
+    assert [budget.name for budget in rate_limits_for("apigatewayv2", "create_route")] == ["API Gateway management"]
+    assert len(rate_limits_for("sagemaker", "describe_training_job")) == 1
 
 
 def test_how_long_calls_take_at_awss_rates():
     """The tightest bucket counts: 200 DescribeServices at 20 a second need ten seconds, however few others there are beside."""
-    assert seconds_for({"ecs.describe_services": 200}) == 10
-    assert seconds_for({"ecs.describe_services": 200, "apigatewayv2.get_apis": 50}) == 10
-    assert seconds_for({"ecs.describe_services": 200, "apigatewayv2.get_apis": 300}) == 30
-    assert seconds_for({}) == 0
+    assert minimum_seconds({"ecs.describe_services": 200}) == 10
+    assert minimum_seconds({"ecs.describe_services": 200, "apigatewayv2.get_apis": 50}) == 10
+    assert minimum_seconds({"ecs.describe_services": 200, "apigatewayv2.get_apis": 300}) == 30
+    assert minimum_seconds({}) == 0

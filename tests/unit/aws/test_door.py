@@ -223,9 +223,9 @@ def test_real_credentials_never_reach_a_local_endpoint(door, script):
 
 
 def _call(service, operation):
-    from controller.aws.calls import Call
+    from controller.aws.calls import AwsCall
 
-    return Call("read", service, operation, {})
+    return AwsCall("read", service, operation, {})
 
 
 def test_a_watched_door_is_the_same_door(door, script, recorder):

@@ -8,8 +8,8 @@ from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 
 from controller import errors
-from controller.aws.calls import Call
-from controller.aws.errors import RULES, mapped
+from controller.aws.calls import AwsCall
+from controller.aws.errors import ERROR_RULES, map_error
 
 # service, code, message, status → class. Real answers of AWS, by its documentation and issue trackers.
 ANSWERS = [
@@ -108,7 +108,7 @@ def client_error(code: str, message: str, status: int, operation: str = "Any") -
 @pytest.mark.parametrize(("service", "code", "message", "status", "expected"), ANSWERS)
 def test_what_aws_answers_has_one_class(service, code, message, status, expected):
     """By code, by message where the code is vague, by status where nothing else is known."""
-    error = mapped(client_error(code, message, status), Call("write", service, "do_it", {}))
+    error = map_error(client_error(code, message, status), AwsCall("write", service, "do_it", {}))
     assert type(error) is expected
     assert error.where == f"{service}.do_it"
     if isinstance(error, errors.AwsError):
@@ -119,8 +119,8 @@ def test_what_aws_answers_has_one_class(service, code, message, status, expected
 def test_a_5xx_is_lost_for_a_write_and_unavailable_for_a_read(status):
     """Only a write has an outcome to be unsure of."""
     error = client_error("InternalError", "oops", status)
-    assert type(mapped(error, Call("write", "ecs", "o", {}))) is errors.AnswerLostError
-    assert type(mapped(error, Call("read", "ecs", "o", {}))) is errors.UnavailableError
+    assert type(map_error(error, AwsCall("write", "ecs", "o", {}))) is errors.AnswerLostError
+    assert type(map_error(error, AwsCall("read", "ecs", "o", {}))) is errors.UnavailableError
 
 
 UNANSWERED = [
@@ -148,13 +148,13 @@ UNANSWERED = [
 )
 def test_what_botocore_raises_itself_has_one_class(error, reading, writing):
     """What was certainly never sent is unavailable; what may have arrived is lost, for a write."""
-    assert type(mapped(error, Call("read", "ecs", "o", {}))) is reading
-    assert type(mapped(error, Call("write", "ecs", "o", {}))) is writing
+    assert type(map_error(error, AwsCall("read", "ecs", "o", {}))) is reading
+    assert type(map_error(error, AwsCall("write", "ecs", "o", {}))) is writing
 
 
 def test_without_credentials_nothing_was_refused():
     """Nothing was asked yet: the error says that there are none, not that AWS doesn't take them, and how to get some."""
-    text = str(mapped(botocore.NoCredentialsError(), Call("read", "sts", "get_caller_identity", {})))
+    text = str(map_error(botocore.NoCredentialsError(), AwsCall("read", "sts", "get_caller_identity", {})))
     assert text.startswith("no AWS credentials to use: Unable to locate credentials")
     assert "AWS_PROFILE" in text
     assert "sts" not in text
@@ -169,20 +169,20 @@ def test_every_class_of_the_lower_tree_is_reached():
 def test_every_rule_decides_something():
     """A rule that no answer above needs, or that an earlier rule shadows, is noise."""
     deciding = {
-        next((rule for rule in RULES if rule.matches(service, code, message)), None)
+        next((rule for rule in ERROR_RULES if rule.matches(service, code, message)), None)
         for service, code, message, _, _ in ANSWERS
     }
-    assert [rule for rule in RULES if rule not in deciding] == []
+    assert [rule for rule in ERROR_RULES if rule not in deciding] == []
 
 
 def test_a_refused_assume_role_is_about_credentials():
     """The refusal comes in the middle of another call, whose resource it says nothing about."""
     error = client_error("AccessDenied", "User: x is not authorized to perform: sts:AssumeRole", 403, "AssumeRole")
-    assert type(mapped(error, Call("read", "ecs", "list_clusters", {}))) is errors.CredentialsError
+    assert type(map_error(error, AwsCall("read", "ecs", "list_clusters", {}))) is errors.CredentialsError
 
 
 def test_messages_lose_their_secrets():
     """AWS repeats what it was sent; key ids and session tokens don't get into our errors."""
-    text = str(mapped(client_error("Any", "bad key AKIAIOSFODNN7EXAMPLE", 400), Call("read", "s3", "o", {})))
+    text = str(map_error(client_error("Any", "bad key AKIAIOSFODNN7EXAMPLE", 400), AwsCall("read", "s3", "o", {})))
     assert "AKIAIOSFODNN7EXAMPLE" not in text
     assert "s3.o" in text

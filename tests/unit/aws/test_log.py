@@ -9,19 +9,19 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from controller.aws.log import configure, redact, redact_text
+from controller.aws.log import configure_logging, redact, redact_text
 from controller.errors import RejectedError
 
 KEY_ID = "AKIAIOSFODNN7EXAMPLE"
 SESSION_KEY_ID = "ASIAIOSFODNN7EXAMPLE"
 SESSION = "IQoJb3JpZ2luX2VjE" + "x" * 60
-CANARY = "canary-3f1c9b"
+SECRET_CANARY = "canary-3f1c9b"
 
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
     stream = io.StringIO()
-    configure(stream=stream, level=10)
+    configure_logging(stream=stream, level=10)
     yield stream
     structlog.reset_defaults()
 
@@ -29,20 +29,26 @@ def log() -> Iterator[io.StringIO]:
 def test_a_canary_through_every_path_leaves_no_trace(log):
     """As a value under a secret's name, nested, in lists, in parameters, in answers, in URLs, in an exception."""
     logger = structlog.get_logger()
-    logger.info("direct", password=CANARY, SecretString=CANARY, Authorization=CANARY, aws_session_token=CANARY)
-    logger.info("nested", params={"containers": [{"credentials": {"x": CANARY}}]})
-    logger.info("answer", answer={"Parameter": {"Name": "/p", "Type": "SecureString", "Value": CANARY}})
-    logger.info("text", url=f"https://b/k?X-Amz-Security-Token={CANARY}&X-Amz-Signature={CANARY}&y=1")
-    logger.info("header", line=f"Authorization: Bearer {CANARY}", env=f"AWS_SECRET_ACCESS_KEY={CANARY}")
-    event = f"the event itself, password={CANARY}"
+    logger.info(
+        "direct",
+        password=SECRET_CANARY,
+        SecretString=SECRET_CANARY,
+        Authorization=SECRET_CANARY,
+        aws_session_token=SECRET_CANARY,
+    )
+    logger.info("nested", params={"containers": [{"credentials": {"x": SECRET_CANARY}}]})
+    logger.info("answer", answer={"Parameter": {"Name": "/p", "Type": "SecureString", "Value": SECRET_CANARY}})
+    logger.info("text", url=f"https://b/k?X-Amz-Security-Token={SECRET_CANARY}&X-Amz-Signature={SECRET_CANARY}&y=1")
+    logger.info("header", line=f"Authorization: Bearer {SECRET_CANARY}", env=f"AWS_SECRET_ACCESS_KEY={SECRET_CANARY}")
+    event = f"the event itself, password={SECRET_CANARY}"
     logger.info(event, keys=[KEY_ID, SESSION_KEY_ID, SESSION])
     try:
-        int(f"token={CANARY} and {KEY_ID}")
+        int(f"token={SECRET_CANARY} and {KEY_ID}")
     except ValueError:
         logger.exception("failed")
     text = log.getvalue()
     assert len(text.splitlines()) == 7
-    for secret in (CANARY, KEY_ID, SESSION_KEY_ID, SESSION):
+    for secret in (SECRET_CANARY, KEY_ID, SESSION_KEY_ID, SESSION):
         assert secret not in text
 
 
@@ -70,19 +76,19 @@ def test_a_terminal_gets_readable_lines():
             return True
 
     stream = Terminal()
-    configure(stream=stream)
-    structlog.get_logger().info("hello", password=CANARY)
+    configure_logging(stream=stream)
+    structlog.get_logger().info("hello", password=SECRET_CANARY)
     structlog.get_logger().debug("too quiet")
     structlog.reset_defaults()
     assert "hello" in stream.getvalue()
     assert not stream.getvalue().startswith("{")
-    assert CANARY not in stream.getvalue()
+    assert SECRET_CANARY not in stream.getvalue()
     assert "quiet" not in stream.getvalue()
 
 
 def test_bytes_are_counted_not_shown():
     """Data and secrets in bytes are nobody's reading."""
-    assert redact({"body": CANARY.encode()}) == {"body": "<13 bytes>"}
+    assert redact({"body": SECRET_CANARY.encode()}) == {"body": "<13 bytes>"}
 
 
 def test_a_private_key_is_cut_out():

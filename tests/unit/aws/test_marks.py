@@ -9,28 +9,28 @@ from uuid import uuid4
 import pytest
 
 from controller.aws import connect
-from controller.aws.clock import AnswerTime
-from controller.aws.marks import mark_read, marks_below
+from controller.aws.object_version import list_object_versions, object_version
+from controller.aws.server_date import ServerDateHook
 
 CHANGED = datetime(2026, 3, 1, 12, 0, 7, tzinfo=UTC)
 
 
-def mark(*, etag: str = '"a"', after: float | None) -> str:
+def version_read(*, etag: str = '"a"', after: float | None) -> str:
     """The mark out of an answer that was given so many seconds after the object's last change; None: AWS didn't say when."""
     answered = None if after is None else CHANGED + timedelta(seconds=after)
-    return mark_read({"ETag": etag, "LastModified": CHANGED}, answered)
+    return object_version({"ETag": etag, "LastModified": CHANGED}, answered)
 
 
 @pytest.mark.parametrize("after", [None, -3, 0, 1])
 def test_what_was_just_written_has_no_mark(after):
     """A write in the same second with the same bytes would look the same: the time has whole seconds."""
-    assert mark(after=after) == ""
+    assert version_read(after=after) == ""
 
 
 def test_a_mark_tells_bytes_and_time():
     """It is the same however late one asks, and another one for another ETag."""
-    assert mark(after=2) == mark(after=900) != ""
-    assert mark(after=2) != mark(etag='"b"', after=2)
+    assert version_read(after=2) == version_read(after=900) != ""
+    assert version_read(after=2) != version_read(etag='"b"', after=2)
 
 
 def test_a_listing_tells_the_same_marks(embedded_aws):
@@ -40,11 +40,11 @@ def test_a_listing_tells_the_same_marks(embedded_aws):
     aws.write("s3", "create_bucket", Bucket=name)
     aws.write("s3", "put_object", **where, Body=b"1,2\n", ContentType="text/csv")
     deadline = time.monotonic() + 30
-    clock = AnswerTime()
-    while not (found := mark_read(aws.watched(clock).read("s3", "head_object", **where), clock.told)):
+    clock = ServerDateHook()
+    while not (found := object_version(aws.with_hooks(clock).read("s3", "head_object", **where), clock.server_date)):
         assert time.monotonic() < deadline
         time.sleep(0.2)
-    assert marks_below(aws, name, "rows/") == {"rows/x.csv": found}
+    assert list_object_versions(aws, name, "rows/") == {"rows/x.csv": found}
     aws.write("s3", "put_object", **where, Body=b"1,2\n", ContentType="text/plain")
-    assert marks_below(aws, name, "rows/") != {"rows/x.csv": found}
-    assert marks_below(aws, "no-such-bucket", "") == {}
+    assert list_object_versions(aws, name, "rows/") != {"rows/x.csv": found}
+    assert list_object_versions(aws, "no-such-bucket", "") == {}

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from controller.aws import connect
-from controller.aws.objects import BucketObjects
+from controller.aws.s3_object_storage import S3ObjectStorage
 from controller.errors import AnswerLostError, AwsError, ConflictError, MissingError
 
 
@@ -18,10 +18,10 @@ def aws(embedded_aws):
 
 
 @pytest.fixture
-def objects(aws) -> BucketObjects:
+def objects(aws) -> S3ObjectStorage:
     name = f"objects-{uuid4().hex[:12]}"
     aws.write("s3", "create_bucket", Bucket=name)
-    return BucketObjects(aws, name)
+    return S3ObjectStorage(aws, name)
 
 
 def test_what_is_written_is_read_with_its_etag(objects):
@@ -49,7 +49,7 @@ def test_only_what_was_read_is_replaced(objects):
 
 def test_a_missing_bucket_is_told_apart_from_a_missing_object(aws):
     """Before the first run there is no bucket, and that is no conflict."""
-    nowhere = BucketObjects(aws, "no-such-bucket")
+    nowhere = S3ObjectStorage(aws, "no-such-bucket")
     with pytest.raises(MissingError):
         nowhere.list("")
     with pytest.raises(MissingError):

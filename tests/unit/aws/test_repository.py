@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
-from controller.aws.calls import Call
-from controller.aws.fetch import fetch
-from controller.aws.repository import Repository
+from controller.aws.calls import AwsCall
+from controller.aws.ecr_repository import EcrRepository
+from controller.aws.signed_url import fetch_signed_url
 from controller.errors import DeniedError, FailedError, MissingError, RejectedError, UnavailableError
 
-SOURCE = Call("read", "ecr", "get_download_url_for_layer", {})
+SOURCE = AwsCall("read", "ecr", "get_download_url_for_layer", {})
 
 
 def test_a_signed_url_is_fetched_whole(script: Any, answer: Any) -> None:
     """What the URL gives arrives; it is asked for with GET and no credentials of ours."""
     script.answers.append(answer(body=b"layer"))
-    with fetch(f"{script.url}/layer?X-Amz-Signature=secret", SOURCE) as body:
+    with fetch_signed_url(f"{script.url}/layer?X-Amz-Signature=secret", SOURCE) as body:
         assert body.read() == b"layer"
     assert "Authorization" not in script.requests[-1].headers
 
@@ -29,7 +29,7 @@ def test_a_refused_url_is_an_error_that_does_not_tell_it(script: Any, answer: An
     """The status decides which; the URL is a secret while it is valid."""
     script.answers.append(answer(status=status))
     with pytest.raises(error) as caught:
-        fetch(f"{script.url}/layer?X-Amz-Signature=secret", SOURCE)
+        fetch_signed_url(f"{script.url}/layer?X-Amz-Signature=secret", SOURCE)
     assert "secret" not in str(caught.value)
     assert "ecr.get_download_url_for_layer" in str(caught.value)
 
@@ -37,7 +37,7 @@ def test_a_refused_url_is_an_error_that_does_not_tell_it(script: Any, answer: An
 def test_an_answer_that_breaks_off_is_no_short_layer(script: Any, answer: Any) -> None:
     """Fewer bytes than promised are an error, not a blob."""
     script.answers.append(answer(body=b"half", cut=True))
-    with fetch(f"{script.url}/layer", SOURCE) as body, pytest.raises(UnavailableError):
+    with fetch_signed_url(f"{script.url}/layer", SOURCE) as body, pytest.raises(UnavailableError):
         body.read()
 
 
@@ -45,7 +45,7 @@ def test_an_answer_that_breaks_off_is_no_short_layer(script: Any, answer: Any) -
 def test_only_https_is_asked_for(url: str) -> None:
     """Plain HTTP leads to this machine only; other schemes lead nowhere."""
     with pytest.raises(RejectedError):
-        fetch(url, SOURCE)
+        fetch_signed_url(url, SOURCE)
 
 
 def test_a_manifest_must_have_the_digest_that_was_asked_for(door: Any, script: Any, answer: Any) -> None:
@@ -53,9 +53,9 @@ def test_a_manifest_must_have_the_digest_that_was_asked_for(door: Any, script: A
     told = {"images": [{"imageManifest": "other"}], "failures": []}
     script.answers.extend([answer.json(told), answer.json(told)])
     with pytest.raises(FailedError, match="another manifest"):
-        Repository(door(), "base").manifest(digest=f"sha256:{'0' * 64}")
+        EcrRepository(door(), "base").get_manifest(digest=f"sha256:{'0' * 64}")
     kept = f"sha256:{sha256(b'other').hexdigest()}"
-    assert Repository(door(), "base").manifest(digest=kept) == b"other"
+    assert EcrRepository(door(), "base").get_manifest(digest=kept) == b"other"
 
 
 def test_a_missing_image_says_why(door: Any, script: Any, answer: Any) -> None:
@@ -63,13 +63,13 @@ def test_a_missing_image_says_why(door: Any, script: Any, answer: Any) -> None:
     failure = {"failureReason": "Requested image not found"}
     script.answers.append(answer.json({"images": [], "failures": [failure]}))
     with pytest.raises(MissingError, match=r"base, 3\.11-slim.*Requested image not found"):
-        Repository(door(), "base").manifest(tag="3.11-slim")
+        EcrRepository(door(), "base").get_manifest(tag="3.11-slim")
 
 
 def test_parts_are_cut_as_ecr_asks(door: Any, script: Any, answer: Any) -> None:
     """Every part but the last has the returned size, and each says which bytes it is."""
     script.answers.append(answer.json({"uploadId": "u", "partSize": 4}))
-    Repository(door(), "models", "210987654321").push(f"sha256:{'0' * 64}", [b"abc", b"defgh", b"ij"])
+    EcrRepository(door(), "models", "210987654321").push_blob(f"sha256:{'0' * 64}", [b"abc", b"defgh", b"ij"])
     sent = [json.loads(request.body) for request in script.seen("ecr")]
     assert {request["registryId"] for request in sent} == {"210987654321"}
     ranges = [(request["partFirstByte"], request["partLastByte"]) for request in sent[1:-1]]

@@ -119,11 +119,11 @@ def test_models_are_kept_without_their_documentation() -> None:
     import botocore.session
     from botocore.credentials import Credentials
 
-    from controller.aws.session import SessionClients
+    from controller.aws.session import SessionClientFactory
 
     session = botocore.session.Session()
     session._credentials = Credentials("a", "b")
-    clients = SessionClients(session, region="us-east-1", endpoint="http://127.0.0.1:1")
+    clients = SessionClientFactory(session, region="us-east-1", endpoint="http://127.0.0.1:1")
     model = clients.client("apigateway").meta.service_model
     assert model.documentation == ""
     assert model.operation_model("GetRestApi").input_shape.members["restApiId"].documentation == ""

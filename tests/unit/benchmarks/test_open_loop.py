@@ -16,13 +16,13 @@ WRONG = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
 FULL = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
 REQUEST = request("/predict", {"Content-Type": "text/csv"}, b"1,2")
 
-Say = Callable[[int], bytes | None]
+AnswerScript = Callable[[int], bytes | None]
 
 
 class Server(socketserver.ThreadingTCPServer):
     """Answers the n-th request, from 0 and over all connections, with what `say` gives; None: never."""
 
-    say: Say
+    say: AnswerScript
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
@@ -42,12 +42,12 @@ class Answer(socketserver.BaseRequestHandler):
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[Say], int]]:
+def serve() -> Iterator[Callable[[AnswerScript], int]]:
     """Start a server that says so; give its port. The generator closes its connections, and so ends the threads."""
     with Server() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
 
-        def begin(say: Say) -> int:
+        def begin(say: AnswerScript) -> int:
             server.say = say
             thread.start()
             return server.port
@@ -57,7 +57,7 @@ def serve() -> Iterator[Callable[[Say], int]]:
         thread.join()
 
 
-def test_right_answers_refusals_and_wrong_answers_are_told_apart(serve: Callable[[Say], int]) -> None:
+def test_right_answers_refusals_and_wrong_answers_are_told_apart(serve: Callable[[AnswerScript], int]) -> None:
     """Of every four answers two are good, one is 503, one has a wrong body; the first, on connecting, proves the way."""
     port = serve(lambda number: (GOOD, GOOD, FULL, WRONG)[number % 4])
     generator = Generator(port, REQUEST, b"good", 1)
@@ -71,7 +71,7 @@ def test_right_answers_refusals_and_wrong_answers_are_told_apart(serve: Callable
     generator.close()
 
 
-def test_a_server_that_is_silent_holds_what_is_due(serve: Callable[[Say], int]) -> None:
+def test_a_server_that_is_silent_holds_what_is_due(serve: Callable[[AnswerScript], int]) -> None:
     """Requests stay due although no answer comes: as many as there are connections fail, the rest are held."""
     port = serve(lambda number: GOOD if number < 3 else None)
     generator = Generator(port, REQUEST, b"good", 3)
@@ -80,7 +80,7 @@ def test_a_server_that_is_silent_holds_what_is_due(serve: Callable[[Say], int]) 
     generator.close()
 
 
-def test_the_name_of_a_header_has_any_capitals(serve: Callable[[Say], int]) -> None:
+def test_the_name_of_a_header_has_any_capitals(serve: Callable[[AnswerScript], int]) -> None:
     """An answer is complete when it has the length it announces, however the header is written."""
     port = serve(lambda _: GOOD.replace(b"Content-Length: ", b"content-length:"))
     generator = Generator(port, REQUEST, b"good", 2)

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.reconcile import report
 
 
-def turn(reads: int = 0, writes: int = 0, peak: float = 100.0) -> dict[str, Any]:
+def measurement(reads: int = 0, writes: int = 0, peak: float = 100.0) -> dict[str, Any]:
     return {
         "reads": {"iam.get_role": reads},
         "writes": {"iam.create_role": writes} if writes else {},
@@ -24,7 +24,12 @@ def turn(reads: int = 0, writes: int = 0, peak: float = 100.0) -> dict[str, Any]
 
 
 def results(**turns: dict[str, Any]) -> dict[str, Any]:
-    told = {"create": turn(9000, 30_000), "again": turn(), "resync": turn(), "change": turn(10, 10)} | turns
+    told = {
+        "create": measurement(9000, 30_000),
+        "again": measurement(),
+        "resync": measurement(),
+        "change": measurement(10, 10),
+    } | turns
     return {"machine": {"cpu": "c", "cores": 2, "kernel": "k", "python": "3"}, "sizes": {"1000": told}}
 
 
@@ -39,12 +44,12 @@ def test_the_tables_count_per_spec() -> None:
     ("turns", "told"),
     [
         ({}, []),
-        ({"resync": turn(4000)}, []),
-        ({"resync": turn(4001)}, ["4.00 reads per spec in a resync of 1000, above 4"]),
-        ({"again": turn(writes=1)}, ["no-op, a new process of 1000 specs changes something"]),
-        ({"create": turn(peak=301)}, ["301 MB at 1000 specs, above 300"]),
+        ({"resync": measurement(4000)}, []),
+        ({"resync": measurement(4001)}, ["4.00 reads per spec in a resync of 1000, above 4"]),
+        ({"again": measurement(writes=1)}, ["no-op, a new process of 1000 specs changes something"]),
+        ({"create": measurement(peak=301)}, ["301 MB at 1000 specs, above 300"]),
         (
-            {"create": turn() | {"repeated": {"iam.create_role r": 2}}},
+            {"create": measurement() | {"repeated": {"iam.create_role r": 2}}},
             ["iam.create_role r, written 2 times in the creation of 1000"],
         ),
     ],

@@ -10,13 +10,13 @@ import pytest
 import xgboost
 from numpy.typing import NDArray
 
-from controller.bundle import Bundle, ModelFile, build
-from controller.bundle.model_file import identify
+from controller.bundle import Bundle, XgboostModel, build_bundle
+from controller.bundle.xgboost_model import identify_model
 
 Rows = NDArray[np.float64]
 
 
-class Lab:
+class TrainingData:
     """Makes data of three features, the last with missing values, and models of it."""
 
     names = ("a", "b", "c")
@@ -42,9 +42,9 @@ class Lab:
         matrix = xgboost.DMatrix(rows[:, 1:], label=rows[:, 0])
         return xgboost.train({"max_depth": 3, "nthread": 1, "verbosity": 0, **parameters}, matrix, rounds)
 
-    def save(self, booster: xgboost.Booster, kind: str = "ubj") -> ModelFile:
+    def save(self, booster: xgboost.Booster, kind: str = "ubj") -> XgboostModel:
         """Save and recognise a model."""
-        return identify(bytes(booster.save_raw(kind)))
+        return identify_model(bytes(booster.save_raw(kind)))
 
     def load(self, model: bytes) -> xgboost.Booster:
         """Load a model as a server's library would."""
@@ -54,19 +54,19 @@ class Lab:
 
 
 @pytest.fixture(scope="session")
-def lab() -> Lab:
+def lab() -> TrainingData:
     """The maker of rows and models."""
-    return Lab()
+    return TrainingData()
 
 
 @pytest.fixture(scope="session")
-def model(lab: Lab) -> ModelFile:
+def model(lab: TrainingData) -> XgboostModel:
     """A regression of the lab's train channel."""
     return lab.save(lab.train(lab.rows(0), objective="reg:squarederror"))
 
 
 @pytest.fixture(scope="session")
-def bundle(lab: Lab, model: ModelFile) -> Bundle:
+def bundle(lab: TrainingData, model: XgboostModel) -> Bundle:
     """A bundle of `model`, measured on all three channels."""
     lineage = {"data": "0" * 64, "commit": "abc"}
-    return build(model, name="m", features=lab.names, target="y", channels=lab.channels(), lineage=lineage)
+    return build_bundle(model, name="m", features=lab.names, target="y", channels=lab.channels(), lineage=lineage)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.bundle.artifact import Limits, read_artifact, read_model
+from controller.bundle.artifact import ModelLimits, read_artifact, read_model
 from controller.errors import BundleError
 
 MODEL = b'{"learner": {}, "version": [3, 2, 0]}'
@@ -35,7 +35,7 @@ def archive(*members: tarfile.TarInfo) -> bytes:
     return gzip.compress(plain.getvalue(), mtime=0)
 
 
-def refusal(content: bytes, limits: Limits | None = None) -> str:
+def refusal(content: bytes, limits: ModelLimits | None = None) -> str:
     with pytest.raises(BundleError) as caught:
         read_artifact(io.BytesIO(content), limits)
     return str(caught.value)
@@ -98,17 +98,19 @@ def test_a_bomb_is_stopped_when_it_starts_to_expand() -> None:
     zeros = gzip.compress(b"\0" * 2**24, 9)
     stream = Unseekable(header + zeros * 64)
     with pytest.raises(BundleError, match="expands more than 100-fold"):
-        read_artifact(stream, Limits(size=2**31))  # type: ignore[arg-type]
+        read_artifact(stream, ModelLimits(max_model_bytes=2**31))  # type: ignore[arg-type]
     assert stream.given < len(zeros)
 
 
 def test_a_size_that_is_only_claimed_is_refused_by_the_claim() -> None:
     """No memory is taken for a member that says it is larger than allowed."""
-    assert "at most 1,000 are read" in refusal(gzip.compress(member(size=2**30).tobuf()), Limits(size=1000))
+    assert "at most 1,000 are read" in refusal(
+        gzip.compress(member(size=2**30).tobuf()), ModelLimits(max_model_bytes=1000)
+    )
     assert "a number that is none" in refusal(gzip.compress(member(size=2**60).tobuf(tarfile.GNU_FORMAT)))
 
 
-def note(content: bytes) -> bytes:
+def pax_header(content: bytes) -> bytes:
     """Pack a pax header by hand."""
     info = member("note", type=tarfile.XHDTYPE, size=len(content))
     return info.tobuf(tarfile.USTAR_FORMAT) + content + bytes(-len(content) % 512)
@@ -117,11 +119,11 @@ def note(content: bytes) -> bytes:
 def test_headers_before_the_member_are_bounded() -> None:
     """Neither a long pax header nor a long chain of them is a way round the limits."""
     plain = gzip.decompress(archive(member()))
-    assert read_artifact(io.BytesIO(gzip.compress(note(b"13 a=bcdefgh\n") * 3 + plain))).content == MODEL
-    assert "too many pax headers" in refusal(gzip.compress(note(b"13 a=bcdefgh\n") * 5000 + plain))
-    assert "pax header is too long" in refusal(gzip.compress(note(b"9" * 100_000) + plain))
+    assert read_artifact(io.BytesIO(gzip.compress(pax_header(b"13 a=bcdefgh\n") * 3 + plain))).content == MODEL
+    assert "too many pax headers" in refusal(gzip.compress(pax_header(b"13 a=bcdefgh\n") * 5000 + plain))
+    assert "pax header is too long" in refusal(gzip.compress(pax_header(b"9" * 100_000) + plain))
     for damaged in (b"x", b"0 a=b\n", b"99 a=b\n", b"-1 a=b\n", b"9999999 a=b\n"):
-        assert "pax header is damaged" in refusal(gzip.compress(note(damaged) + plain))
+        assert "pax header is damaged" in refusal(gzip.compress(pax_header(damaged) + plain))
 
 
 def test_a_cut_or_damaged_archive_is_refused() -> None:
@@ -149,7 +151,7 @@ def test_whatever_is_altered_either_the_model_or_a_bundle_error_comes_out(
     changes: list[tuple[int, int]], resum: bool
 ) -> None:
     """No alteration of the headers, even with a right checksum, leads to another error, or to no end."""
-    content = bytearray(note(b"13 a=bcdefgh\n") + gzip.decompress(archive(member())))
+    content = bytearray(pax_header(b"13 a=bcdefgh\n") + gzip.decompress(archive(member())))
     for place, value in changes:
         content[place] = value
     if resum:
@@ -182,4 +184,4 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         read_model(tmp_path / "gone.ubj")
     (tmp_path / "large").write_bytes(MODEL)
     with pytest.raises(BundleError, match="more than 10 bytes"):
-        read_model(tmp_path / "large", Limits(size=10))
+        read_model(tmp_path / "large", ModelLimits(max_model_bytes=10))

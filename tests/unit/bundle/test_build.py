@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import xgboost
 
-from controller.bundle import Bundle, ModelFile, build
-from controller.bundle.evaluation import evaluate
-from controller.dataset import load
+from controller.bundle import Bundle, XgboostModel, build_bundle
+from controller.bundle.evaluation import evaluate_model
+from controller.dataset import load_dataset
 from controller.errors import BundleError
 from inference_server import manifest as manifests
 from inference_server.manifest import Feature
@@ -21,7 +21,7 @@ from inference_server.manifest import Feature
 HOUSES = Path(__file__).resolve().parents[3] / "data" / "california_housing.csv"
 
 
-def test_the_manifest_describes_the_model(lab: Any, model: ModelFile, bundle: Bundle) -> None:
+def test_the_manifest_describes_the_model(lab: Any, model: XgboostModel, bundle: Bundle) -> None:
     """Digest, names, ranges, objective, trainer, metrics, lineage: each is of this model and these channels."""
     manifest = bundle.manifest
     assert bundle.model == model.content, "UBJSON is served as the trainer wrote it"
@@ -39,20 +39,22 @@ def test_the_manifest_describes_the_model(lab: Any, model: ModelFile, bundle: Bu
     assert sum(manifest.target.predictions.counts) == len(rows)
 
 
-def test_equal_arguments_give_equal_bytes(lab: Any, model: ModelFile, bundle: Bundle) -> None:
+def test_equal_arguments_give_equal_bytes(lab: Any, model: XgboostModel, bundle: Bundle) -> None:
     """Building again gives the same two files, and measuring again, in another process, the same results."""
-    again = build(
+    again = build_bundle(
         model, name="m", features=lab.names, target="y", channels=lab.channels(), lineage=bundle.manifest.lineage
     )
     assert again.files() == bundle.files()
-    assert evaluate(model, lab.names, lab.channels(), timeout=299) == evaluate(model, lab.names, lab.channels())
+    assert evaluate_model(model, lab.names, lab.channels(), timeout=299) == evaluate_model(
+        model, lab.names, lab.channels()
+    )
 
 
-def test_what_was_measured_is_not_measured_again(lab: Any, model: ModelFile) -> None:
+def test_what_was_measured_is_not_measured_again(lab: Any, model: XgboostModel) -> None:
     """The same model on the same rows gives the very same evaluation; with one channel less it is another one."""
-    first = evaluate(model, lab.names, lab.channels())
-    assert evaluate(model, lab.names, lab.channels()) is first
-    assert evaluate(model, lab.names, {"train": lab.channels()["train"]}) is not first
+    first = evaluate_model(model, lab.names, lab.channels())
+    assert evaluate_model(model, lab.names, lab.channels()) is first
+    assert evaluate_model(model, lab.names, {"train": lab.channels()["train"]}) is not first
 
 
 def test_the_files_are_written_and_read_back(bundle: Bundle, tmp_path: Path) -> None:
@@ -65,9 +67,9 @@ def test_the_files_are_written_and_read_back(bundle: Bundle, tmp_path: Path) -> 
         bundle.write(tmp_path / "new" / "directory" / "model.ubj")
 
 
-def test_a_json_model_from_elsewhere_becomes_ubjson(lab: Any, model: ModelFile) -> None:
+def test_a_json_model_from_elsewhere_becomes_ubjson(lab: Any, model: XgboostModel) -> None:
     """A bundle needs no data: the model is converted, its canaries hold, and ranges stay unknown."""
-    bundle = build(lab.save(lab.load(model.content), "json"), name="m", features=lab.names, target="y")
+    bundle = build_bundle(lab.save(lab.load(model.content), "json"), name="m", features=lab.names, target="y")
     assert bundle.model == model.content
     assert bundle.manifest.features == tuple(map(Feature, lab.names))
     assert bundle.manifest.metrics == {}
@@ -90,34 +92,38 @@ def test_a_json_model_from_elsewhere_becomes_ubjson(lab: Any, model: ModelFile) 
     ],
 )
 def test_what_does_not_fit_is_a_bundle_error(
-    lab: Any, model: ModelFile, changes: dict[str, Any], arguments: dict[str, Any], reason: str
+    lab: Any, model: XgboostModel, changes: dict[str, Any], arguments: dict[str, Any], reason: str
 ) -> None:
     """Damaged models, wrong names, rows or versions end as one clear error each, not as a traceback of the child's."""
     with pytest.raises(BundleError, match=reason) as caught:
-        build(dataclasses.replace(model, **changes), **{"name": "m", "features": lab.names, "target": "y", **arguments})
+        build_bundle(
+            dataclasses.replace(model, **changes), **{"name": "m", "features": lab.names, "target": "y", **arguments}
+        )
     assert "Traceback" not in str(caught.value)
 
 
-def test_a_child_that_takes_too_long_is_stopped(lab: Any, model: ModelFile) -> None:
+def test_a_child_that_takes_too_long_is_stopped(lab: Any, model: XgboostModel) -> None:
     """The time limit ends the child and says so."""
     with pytest.raises(BundleError, match=r"took longer than 0\.001 s"):
-        evaluate(model, lab.names, {}, timeout=0.001)
+        evaluate_model(model, lab.names, {}, timeout=0.001)
 
 
 def test_a_model_that_kills_its_reader_kills_only_the_child(lab: Any) -> None:
     """Nesting that overflows the library's stack ends a child process, and this one gets a reason."""
     deep = b"{" + b"L\0\0\0\0\0\0\0\x01a{" * 300_000
     with pytest.raises(BundleError, match="the model's evaluation died: killed by SIG"):
-        evaluate(ModelFile(deep, "ubj", (3, 2, 0)), lab.names, {})
+        evaluate_model(XgboostModel(deep, "ubj", (3, 2, 0)), lab.names, {})
 
 
 def test_california_housing_passes_the_demos_gate(lab: Any) -> None:
     """The demo's data, split and hyperparameters give a test RMSE under the demo's gate, and its manifest says so."""
-    data = load(HOUSES, target="median_house_value")
+    data = load_dataset(HOUSES, target="median_house_value")
     channels = {part: channel.content for part, channel in data.channels.items()}
     rows = np.loadtxt(channels["train"].decode().splitlines(), delimiter=",")
     booster = lab.train(rows, 100, objective="reg:squarederror", max_depth=6, eta=0.3, alpha=3, colsample_bytree=0.7)
-    bundle = build(lab.save(booster), name="housing", features=data.features, target=data.target, channels=channels)
+    bundle = build_bundle(
+        lab.save(booster), name="housing", features=data.features, target=data.target, channels=channels
+    )
     metrics = bundle.manifest.metrics
     assert metrics["test"]["rmse"] < 50_500
     assert metrics["train"]["rmse"] < metrics["validation"]["rmse"]

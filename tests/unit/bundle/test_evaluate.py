@@ -9,7 +9,7 @@ import pytest
 import xgboost
 
 from controller.bundle import evaluate
-from controller.bundle.evaluate import UnfitError, measure
+from controller.bundle.evaluate import UnsupportedModelError, measure
 
 NAMES = ("a", "b", "c")
 
@@ -44,9 +44,9 @@ def test_classifier_metrics_are_what_arithmetic_says(lab: Any) -> None:
     wins = np.mean([(a > b) + (a == b) / 2 for a in p[label == 1] for b in p[label == 0]])
     logloss = -np.mean(np.where(label == 1, np.log(p), np.log(1 - p)))
     expected = {"logloss": logloss, "error": np.mean((p > 0.5) != label), "auc": wins}
-    assert evaluate.metrics(booster, "binary:logistic", rows) == pytest.approx(expected, rel=1e-5)
+    assert evaluate.score_rows(booster, "binary:logistic", rows) == pytest.approx(expected, rel=1e-5)
     with xgboost.config_context(verbosity=0):  # or it warns of the missing class
-        assert set(evaluate.metrics(booster, "binary:logistic", rows[label == 1])) == {"logloss", "error"}
+        assert set(evaluate.score_rows(booster, "binary:logistic", rows[label == 1])) == {"logloss", "error"}
 
 
 @pytest.mark.parametrize(("objective", "outputs"), [("multi:softprob", 3), ("multi:softmax", 1)])
@@ -85,7 +85,7 @@ def test_canaries_cover_missing_values_edges_and_the_range_of_predictions(lab: A
     rows = [tuple(canary["row"]) for canary in canaries]
     assert (None, None, None) in rows
     assert any(None in row and set(row) != {None} for row in rows)
-    thresholds = evaluate.thresholds(booster, 3)
+    thresholds = evaluate.find_thresholds(booster, 3)
     assert tuple(thresholds) in rows
     assert any(all(0 < at - x < 1e-5 for x, at in zip(row, thresholds, strict=True)) for row in rows if None not in row)
     assert len({canary["prediction"][0] for canary in canaries}) >= 6
@@ -97,7 +97,7 @@ def test_a_threshold_belongs_to_its_feature(lab: Any) -> None:
     """A stump on the second feature gives that one its threshold, and the others none."""
     rows = lab.rows(0)
     rows[:, 0] = rows[:, 2] > 0.25
-    found = evaluate.thresholds(lab.train(rows, rounds=1, max_depth=1), 3)
+    found = evaluate.find_thresholds(lab.train(rows, rounds=1, max_depth=1), 3)
     assert np.isnan(found[[0, 2]]).all()
     assert found[1] == pytest.approx(0.25, abs=0.1)
 
@@ -125,12 +125,12 @@ def test_an_early_stopped_model_is_cut_to_its_best_iteration(lab: Any) -> None:
     booster = lab.train(lab.rows(0), rounds=9)
     booster.set_attr(best_iteration="3")
     matrix = xgboost.DMatrix(lab.rows(3)[:, 1:])
-    cut, whole = evaluate.load(bytes(booster.save_raw("ubj")))
+    cut, whole = evaluate.load_booster(bytes(booster.save_raw("ubj")))
     assert not whole
     assert cut.num_boosted_rounds() == 4
     assert cut.predict(matrix).tolist() == booster.predict(matrix, iteration_range=(0, 4)).tolist()
     booster.set_attr(best_iteration=None)
-    assert evaluate.load(bytes(booster.save_raw("ubj")))[1]
+    assert evaluate.load_booster(bytes(booster.save_raw("ubj")))[1]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_what_does_not_fit_is_refused(
     lab: Any, parameters: dict[str, Any], names: tuple[str, ...], reason: str
 ) -> None:
     """A wrong number of names, and models that the server can't serve, are told at once."""
-    with pytest.raises(UnfitError, match=reason):
+    with pytest.raises(UnsupportedModelError, match=reason):
         measure(lab.train(lab.rows(0), **parameters), names, {})
 
 
@@ -154,5 +154,5 @@ def test_names_that_the_model_carries_must_agree(lab: Any) -> None:
     booster = lab.train(lab.rows(0))
     booster.feature_names = ["a", "c", "b"]
     assert measure(booster, ("a", "c", "b"), {"test": lab.rows(3)})["metrics"]["test"]
-    with pytest.raises(UnfitError, match="its feature 2 is named 'c', and 'b' is given"):
+    with pytest.raises(UnsupportedModelError, match="its feature 2 is named 'c', and 'b' is given"):
         measure(booster, NAMES, {})

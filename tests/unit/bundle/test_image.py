@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from controller.bundle.closure import Runtime
-from controller.bundle.image import Image, assemble, config_of, platform_of
+from controller.bundle.image import AssembledImage, assemble_image, get_config_digest, select_platform
 from controller.bundle.layers import Layer
+from controller.bundle.runtime_files import Runtime
 from controller.errors import BundleError
 
 RUNTIME = Runtime("3.11", "amd64")
@@ -42,8 +42,8 @@ def base(
     return json.dumps({"schemaVersion": 2, "config": descriptor, "layers": layers}).encode(), packed
 
 
-def image(manifest: bytes, config: bytes) -> Image:
-    return assemble(manifest, config, LAYERS, runtime=RUNTIME, server_version="0.1.0")
+def image(manifest: bytes, config: bytes) -> AssembledImage:
+    return assemble_image(manifest, config, LAYERS, runtime=RUNTIME, server_version="0.1.0")
 
 
 def test_the_manifest_lists_base_then_ours_each_with_its_role() -> None:
@@ -96,7 +96,7 @@ def test_history_has_an_entry_for_each_layer_or_there_is_none() -> None:
 def test_equal_arguments_give_the_same_digest_and_other_layers_another() -> None:
     """The digest pins content: nothing of the day is in it, and everything of the layers."""
     assert image(*base()).digest == image(*base()).digest
-    other = assemble(*base(), LAYERS[:2], runtime=RUNTIME, server_version="0.1.0")
+    other = assemble_image(*base(), LAYERS[:2], runtime=RUNTIME, server_version="0.1.0")
     assert other.digest != image(*base()).digest
 
 
@@ -141,12 +141,12 @@ def test_a_base_that_contradicts_itself_is_refused() -> None:
 def test_a_bases_parts_are_found() -> None:
     """The manifest names its config; an index names the manifest for Linux on an architecture."""
     manifest, config = base()
-    assert config_of(manifest) == digest(config)
+    assert get_config_digest(manifest) == digest(config)
     entries = [
         {"digest": "sha256:w", "platform": {"os": "windows", "architecture": "amd64"}},
         {"digest": "sha256:a", "platform": {"os": "linux", "architecture": "amd64"}},
     ]
     index = json.dumps({"manifests": entries}).encode()
-    assert platform_of(index, "amd64") == "sha256:a"
+    assert select_platform(index, "amd64") == "sha256:a"
     with pytest.raises(BundleError, match="isn't made for linux/arm64"):
-        platform_of(index, "arm64")
+        select_platform(index, "arm64")

@@ -63,7 +63,7 @@ class Registry:
     fetched: list[str] = field(default_factory=list)
 
     @contextmanager
-    def fetch(self, digest: str) -> Iterator[Body]:
+    def fetch_blob(self, digest: str) -> Iterator[Body]:
         self.fetched.append(digest)
         yield Body(self.blobs[digest])
 
@@ -73,13 +73,13 @@ class Registry:
         self.blobs |= dict(zip(digests, layers, strict=True))
         return json.dumps({"layers": [{"digest": one, "mediaType": media_type} for one in digests]}).encode()
 
-    def missing(self, digests: Sequence[str]) -> set[str]:
+    def missing_blobs(self, digests: Sequence[str]) -> set[str]:
         raise NotImplementedError
 
-    def push(self, digest: str, pieces: object) -> None:
+    def push_blob(self, digest: str, pieces: object) -> None:
         raise NotImplementedError
 
-    def put(self, manifest: bytes, media_type: str, tag: str) -> None:
+    def put_manifest(self, manifest: bytes, media_type: str, tag: str) -> None:
         raise NotImplementedError
 
 
@@ -100,15 +100,15 @@ def layer(files: Mapping[str, str], form: int = tarfile.PAX_FORMAT) -> bytes:
     return gzip.compress(tar(files, form), 1)
 
 
-def take(tmp_path: Path, *layers: bytes, media_type: str = PACKED, env: Sequence[str] = ()) -> Inventory:
+def inventory_of(tmp_path: Path, *layers: bytes, media_type: str = PACKED, env: Sequence[str] = ()) -> Inventory:
     registry = Registry()
     config = json.dumps({"config": {"Env": list(env)}}).encode()
-    return inventory.take(registry, registry.image(*layers, media_type=media_type), config, tmp_path)
+    return inventory.read_inventory(registry, registry.image(*layers, media_type=media_type), config, tmp_path)
 
 
 def test_debian_and_python_packages_are_found(tmp_path: Path) -> None:
     """Installed ones alone, a Python as the image's environment names it, and the distribution they are of."""
-    found = take(
+    found = inventory_of(
         tmp_path,
         layer({DPKG: STATUS, "usr/lib/os-release": RELEASE}),
         layer({f"{LIB}/Charset_Normalizer-3.4.dist-info/METADATA": METADATA.format("Charset_Normalizer", "3.4")}),
@@ -123,7 +123,7 @@ def test_every_dialect_of_long_names_is_read(tmp_path: Path, form: int) -> None:
     """POSIX's prefix, GNU's long names and pax headers, with paths as programs begin them."""
     directory = "./opt/" + "/".join(["d" * 40] * (2 if form == tarfile.USTAR_FORMAT else 6))
     path = f"{directory}/a-1.dist-info/METADATA"
-    found = take(tmp_path, layer({path: METADATA.format("a", "1"), f"./{DPKG}": STATUS}, form))
+    found = inventory_of(tmp_path, layer({path: METADATA.format("a", "1"), f"./{DPKG}": STATUS}, form))
     assert found.packages == (LIBC, TZDATA, Package("pypi", "a", "1"))
 
 
@@ -138,7 +138,7 @@ def test_higher_layers_win(tmp_path: Path) -> None:
     }
     newer = STATUS.replace("2.36-9+deb12u10", "2.36-9+deb12u11")
     above = {DPKG: newer, f"{LIB}/.wh.gone.dist-info": "", "opt/.wh..wh..opq": ""}
-    found = take(tmp_path, layer(below), layer(above))
+    found = inventory_of(tmp_path, layer(below), layer(above))
     assert [package.name for package in found.packages] == ["libc6", "tzdata", "kept"]
     assert found.packages[0].version == "2.36-9+deb12u11"
 
@@ -146,7 +146,7 @@ def test_higher_layers_win(tmp_path: Path) -> None:
 def test_distroless_images_have_a_file_for_each_package(tmp_path: Path) -> None:
     """`status.d`, whose stanzas have no status, beside checksums that are none."""
     stanza = "Package: libssl3\nVersion: 3.0.17-1~deb12u2\nArchitecture: arm64\n"
-    found = take(
+    found = inventory_of(
         tmp_path,
         layer({"var/lib/dpkg/status.d/libssl3": stanza, "var/lib/dpkg/status.d/libssl3.md5sums": stanza}),
     )
@@ -155,7 +155,7 @@ def test_distroless_images_have_a_file_for_each_package(tmp_path: Path) -> None:
 
 def test_a_base_without_dpkg_is_fine_and_says_so(tmp_path: Path) -> None:
     """Its Python packages are told all the same."""
-    found = take(tmp_path, layer({"lib/a.dist-info/METADATA": METADATA.format("a", "1")}))
+    found = inventory_of(tmp_path, layer({"lib/a.dist-info/METADATA": METADATA.format("a", "1")}))
     assert found.packages == (Package("pypi", "a", "1"),)
     assert found.gap == "it has no dpkg database: of its system's packages nothing is known"
 
@@ -167,10 +167,10 @@ def test_what_cannot_be_read_is_a_gap(tmp_path: Path) -> None:
     block[156:157] = b"S"
     block[148:156] = f"{sum(block[:148]) + 8 * 32 + sum(block[156:512]):06o}\0 ".encode()
     gaps = [
-        take(tmp_path, b"zstd", media_type=f"{PLAIN}+zstd").gap,
-        take(tmp_path, gzip.compress(b"x" * 2000)).gap,
-        take(tmp_path, layer({DPKG: STATUS})[:200]).gap,
-        take(tmp_path, bytes(block), media_type=PLAIN).gap,
+        inventory_of(tmp_path, b"zstd", media_type=f"{PLAIN}+zstd").gap,
+        inventory_of(tmp_path, gzip.compress(b"x" * 2000)).gap,
+        inventory_of(tmp_path, layer({DPKG: STATUS})[:200]).gap,
+        inventory_of(tmp_path, bytes(block), media_type=PLAIN).gap,
     ]
     assert all(gap.startswith("its layers were not read: ") for gap in gaps)
     assert gaps[0].endswith(f"one is of type {PLAIN}+zstd")
@@ -181,12 +181,12 @@ def test_an_image_is_read_once(tmp_path: Path) -> None:
     """What was read is kept under the image's digest; a damaged note of it is read again."""
     registry = Registry()
     manifest = registry.image(layer({DPKG: STATUS}))
-    first = inventory.take(registry, manifest, b"{}", tmp_path)
-    assert inventory.take(registry, manifest, b"{}", tmp_path) == first
+    first = inventory.read_inventory(registry, manifest, b"{}", tmp_path)
+    assert inventory.read_inventory(registry, manifest, b"{}", tmp_path) == first
     assert len(registry.fetched) == 1
     (kept,) = tmp_path.iterdir()
     kept.write_text("{")
-    assert inventory.take(registry, manifest, b"{}", tmp_path) == first
+    assert inventory.read_inventory(registry, manifest, b"{}", tmp_path) == first
     assert len(registry.fetched) == 2
 
 
@@ -197,10 +197,10 @@ def test_other_bytes_than_the_digests_are_refused(tmp_path: Path) -> None:
         manifest = registry.image(layer({DPKG: STATUS}))
         registry.blobs = dict.fromkeys(registry.blobs, content)
         with pytest.raises(BundleError, match="other bytes"):
-            inventory.take(registry, manifest, b"{}", tmp_path)
+            inventory.read_inventory(registry, manifest, b"{}", tmp_path)
 
 
 def test_a_name_with_control_characters_is_none(tmp_path: Path) -> None:
     """What an image says of itself goes into a document that people read: odd names and versions are left out."""
     odd = "Package: a\x1b[2J\nStatus: install ok installed\nVersion: 1\n\n" + STATUS
-    assert take(tmp_path, layer({DPKG: odd})).packages == (LIBC, TZDATA)
+    assert inventory_of(tmp_path, layer({DPKG: odd})).packages == (LIBC, TZDATA)

@@ -13,9 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from controller.bundle import Bundle, closure
-from controller.bundle.file import File
-from controller.bundle.layers import Layer, _keep, _kept, model_layer, read_manifest, server_digest, server_layers
+from controller.bundle import Bundle, runtime_files
+from controller.bundle.layers import (
+    Layer,
+    _load_cached,
+    _store_cached,
+    digest_server_layers,
+    pack_model_layer,
+    pack_server_layers,
+    read_manifest,
+)
+from controller.bundle.package_file import PackageFile
 from controller.errors import BundleError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -30,7 +38,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def layers(cache: Path) -> tuple[Layer, Layer]:
     """The dependencies and the server, packed once."""
-    return server_layers(cache, "amd64")
+    return pack_server_layers(cache, "amd64")
 
 
 def members(layer: Layer) -> dict[str, tarfile.TarInfo]:
@@ -40,7 +48,7 @@ def members(layer: Layer) -> dict[str, tarfile.TarInfo]:
 
 def test_the_model_layer_holds_the_bundle_and_nothing_else(bundle: Bundle) -> None:
     """Exactly two plain files, with the bundle's bytes, at the place where the server looks."""
-    layer = model_layer(bundle)
+    layer = pack_model_layer(bundle)
     with tarfile.open(fileobj=io.BytesIO(layer.content), mode="r:gz") as tar:
         found = {member.name: file.read() for member in tar if (file := tar.extractfile(member))}
         assert len(found) == len(tar.getmembers())
@@ -50,7 +58,7 @@ def test_the_model_layer_holds_the_bundle_and_nothing_else(bundle: Bundle) -> No
 
 def test_digests_and_size_are_of_the_bytes(bundle: Bundle) -> None:
     """`digest` and `size` describe the compressed bytes, `diff_id` the plain tar."""
-    layer = model_layer(bundle)
+    layer = pack_model_layer(bundle)
     assert layer.digest == f"sha256:{sha256(layer.content).hexdigest()}"
     assert layer.size == len(layer.content)
     assert layer.diff_id == f"sha256:{sha256(gzip.decompress(layer.content)).hexdigest()}"
@@ -58,7 +66,7 @@ def test_digests_and_size_are_of_the_bytes(bundle: Bundle) -> None:
 
 def test_the_manifest_is_read_out_of_a_model_layer_alone(bundle: Bundle, layers: tuple[Layer, Layer]) -> None:
     """What was packed is read back without the model behind it; another layer, or half of one, is refused."""
-    packed = model_layer(bundle).content
+    packed = pack_model_layer(bundle).content
     assert read_manifest(io.BytesIO(packed)) == bundle.manifest
     for wrong in (layers[1].content, packed[:200], b"no gzip"):
         with pytest.raises(BundleError, match="model layer can't be read"):
@@ -80,7 +88,7 @@ def test_another_day_umask_place_and_language_give_the_same_bytes(layers: tuple[
     program = (
         "import os; os.umask(0o077)\n"
         "from controller.bundle import closure, layers\n"
-        "print(layers._pack('server', layers._entries(closure.server())).digest, layers.server_digest())"
+        "print(layers._pack('server', layers._entries(runtime_files.server())).digest, layers.server_digest())"
     )
     environment = {
         "PYTHONPATH": str(ROOT),
@@ -92,24 +100,24 @@ def test_another_day_umask_place_and_language_give_the_same_bytes(layers: tuple[
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert done.stdout.split() == [layers[1].digest, server_digest()]
+    assert done.stdout.split() == [layers[1].digest, digest_server_layers()]
 
 
 def test_dependencies_are_kept_and_taken_again(layers: tuple[Layer, Layer], cache: Path) -> None:
     """The second time nothing is packed: the kept file stays, and gives the same layer."""
     (kept,) = cache.iterdir()
     before = kept.stat()
-    assert server_layers(cache, "amd64") == layers
+    assert pack_server_layers(cache, "amd64") == layers
     assert (kept.stat().st_mtime_ns, kept.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
 
 
 def test_a_damaged_or_foreign_kept_layer_counts_as_none(bundle: Bundle, tmp_path: Path) -> None:
     """A kept file must hold what its name says; empty, cut, altered or swapped, it is not taken."""
-    _keep(tmp_path, "inputs", layer := model_layer(bundle))
+    _store_cached(tmp_path, "inputs", layer := pack_model_layer(bundle))
     (path,) = tmp_path.iterdir()
-    assert (found := _kept(tmp_path, "inputs")) is not None
+    assert (found := _load_cached(tmp_path, "inputs")) is not None
     assert found.content == layer.content
-    assert _kept(tmp_path, "others") is None
+    assert _load_cached(tmp_path, "others") is None
     whole = path.read_bytes()
     for damaged in (
         b"",
@@ -119,7 +127,7 @@ def test_a_damaged_or_foreign_kept_layer_counts_as_none(bundle: Bundle, tmp_path
         gzip.compress(b"x"),
     ):
         path.write_bytes(damaged)
-        assert _kept(tmp_path, "inputs") is None
+        assert _load_cached(tmp_path, "inputs") is None
 
 
 def test_no_scientific_stack_gets_into_the_image(layers: tuple[Layer, Layer]) -> None:
@@ -158,29 +166,29 @@ def test_the_dependencies_run_without_anything_else(layers: tuple[Layer, Layer],
 def test_whatever_the_server_imports_is_in_the_closure() -> None:
     """Each third-party module that the server can't start without is in a layer; tracing, an extra, is left out."""
     imported = set()
-    for file in closure.server():
+    for file in runtime_files.server_files():
         if file.path.endswith(".py"):
-            for node in ast.walk(ast.parse(file.source.read_text())):
+            for node in ast.walk(ast.parse(file.source_path.read_text())):
                 names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
                 names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
                 imported |= {name.partition(".")[0] for name in names}
-    packed = {file.path.partition("/")[0].removesuffix(".py") for file in closure.installed("amd64")}
-    assert imported - set(sys.stdlib_module_names) - {closure.SERVER, "opentelemetry"} <= packed
+    packed = {file.path.partition("/")[0].removesuffix(".py") for file in runtime_files.find_installed("amd64")}
+    assert imported - set(sys.stdlib_module_names) - {runtime_files.SERVER_PACKAGE, "opentelemetry"} <= packed
 
 
 def test_the_servers_digest_follows_its_sources() -> None:
     """Every source of the server's package counts, by path and content."""
-    paths = {file.path for file in closure.server()}
+    paths = {file.path for file in runtime_files.server_files()}
     assert "inference_server/manifest.py" in paths
     assert not [path for path in paths if "__pycache__" in path]
-    assert len(server_digest()) == 64
+    assert len(digest_server_layers()) == 64
 
 
 def test_a_changed_or_missing_file_is_refused(tmp_path: Path) -> None:
     """What was edited after its installation is not what was pinned, and does not get into an image."""
     source = tmp_path / "module.py"
     source.write_text("x = 1\n")
-    file = File("module.py", sha256(b"x = 1\n").hexdigest(), source)
+    file = PackageFile("module.py", sha256(b"x = 1\n").hexdigest(), source)
     assert file.read() == b"x = 1\n"
     source.write_text("x = 2\n")
     with pytest.raises(BundleError, match="an installed file was changed"):
@@ -192,5 +200,5 @@ def test_a_changed_or_missing_file_is_refused(tmp_path: Path) -> None:
 
 def test_recorded_digests_are_those_of_the_files() -> None:
     """The digests that identify the closure are the contents' own, for every file."""
-    for file in closure.installed("amd64"):
-        assert sha256(file.source.read_bytes()).hexdigest() == file.sha256
+    for file in runtime_files.find_installed("amd64"):
+        assert sha256(file.source_path.read_bytes()).hexdigest() == file.sha256

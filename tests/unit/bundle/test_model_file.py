@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.bundle.model_file import identify
+from controller.bundle.xgboost_model import identify_model
 from controller.errors import BundleError
 
 UBJSON = b"{L\0\0\0\0\0\0\0\x07learner{}L\0\0\0\0\0\0\0\x07version[#L\0\0\0\0\0\0\0\x03i\x03i\x02i\x00}"
@@ -15,15 +15,15 @@ UBJSON = b"{L\0\0\0\0\0\0\0\x07learner{}L\0\0\0\0\0\0\0\x07version[#L\0\0\0\0\0\
 
 def refusal(content: bytes) -> str:
     with pytest.raises(BundleError) as caught:
-        identify(content)
+        identify_model(content)
     return str(caught.value)
 
 
 def test_ubjson_and_json_are_recognised_with_their_writer() -> None:
     """Both formats of XGBoost 3.x are accepted, and say which version wrote them."""
-    model = identify(UBJSON)
+    model = identify_model(UBJSON)
     assert (model.format, model.version, model.content) == ("ubj", (3, 2, 0), UBJSON)
-    model = identify(b'{"learner": {}, "version": [2, 1, 4]}')
+    model = identify_model(b'{"learner": {}, "version": [2, 1, 4]}')
     assert (model.format, model.version) == ("json", (2, 1, 4))
 
 
@@ -32,7 +32,7 @@ def test_the_old_binary_is_refused_with_its_versions() -> None:
     assert "XGBoost 1.3 to 1.7" in refusal(b"binf\0\0\0\x3f\x07\0\0\0")
 
 
-class Mark:
+class UnpicklingMarker:
     """Leaves a file behind when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
@@ -45,7 +45,7 @@ class Mark:
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_a_pickle_is_refused_and_never_read(protocol: int, tmp_path: Path) -> None:
     """Whatever its protocol, a pickle is named as one, and the mark it would leave is not left."""
-    trap = pickle.dumps(Mark(tmp_path / "mark"), protocol)
+    trap = pickle.dumps(UnpicklingMarker(tmp_path / "mark"), protocol)
     assert "Python pickle" in refusal(trap)
     assert not (tmp_path / "mark").exists()
     pickle.loads(trap)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from controller.bundle.rows import joined
+from controller.bundle.channel_rows import join_channel
 from controller.errors import BundleError
 
 
 def test_objects_become_one_channel() -> None:
     """Line endings, empty lines and a missing last one don't matter; an empty cell is a missing value."""
-    assert joined("train", [b"1,2,\r\n\n", b"3,4,5"], ["a", "b"]) == b"1,2,\n3,4,5\n"
+    assert join_channel("train", [b"1,2,\r\n\n", b"3,4,5"], ["a", "b"]) == b"1,2,\n3,4,5\n"
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,6 @@ def test_objects_become_one_channel() -> None:
 def test_what_is_no_channel_is_refused(parts: list[bytes], told: str) -> None:
     """A header, libsvm, another width: XGBoost would take some of it without a word."""
     with pytest.raises(BundleError) as refused:
-        joined("train", parts, ["a", "b"])
+        join_channel("train", parts, ["a", "b"])
     assert told in str(refused.value)
     assert "spec.data" in refused.value.hint

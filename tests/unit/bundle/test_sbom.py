@@ -6,25 +6,31 @@ import json
 from collections import Counter
 from typing import Any
 
-from controller.bundle import Bundle, build, closure
-from controller.bundle.image import Image
+from controller.bundle import Bundle, build_bundle, runtime_files
+from controller.bundle.image import AssembledImage
 from controller.bundle.inventory import Inventory, Package
 from controller.bundle.layers import Layer
-from controller.bundle.sbom import bill
+from controller.bundle.sbom import build_sbom
 
 DEBIAN = (
     Package("deb", "libstdc++6", "12.2.0-14+deb12u1", "amd64"),
     Package("deb", "login", "1:4.13+dfsg1-1", "all"),
     Package("generic", "python", "3.11.14"),
-    Package("pypi", "aiohttp", closure.pins()["aiohttp"]),
+    Package("pypi", "aiohttp", runtime_files.read_pins()["aiohttp"]),
 )
 PACKAGES = Layer("dependencies", "sha256:diff", "sha256:packed", 0, b"")
 
 
 def document(lab: Any, brings: Inventory) -> dict[str, Any]:
     model = lab.save(lab.train(lab.rows(0)))
-    bundle: Bundle = build(model, name="m", features=lab.names, target="y", channels=lab.channels())
-    made = bill(Image(b"{}", b"{}", (PACKAGES,), ()), bundle, base="sha256:base", brings=brings, server="0.1.0")
+    bundle: Bundle = build_bundle(model, name="m", features=lab.names, target="y", channels=lab.channels())
+    made = build_sbom(
+        AssembledImage(b"{}", b"{}", (PACKAGES,), ()),
+        bundle,
+        base_digest="sha256:base",
+        base_inventory=brings,
+        server_version="0.1.0",
+    )
     found: dict[str, Any] = json.loads(made)
     return found
 
@@ -39,7 +45,7 @@ def test_the_bases_packages_stand_below_it(lab: Any) -> None:
         "pkg:deb/debian/libstdc%2B%2B6@12.2.0-14%2Bdeb12u1?arch=amd64&distro=debian-12",
         "pkg:deb/debian/login@1:4.13%2Bdfsg1-1?arch=all&distro=debian-12",
         "pkg:generic/python@3.11.14",
-        f"pkg:pypi/aiohttp@{closure.pins()['aiohttp']}",
+        f"pkg:pypi/aiohttp@{runtime_files.read_pins()['aiohttp']}",
     ]
     assert "compositions" not in found
     assert "properties" not in base

@@ -12,7 +12,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from controller.bundle import closure, wheels
+from controller.bundle import runtime_files, wheels
 from controller.errors import BundleError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -42,7 +42,7 @@ def test_members_stand_where_an_installer_puts_them(tmp_path: Path) -> None:
         "thing-1.data/data/etc/thing.conf": b"4",
         "thing-1.dist-info/METADATA": b"5",
     }
-    found = {file.path: file for file in wheels.members(wheel(tmp_path, content))}
+    found = {file.path: file for file in wheels.list_wheel_files(wheel(tmp_path, content))}
     assert set(found) == {"thing/__init__.py", "thing/fast.so", "thing-1.dist-info/METADATA"}
     assert found["thing/fast.so"].read() == b"2"
 
@@ -50,23 +50,23 @@ def test_members_stand_where_an_installer_puts_them(tmp_path: Path) -> None:
 def test_a_member_that_is_not_the_recorded_one_is_refused(tmp_path: Path) -> None:
     """A wheel whose RECORD and content differ, or that has no RECORD, or is none, doesn't get into an image."""
     path = wheel(tmp_path, {"thing.py": b"1"})
-    (file,) = wheels.members(path)
+    (file,) = wheels.list_wheel_files(path)
     with ZipFile(path, "w") as archive:
         archive.writestr("thing.py", b"2")
     with pytest.raises(BundleError, match="was changed"):
         file.read()
     with pytest.raises(BundleError, match="can't be read"):
-        list(wheels.members(path))
+        list(wheels.list_wheel_files(path))
     path.write_bytes(b"no archive")
     with pytest.raises(BundleError, match="can't be read"):
-        list(wheels.members(path))
+        list(wheels.list_wheel_files(path))
 
 
 def test_without_an_index_the_error_says_what_to_do(tmp_path: Path) -> None:
     """Nothing to be had: one error, with pip's own reason and two ways out; run again, and it is tried again."""
     program = (
         "from pathlib import Path; from controller.bundle import closure; from controller.errors import BundleError\n"
-        f"try: closure.fetched('arm64', Path({str(tmp_path)!r}))\n"
+        f"try: runtime_files.fetched('arm64', Path({str(tmp_path)!r}))\n"
         "except BundleError as error: print(error)"
     )
     nowhere = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull, "PYTHONPATH": str(ROOT)}
@@ -82,19 +82,23 @@ def test_without_an_index_the_error_says_what_to_do(tmp_path: Path) -> None:
     assert "PIP_INDEX_URL" in done.stdout
 
 
-@pytest.mark.parametrize("architecture", closure.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", runtime_files.ARCHITECTURES)
 def test_the_locked_wheels_hold_what_was_locked(architecture: str, tmp_path: Path) -> None:
     """From the index, for either platform: the very files that are locked. Skipped where there is no index."""
     try:
-        files = closure.fetched(architecture, tmp_path)
+        files = runtime_files.fetch_dependencies(architecture, tmp_path)
     except BundleError as error:
         pytest.skip(str(error))
-    assert closure.digest(files) == closure.locked(architecture)
+    assert runtime_files.digest_files(files) == runtime_files.locked_digest(architecture)
 
 
 def test_what_is_installed_here_is_what_was_locked() -> None:
     """On the image's own platform no index is needed; on another one nothing here is taken for it."""
-    here = closure.installed("amd64") or closure.installed("arm64")
-    matching = [name for name in closure.ARCHITECTURES if closure.digest(here) == closure.locked(name)]
+    here = runtime_files.find_installed("amd64") or runtime_files.find_installed("arm64")
+    matching = [
+        name
+        for name in runtime_files.ARCHITECTURES
+        if runtime_files.digest_files(here) == runtime_files.locked_digest(name)
+    ]
     assert len(matching) == (1 if here else 0)
-    assert not (closure.installed("amd64") and closure.installed("arm64"))
+    assert not (runtime_files.find_installed("amd64") and runtime_files.find_installed("arm64"))

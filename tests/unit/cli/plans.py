@@ -9,9 +9,9 @@ from decimal import Decimal
 from controller.core.diff import Change
 from controller.core.graph import Node
 from controller.core.plan import Action, Plan, Refusal, Step
+from controller.core.spec_context import AwsLocation, SpecContext
 from controller.core.values import ABSENT, UNKNOWN, Blob, Key
-from controller.core.wanted import Place, Wanted
-from controller.cost.estimate import Estimate, Line
+from controller.cost.estimate import CostEstimate, EstimateLine
 from controller.runtime.plan_document import PlanDocument, document
 from controller.spec.models import Environment
 
@@ -19,7 +19,7 @@ ENVIRONMENT = Key("default", "Environment", "default")
 MODEL = Key("default", "ModelService", "housing-model")
 ARN = "arn:aws:ecs:us-east-1:123456789012:task-definition/moorage-housing-model-ecad5358:7"
 RULE = {"protocol": "tcp", "from": 8080, "to": 8080, "source": "sg-1"}
-WORLD = {"protocol": "tcp", "from": 22, "to": 22, "source": "0.0.0.0/0"}
+AWS_STATE = {"protocol": "tcp", "from": 22, "to": 22, "source": "0.0.0.0/0"}
 POLICY = {
     "Version": "2012-10-17",
     "Statement": [
@@ -64,7 +64,10 @@ STEPS = {
     ),
     "update": Step(Action.UPDATE, node("ecs/service"), MODEL, (Change("taskDefinition", ARN, UNKNOWN),)),
     "rules": Step(
-        Action.UPDATE, node("ec2/security-group"), MODEL, (Change("ingress", [RULE, RULE | {"to": 9}, WORLD], [RULE]),)
+        Action.UPDATE,
+        node("ec2/security-group"),
+        MODEL,
+        (Change("ingress", [RULE, RULE | {"to": 9}, AWS_STATE], [RULE]),),
     ),
     "policy": Step(
         Action.UPDATE,
@@ -95,33 +98,33 @@ REFUSAL = Refusal(
     "it exists already and belongs to ModelService/other of environment prod",
     "rename the spec, or remove that one first",
 )
-HOME = Wanted(Environment.default(), None, Place("123456789012", "us-east-1"))
+PLAN_LOCATION = SpecContext(Environment.default(), None, AwsLocation("123456789012", "us-east-1"))
 
 
-COST = Estimate(
+COST = CostEstimate(
     "us-east-1",
     1_000_000,
-    Line("training run", "ml.m5.large, 3m as the last one was billed", Decimal("0.00575"), date(2026, 8, 11)),
+    EstimateLine("training run", "ml.m5.large, 3m as the last one was billed", Decimal("0.00575"), date(2026, 8, 11)),
     (
-        Line("Fargate", "1 task of 0.25 vCPU and 1 GB, amd64", Decimal("10.63"), date(2026, 9, 29)),
-        Line("HTTP API", "1,000,000 requests", None),
+        EstimateLine("Fargate", "1 task of 0.25 vCPU and 1 GB, amd64", Decimal("10.63"), date(2026, 9, 29)),
+        EstimateLine("HTTP API", "1,000,000 requests", None),
     ),
-    (Line("hosted zone", "the Cloud Map namespace's", Decimal("0.5"), date(2026, 9, 20)),),
-    (Line("serverless endpoint", "1 GB, 1,000,000 requests of 50 ms", Decimal(1), date(2026, 9, 9)),),
+    (EstimateLine("hosted zone", "the Cloud Map namespace's", Decimal("0.5"), date(2026, 9, 20)),),
+    (EstimateLine("serverless endpoint", "1 GB, 1,000,000 requests of 50 ms", Decimal(1), date(2026, 9, 9)),),
     Decimal(10),
 )
 
 
-def made(*steps: Step, refusals: tuple[Refusal, ...] = (), costs: bool = False) -> PlanDocument:
-    return document([([HOME], Plan(steps, refusals))], costs={MODEL: COST} if costs else {}, commit="c0ffee")
+def sample_plan(*steps: Step, refusals: tuple[Refusal, ...] = (), costs: bool = False) -> PlanDocument:
+    return document([([PLAN_LOCATION], Plan(steps, refusals))], costs={MODEL: COST} if costs else {}, commit="c0ffee")
 
 
 DOCUMENTS = {
-    "nothing": made(),
-    "everything": made(*STEPS.values(), refusals=(REFUSAL,)),
-    "refused": made(refusals=(REFUSAL,)),
-    "suspended": made(*(replace(STEPS[name], held="Suspended") for name in ("train", "update", "delete"))),
-    "later": made(STEPS["train"], STEPS["later"]),
-    "over-budget": made(*(replace(STEPS[name], held="OverBudget") for name in ("train", "update")), costs=True),
-    **{f"only {name}": made(step) for name, step in STEPS.items()},
+    "nothing": sample_plan(),
+    "everything": sample_plan(*STEPS.values(), refusals=(REFUSAL,)),
+    "refused": sample_plan(refusals=(REFUSAL,)),
+    "suspended": sample_plan(*(replace(STEPS[name], held="Suspended") for name in ("train", "update", "delete"))),
+    "later": sample_plan(STEPS["train"], STEPS["later"]),
+    "over-budget": sample_plan(*(replace(STEPS[name], held="OverBudget") for name in ("train", "update")), costs=True),
+    **{f"only {name}": sample_plan(step) for name, step in STEPS.items()},
 }

@@ -23,7 +23,7 @@ from controller.core.status import Condition, Event, Status
 from controller.core.values import Key
 from controller.errors import MoorageError, SpecError
 from controller.runtime.home import on_this_machine
-from controller.spec.load import load
+from controller.spec.load import load_specs
 
 ROOT = Path(__file__).resolve().parents[3]
 SPECS = str(ROOT / "specs")
@@ -172,7 +172,7 @@ def test_validate_lists_what_it_read(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out == "environment/default\nmodelservice/housing-model\n"
     assert run(["validate", "-f", SPECS, "-o", "json"]) == 0
     service = json.loads(capsys.readouterr().out)[1]
-    assert service == load([Path(SPECS)]).services["housing-model"].model.model_dump(
+    assert service == load_specs([Path(SPECS)]).services["housing-model"].model.model_dump(
         mode="json", by_alias=True, exclude_none=True
     )
 
@@ -206,10 +206,10 @@ def home(running_aws: Any) -> Iterator[Path]:
     """The state directory of an embedded AWS, which knows one model."""
     store = on_this_machine(running_aws.home).store
     ready = Condition("Ready", "True", "Reconciled", "", "2026-11-23T08:00:00Z", 1)
-    store.save(Status(MODEL, 1, "", (ready,), {"model": {"version": 2}}))
+    store.save_status(Status(MODEL, 1, "", (ready,), {"model": {"version": 2}}))
     store.emit(Event("2026-11-23T08:00:00Z", MODEL, "Normal", "Created", "cpu"))
     yield running_aws.home
-    store.forget(MODEL)
+    store.delete_status(MODEL)
     store.close()
 
 
@@ -245,7 +245,7 @@ def test_what_is_not_known_ends_6(home: Path, tmp_path: Path, capsys: pytest.Cap
     assert run(["get", "--local", "--home", str(tmp_path)]) == 6
 
 
-class Model(BaseHTTPRequestHandler):
+class FakeModelServer(BaseHTTPRequestHandler):
     """Answers like the server: the body back, or 422."""
 
     def do_POST(self) -> None:
@@ -265,7 +265,7 @@ class Model(BaseHTTPRequestHandler):
 @pytest.fixture
 def endpoint() -> Iterator[str]:
     """An API on loopback."""
-    with HTTPServer(("127.0.0.1", 0), Model) as server:
+    with HTTPServer(("127.0.0.1", 0), FakeModelServer) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}/api"
@@ -278,7 +278,7 @@ def test_predict_asks_through_the_api(
 ) -> None:
     """The row is sent to /predict below the endpoint, the answer comes on stdout, the same request as curl on stderr."""
     store = on_this_machine(home).store
-    store.save(Status(MODEL, 1, "", (), {"endpoint": f"{endpoint}/"}))
+    store.save_status(Status(MODEL, 1, "", (), {"endpoint": f"{endpoint}/"}))
     store.close()
     assert run(["predict", "housing-model", "a=1.5", "b=", "c=41", "--local", "--home", str(home)]) == 0
     out, err = capsys.readouterr()
@@ -302,7 +302,7 @@ def test_predict_asks_through_the_api(
 def test_an_api_that_is_gone_ends_4(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No answer is a failure of the service, not of the request."""
     store = on_this_machine(home).store
-    store.save(Status(MODEL, 1, "", (), {"endpoint": "http://127.0.0.1:1"}))
+    store.save_status(Status(MODEL, 1, "", (), {"endpoint": "http://127.0.0.1:1"}))
     store.close()
     assert run(["predict", "housing-model", "a=1", "--local", "--home", str(home)]) == 4
     assert "the API doesn't answer" in capsys.readouterr().err

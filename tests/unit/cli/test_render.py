@@ -14,7 +14,7 @@ from controller.cli.progress import Progress, heartbeat, tree
 from controller.core.status import Condition, Event, ResourceState, Status
 from controller.core.values import Key
 from controller.spec import explain as fields
-from controller.spec.load import load
+from controller.spec.load import load_specs
 
 ROOT = Path(__file__).resolve().parents[3]
 ENVIRONMENT = Key("default", "Environment", "default")
@@ -103,7 +103,7 @@ def test_describe_tells_everything() -> None:
 
 def test_an_object_is_the_spec_with_its_status() -> None:
     """`get -o json`: what was declared, and the status under the names that SPEC gives them."""
-    declared = load([ROOT / "specs"]).services["housing-model"].model
+    declared = load_specs([ROOT / "specs"]).services["housing-model"].model
     data = json.loads(json.dumps(render_status.as_object(READY, declared)))
     assert list(data) == ["apiVersion", "kind", "metadata", "spec", "status"]
     assert data["metadata"] == {"name": "housing-model", "labels": {"team": "pricing"}, "environment": "default"}
@@ -144,7 +144,7 @@ def test_an_event_is_json() -> None:
 
 def test_a_field_is_explained_with_what_is_below_it() -> None:
     """`moorage explain`: path, kind of value, default, meaning, and the fields below."""
-    spot = fields.find("modelservice.spec.training.spot")
+    spot = fields.find_field("modelservice.spec.training.spot")
     assert spot is not None
     assert explain.text(spot).plain == (
         "FIELD   modelservice.spec.training.spot\n"

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from controller.cli import render_diff
 from controller.core.diff import Change
-from controller.core.drift import Departure, Difference, Origin
+from controller.core.drift import FieldDifference, Origin, ResourceDrift
 from controller.core.graph import Node
 from controller.core.plan import Action, Refusal, Step
 from controller.core.values import ABSENT, UNKNOWN, Key
@@ -15,30 +15,37 @@ from controller.core.values import ABSENT, UNKNOWN, Key
 MODEL = Key("default", "ModelService", "housing-model")
 
 
-def departure(kind: str, action: Action, known_as: str, *fields: Difference, why: str = "") -> Departure:
+def resource_drift(
+    kind: str, action: Action, known_as: str, *fields: FieldDifference, reason: str = ""
+) -> ResourceDrift:
     node = Node(Key("default", kind, "housing-model"), {})
-    return Departure(Step(action, node, MODEL, tuple(field.change for field in fields), why), known_as, fields)
+    return ResourceDrift(Step(action, node, MODEL, tuple(field.change for field in fields), reason), known_as, fields)
 
 
 FOUND = [
-    departure(
+    resource_drift(
         "logs/log-group",
         Action.UPDATE,
         "arn:logs",
-        Difference(Change("retention", 1, 30), Origin.DRIFT),
-        Difference(Change("tags.team", ABSENT, "risk"), Origin.SPEC),
+        FieldDifference(Change("retention", 1, 30), Origin.DRIFT),
+        FieldDifference(Change("tags.team", ABSENT, "risk"), Origin.SPEC),
     ),
-    departure(
+    resource_drift(
         "ec2/security-group",
         Action.UPDATE,
         "sg-1",
-        Difference(Change("ingress", [{"port": 8080}, {"port": 22}], [{"port": 8080}]), Origin.BOTH, []),
+        FieldDifference(Change("ingress", [{"port": 8080}, {"port": 22}], [{"port": 8080}]), Origin.BOTH, []),
     ),
-    departure(
-        "ecs/service", Action.UPDATE, "arn:ecs", Difference(Change("taskDefinition", "a:1", UNKNOWN), Origin.FOLLOWS)
+    resource_drift(
+        "ecs/service",
+        Action.UPDATE,
+        "arn:ecs",
+        FieldDifference(Change("taskDefinition", "a:1", UNKNOWN), Origin.FOLLOWS),
     ),
-    departure("ecr/repository", Action.CREATE, "", Difference(Change("tags", ABSENT, {"a": "b"}), Origin.DRIFT)),
-    departure("ecr/image", Action.DELETE, "", why="superseded"),
+    resource_drift(
+        "ecr/repository", Action.CREATE, "", FieldDifference(Change("tags", ABSENT, {"a": "b"}), Origin.DRIFT)
+    ),
+    resource_drift("ecr/image", Action.DELETE, "", reason="superseded"),
 ]
 REFUSALS = [Refusal(FOUND[0].step.node, MODEL, "it belongs to nobody", "rename the spec")]
 TEXT = """\

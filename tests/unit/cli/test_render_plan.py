@@ -30,7 +30,7 @@ VIEWS = {
 }
 
 
-def compare(name: str, text: str) -> None:
+def assert_matches_snapshot(name: str, text: str) -> None:
     """Hold a text against the file of that name; with RENEW=1 in the environment, write the file instead."""
     file = SNAPSHOTS / name
     if os.environ.get("RENEW"):
@@ -51,12 +51,12 @@ def printed(view: str, *, colour: bool) -> str:
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_plan_is_printed_like_this(view: str) -> None:
     """The whole text is in `snapshots/`. After a change on purpose, RENEW=1 writes the files anew; look at their diff."""
-    compare(f"{view}.txt", printed(view, colour=False))
+    assert_matches_snapshot(f"{view}.txt", printed(view, colour=False))
 
 
 def test_colours_add_nothing_but_colour() -> None:
     """With a terminal's colours the words are the same; what forces, what comes and what goes stand out."""
-    compare("plan-colour.txt", printed("plan", colour=True))
+    assert_matches_snapshot("plan-colour.txt", printed("plan", colour=True))
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 132])

@@ -12,22 +12,22 @@ from controller.cli.report import COMMENT, report
 from controller.core.diff import Change
 from controller.core.plan import Action, Step
 from controller.core.values import ABSENT
-from tests.unit.cli.plans import DOCUMENTS, MODEL, REFUSAL, STEPS, made, node
-from tests.unit.cli.test_render_plan import compare
+from tests.unit.cli.plans import DOCUMENTS, MODEL, REFUSAL, STEPS, node, sample_plan
+from tests.unit.cli.test_render_plan import assert_matches_snapshot
 
-HOSTILE = (
+HOSTILE_TEXT = (
     "</details><script>alert(1)</script> | a | b |\n# heading\n`` ` ``` @team #1 [x](http://e.example) ![i](//e) "
     "*bold* _it_ ~~no~~ $a$ <!-- www.e.example \u202eabc &lt; \\| :+1:"
 )
 
 
-def many(number: int) -> list[Step]:
+def plan_with_steps(number: int) -> list[Step]:
     return [
         Step(
             Action.UPDATE,
             node("ecs/service", f"housing-model/{index}"),
             MODEL._replace(name=f"model-{index // 5}"),
-            (Change("desiredCount", index, HOSTILE), Change("cpu", "256", "512")),
+            (Change("desiredCount", index, HOSTILE_TEXT), Change("cpu", "256", "512")),
         )
         for index in range(number)
     ]
@@ -38,14 +38,14 @@ def test_a_report_is_like_this(name: str) -> None:
     """The whole text is in `snapshots/`. After a change on purpose, RENEW=1 writes the files anew; look at their diff."""
     plan = DOCUMENTS[name]
     # Which digest it is follows from every default of an Environment.
-    compare(f"report-{name}.md", report(plan).replace(plan.digest[:12], "0" * 12))
+    assert_matches_snapshot(f"report-{name}.md", report(plan).replace(plan.digest[:12], "0" * 12))
 
 
 @pytest.mark.parametrize("limit", [1_500, 2_000, 20_000, COMMENT, 1024 * 1024])
 @pytest.mark.parametrize("number", [1, 300])
 def test_a_report_fits_and_says_what_did_not(limit: int, number: int) -> None:
     """Never more than the limit, in characters or bytes; no block is left open, no line cut; what is missing is counted."""
-    plan = made(*many(number), refusals=(REFUSAL,))
+    plan = sample_plan(*plan_with_steps(number), refusals=(REFUSAL,))
     for size in (len, github.in_bytes):
         text = report(plan, limit, size)
         assert size(text) <= limit
@@ -64,9 +64,12 @@ def test_nobody_can_write_into_a_report() -> None:
     """Whatever a spec or a tag in AWS says stays in its cell: no HTML, link, mention, reference or other markup comes of it."""
     step = replace(
         STEPS["update"],
-        changes=(Change("env", ABSENT, HOSTILE), Change(f"tags.{HOSTILE}", HOSTILE, [HOSTILE, {"name": HOSTILE}])),
+        changes=(
+            Change("env", ABSENT, HOSTILE_TEXT),
+            Change(f"tags.{HOSTILE_TEXT}", HOSTILE_TEXT, [HOSTILE_TEXT, {"name": HOSTILE_TEXT}]),
+        ),
     )
-    text = report(made(step, refusals=(replace(REFUSAL, message=HOSTILE, hint=HOSTILE),)))
+    text = report(sample_plan(step, refusals=(replace(REFUSAL, message=HOSTILE_TEXT, hint=HOSTILE_TEXT),)))
     known = {"<details>", "</details>", "<summary>2 fields, old and new</summary>"}
     outside = [
         part for line in text.splitlines() if line not in known for part in line.replace("\\`", "").split("`")[::2]

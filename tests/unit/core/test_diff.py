@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from controller.core.diff import Change, diff
-from controller.core.policy import FieldPolicy, as_document, as_text
+from controller.core.field_policy import FieldPolicy, normalise_json_document, normalise_number
 from controller.core.values import ABSENT, UNKNOWN, Blob
 
 PLAIN = FieldPolicy()
@@ -79,7 +79,7 @@ CASES: list[tuple[str, Fields | None, Fields, Fields, FieldPolicy, list[Change]]
         None,
         {"cpu": "256"},
         {"cpu": 256},
-        FieldPolicy(normalise={"cpu": as_text}),
+        FieldPolicy(normalise={"cpu": normalise_number}),
         [],
     ),
     ("256 and '256' elsewhere differ", None, {"cpu": "256"}, {"cpu": 256}, PLAIN, [Change("cpu", "256", 256)]),
@@ -92,7 +92,7 @@ CASES: list[tuple[str, Fields | None, Fields, Fields, FieldPolicy, list[Change]]
         None,
         {"policy": '{"Statement": [{"Action": ["b", "a"]}]}'},
         {"policy": {"Statement": {"Action": ["a", "b"]}}},
-        FieldPolicy(normalise={"policy": as_document}),
+        FieldPolicy(normalise={"policy": normalise_json_document}),
         [],
     ),
     (
@@ -100,7 +100,7 @@ CASES: list[tuple[str, Fields | None, Fields, Fields, FieldPolicy, list[Change]]
         None,
         {"policy": '{"Action": "a"}'},
         {"policy": {"Action": "b"}},
-        FieldPolicy(normalise={"policy": as_document}),
+        FieldPolicy(normalise={"policy": normalise_json_document}),
         [Change("policy.Action", "a", "b")],
     ),
     (

@@ -7,11 +7,18 @@ from typing import Any
 import pytest
 
 from controller.core.diff import Change, diff
-from controller.core.drift import Difference, Origin, departures, differences, shown, told
+from controller.core.drift import (
+    FieldDifference,
+    Origin,
+    find_field_differences,
+    find_resource_drifts,
+    format_drift,
+    format_value,
+)
+from controller.core.field_policy import FieldPolicy
 from controller.core.graph import Graph, Node, Observed
-from controller.core.plan import GONE, Action, Plan, Situation, Step
+from controller.core.plan import MISSING_FROM_AWS, Action, Plan, PlanningInput, Step
 from controller.core.planner import make_plan
-from controller.core.policy import FieldPolicy
 from controller.core.record import Record
 from controller.core.values import ABSENT, UNKNOWN, Blob, Key
 
@@ -29,7 +36,7 @@ def step(desired: dict[str, Any], live: dict[str, Any] | None, applied: dict[str
 def origins(desired: dict[str, Any], live: dict[str, Any] | None, applied: dict[str, Any] | None) -> dict[str, Origin]:
     records = [] if applied is None else [Record(KEY, IDENTITY, OWNER, applied)]
     seen = None if live is None else Observed(live)
-    found = differences(step(desired, live, applied), records, seen, POLICY)
+    found = find_field_differences(step(desired, live, applied), records, seen, POLICY)
     return {item.change.path: item.origin for item in found}
 
 
@@ -63,9 +70,9 @@ def test_it_is_told_as_applied_and_as_found() -> None:
     """One line: each drifted field with what was applied and what it is now; what the spec changed isn't in it."""
     records = [Record(KEY, IDENTITY, OWNER, {"a": 1, "b": "x", "c": True})]
     desired, live = {"a": 1, "b": "y", "c": False}, {"a": 2, "b": "z", "c": True}
-    found = differences(step(desired, live, records[0].fields), records, Observed(live), POLICY)
-    assert told(found) == 'a: 1 → 2; b: "x" → "z"'
-    assert found[1] == Difference(found[1].change, Origin.BOTH, "x")
+    found = find_field_differences(step(desired, live, records[0].fields), records, Observed(live), POLICY)
+    assert format_drift(found) == 'a: 1 → 2; b: "x" → "z"'
+    assert found[1] == FieldDifference(found[1].change, Origin.BOTH, "x")
 
 
 @pytest.mark.parametrize(
@@ -80,32 +87,32 @@ def test_it_is_told_as_applied_and_as_found() -> None:
 def test_a_list_is_told_by_what_came_or_went(applied: list[Any], live: list[Any], line: str) -> None:
     """A rule that was added is named alone; where the order may matter, both lists are."""
     change = Change("rules", live, applied)
-    assert told([Difference(change, Origin.DRIFT)]) == f"rules: {line}"
+    assert format_drift([FieldDifference(change, Origin.DRIFT)]) == f"rules: {line}"
 
 
 def test_values_are_shown_on_one_line() -> None:
     """Long ones are cut, content is shown by its digest, what isn't there by its word."""
-    assert shown(ABSENT) == "(absent)"
-    assert shown(Blob("0f" * 32, 2048, bytes)) == "sha256:0f0f0f0f0f0f (2,048 bytes)"
-    assert len(shown("x" * 500)) == 100
+    assert format_value(ABSENT) == "(absent)"
+    assert format_value(Blob("0f" * 32, 2048, bytes)) == "sha256:0f0f0f0f0f0f (2,048 bytes)"
+    assert len(format_value("x" * 500)) == 100
 
 
-class Thing:
+class FakeResourceType:
     """A type, as far as planning knows it."""
 
-    policy, read_only, consequence, superseded = POLICY, False, "", "delete"
+    policy, read_only, consequence, superseded_policy = POLICY, False, "", "delete"
 
 
 def plan_of(record: Record) -> Plan:
     """The plan for one node that isn't there, with what is remembered of it."""
     graph = Graph.build([(OWNER, [Node(KEY, IDENTITY, {"days": 30})])])
-    return make_plan(Situation(graph, {"test/thing": Thing()}, {}, [record]))  # type: ignore[dict-item]
+    return make_plan(PlanningInput(graph, {"test/thing": FakeResourceType()}, {}, [record]))  # type: ignore[dict-item]
 
 
 @pytest.mark.parametrize(
     ("record", "why"),
     [
-        (Record(KEY, IDENTITY, OWNER, {"days": 30}), GONE),
+        (Record(KEY, IDENTITY, OWNER, {"days": 30}), MISSING_FROM_AWS),
         (Record(KEY, IDENTITY, OWNER, {"days": 30}, pending={}), ""),
         (Record(KEY, IDENTITY, OWNER, pending={"days": 30}), ""),
     ],
@@ -115,7 +122,7 @@ def test_what_is_gone_is_created_again(record: Record, why: str) -> None:
     """A deleted object is planned to be created, and the plan says why; what we were at ourselves is nobody's drift."""
     (planned,) = plan_of(record).steps
     assert (planned.action, planned.why) == (Action.CREATE, why)
-    (found,) = departures(plan_of(record), [record], {}, lambda _: POLICY)
+    (found,) = find_resource_drifts(plan_of(record), [record], {}, lambda _: POLICY)
     assert (found.origin is Origin.DRIFT) is bool(why)
 
 

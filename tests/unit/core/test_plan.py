@@ -7,63 +7,65 @@ from typing import Any, Literal
 
 import pytest
 
+from controller.core.field_policy import FieldPolicy
 from controller.core.graph import Graph, Node, Observed
-from controller.core.ownership import tags
-from controller.core.plan import Action, Leave, Plan, Situation, Step
+from controller.core.ownership import build_tags
+from controller.core.plan import Action, EffectivePolicy, Plan, PlanningInput, Step
 from controller.core.planner import make_plan
-from controller.core.policy import FieldPolicy
 from controller.core.record import Record
 from controller.core.values import ABSENT, UNKNOWN, Key, Ref
 
 OWNER = Key("prod", "ModelService", "m")
 OTHER = Key("prod", "ModelService", "other")
-JOB, CHOICE, TASK, SERVICE, ROUTE = (Key("prod", kind, "m") for kind in ("job", "choice", "task", "service", "route"))
+JOB, SELECTION, TASK, SERVICE, ROUTE = (
+    Key("prod", kind, "m") for kind in ("job", "choice", "task", "service", "route")
+)
 
 
 @dataclass(frozen=True)
-class FakeType:
+class FakeResourceType:
     policy: FieldPolicy = field(default_factory=FieldPolicy)
     read_only: bool = False
     consequence: str = ""
-    superseded: Literal["delete", "keep", "collect", "stop"] = "delete"
-    serial: str = ""
-    handles: frozenset[str] = frozenset()
-    retain: str = ""
+    superseded_policy: Literal["delete", "keep", "collect", "stop"] = "delete"
+    revision_output: str = ""
+    reference_outputs: frozenset[str] = frozenset()
+    retention_category: str = ""
 
 
 TYPES = {
-    "job": FakeType(FieldPolicy(revisioned=True), consequence="trains a model", superseded="keep"),
-    "choice": FakeType(read_only=True),
-    "task": FakeType(FieldPolicy(revisioned=True, volatile=frozenset({"arn"}))),
-    "service": FakeType(FieldPolicy(immutable=frozenset({"cluster"}))),
-    "route": FakeType(),
+    "job": FakeResourceType(FieldPolicy(revisioned=True), consequence="trains a model", superseded_policy="keep"),
+    "choice": FakeResourceType(read_only=True),
+    "task": FakeResourceType(FieldPolicy(revisioned=True, volatile=frozenset({"arn"}))),
+    "service": FakeResourceType(FieldPolicy(immutable=frozenset({"cluster"}))),
+    "route": FakeResourceType(),
 }
 
 
 def nodes(job: str = "job-1", cpu: int = 256, name: str = "svc") -> list[Node]:
     return [
         Node(JOB, {"name": job}, {"eta": 0.3}),
-        Node(CHOICE, {"group": "g"}, reads=(JOB,)),
-        Node(TASK, {"family": "f"}, {"image": Ref(CHOICE, "image"), "cpu": cpu}),
-        Node(SERVICE, {"name": name}, {"task": Ref(TASK, "arn"), "cluster": "c", "tags": tags(OWNER)}),
+        Node(SELECTION, {"group": "g"}, reads=(JOB,)),
+        Node(TASK, {"family": "f"}, {"image": Ref(SELECTION, "image"), "cpu": cpu}),
+        Node(SERVICE, {"name": name}, {"task": Ref(TASK, "arn"), "cluster": "c", "tags": build_tags(OWNER)}),
         Node(ROUTE, {"service": Ref(SERVICE, "arn")}, {"path": "/"}),
     ]
 
 
 SEEN = {
     JOB: Observed({"eta": 0.3}, {}),
-    CHOICE: Observed({}, {"image": "img-1"}),
+    SELECTION: Observed({}, {"image": "img-1"}),
     TASK: Observed({"image": "img-1", "cpu": 256}, {"arn": "task:1"}),
-    SERVICE: Observed({"task": "task:1", "cluster": "c", "tags": tags(OWNER)}, {"arn": "svc-arn"}),
+    SERVICE: Observed({"task": "task:1", "cluster": "c", "tags": build_tags(OWNER)}, {"arn": "svc-arn"}),
     ROUTE: Observed({"path": "/"}, {}),
 }
 
 
 def plan(members: list[Node], seen: dict[Key, Observed], records: list[Record] | None = None, **more: Any) -> Plan:
-    return make_plan(Situation(Graph.build([(OWNER, members)]), TYPES, seen, records or [], **more))
+    return make_plan(PlanningInput(Graph.build([(OWNER, members)]), TYPES, seen, records or [], **more))
 
 
-def told(steps: tuple[Step, ...]) -> list[tuple[str, str, bool]]:
+def step_summaries(steps: tuple[Step, ...]) -> list[tuple[str, str, bool]]:
     return [(str(step.action), step.node.key.kind, step.later) for step in steps]
 
 
@@ -75,7 +77,7 @@ def test_nothing_to_do() -> None:
 def test_from_nothing() -> None:
     """An empty account: everything is created, parents first, and what a parent will give is unknown."""
     made = plan(nodes(), {})
-    assert told(made.steps) == [
+    assert step_summaries(made.steps) == [
         ("create", "job", False),
         ("create", "task", False),
         ("create", "service", False),
@@ -88,7 +90,7 @@ def test_from_nothing() -> None:
 def test_a_change_names_only_what_changes() -> None:
     """Another cpu revises the task and updates the service that takes its arn, field by field, and nothing else."""
     made = plan(nodes(cpu=512), SEEN)
-    assert told(made.steps) == [("revise", "task", False), ("update", "service", False)]
+    assert step_summaries(made.steps) == [("revise", "task", False), ("update", "service", False)]
     assert [(c.path, c.old, c.new) for step in made.steps for c in step.changes] == [
         ("cpu", 256, 512),
         ("task", "task:1", UNKNOWN),
@@ -99,7 +101,11 @@ def test_training_comes_now_and_serving_later() -> None:
     """A new job is a revision that trains; what serves is touched later, when the choice is known."""
     seen = {key: value for key, value in SEEN.items() if key != JOB}
     made = plan(nodes(job="job-2"), seen, [Record(JOB, {"name": "job-1"}, OWNER)])
-    assert told(made.steps) == [("revise", "job", False), ("revise", "task", True), ("update", "service", True)]
+    assert step_summaries(made.steps) == [
+        ("revise", "job", False),
+        ("revise", "task", True),
+        ("update", "service", True),
+    ]
     assert [(c.path, c.new) for c in made.steps[1].changes] == [("image", UNKNOWN)]
 
 
@@ -107,19 +113,23 @@ def test_a_fix_does_not_wait_for_training() -> None:
     """A cpu change beside a retraining is planned now; the image follows later."""
     seen = {key: value for key, value in SEEN.items() if key != JOB}
     made = plan(nodes(job="job-2", cpu=512), seen)
-    assert ("revise", "task", False) in told(made.steps)
-    assert ("revise", "task", True) in told(made.steps)
+    assert ("revise", "task", False) in step_summaries(made.steps)
+    assert ("revise", "task", True) in step_summaries(made.steps)
 
 
 def test_what_looks_at_something_open_is_open() -> None:
     """A read-only node whose identity follows from the choice says nothing of later: what it gives isn't known then."""
     check, (job, choice, task, *rest) = Key("prod", "choice", "check"), nodes("job-2")
-    looking = Node(check, {"image": Ref(CHOICE, "image")})
+    looking = Node(check, {"image": Ref(SELECTION, "image")})
     checked = replace(task, desired={**task.desired, "image": Ref(check, "image")})
     seen = {**SEEN, check: Observed({}, {"image": "img-1"})}
     del seen[JOB]
     made = plan([job, choice, looking, checked, *rest], seen)
-    assert told(made.steps) == [("create", "job", False), ("revise", "task", True), ("update", "service", True)]
+    assert step_summaries(made.steps) == [
+        ("create", "job", False),
+        ("revise", "task", True),
+        ("update", "service", True),
+    ]
 
 
 def test_what_a_choice_only_takes_a_name_from_does_not_unsettle_it() -> None:
@@ -136,7 +146,7 @@ def test_a_new_identity_replaces() -> None:
     records = [Record(SERVICE, {"name": "svc"}, OWNER), Record(ROUTE, {"service": "svc-arn"}, OWNER, edges=(SERVICE,))]
     seen = {key: value for key, value in SEEN.items() if key not in (SERVICE, ROUTE)}
     made = plan(nodes(name="svc-2"), seen, records)
-    assert told(made.steps) == [
+    assert step_summaries(made.steps) == [
         ("replace", "service", False),
         ("replace", "route", False),
         ("delete", "service", False),
@@ -147,15 +157,15 @@ def test_a_new_identity_replaces() -> None:
 def test_what_is_no_longer_declared_is_deleted_against_its_edges() -> None:
     """Removed nodes go children first, as their stored edges say, though nothing declares those edges any more."""
     records = [Record(SERVICE, {"name": "svc"}, OWNER), Record(ROUTE, {"service": "svc-arn"}, OWNER, edges=(SERVICE,))]
-    made = plan(nodes()[:3], {key: SEEN[key] for key in (JOB, CHOICE, TASK)}, records)
-    assert told(made.steps) == [("delete", "route", False), ("delete", "service", False)]
+    made = plan(nodes()[:3], {key: SEEN[key] for key in (JOB, SELECTION, TASK)}, records)
+    assert step_summaries(made.steps) == [("delete", "route", False), ("delete", "service", False)]
 
 
 def test_a_removed_spec_goes_only_when_it_is_to_be_pruned() -> None:
     """Records of a spec that nothing declares are left alone, unless it is named as gone."""
     records = [Record(Key("prod", "route", "other"), {}, OTHER)]
     assert plan(nodes(), SEEN, records).steps == ()
-    assert told(plan(nodes(), SEEN, records, gone=[OTHER]).steps) == [("delete", "route", False)]
+    assert step_summaries(plan(nodes(), SEEN, records, gone=[OTHER]).steps) == [("delete", "route", False)]
 
 
 def test_siblings_of_a_kept_kind_stay() -> None:
@@ -165,14 +175,14 @@ def test_siblings_of_a_kept_kind_stay() -> None:
 
 def test_an_unfinished_sibling_is_stopped() -> None:
     """A superseded job that may still run is to be stopped; a finished one is left."""
-    stopping = {**TYPES, "job": replace(TYPES["job"], superseded="stop")}
+    stopping = {**TYPES, "job": replace(TYPES["job"], superseded_policy="stop")}
     for outputs, kinds in [({}, ["job"]), ({"finished": False}, ["job"]), ({"finished": True}, [])]:
         record = Record(JOB, {"name": "job-0"}, OWNER, outputs=outputs)
-        made = make_plan(Situation(Graph.build([(OWNER, nodes())]), stopping, SEEN, [record]))
+        made = make_plan(PlanningInput(Graph.build([(OWNER, nodes())]), stopping, SEEN, [record]))
         assert [step.node.key.kind for step in made.steps] == kinds
 
 
-@pytest.mark.parametrize(("live", "words"), [(tags(OTHER), "ModelService/other"), ({}, "no moorage:owner tag")])
+@pytest.mark.parametrize(("live", "words"), [(build_tags(OTHER), "ModelService/other"), ({}, "no moorage:owner tag")])
 def test_a_foreign_object_is_refused(live: dict[str, str], words: str) -> None:
     """What exists and isn't ours is not touched, and the refusal says whose it is; adoption needs the spec's word."""
     foreign = {**SEEN, SERVICE: replace(SEEN[SERVICE], fields={**SEEN[SERVICE].fields, "tags": live})}
@@ -202,7 +212,7 @@ def test_equal_plans_have_equal_digests() -> None:
     """The digest tells plans apart, and nothing else does."""
     assert plan(nodes(cpu=512), SEEN).digest == plan(nodes(cpu=512), SEEN).digest
     assert plan(nodes(cpu=512), SEEN).digest != plan(nodes(cpu=1024), SEEN).digest
-    assert plan(nodes(cpu=512), SEEN).of(OTHER) == Plan()
+    assert plan(nodes(cpu=512), SEEN).for_owner(OTHER) == Plan()
 
 
 def test_a_graph_refuses_what_cannot_be() -> None:
@@ -242,7 +252,7 @@ def test_what_is_gone_is_made_again() -> None:
 def test_a_suspended_specs_steps_are_all_held() -> None:
     """Deletions as well; and the plan still says what each would do."""
     records = [Record(Key("prod", "route", "m/old"), {}, OWNER)]
-    made = plan(nodes(cpu=512), SEEN, records, leaves={OWNER: Leave(held="Suspended")})
+    made = plan(nodes(cpu=512), SEEN, records, leaves={OWNER: EffectivePolicy(held_reason="Suspended")})
     assert [(str(step.action), step.held) for step in made.steps] == [
         ("revise", "Suspended"),
         ("update", "Suspended"),
@@ -253,7 +263,7 @@ def test_a_suspended_specs_steps_are_all_held() -> None:
 
 def test_drift_that_is_left_changes_nothing_else() -> None:
     """What others changed is held; what takes a value from it isn't planned, and what the spec changed is."""
-    leaves = {OWNER: Leave(correct=False)}
+    leaves = {OWNER: EffectivePolicy(correct_drift=False)}
     applied = [Record(TASK, {"family": "f"}, OWNER, {"image": "img-1", "cpu": 256}, {"arn": "task:1"})]
     drifted = SEEN | {TASK: Observed({"image": "img-1", "cpu": 1024}, {"arn": "task:2"})}
     made = plan(nodes(), drifted, applied, leaves=leaves)
@@ -264,9 +274,9 @@ def test_drift_that_is_left_changes_nothing_else() -> None:
 
 def test_what_is_gone_and_left_so_holds_what_is_built_on_it() -> None:
     """Neither is made again: the one for the policy, the other because it would be built on nothing."""
-    applied = [Record(SERVICE, {"name": "svc"}, OWNER, {"task": "task:1", "cluster": "c", "tags": tags(OWNER)})]
+    applied = [Record(SERVICE, {"name": "svc"}, OWNER, {"task": "task:1", "cluster": "c", "tags": build_tags(OWNER)})]
     seen = {key: value for key, value in SEEN.items() if key not in (SERVICE, ROUTE)}
-    made = plan(nodes(), seen, applied, leaves={OWNER: Leave(correct=False)})
+    made = plan(nodes(), seen, applied, leaves={OWNER: EffectivePolicy(correct_drift=False)})
     assert [(str(s.action), s.node.key.kind, s.held) for s in made.steps] == [
         ("create", "service", "Drifted"),
         ("create", "route", "Drifted"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from controller.core.graph import Observed
-from controller.core.recent import Recent
+from controller.core.mutation_cache import MutationCache
 from controller.core.values import Key
 
 KEY = Key("default", "ecs/service", "model")
@@ -27,48 +27,48 @@ class Clock:
 @pytest.mark.parametrize("before", [None, OLD])
 def test_what_was_there_before_a_write_gives_way_to_its_answer(before: Observed | None) -> None:
     """Made or changed: as long as a read shows the state before, the answer counts; it is known not to be shown yet."""
-    recent = Recent()
-    recent.wrote(KEY, before, NEW)
-    assert recent.told(KEY, before) is NEW
-    assert recent.hidden(KEY)
-    assert recent.all_told([KEY], {} if before is None else {KEY: before}) == {KEY: NEW}
+    recent = MutationCache()
+    recent.add(KEY, before, NEW)
+    assert recent.apply_to(KEY, before) is NEW
+    assert recent.is_unconfirmed(KEY)
+    assert recent.apply_to_all([KEY], {} if before is None else {KEY: before}) == {KEY: NEW}
 
 
 @pytest.mark.parametrize("shown", [NEW, OTHER, Observed({"cpu": "512"}, {"arn": "arn:later"})])
 def test_whatever_else_is_shown_is_the_truth(shown: Observed) -> None:
     """The new state or a third one counts as it is read; soon after even the old one does: somebody put it back."""
     clock = Clock()
-    recent = Recent(clock)
-    recent.wrote(KEY, OLD, NEW)
+    recent = MutationCache(clock)
+    recent.add(KEY, OLD, NEW)
     clock.now = 5
-    assert recent.told(KEY, shown) is shown
-    assert not recent.hidden(KEY)
+    assert recent.apply_to(KEY, shown) is shown
+    assert not recent.is_unconfirmed(KEY)
     clock.now = 14
-    assert recent.told(KEY, OLD) is NEW
+    assert recent.apply_to(KEY, OLD) is NEW
     clock.now = 15
-    assert recent.told(KEY, OLD) is OLD
+    assert recent.apply_to(KEY, OLD) is OLD
 
 
 def test_what_is_gone_is_gone() -> None:
     """An object that was there and isn't shown any more isn't made up; nor is one that we removed ourselves."""
-    recent = Recent()
-    recent.wrote(KEY, OLD, NEW)
-    assert recent.told(KEY, None) is None
-    recent.wrote(KEY, None, NEW)
+    recent = MutationCache()
+    recent.add(KEY, OLD, NEW)
+    assert recent.apply_to(KEY, None) is None
+    recent.add(KEY, None, NEW)
     recent.forget(KEY)
-    assert recent.told(KEY, None) is None
-    assert recent.all_told([KEY], {}) == {}
+    assert recent.apply_to(KEY, None) is None
+    assert recent.apply_to_all([KEY], {}) == {}
 
 
 def test_two_writes_before_the_first_is_shown() -> None:
     """Neither the state before the first nor the one before the second is taken for what is there now."""
-    recent = Recent()
-    recent.wrote(KEY, OLD, NEW)
-    recent.wrote(KEY, NEW, OTHER)
-    assert recent.told(KEY, OLD) is OTHER
-    assert recent.told(KEY, NEW) is OTHER
-    assert recent.told(KEY, OTHER) is OTHER
-    assert not recent.hidden(KEY)
+    recent = MutationCache()
+    recent.add(KEY, OLD, NEW)
+    recent.add(KEY, NEW, OTHER)
+    assert recent.apply_to(KEY, OLD) is OTHER
+    assert recent.apply_to(KEY, NEW) is OTHER
+    assert recent.apply_to(KEY, OTHER) is OTHER
+    assert not recent.is_unconfirmed(KEY)
 
 
 RULES = [{"port": 8080}, {"port": 9090}]
@@ -89,49 +89,49 @@ RULES = [{"port": 8080}, {"port": 9090}]
 )
 def test_what_is_on_the_way_is_not_there_yet(before: Mapping[str, Any] | None, shown: Any, hides: bool) -> None:
     """Made by several calls, of which a read shows some: that isn't the truth. Anything of somebody else's in it is."""
-    recent = Recent()
+    recent = MutationCache()
     after = Observed({"rules": RULES, "tags": {"team": "a"}})
-    recent.wrote(KEY, None if before is None else Observed(before), after)
-    assert recent.told(KEY, Observed(shown)) == (after if hides else Observed(shown))
+    recent.add(KEY, None if before is None else Observed(before), after)
+    assert recent.apply_to(KEY, Observed(shown)) == (after if hides else Observed(shown))
 
 
 def test_back_again_before_it_was_shown() -> None:
     """There and back: the old state is what is wanted, so a read that shows it is the truth."""
-    recent = Recent()
-    recent.wrote(KEY, OLD, NEW)
-    recent.wrote(KEY, NEW, OLD)
-    assert recent.told(KEY, OLD) is OLD
-    assert not recent.hidden(KEY)
+    recent = MutationCache()
+    recent.add(KEY, OLD, NEW)
+    recent.add(KEY, NEW, OLD)
+    assert recent.apply_to(KEY, OLD) is OLD
+    assert not recent.is_unconfirmed(KEY)
 
 
 def test_after_a_minute_a_read_counts() -> None:
     """Nobody is kept from seeing for longer that a change was undone."""
     clock = Clock()
-    recent = Recent(clock)
-    recent.wrote(KEY, OLD, NEW)
+    recent = MutationCache(clock)
+    recent.add(KEY, OLD, NEW)
     clock.now = 59
-    assert recent.told(KEY, OLD) is NEW
+    assert recent.apply_to(KEY, OLD) is NEW
     clock.now = 60
-    assert not recent.hidden(KEY)
-    assert recent.told(KEY, OLD) is OLD
+    assert not recent.is_unconfirmed(KEY)
+    assert recent.apply_to(KEY, OLD) is OLD
 
 
 def test_only_where_aws_says_that_reads_are_late() -> None:
     """S3 shows at once what was written, and a write that changed nothing isn't waited for."""
-    recent = Recent()
+    recent = MutationCache()
     bucket = KEY._replace(kind="s3/bucket")
-    recent.wrote(bucket, OLD, NEW)
-    recent.wrote(KEY, OLD, OLD)
-    assert not recent.hidden(bucket)
-    assert not recent.hidden(KEY)
-    assert recent.told(bucket, OLD) is OLD
+    recent.add(bucket, OLD, NEW)
+    recent.add(KEY, OLD, OLD)
+    assert not recent.is_unconfirmed(bucket)
+    assert not recent.is_unconfirmed(KEY)
+    assert recent.apply_to(bucket, OLD) is OLD
 
 
 def test_what_is_over_is_kept_no_longer() -> None:
     """Writes that nobody asked about go when their time is over, so that memory goes with the writes of a minute."""
     clock = Clock()
-    recent = Recent(clock)
+    recent = MutationCache(clock)
     for second in range(180):
         clock.now = second
-        recent.wrote(KEY._replace(name=f"model-{second}"), None, NEW)
-    assert len(recent._writes) == 60
+        recent.add(KEY._replace(name=f"model-{second}"), None, NEW)
+    assert len(recent._mutations) == 60

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from controller.core.diff import diff
-from controller.core.policy import FieldPolicy
+from controller.core.field_policy import FieldPolicy
 from controller.core.record import Record
 from controller.core.values import Key
 
@@ -16,11 +16,11 @@ def test_after_a_crash_in_mid_call_what_was_dropped_is_still_managed() -> None:
     before = {"tags": {"team": "a", "moorage:owner": "m"}, "limits": {"rate": 5, "burst": 9}, "count": 1}
     wanted = {"tags": {"moorage:owner": "m"}, "limits": {"burst": 9}, "count": 2}
     record = Record(KEY, {}, OWNER, fields=before, pending=wanted)
-    changes = diff(record.managed, before, wanted, FieldPolicy())
+    changes = diff(record.managed_fields, before, wanted, FieldPolicy())
     assert [change.path for change in changes] == ["count", "limits.rate", "tags.team"]
 
 
 def test_a_finished_call_narrows_to_what_it_sent() -> None:
     """Nothing is pending: what was applied last is what we manage."""
     record = Record(KEY, {}, OWNER, fields={"tags": {"a": "1"}})
-    assert record.managed == {"tags": {"a": "1"}}
+    assert record.managed_fields == {"tags": {"a": "1"}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from urllib.parse import urlsplit
 
-from controller.cost.prices import Price, Table, published
+from controller.cost.prices import Price, PriceTable, load_price_table
 
 # Who publishes what the table takes: AWS, and public copies of AWS's list.
 _PUBLISHERS = ("aws.amazon.com", "pricing.us-east-1.amazonaws.com", "github.com")
@@ -13,7 +13,7 @@ _PUBLISHERS = ("aws.amazon.com", "pricing.us-east-1.amazonaws.com", "github.com"
 
 def test_every_price_names_its_source_and_its_date() -> None:
     """A source is a URL of AWS or of a public copy, the date is no future one; AWS's own name of it and the quotation are there."""
-    prices = published().prices.values()
+    prices = load_price_table().prices.values()
     assert len(prices) > 20
     for price in prices:
         source = urlsplit(price.source)
@@ -25,7 +25,7 @@ def test_every_price_names_its_source_and_its_date() -> None:
 
 def test_no_price_is_nothing_and_each_is_there_once() -> None:
     """What costs nothing isn't in the table, and no later row hides an earlier one."""
-    prices = published().prices
+    prices = load_price_table().prices
     assert all(price.usd > 0 for price in prices.values())
     assert all(key == (price.item, price.region) for key, price in prices.items())
 
@@ -34,12 +34,12 @@ def test_the_regions_that_are_promised_have_fargate() -> None:
     """Each of the four regions has vCPU and memory for x86."""
     for region in ("us-east-1", "us-west-2", "eu-west-1", "eu-central-1"):
         for unit in ("vcpu-hour", "gb-hour"):
-            assert published().find(f"fargate/amd64/{unit}", region), region
+            assert load_price_table().find(f"fargate/amd64/{unit}", region), region
 
 
 def test_what_is_not_known_is_not_found() -> None:
     """Another region has no price, unless AWS charges the same everywhere."""
-    assert published().find("fargate/amd64/vcpu-hour", "ap-southeast-7") is None
-    everywhere = published().find("vpc/public-ipv4-hour", "ap-southeast-7")
+    assert load_price_table().find("fargate/amd64/vcpu-hour", "ap-southeast-7") is None
+    everywhere = load_price_table().find("vpc/public-ipv4-hour", "ap-southeast-7")
     assert isinstance(everywhere, Price)
-    assert Table({}).find("vpc/public-ipv4-hour", "us-east-1") is None
+    assert PriceTable({}).find("vpc/public-ipv4-hour", "us-east-1") is None

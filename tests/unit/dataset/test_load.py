@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from controller.dataset import Dataset, Split, load, parse
+from controller.dataset import Dataset, SplitShares, load_dataset, parse_dataset
 from controller.errors import DataError
 
 HOUSES = Path(__file__).resolve().parents[3] / "data" / "california_housing.csv"
-HALVES = Split(validation=0.25, test=0.25)
+HALVES = SplitShares(validation=0.25, test=0.25)
 
 
 def csv(rows: list[tuple[int, ...]], header: str = "y,a,b") -> bytes:
@@ -21,8 +21,8 @@ def csv(rows: list[tuple[int, ...]], header: str = "y,a,b") -> bytes:
 ROWS = [(n, n * 7 % 31, n * n % 17) for n in range(200)]
 
 
-def dataset(content: bytes, *, features: list[str] | None = None, split: Split = HALVES) -> Dataset:
-    return parse(content, name="some.csv", target="y", features=features, split=split)
+def dataset(content: bytes, *, features: list[str] | None = None, split: SplitShares = HALVES) -> Dataset:
+    return parse_dataset(content, file_name="some.csv", target="y", features=features, split=split)
 
 
 def lines(data: Dataset, part: str) -> list[str]:
@@ -43,7 +43,7 @@ def test_channels_are_label_first_without_header_and_addressed_by_content() -> N
 
 def test_a_missing_value_is_an_empty_cell() -> None:
     """That is how SageMaker's XGBoost reads a missing value from text/csv."""
-    data = dataset(b"y,a,b\n1,,nan\n2,3,4\n", split=Split(0, 0))
+    data = dataset(b"y,a,b\n1,,nan\n2,3,4\n", split=SplitShares(0, 0))
     assert data.channels["train"].content == b"1,,\n2,3,4\n"
 
 
@@ -79,14 +79,14 @@ def test_the_digest_follows_what_training_would_read() -> None:
         dataset(csv(ROWS)),
         dataset(csv(ROWS[1:]), features=["a"]),
         dataset(csv(ROWS, header="y,c,b"), features=["c"]),
-        dataset(csv(ROWS), features=["a"], split=Split(0.25, 0.25, seed=1)),
+        dataset(csv(ROWS), features=["a"], split=SplitShares(0.25, 0.25, seed=1)),
     ]
     assert len({base, *(data.digest for data in changed)}) == 5
 
 
 def test_a_share_of_zero_has_no_channel() -> None:
     """Without a validation share there is no validation channel to upload."""
-    assert set(dataset(csv(ROWS), split=Split(0, 0.2)).channels) == {"train", "test"}
+    assert set(dataset(csv(ROWS), split=SplitShares(0, 0.2)).channels) == {"train", "test"}
 
 
 def test_an_empty_channel_is_refused() -> None:
@@ -99,15 +99,15 @@ def test_an_empty_channel_is_refused() -> None:
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     """The error names the path and what the system said."""
     with pytest.raises(DataError, match=r"gone\.csv: the file can't be read: No such file or directory"):
-        load(tmp_path / "gone.csv", target="y")
+        load_dataset(tmp_path / "gone.csv", target="y")
     for path in (tmp_path, Path("/dev/zero")):
         with pytest.raises(DataError, match="this is not a plain file"):
-            load(path, target="y")
+            load_dataset(path, target="y")
 
 
 def test_california_splits_for_good() -> None:
     """The demo's data has these channels: the gate's figure was measured on this very test set."""
-    data = load(HOUSES, target="median_house_value")
+    data = load_dataset(HOUSES, target="median_house_value")
     assert {part: channel.rows for part, channel in data.channels.items()} == {
         "train": 14824,
         "validation": 1682,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller.dataset.table import read_table
+from controller.dataset.csv_table import read_table
 from controller.errors import DataError
 
 GOOD = b"y,a,b\n1,2,3\n4,,nan\n7,8,9\n"

@@ -38,7 +38,7 @@ def plain_moto(idle_aws: EmbeddedAws) -> Iterator[EmbeddedAws]:
 @pytest.fixture(scope="module")
 def strict(idle_aws: EmbeddedAws) -> EmbeddedAws:
     """The embedded AWS, emptied for this module."""
-    idle_aws.admin("reset", "POST")
+    idle_aws.call_admin_endpoint("reset", "POST")
     return idle_aws
 
 

@@ -101,17 +101,17 @@ def test_unknown_weather_is_refused() -> None:
 @pytest.fixture
 def stormy(embedded_aws: EmbeddedAws) -> Iterator[EmbeddedAws]:
     """The embedded AWS with all of it."""
-    assert embedded_aws.admin("weather", "PUT", {"kinds": KINDS, "iamDelay": 2, "readLag": 0.5})["kinds"] == sorted(
-        KINDS
-    )
+    assert embedded_aws.call_admin_endpoint("weather", "PUT", {"kinds": KINDS, "iamDelay": 2, "readLag": 0.5})[
+        "kinds"
+    ] == sorted(KINDS)
     yield embedded_aws
-    embedded_aws.admin("reset", "POST")
+    embedded_aws.call_admin_endpoint("reset", "POST")
 
 
 def test_the_door_has_it(stormy: EmbeddedAws) -> None:
     """ECS lags and has its rates; it refuses a new role in its own words, to define a task and to run it, and then takes it."""
     ecs, iam = stormy.client("ecs"), stormy.client("iam")
-    assert stormy.admin("rates")["enforced"]
+    assert stormy.call_admin_endpoint("rates")["enforced"]
     assert ecs.list_clusters()["clusterArns"] == []
     ecs.create_cluster(clusterName="models")
     assert ecs.list_clusters()["clusterArns"] == []
@@ -144,11 +144,11 @@ def test_the_door_has_it(stormy: EmbeddedAws) -> None:
 
 def test_the_door_refuses_unknown_weather(embedded_aws: EmbeddedAws) -> None:
     """A wrong name changes nothing, and a reset goes back to what was from the start."""
-    before = embedded_aws.admin("weather")["kinds"]
+    before = embedded_aws.call_admin_endpoint("weather")["kinds"]
     with pytest.raises(urllib.error.HTTPError):
-        embedded_aws.admin("weather", "PUT", {"kinds": ["hail"]})
-    assert embedded_aws.admin("weather")["kinds"] == before
-    embedded_aws.admin("weather", "PUT", {"kinds": ["throttle"]})
-    embedded_aws.admin("reset", "POST")
-    assert embedded_aws.admin("weather")["kinds"] == before
-    assert embedded_aws.admin("rates")["enforced"] is ("throttle" in before)
+        embedded_aws.call_admin_endpoint("weather", "PUT", {"kinds": ["hail"]})
+    assert embedded_aws.call_admin_endpoint("weather")["kinds"] == before
+    embedded_aws.call_admin_endpoint("weather", "PUT", {"kinds": ["throttle"]})
+    embedded_aws.call_admin_endpoint("reset", "POST")
+    assert embedded_aws.call_admin_endpoint("weather")["kinds"] == before
+    assert embedded_aws.call_admin_endpoint("rates")["enforced"] is ("throttle" in before)

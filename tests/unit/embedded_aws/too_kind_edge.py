@@ -155,10 +155,10 @@ def _(aws: EmbeddedAws) -> bool:
     gateway, subnets = aws.client("apigatewayv2"), ["subnet-missing"]
     turned = fetch(f"{aws.endpoint}/_moorage/rates")[0] == 200
     if turned:
-        aws.admin("rates", "PUT", {"enforced": True})
+        aws.call_admin_endpoint("rates", "PUT", {"enforced": True})
     codes = [refusal(gateway.create_vpc_link, Name="link", SubnetIds=subnets) for _ in range(2)]
     if turned:
-        aws.admin("rates", "PUT", {"enforced": False})
+        aws.call_admin_endpoint("rates", "PUT", {"enforced": False})
     return codes[1] == "TooManyRequestsException"
 
 

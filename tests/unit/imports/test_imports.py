@@ -9,11 +9,11 @@ from typing import Any, cast
 
 import pytest
 
-from controller.aws import Aws
+from controller.aws import AwsClient
 from controller.errors import FailedError, MissingError
-from controller.imports.compose import from_api, from_service
 from controller.imports.draft import Draft, spec_name
-from controller.imports.training_job import read_job
+from controller.imports.importer import import_api, import_service
+from controller.imports.training_job import add_job
 
 REGISTRY = "arn:aws:servicediscovery:us-east-1:123456789012:service/srv-abc"
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:3.2-0"
@@ -67,7 +67,7 @@ def job(**more: Any) -> dict[str, Any]:
 
 
 @dataclass
-class Account:
+class FakeAccount:
     """The answers of an account; what isn't in it is missing."""
 
     service: dict[str, Any] = field(default_factory=service)
@@ -95,7 +95,7 @@ class Account:
             raise MissingError(f"{service} has no {operation} here")
         return answers[operation]
 
-    def pages(self, service: str, operation: str, _: str, **__: Any) -> Iterator[Any]:
+    def iter_items(self, service: str, operation: str, _: str, **__: Any) -> Iterator[Any]:
         del service
         stages = [{"StageName": "live", "AutoDeploy": False}, {"StageName": "other", "AutoDeploy": True}]
         answers = {
@@ -113,13 +113,13 @@ class Account:
         return iter(answers.get(operation, []))
 
 
-def read(account: Account, **more: str) -> Draft:
-    return from_service(cast("Aws", account), "prod", "churn", **more)
+def read(account: FakeAccount, **more: str) -> Draft:
+    return import_service(cast("AwsClient", account), "prod", "churn", **more)
 
 
-def with_api(**more: Any) -> Account:
+def account_with_api(**more: Any) -> FakeAccount:
     led = {"IntegrationId": "i1", "IntegrationUri": REGISTRY, "ConnectionType": "VPC_LINK", "ConnectionId": "link1"}
-    return Account(
+    return FakeAccount(
         apis=[{"ApiId": "a1", "Name": "churn", "ProtocolType": "HTTP"}],
         routes=[{"RouteKey": "POST /predict", "Target": "integrations/i1", "AuthorizationType": "NONE"}],
         integrations=[led | more],
@@ -129,34 +129,34 @@ def with_api(**more: Any) -> Account:
 @pytest.mark.parametrize(
     ("account", "told"),
     [
-        (Account(service(loadBalancers=[{"targetGroupArn": "arn:tg"}])), "it is behind a load balancer (arn:tg)"),
-        (Account(service(launchType="EC2")), "its launch type is EC2"),
+        (FakeAccount(service(loadBalancers=[{"targetGroupArn": "arn:tg"}])), "it is behind a load balancer (arn:tg)"),
+        (FakeAccount(service(launchType="EC2")), "its launch type is EC2"),
         (
-            Account(service(launchType=None, capacityProviderStrategy=[{"capacityProvider": "FARGATE_SPOT"}])),
+            FakeAccount(service(launchType=None, capacityProviderStrategy=[{"capacityProvider": "FARGATE_SPOT"}])),
             "its capacity is from FARGATE_SPOT, not from the launch type FARGATE",
         ),
-        (Account(service(deploymentController={"type": "CODE_DEPLOY"})), "CODE_DEPLOY deploys it, not ECS"),
-        (Account(service(schedulingStrategy="DAEMON")), "its scheduling strategy is DAEMON"),
+        (FakeAccount(service(deploymentController={"type": "CODE_DEPLOY"})), "CODE_DEPLOY deploys it, not ECS"),
+        (FakeAccount(service(schedulingStrategy="DAEMON")), "its scheduling strategy is DAEMON"),
         (
-            Account(service(deployments=[{"serviceConnectConfiguration": {"enabled": True}}])),
+            FakeAccount(service(deployments=[{"serviceConnectConfiguration": {"enabled": True}}])),
             "it uses Service Connect",
         ),
         (
-            Account(definition=definition({"name": "app"}, {"name": "nginx"})),
+            FakeAccount(definition=definition({"name": "app"}, {"name": "nginx"})),
             "its tasks have 2 containers: app, nginx",
         ),
-        (Account(definition=definition(volumes=[{"name": "models"}])), "its tasks mount volumes: models"),
+        (FakeAccount(definition=definition(volumes=[{"name": "models"}])), "its tasks mount volumes: models"),
         (
-            Account(definition=definition(ephemeralStorage={"sizeInGiB": 50})),
+            FakeAccount(definition=definition(ephemeralStorage={"sizeInGiB": 50})),
             "its tasks have 50 GiB of ephemeral storage",
         ),
         (
-            Account(definition=definition(runtimePlatform={"operatingSystemFamily": "WINDOWS_SERVER_2022_CORE"})),
+            FakeAccount(definition=definition(runtimePlatform={"operatingSystemFamily": "WINDOWS_SERVER_2022_CORE"})),
             "its tasks run on WINDOWS_SERVER_2022_CORE",
         ),
     ],
 )
-def test_what_moorage_does_not_manage_is_refused_by_name(account: Account, told: str) -> None:
+def test_what_moorage_does_not_manage_is_refused_by_name(account: FakeAccount, told: str) -> None:
     """Each thing that stands in the way is named; nothing is written wrongly."""
     with pytest.raises(FailedError) as refused:
         read(account)
@@ -166,16 +166,16 @@ def test_what_moorage_does_not_manage_is_refused_by_name(account: Account, told:
 def test_everything_in_the_way_is_named_at_once() -> None:
     """Whoever asks needn't ask again for each of them."""
     with pytest.raises(FailedError) as refused:
-        read(Account(service(launchType="EC2"), definition(volumes=[{"name": "models"}])))
+        read(FakeAccount(service(launchType="EC2"), definition(volumes=[{"name": "models"}])))
     assert refused.value.why == "its launch type is EC2; its tasks mount volumes: models"
 
 
 def test_what_differs_from_moorages_tasks_is_told() -> None:
     """Another port must be let in, roles and image change."""
-    draft = read(Account(definition=definition(taskRoleArn="arn:…/may-read-s3")))
-    assert draft.own["service"]["cpu"] == "0.5 vCPU"
+    draft = read(FakeAccount(definition=definition(taskRoleArn="arn:…/may-read-s3")))
+    assert draft.model_sections["service"]["cpu"] == "0.5 vCPU"
     assert draft.environment["policy"] == {"adopt": True}
-    assert draft.open == [
+    assert draft.open_items == [
         "the container listens on 5000, Moorage's on 8080, which the security groups (sg-1) don't let in yet"
     ]
     assert any(line.startswith("the image: churn:latest serves until") for line in draft.changes)
@@ -189,65 +189,65 @@ def test_what_differs_from_moorages_tasks_is_told() -> None:
 )
 def test_a_port_that_is_let_in_needs_no_word(rule: dict[str, Any]) -> None:
     """What the security groups say is read, and not guessed."""
-    assert read(Account(groups=[{"IpPermissions": [rule]}])).open == []
+    assert read(FakeAccount(groups=[{"IpPermissions": [rule]}])).open_items == []
 
 
 def test_a_service_is_served_as_it_is() -> None:
     """The spec names the live revision, and says nothing that the revision says already."""
-    draft = read(Account())
+    draft = read(FakeAccount())
     assert draft.spec == {
         "service": {"name": "churn", "discovery": "srv-abc", "desiredCount": 2, "taskDefinition": "churn:3"},
         "policy": {"adopt": True},
     }
-    assert draft.as_found
-    draft.train(data="rows.csv", target="churned")
-    assert not draft.as_found
+    assert draft.is_served_as_is
+    draft.train_model(data="rows.csv", target="churned")
+    assert not draft.is_served_as_is
     assert "taskDefinition" not in draft.spec["service"]
 
 
 def test_a_count_that_is_scaled_is_left_out() -> None:
     """Two would set it, turn by turn; who does is named with all that moves it."""
     target = {"MinCapacity": 1, "MaxCapacity": 4}
-    draft = read(Account(targets=[target], policies=[{"PolicyName": "cpu-60"}]))
+    draft = read(FakeAccount(targets=[target], policies=[{"PolicyName": "cpu-60"}]))
     assert "desiredCount" not in draft.spec["service"]
-    assert "desiredCount" not in draft.own["service"]
+    assert "desiredCount" not in draft.model_sections["service"]
     told = "how many tasks run, which is set by Application Auto Scaling, from 1 to 4 (cpu-60); so desiredCount is left out"
-    assert told in draft.left
+    assert told in draft.unmanaged
 
 
 def test_a_secret_without_its_arn_is_to_be_filled_in() -> None:
     """A parameter that is named only, as ECS allows in the same region, isn't written as if it were an ARN."""
     container = {"name": "server", "image": "x", "portMappings": [{"containerPort": 8080}]}
-    draft = read(Account(definition=definition(container | {"secrets": [{"name": "SALT", "valueFrom": "/salt"}]})))
-    assert "secrets" not in draft.own["service"]
-    assert draft.open == ["spec.service.secrets: SALT is named /salt; a spec takes its ARN"]
+    draft = read(FakeAccount(definition=definition(container | {"secrets": [{"name": "SALT", "valueFrom": "/salt"}]})))
+    assert "secrets" not in draft.model_sections["service"]
+    assert draft.open_items == ["spec.service.secrets: SALT is named /salt; a spec takes its ARN"]
 
 
 def test_what_looks_like_a_secret_is_not_written() -> None:
     """A password in a plain variable doesn't get into a file for Git; that it is missing is said."""
     variables = [{"name": "DB_PASSWORD", "value": "hunter2"}, {"name": "LOG_LEVEL", "value": "info"}]
     container = {"name": "server", "image": "x", "portMappings": [{"containerPort": 8080}], "environment": variables}
-    draft = read(Account(definition=definition(container)))
-    assert draft.own["service"]["env"] == {"LOG_LEVEL": "info"}
-    assert draft.open[0].startswith("spec.service.secrets: the variable DB_PASSWORD looks like a secret")
+    draft = read(FakeAccount(definition=definition(container)))
+    assert draft.model_sections["service"]["env"] == {"LOG_LEVEL": "info"}
+    assert draft.open_items[0].startswith("spec.service.secrets: the variable DB_PASSWORD looks like a secret")
     assert "hunter2" not in str(draft)
 
 
 def test_an_api_is_found_and_said() -> None:
     """Route, stage and link are the live ones; the other stage stays, and what changes of this one is told."""
-    draft = read(with_api())
+    draft = read(account_with_api())
     assert draft.spec["api"] == {"id": "a1", "stage": "live", "routes": [{"method": "POST", "path": "/predict"}]}
     assert draft.environment["edge"] == {"type": "cloudMap", "vpcLink": "link1"}
-    assert "the stage other of the API" in draft.left
+    assert "the stage other of the API" in draft.unmanaged
     assert [told.partition(";")[0] for told in draft.checks] == [
         "the stage live deploys changes by itself from then on"
     ]
-    assert from_api(cast("Aws", with_api()), "a1").spec == draft.spec
+    assert import_api(cast("AwsClient", account_with_api()), "a1").spec == draft.spec
 
 
 def test_all_that_browsers_may_do_is_said() -> None:
     """What the API has is taken over whole; a remembrance that is forbidden is the one thing that is told instead."""
-    account = with_api()
+    account = account_with_api()
     cors = {"AllowOrigins": ["https://a.example"], "AllowCredentials": True, "ExposeHeaders": ["x-id"], "MaxAge": 300}
     account.apis[0]["CorsConfiguration"] = cors
     said = {"allowOrigins": ["https://a.example"], "allowMethods": [], "allowHeaders": []}
@@ -272,22 +272,22 @@ def test_all_that_browsers_may_do_is_said() -> None:
 def test_an_api_that_leads_elsewhere_is_refused(changed: dict[str, str], told: str) -> None:
     """Only what goes over a VPC link to Cloud Map can be said."""
     with pytest.raises(FailedError) as refused:
-        from_api(cast("Aws", with_api(**changed)), "a1")
+        import_api(cast("AwsClient", account_with_api(**changed)), "a1")
     assert refused.value.why.startswith(told)
 
 
 def test_an_authorizer_is_refused() -> None:
     """A route that asks who calls would stop asking; so it is named."""
-    account = with_api()
+    account = account_with_api()
     account.routes[0]["AuthorizationType"] = "JWT"
     with pytest.raises(FailedError) as refused:
-        from_api(cast("Aws", account), "a1")
+        import_api(cast("AwsClient", account), "a1")
     assert refused.value.why == "its route POST /predict asks for JWT authorization"
 
 
 def test_several_apis_have_to_be_chosen_from() -> None:
     """None of them is taken by chance."""
-    account = with_api()
+    account = account_with_api()
     account.apis.append(account.apis[0] | {"ApiId": "a2"})
     with pytest.raises(FailedError) as refused:
         read(account)
@@ -303,7 +303,7 @@ def test_a_jobs_settings_are_said_as_they_were() -> None:
         StoppingCondition={"MaxRuntimeInSeconds": 600, "MaxWaitTimeInSeconds": 900},
         VpcConfig={"Subnets": ["subnet-1"]},
     )
-    draft = read_job(cast("Aws", Account(job=told)), "churn-2026")
+    draft = add_job(cast("AwsClient", FakeAccount(job=told)), "churn-2026")
     assert draft.spec["training"]["hyperparameters"] == {"num_round": 10, "eta": "0.30", "max_depth": 6}
     assert draft.spec["training"]["spot"] == {"enabled": True, "maxWait": "900s"}
     assert draft.spec["training"]["job"] == "churn-2026"
@@ -312,7 +312,7 @@ def test_a_jobs_settings_are_said_as_they_were() -> None:
         "target": "target",
         "features": ["f0", "f1"],
     }
-    assert "it ran inside a VPC (VpcConfig)" in draft.left
+    assert "it ran inside a VPC (VpcConfig)" in draft.unmanaged
 
 
 @pytest.mark.parametrize(
@@ -344,18 +344,18 @@ def test_a_jobs_settings_are_said_as_they_were() -> None:
 )
 def test_a_model_that_can_not_be_taken_is_refused(more: dict[str, Any], told: str) -> None:
     """Each reason is named, with the way that is left: the settings alone, on a table."""
-    account = cast("Aws", Account(job=job(**more)))
+    account = cast("AwsClient", FakeAccount(job=job(**more)))
     with pytest.raises(FailedError) as refused:
-        read_job(account, "churn-2026")
+        add_job(account, "churn-2026")
     assert refused.value.why == told
     assert refused.value.hint.startswith("with --data FILE --target COLUMN")
-    assert "job" not in read_job(account, "churn-2026", anew=True).spec["training"]
+    assert "job" not in add_job(account, "churn-2026", settings_only=True).spec["training"]
 
 
 def test_rows_that_are_gone_are_said() -> None:
     """Without them nothing tells how many columns there are."""
     with pytest.raises(FailedError) as refused:
-        read_job(cast("Aws", Account(rows=b"")), "churn-2026")
+        add_job(cast("AwsClient", FakeAccount(rows=b"")), "churn-2026")
     assert (refused.value.what, refused.value.where) == (
         "the rows that the training job churn-2026 has read are gone, or no CSV",
         "s3://strangers/train/",
@@ -373,7 +373,7 @@ def test_rows_that_are_gone_are_said() -> None:
 def test_a_job_of_another_algorithm_is_refused(image: str, told: str) -> None:
     """An image that isn't the built-in algorithm, or a version of it whose models can't be served."""
     with pytest.raises(FailedError) as refused:
-        read_job(cast("Aws", Account(job=job(AlgorithmSpecification={"TrainingImage": image}))), "churn-2026")
+        add_job(cast("AwsClient", FakeAccount(job=job(AlgorithmSpecification={"TrainingImage": image}))), "churn-2026")
     assert refused.value.why.startswith(told)
 
 

@@ -12,10 +12,10 @@ from controller.core.graph import Node, Observed, Target
 from controller.core.plan import Action, Step
 from controller.core.values import Key
 from controller.errors import NotReadyError, Remedy
-from controller.resources.base import Resource, Workshop
+from controller.resources.base import Resource, ResourceContext
 
 
-class Late(Resource):
+class LaggingType(Resource):
     """Shows what it has been told to show."""
 
     kind = "test/late"
@@ -28,10 +28,10 @@ class Late(Resource):
 
 def test_what_is_not_shown_yet_is_waited_for() -> None:
     """A write that no read shows yet is no defect: it is waited for, by name; once it shows, that is what is there."""
-    late, key, aws = Late(Workshop(Path())), Key("default", "test/late", "one"), None
+    late, key, aws = LaggingType(ResourceContext(Path())), Key("default", "test/late", "one"), None
     step = Step(Action.CREATE, Node(key, {"name": "one"}), key)
     with pytest.raises(NotReadyError, match="test/late") as caught:
-        late.confirmed(aws, step)  # type: ignore[arg-type]
+        late.confirm(aws, step)  # type: ignore[arg-type]
     assert caught.value.remedy is Remedy.DEPENDENCY
     late.shown = Observed({"size": 1})
-    assert late.confirmed(aws, step) is late.shown  # type: ignore[arg-type]
+    assert late.confirm(aws, step) is late.shown  # type: ignore[arg-type]

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from controller.aws.calls import Call
-from controller.aws.clock import ServerClock
-from controller.core.wanted import Place, Wanted
+from controller.aws.calls import AwsCall
+from controller.aws.server_date import ClockSkewHook
+from controller.core.spec_context import AwsLocation, SpecContext
 from controller.errors import CredentialsError, DeniedError, MissingError, RejectedError
 from controller.runtime.doctor import Finding, Patient, credentials, examine
 from controller.spec.environment import Network
@@ -37,7 +37,7 @@ SUBNET = {"SubnetId": "subnet-0a", "VpcId": "vpc-0a"}
 IDENTITY = {"Arn": "arn:aws:sts::123456789012:assumed-role/ci/session", "Account": "123456789012"}
 
 
-class Door:
+class FakeAws:
     """Answers by operation; an error is raised, and what is not said is empty."""
 
     account, region, partition = "123456789012", "us-east-1", "aws"
@@ -51,14 +51,14 @@ class Door:
             raise answer
         return answer(**params) if callable(answer) else answer
 
-    def pages(self, service: str, operation: str, key: str, /, **params: Any) -> Iterator[Any]:
+    def iter_items(self, service: str, operation: str, key: str, /, **params: Any) -> Iterator[Any]:
         answer = self.answers.get(operation, [])
         if isinstance(answer, Exception):
             raise answer
         yield from answer(**params) if callable(answer) else answer
 
 
-class Kept:
+class FakeBucket:
     """A bucket with these keys, or none."""
 
     where = "s3://bucket"
@@ -72,22 +72,24 @@ class Kept:
         return dict.fromkeys(self.keys, "etag")
 
 
-def found(check: str, network: Network | None = None, kept: Any = None, behind: float = 0.0, **answers: Any) -> Any:
+def findings(
+    check: str, network: Network | None = None, bucket: Any = None, clock_skew: float = 0.0, **answers: Any
+) -> Any:
     """What a check finds; one finding alone, or a list."""
     environment = Environment.default()
     environment = environment.model_copy(
         update={"spec": environment.spec.model_copy(update={"network": network or Network()})}
     )
-    clock = ServerClock(lambda: NOW)
-    clock.behind = behind
-    door: Any = Door(**answers)
-    want = Wanted(environment, None, Place("123456789012", "us-east-1"))
-    patient = Patient(door, clock, want, [SERVICE], {}, kept if kept is not None else Kept())
+    clock = ClockSkewHook(lambda: NOW)
+    clock.seconds_behind = clock_skew
+    door: Any = FakeAws(**answers)
+    want = SpecContext(environment, None, AwsLocation("123456789012", "us-east-1"))
+    patient = Patient(door, clock, want, [SERVICE], {}, bucket if bucket is not None else FakeBucket())
     findings = [finding for finding in examine(patient) if finding.check == check]
     return findings[0] if len(findings) == 1 else findings
 
 
-def private(**network: Any) -> Network:
+def private_network(**network: Any) -> Network:
     return Network.model_validate({"subnets": ["subnet-0a"], **network})
 
 
@@ -102,9 +104,9 @@ def routes(target: str) -> Any:
 
 def test_credentials_are_told_or_missed():
     """Who asks, and where; or what is wrong."""
-    door: Any = Door()
+    door: Any = FakeAws()
     assert credentials(door) == Finding("credentials", "ok", f"{IDENTITY['Arn']} in account 123456789012, us-east-1")
-    door = Door(get_caller_identity=CredentialsError("expired", hint="renew them"))
+    door = FakeAws(get_caller_identity=CredentialsError("expired", hint="renew them"))
     assert credentials(door).state == "failed"
 
 
@@ -113,19 +115,19 @@ def test_credentials_are_told_or_missed():
 )
 def test_a_clock_that_is_off_is_told(behind, state):
     """Before AWS refuses signatures for it, in either direction."""
-    told = found("clock", behind=behind)
+    told = findings("clock", clock_skew=behind)
     assert told.state == state
     assert (f"{abs(behind)} s behind AWS" if behind > 0 else f"{-behind} s ahead of AWS") in told.message
 
 
 def test_the_servers_date_is_read_from_answers():
     """Errors and answers without a date say nothing."""
-    clock, call = ServerClock(lambda: NOW), Call("read", "sts", "get_caller_identity", {})
+    clock, call = ClockSkewHook(lambda: NOW), AwsCall("read", "sts", "get_caller_identity", {})
     clock.after(call, DeniedError("no"))
     clock.after(call, {"ResponseMetadata": {"HTTPHeaders": {}}})
-    assert clock.behind is None
+    assert clock.seconds_behind is None
     clock.after(call, {"ResponseMetadata": {"HTTPHeaders": {"date": "Thu, 01 Jan 2026 12:01:30 GMT"}}})
-    assert clock.behind == 90
+    assert clock.seconds_behind == 90
 
 
 def test_permissions_are_simulated_for_the_role():
@@ -141,18 +143,19 @@ def test_permissions_are_simulated_for_the_role():
             ]
         }
 
-    told = found("permissions", simulate_principal_policy=simulate)
+    told = findings("permissions", simulate_principal_policy=simulate)
     assert (told.state, told.message) == ("warning", "not allowed on every resource: s3:PutObject")
-    assert found("permissions").state == "ok"
-    assert found("permissions", simulate_principal_policy=DeniedError("no iam")).state == "unknown"
+    assert findings("permissions").state == "ok"
+    assert findings("permissions", simulate_principal_policy=DeniedError("no iam")).state == "unknown"
 
 
 def test_the_state_is_found_or_to_be_made():
     """Before the first run there is no bucket, which is fine."""
     assert (
-        "state of 2 specs" in found("state", kept=Kept("moorage/state/a", "moorage/state/b", "moorage/lease/c")).message
+        "state of 2 specs"
+        in findings("state", bucket=FakeBucket("moorage/state/a", "moorage/state/b", "moorage/lease/c")).message
     )
-    assert found("state", kept=Kept(there=False)).state == "ok"
+    assert findings("state", bucket=FakeBucket(there=False)).state == "ok"
 
 
 def test_quotas_are_held_against_what_the_specs_need():
@@ -161,32 +164,32 @@ def test_quotas_are_held_against_what_the_specs_need():
         {"QuotaName": "ml.m5.large for training job usage", "Value": 0.0},
         {"QuotaName": "Fargate On-Demand vCPU resource count", "Value": 4.0},
     ]
-    links, training, fargate = found("quotas", list_service_quotas=quotas, get_vpc_links=[{}] * 10)
+    links, training, fargate = findings("quotas", list_service_quotas=quotas, get_vpc_links=[{}] * 10)
     assert (links.state, links.message) == ("warning", "10 of 10 VPC links are used")
     assert (training.state, training.message) == ("failed", "ml.m5.large for training job usage: 1 needed, 0 allowed")
     assert (fargate.state, fargate.message) == (
         "ok",
         "Fargate On-Demand vCPU resource count: 4 needed, 4 allowed",
     )
-    assert [told.state for told in found("quotas", list_service_quotas=RejectedError("no"))[1:]] == ["unknown"] * 2
+    assert [told.state for told in findings("quotas", list_service_quotas=RejectedError("no"))[1:]] == ["unknown"] * 2
 
 
 @pytest.mark.parametrize(
     ("network", "target", "endpoints", "state"),
     [
-        (private(), "nat-1", (), "ok"),
-        (private(), "igw-1", (), "failed"),
-        (private(assignPublicIp=True), "igw-1", (), "ok"),
-        (private(), "", ("ecr.api", "ecr.dkr", "s3", "logs"), "ok"),
-        (private(), "", ("ecr.api", "s3", "logs"), "failed"),
-        (private(), "", (), "failed"),
+        (private_network(), "nat-1", (), "ok"),
+        (private_network(), "igw-1", (), "failed"),
+        (private_network(assignPublicIp=True), "igw-1", (), "ok"),
+        (private_network(), "", ("ecr.api", "ecr.dkr", "s3", "logs"), "ok"),
+        (private_network(), "", ("ecr.api", "s3", "logs"), "failed"),
+        (private_network(), "", (), "failed"),
     ],
 )
 def test_a_private_subnet_needs_a_way_to_its_image(network, target, endpoints, state):
     """A NAT gateway, a public address, or an endpoint for everything that a task asks at its start."""
     there = [{"ServiceName": f"com.amazonaws.us-east-1.{name}", "State": "available"} for name in endpoints]
     there.append({"ServiceName": "com.amazonaws.us-east-1.ecr.dkr", "State": "pending"})
-    told = found(
+    told = findings(
         "network",
         network,
         describe_subnets=[SUBNET],
@@ -200,12 +203,12 @@ def test_a_private_subnet_needs_a_way_to_its_image(network, target, endpoints, s
 
 def test_without_subnets_the_default_vpc_is_needed():
     """Accounts may have deleted it."""
-    assert found("network", describe_vpcs=[{"VpcId": "vpc-1"}]).state == "ok"
-    assert found("network").state == "failed"
+    assert findings("network", describe_vpcs=[{"VpcId": "vpc-1"}]).state == "ok"
+    assert findings("network").state == "failed"
 
 
 def test_one_check_that_cannot_be_made_stops_no_other():
     """Every check has its finding."""
-    told = found("network", describe_vpcs=DeniedError("a permission is missing", where="ec2.describe_vpcs"))
+    told = findings("network", describe_vpcs=DeniedError("a permission is missing", where="ec2.describe_vpcs"))
     assert told.state == "unknown"
     assert "ec2.describe_vpcs" in told.message

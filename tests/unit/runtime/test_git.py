@@ -80,7 +80,7 @@ def spec(data: str = "../data/rows.csv") -> bytes:
     return SPEC.replace("DATA", data).encode()
 
 
-GOOD: Mapping[bytes, Node] = {b"specs": {b"m.yaml": spec()}, b"data": {b"rows.csv": ROWS.encode()}}
+VALID_TREE: Mapping[bytes, Node] = {b"specs": {b"m.yaml": spec()}, b"data": {b"rows.csv": ROWS.encode()}}
 
 
 def source(address: str, cache: Path, signers: Path | None = None) -> Git:
@@ -91,7 +91,7 @@ def read(git: Git) -> Snapshot:
     return asyncio.run(git.read())
 
 
-def told(git: Git) -> str:
+def read_error(git: Git) -> str:
     with pytest.raises(MoorageError) as raised:
         read(git)
     return str(raised.value)
@@ -99,7 +99,7 @@ def told(git: Git) -> str:
 
 def test_a_commit_is_read_from_blobs(remote: Remote, tmp_path: Path) -> None:
     """Specs below PATH, data beside them elsewhere in the repository, the commit's id and author; no file of either on the disk."""
-    commit = remote.commit(GOOD)
+    commit = remote.commit(VALID_TREE)
     snapshot = read(source(remote.address, tmp_path / "cache"))
     assert (snapshot.commit, list(snapshot.specs.services)) == (commit, ["m"])
     assert snapshot.author == "A <a@example.com>"
@@ -109,26 +109,26 @@ def test_a_commit_is_read_from_blobs(remote: Remote, tmp_path: Path) -> None:
 
 def test_a_new_commit_is_noticed_and_the_old_one_forgotten(remote: Remote, tmp_path: Path) -> None:
     """The next read gives the next commit; the cache holds only that one."""
-    remote.commit(GOOD)
+    remote.commit(VALID_TREE)
     git = source(remote.address, tmp_path / "cache")
     first = read(git)
     assert read(git) is first
-    second = remote.commit({**GOOD, b"README": b"hello"})
+    second = remote.commit({**VALID_TREE, b"README": b"hello"})
     assert read(git).commit == second
     assert [path.name for path in git._cache.iterdir() if path.is_dir()] == [second]
 
 
 def test_a_broken_commit_is_told_with_its_place_and_again(remote: Remote, tmp_path: Path) -> None:
     """File, line and column within the repository, at each read until it is mended."""
-    remote.commit(GOOD)
+    remote.commit(VALID_TREE)
     git = source(remote.address, tmp_path / "cache")
     read(git)
-    remote.commit({**GOOD, b"specs": {b"m.yaml": spec().replace(b"target", b"taget")}})
+    remote.commit({**VALID_TREE, b"specs": {b"m.yaml": spec().replace(b"target", b"taget")}})
     for _ in range(2):
         with pytest.raises(SpecError) as raised:
             read(git)
         assert (raised.value.problems[0].file, raised.value.problems[0].line) == ("specs/m.yaml", 6)
-    mended = remote.commit(GOOD)
+    mended = remote.commit(VALID_TREE)
     assert read(git).commit == mended
 
 
@@ -136,11 +136,11 @@ def test_a_remote_that_is_gone_is_an_error_and_at_the_start_the_last_good_commit
     remote: Remote, tmp_path: Path
 ) -> None:
     """Out of reach, reading fails; a controller that starts meanwhile begins with what was good last."""
-    good = remote.commit(GOOD)
+    good = remote.commit(VALID_TREE)
     git = source(remote.address, tmp_path / "cache")
     read(git)
     remote.directory.rename(tmp_path / "away")
-    assert "it can't be read" in told(git)
+    assert "it can't be read" in read_error(git)
     restarted = source(remote.address, tmp_path / "cache")
     assert read(restarted).commit == good
     with pytest.raises(SourceError):
@@ -150,7 +150,7 @@ def test_a_remote_that_is_gone_is_an_error_and_at_the_start_the_last_good_commit
 @pytest.mark.parametrize("ref", ["v1", "refs/tags/v1", "refs/heads/main", "COMMIT"])
 def test_what_a_ref_may_be(remote: Remote, tmp_path: Path, ref: str) -> None:
     """Branch, tag (an annotated one leads to its commit), full name, and a commit's own id."""
-    commit = remote.commit(GOOD)
+    commit = remote.commit(VALID_TREE)
     subprocess.run(
         [
             "git",
@@ -175,16 +175,16 @@ def test_what_a_ref_may_be(remote: Remote, tmp_path: Path, ref: str) -> None:
 
 def test_a_ref_that_is_not_there(remote: Remote, tmp_path: Path) -> None:
     """The answer names it."""
-    remote.commit(GOOD)
-    assert "no branch and no tag nope" in told(source(f"git+file://{remote.directory}@nope", tmp_path / "cache"))
+    remote.commit(VALID_TREE)
+    assert "no branch and no tag nope" in read_error(source(f"git+file://{remote.directory}@nope", tmp_path / "cache"))
 
 
 def with_data(node: Node, name: str = "../data/rows.csv") -> Mapping[bytes, Node]:
     return {b"specs": {b"m.yaml": spec(name)}, b"data": {b"rows.csv": node}}
 
 
-HOSTILE: dict[str, tuple[Mapping[bytes, Node], str]] = {
-    "a spec that is a link": ({**GOOD, b"specs": {b"m.yaml": (LINK, b"/etc/passwd")}}, "a symbolic link"),
+HOSTILE_TREES: dict[str, tuple[Mapping[bytes, Node], str]] = {
+    "a spec that is a link": ({**VALID_TREE, b"specs": {b"m.yaml": (LINK, b"/etc/passwd")}}, "a symbolic link"),
     "data that is a link": (with_data((LINK, b"/etc/passwd")), "this is a symbolic link"),
     "a directory that is a link": (
         {b"specs": {b"m.yaml": spec()}, b"data": (LINK, b"/etc")},
@@ -206,12 +206,12 @@ HOSTILE: dict[str, tuple[Mapping[bytes, Node], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("name", HOSTILE_TREES)
 def test_hostile_trees_are_refused(remote: Remote, tmp_path: Path, name: str) -> None:
     """Links, submodules, paths that lead out, odd names, huge specs: each is an error that says so, and nothing is declared."""
-    nodes, words = HOSTILE[name]
+    nodes, words = HOSTILE_TREES[name]
     remote.commit(nodes)
-    message = told(source(remote.address, tmp_path / "cache"))
+    message = read_error(source(remote.address, tmp_path / "cache"))
     assert words in message
     assert "\x1b" not in message
     assert "root:" not in message
@@ -219,7 +219,7 @@ def test_hostile_trees_are_refused(remote: Remote, tmp_path: Path, name: str) ->
 
 def test_a_blob_that_unpacks_to_more_than_memory(remote: Remote, tmp_path: Path) -> None:
     """Three GiB of zeros, three MB on the wire: the fetch ends, the controller doesn't."""
-    remote.commit(GOOD)
+    remote.commit(VALID_TREE)
     store = remote.directory / "objects"
     name = b"9" * 40
     packer = zlib.compressobj(1)
@@ -238,7 +238,7 @@ def test_a_blob_that_unpacks_to_more_than_memory(remote: Remote, tmp_path: Path)
     commit.message = b""
     remote.repository.object_store.add_object(commit)
     remote.repository.refs[b"refs/heads/main"] = commit.id
-    assert "it can't be read" in told(source(remote.address, tmp_path / "cache"))
+    assert "it can't be read" in read_error(source(remote.address, tmp_path / "cache"))
 
 
 def test_only_allowed_signers_count(remote: Remote, tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_only_allowed_signers_count(remote: Remote, tmp_path: Path) -> None:
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(file)], check=True)
     allowed = tmp_path / "allowed"
     allowed.write_text(f"team@example.com {keys['ours'].with_suffix('.pub').read_text()}")
-    remote.commit(GOOD)
+    remote.commit(VALID_TREE)
     work = tmp_path / "work"
     subprocess.run(["git", "clone", "-q", "-b", "main", str(remote.directory), str(work)], check=True)
 
@@ -259,9 +259,9 @@ def test_only_allowed_signers_count(remote: Remote, tmp_path: Path) -> None:
         subprocess.run(["git", "-C", str(work), "push", "-q", "origin", "main"], check=True)
 
     git = source(remote.address, tmp_path / "cache", allowed)
-    assert "it has no ssh signature" in told(git)
+    assert "it has no ssh signature" in read_error(git)
     push("-c", "commit.gpgsign=true", "-c", f"user.signingkey={keys['theirs']}.pub")
-    assert "allowed" in told(git)
+    assert "allowed" in read_error(git)
     push("-c", "commit.gpgsign=true", "-c", f"user.signingkey={keys['ours']}.pub")
     good = read(git)
     assert good.commit
@@ -270,7 +270,7 @@ def test_only_allowed_signers_count(remote: Remote, tmp_path: Path) -> None:
     forged = Commit.from_string(signed.as_raw_string().replace(b"\nchange", b"\nforged"))
     remote.repository.object_store.add_object(forged)
     remote.repository.refs[b"refs/heads/main"] = forged.id
-    assert "isn't an allowed signer's" in told(git)
+    assert "isn't an allowed signer's" in read_error(git)
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from controller.aws.calls import Call
+from controller.aws.calls import AwsCall
 from controller.errors import LeaseLostError
 from controller.runtime.leased import UnderLease
 
-READ, WRITE = Call("read", "ecs", "describe_services", {}), Call("write", "ecs", "create_service", {})
+READ, WRITE = AwsCall("read", "ecs", "describe_services", {}), AwsCall("write", "ecs", "create_service", {})
 
 
-class Counted:
+class CountingLease:
     """A lease that counts how often it was kept."""
 
     held, kept = False, 0
@@ -30,7 +30,7 @@ class Counted:
 
 def test_no_write_goes_without_the_lease() -> None:
     """Reads go with or without it, and renew it where there is one."""
-    lease = Counted()
+    lease = CountingLease()
     hook = UnderLease(lease)
     hook.before(READ)
     assert lease.kept == 0

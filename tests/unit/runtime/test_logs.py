@@ -16,13 +16,13 @@ def line(time: int, id_: str) -> Line:
     return Line(time, "task", f"line {id_}", id_)
 
 
-class Door:
+class FakeAws:
     """A door that lists what it is given, or finds no group."""
 
     def __init__(self, *events: dict[str, Any], there: bool = True) -> None:
         self.events, self.there, self.asked = events, there, {}
 
-    def pages(self, service: str, operation: str, key: str, /, **params: Any) -> Iterator[Any]:
+    def iter_items(self, service: str, operation: str, key: str, /, **params: Any) -> Iterator[Any]:
         self.asked = params
         if not self.there:
             raise MissingError("no such group")
@@ -35,7 +35,7 @@ def test_streams_are_put_in_order():
         {"timestamp": 2000, "logStreamName": "server/server/b", "message": "two\n", "eventId": "2"},
         {"timestamp": 1000, "logStreamName": "server/server/a", "message": "one", "eventId": "1"},
     ]
-    door: Any = Door(*events)
+    door: Any = FakeAws(*events)
     found = lines(cloudwatch(door, "/moorage/default/m", "server/"), 500)
     assert [(one.source, one.message) for one in found] == [("a", "one"), ("b", "two")]
     assert found[0].stamp == "1970-01-01T00:00:01.000Z"
@@ -44,7 +44,7 @@ def test_streams_are_put_in_order():
 
 def test_a_group_that_is_not_there_has_no_lines():
     """A training that hasn't begun made none yet."""
-    door: Any = Door(there=False)
+    door: Any = FakeAws(there=False)
     assert lines(cloudwatch(door, "/aws/sagemaker/TrainingJobs"), 0) == []
 
 

@@ -14,16 +14,16 @@ from typing import Any, cast
 
 import pytest
 
-from controller.aws import Aws
-from controller.aws.calls import Call, Calls
+from controller.aws import AwsClient
+from controller.aws.calls import AwsCall, CallCounter
 from controller.core.graph import Node, Observed, Target
 from controller.core.plan import Plan, Step
+from controller.core.spec_context import AwsLocation, ResolvedInputs, SpecContext
 from controller.core.status import Failed, Ready, Verdict, Waiting
 from controller.core.values import Key, Ref
-from controller.core.wanted import Inputs, Place, Wanted
 from controller.errors import DeadlineError, DeniedError, FailedError, LeaseHeldError, NotPlannedError, UnavailableError
 from controller.reconcile import Reconciler
-from controller.resources.base import Resource, Workshop
+from controller.resources.base import Resource, ResourceContext
 from controller.runtime.compose import Site
 from controller.runtime.halt import Halt
 from controller.runtime.home import utc_now
@@ -43,7 +43,7 @@ spec:
   data: {{source: rows.csv, target: y}}
   training: {{algorithm: {{name: xgboost, version: "3.2-0"}}, hyperparameters: {{num_round: 3}}}}
 """
-HOME = Key("default", "Environment", "default")
+ENVIRONMENT_CONTEXT = Key("default", "Environment", "default")
 
 
 def key(name: str) -> Key:
@@ -65,7 +65,7 @@ class NoLease:
             self.other -= 1
             raise LeaseHeldError("another controller is at work", retry_after=0.001)
 
-    def keep(self) -> None:
+    def renew(self) -> None:
         pass
 
     held = True
@@ -75,57 +75,57 @@ class NoLease:
 
 
 @dataclass
-class Cloud:
+class FakeCloud:
     """What exists, by name; what a look at a name, or a write of it, does first; who looked at what together; and why a
     name can't be deleted.
     """
 
-    things: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    looks: list[list[str]] = field(default_factory=list)
+    objects: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    reads: list[list[str]] = field(default_factory=list)
     writes: list[str] = field(default_factory=list)
     on_look: Callable[[str], None] = lambda _: None
     on_write: Callable[[str], None] = lambda _: None
     verdicts: dict[str, list[Verdict]] = field(default_factory=dict)
-    holds: dict[str, str] = field(default_factory=dict)
-    calls: Calls = field(default_factory=Calls)
+    hold_reasons: dict[str, str] = field(default_factory=dict)
+    calls: CallCounter = field(default_factory=CallCounter)
     views: int = 0
 
-    def surveying(self) -> Cloud:
+    def with_listing_cache(self) -> FakeCloud:
         """A survey sees what everybody sees."""
         self.views += 1
         return self
 
 
-class Thing(Resource):
+class FakeResource(Resource):
     """A type whose objects are entries of the cloud; those of models stand on the environment's."""
 
     kind = "test/thing"
 
-    def expand(self, want: Wanted) -> Iterable[Node]:
+    def expand(self, want: SpecContext) -> Iterable[Node]:
         if want.service is None:
-            yield Node(want.shared(self.kind), {"name": "shared"}, {})
+            yield Node(want.shared_key(self.kind), {"name": "shared"}, {})
         else:
-            desired = {"cpu": want.service.metadata.labels["cpu"], "on": Ref(want.shared(self.kind), "arn")}
-            yield Node(want.own(self.kind), {"name": want.owner.name}, desired)
+            desired = {"cpu": want.service.metadata.labels["cpu"], "on": Ref(want.shared_key(self.kind), "arn")}
+            yield Node(want.own_key(self.kind), {"name": want.owner.name}, desired)
 
-    def observe(self, aws: Aws, targets: Sequence[Target]) -> dict[Key, Observed]:
-        cloud = cast("Cloud", aws)
+    def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
+        cloud = cast("FakeCloud", aws)
         names = {target.key: str(target.identity["name"]) for target in targets}
-        cloud.looks.append(sorted(names.values()))
-        cloud.calls.add(Call("read", "ecs", "describe_services", {}))
+        cloud.reads.append(sorted(names.values()))
+        cloud.calls.count(AwsCall("read", "ecs", "describe_services", {}))
         for name in names.values():
             cloud.on_look(name)
         return {
-            key: Observed(cloud.things[name], {"arn": f"arn:{name}"})
+            key: Observed(cloud.objects[name], {"arn": f"arn:{name}"})
             for key, name in names.items()
-            if name in cloud.things
+            if name in cloud.objects
         }
 
-    def apply(self, aws: Aws, step: Step, seen: Observed | None) -> Observed:
-        cloud, name = cast("Cloud", aws), str(step.node.identity["name"])
+    def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
+        cloud, name = cast("FakeCloud", aws), str(step.node.identity["name"])
         cloud.writes.append(name)
         cloud.on_write(name)
-        cloud.things[name] = step.node.desired
+        cloud.objects[name] = step.node.desired
         return Observed(step.node.desired, {"arn": f"arn:{name}"})
 
     def ready(self, node: Node, seen: Observed) -> Verdict:
@@ -133,42 +133,47 @@ class Thing(Resource):
         left = self.cloud.verdicts.get(str(node.identity["name"]), [])
         return left.pop(0) if len(left) > 1 else left[0] if left else Ready()
 
-    def delete(self, aws: Aws, target: Target) -> Waiting | None:
-        cloud, name = cast("Cloud", aws), str(target.identity["name"])
-        if name in cloud.holds:
-            return Waiting("InUse", cloud.holds[name], 0.01)
+    def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
+        cloud, name = cast("FakeCloud", aws), str(target.identity["name"])
+        if name in cloud.hold_reasons:
+            return Waiting("InUse", cloud.hold_reasons[name], 0.01)
         cloud.writes.append(f"-{name}")
-        cloud.things.pop(name, None)
+        cloud.objects.pop(name, None)
         return None
 
-    cloud: Cloud
+    cloud: FakeCloud
 
 
-class Bench:
+class DispatcherHarness:
     """Passes over one cloud and one store."""
 
     def __init__(self, parallel: int = 4) -> None:
-        self.cloud, self.store, self.lease, self.halt = Cloud(), MemoryStore(), NoLease(), Halt()
-        self.thing = Thing(Workshop(Path()))
+        self.cloud, self.store, self.lease, self.halt = FakeCloud(), MemoryStore(), NoLease(), Halt()
+        self.thing = FakeResource(ResourceContext(Path()))
         self.thing.cloud = self.cloud
         self.parallel = parallel
         self.opened: list[str] = []
 
-    def site(self, wanted: Snapshot, environment: str) -> Site:
+    def open_environment(self, wanted: Snapshot, environment: str) -> Site:
         self.opened.append(environment)
-        place, home = Place("123456789012", "us-east-1"), wanted.specs.environment(environment)
+        place, home = AwsLocation("123456789012", "us-east-1"), wanted.specs.get_environment(environment)
         services = [one.model for one in wanted.specs.services.values()]
         wants = [
-            Wanted(home, None, place),
-            *(Wanted(home, one, place, Inputs(commit=wanted.commit)) for one in services),
+            SpecContext(home, None, place),
+            *(SpecContext(home, one, place, ResolvedInputs(commit=wanted.commit)) for one in services),
         ]
         registry = {"test/thing": self.thing}
-        reconciler = Reconciler(registry, cast("Aws", self.cloud), self.store, utc_now, halt=self.halt.check)
+        reconciler = Reconciler(
+            registry, cast("AwsClient", self.cloud), self.store, utc_now, raise_if_cancelled=self.halt.check
+        )
         return Site(environment, reconciler, wants, self.lease)
 
     def once(self, wanted: Snapshot, **options: Any) -> Run:
         return run_once(
-            self.site, wanted, Halt(), **{"timeout": 60, "pace": 0.001, "parallel": self.parallel, **options}
+            self.open_environment,
+            wanted,
+            Halt(),
+            **{"timeout": 60, "pace": 0.001, "parallel": self.parallel, **options},
         )
 
     def loop(self, script: Callable[[Passes, list[Outcome]], Any], wanted: Snapshot) -> list[Outcome]:
@@ -177,7 +182,9 @@ class Bench:
 
         async def run() -> None:
             queue = Queue(time.monotonic, random.random, pace=0.001)
-            passes = Passes(self.site, queue, self.halt, time.monotonic, parallel=self.parallel, told=outcomes.append)
+            passes = Passes(
+                self.open_environment, queue, self.halt, time.monotonic, parallel=self.parallel, told=outcomes.append
+            )
             passes.declare(wanted)
             work = asyncio.create_task(passes.run())
             try:
@@ -200,13 +207,13 @@ async def until(condition: Callable[[], Any]) -> None:
 
 def test_due_keys_are_looked_at_together() -> None:
     """Five new specs: two waves of one look each before anything is made, and one look at all of them in a quiet run."""
-    bench, wanted = Bench(), snapshot(**dict.fromkeys("abcde", "1"))
+    bench, wanted = DispatcherHarness(), snapshot(**dict.fromkeys("abcde", "1"))
     run = bench.once(wanted)
     assert run.steps == {"create": 6}
-    assert [status.owner for status in run.statuses] == [HOME, *map(key, "abcde")]
-    bench.cloud.looks.clear()
+    assert [status.owner for status in run.statuses] == [ENVIRONMENT_CONTEXT, *map(key, "abcde")]
+    bench.cloud.reads.clear()
     assert bench.once(wanted).steps == {}
-    assert bench.cloud.looks == [["a", "b", "c", "d", "e", "shared"]]
+    assert bench.cloud.reads == [["a", "b", "c", "d", "e", "shared"]]
 
 
 def test_many_are_looked_at_in_groups_that_share_their_listings() -> None:
@@ -214,13 +221,13 @@ def test_many_are_looked_at_in_groups_that_share_their_listings() -> None:
     fell due after the view was opened isn't told of by it.
     """
     names = [f"m{number:03}" for number in range(MOST + 20)]
-    bench, wanted = Bench(), snapshot(**dict.fromkeys(names, "1"))
+    bench, wanted = DispatcherHarness(), snapshot(**dict.fromkeys(names, "1"))
     assert bench.once(wanted).steps == {"create": len(names) + 1}
-    bench.cloud.looks.clear()
+    bench.cloud.reads.clear()
     bench.cloud.views = 0
     assert bench.once(wanted).steps == {}
     half = (len(names) + 2) // 2
-    assert [len(look) for look in bench.cloud.looks] == [half, len(names) + 1 - half + 1]  # the Environment is in each
+    assert [len(look) for look in bench.cloud.reads] == [half, len(names) + 1 - half + 1]  # the Environment is in each
     assert bench.cloud.views == 1
     assert bench.once(wanted).steps == {}
     assert bench.cloud.views == 2
@@ -228,16 +235,16 @@ def test_many_are_looked_at_in_groups_that_share_their_listings() -> None:
 
 def test_only_what_is_under_way_is_looked_at_again() -> None:
     """A model that waits is looked at, with what it stands on; the ready one is left alone."""
-    bench = Bench()
+    bench = DispatcherHarness()
     bench.cloud.verdicts = {"a": [Waiting("Rollout", "", 1), Waiting("Rollout", "", 1), Ready()]}
     bench.once(snapshot(a="1", b="1"))
-    looks = Counter(name for look in bench.cloud.looks for name in look)
+    looks = Counter(name for look in bench.cloud.reads for name in look)
     assert looks["a"] > looks["b"]
 
 
 def test_no_wait_is_one_pass_each() -> None:
     """With wait off, every spec gets one pass, whatever it waits for."""
-    bench = Bench()
+    bench = DispatcherHarness()
     bench.cloud.verdicts = {"a": [Waiting("Rollout", "", 1)]}
     run = bench.once(snapshot(a="1"), wait=False)
     assert run.steps == {"create": 2}
@@ -246,7 +253,7 @@ def test_no_wait_is_one_pass_each() -> None:
 
 def test_an_unreadable_spec_hides_no_other() -> None:
     """Looking at all fails because of one: each is looked at alone, and only that one is degraded."""
-    bench = Bench()
+    bench = DispatcherHarness()
 
     def deny(name: str) -> None:
         if name == "bad":
@@ -264,7 +271,7 @@ def test_an_unreadable_spec_hides_no_other() -> None:
 
 def test_a_defect_in_one_spec_ends_only_its_pass() -> None:
     """An exception that nobody foresaw, in a batch of three: the others are made; the loop goes on, and waits with that one."""
-    bench = Bench()
+    bench = DispatcherHarness()
 
     def crash(name: str) -> None:
         if name == "bad":
@@ -273,7 +280,7 @@ def test_a_defect_in_one_spec_ends_only_its_pass() -> None:
     bench.cloud.on_look = crash
 
     async def script(_: Passes, outcomes: list[Outcome]) -> None:
-        await until(lambda: {"a", "c"} <= bench.cloud.things.keys() and sum(o.key == key("bad") for o in outcomes) > 2)
+        await until(lambda: {"a", "c"} <= bench.cloud.objects.keys() and sum(o.key == key("bad") for o in outcomes) > 2)
 
     outcomes = bench.loop(script, snapshot(a="1", bad="1", c="1"))
     assert {type(o.error) for o in outcomes if o.key == key("bad")} == {ZeroDivisionError}
@@ -282,7 +289,7 @@ def test_a_defect_in_one_spec_ends_only_its_pass() -> None:
 
 def test_a_stuck_key_holds_up_nobody() -> None:
     """While one spec's write hangs, its neighbour is made, changed by a new commit and made again."""
-    bench, free = Bench(), threading.Event()
+    bench, free = DispatcherHarness(), threading.Event()
 
     def hang(name: str) -> None:
         if name == "stuck":
@@ -291,36 +298,36 @@ def test_a_stuck_key_holds_up_nobody() -> None:
     bench.cloud.on_write = hang
 
     async def script(passes: Passes, _: list[Outcome]) -> None:
-        await until(lambda: "stuck" in bench.cloud.writes and "a" in bench.cloud.things)
+        await until(lambda: "stuck" in bench.cloud.writes and "a" in bench.cloud.objects)
         passes.declare(snapshot("second", stuck="1", a="2"))
-        await until(lambda: bench.cloud.things["a"]["cpu"] == "2")
-        assert "stuck" not in bench.cloud.things
+        await until(lambda: bench.cloud.objects["a"]["cpu"] == "2")
+        assert "stuck" not in bench.cloud.objects
         free.set()
-        await until(lambda: "stuck" in bench.cloud.things)
+        await until(lambda: "stuck" in bench.cloud.objects)
 
     bench.loop(script, snapshot("first", stuck="1", a="1"))
 
 
 def test_a_new_commit_supersedes_waiting() -> None:
     """A spec that waits an hour is looked at when something newer is declared."""
-    bench = Bench()
+    bench = DispatcherHarness()
     bench.cloud.verdicts = {"a": [Waiting("Training", "", 3_600_000), Ready()]}
 
     async def script(passes: Passes, outcomes: list[Outcome]) -> None:
         await until(lambda: any(o.key == key("a") for o in outcomes))
         bench.cloud.verdicts["a"] = [Waiting("Training", "", 3_600_000)]
         passes.declare(snapshot("next", a="2"))
-        await until(lambda: bench.cloud.things["a"]["cpu"] == "2")
+        await until(lambda: bench.cloud.objects["a"]["cpu"] == "2")
 
     bench.loop(script, snapshot(a="1"))
 
 
 def test_trouble_with_the_source_is_told_and_nothing_else_changes() -> None:
     """Degraded says why something newer can't be read, on every spec, while Ready stays true; the next good read clears it."""
-    bench = Bench()
+    bench = DispatcherHarness()
 
     def conditions(name: str) -> dict[str, str]:
-        found = bench.store.status(key(name))
+        found = bench.store.get_status(key(name))
         return {c.type: c.status for c in found.conditions} if found else {}
 
     async def script(passes: Passes, _: list[Outcome]) -> None:
@@ -336,34 +343,34 @@ def test_trouble_with_the_source_is_told_and_nothing_else_changes() -> None:
 
 def test_a_spec_that_is_gone_is_pruned_once_and_forgotten() -> None:
     """What is named as gone is deleted; what merely isn't declared any more is left, and looked at no more."""
-    bench = Bench()
+    bench = DispatcherHarness()
 
     async def script(passes: Passes, outcomes: list[Outcome]) -> None:
-        await until(lambda: {"a", "b", "c"} <= bench.cloud.things.keys())
+        await until(lambda: {"a", "b", "c"} <= bench.cloud.objects.keys())
         passes.declare(snapshot(a="1"), [key("b")])
-        await until(lambda: "b" not in bench.cloud.things)
-        await until(lambda: passes.keys == {HOME, key("a")})
+        await until(lambda: "b" not in bench.cloud.objects)
+        await until(lambda: passes.keys == {ENVIRONMENT_CONTEXT, key("a")})
         outcomes.clear()
         passes.look()
         await until(lambda: len(outcomes) >= 2)
-        assert {outcome.key for outcome in outcomes} == {HOME, key("a")}
+        assert {outcome.key for outcome in outcomes} == {ENVIRONMENT_CONTEXT, key("a")}
 
     bench.loop(script, snapshot(a="1", b="1", c="1"))
-    assert "c" in bench.cloud.things
-    assert bench.store.status(key("b")) is None
-    assert bench.store.status(key("c")) is not None
+    assert "c" in bench.cloud.objects
+    assert bench.store.get_status(key("b")) is None
+    assert bench.store.get_status(key("c")) is not None
 
 
 def test_who_waits_for_the_lease_starts_when_it_is_free() -> None:
     """Nothing is looked at while somebody else works here; then everything is made."""
-    bench = Bench()
+    bench = DispatcherHarness()
     bench.lease.other = 3
     assert bench.once(snapshot(a="1")).steps == {"create": 2}
 
 
 def test_the_end_comes_between_steps() -> None:
     """Asked to end during a write, the run finishes and journals that one, begins no other, and says it was interrupted."""
-    bench = Bench(parallel=1)
+    bench = DispatcherHarness(parallel=1)
     bench.cloud.on_write = lambda _: bench.halt.ask()
 
     async def script(_: Passes, __: list[Outcome]) -> None:
@@ -371,20 +378,20 @@ def test_the_end_comes_between_steps() -> None:
 
     bench.loop(script, snapshot(a="1", b="1"))
     assert bench.cloud.writes == ["shared"]
-    assert [record.pending for record in bench.store.records("default")] == [None]
+    assert [record.pending for record in bench.store.list_records("default")] == [None]
 
 
 def test_what_never_settles_is_named() -> None:
     """A step that is needed again each time it was done ends a run, with the fields that don't stay."""
-    bench = Bench()
-    bench.cloud.on_look = lambda name: cast("None", bench.cloud.things.pop("a", None)) if name == "a" else None
+    bench = DispatcherHarness()
+    bench.cloud.on_look = lambda name: cast("None", bench.cloud.objects.pop("a", None)) if name == "a" else None
     with pytest.raises(FailedError, match="needed again after they were done: create test/thing a"):
         bench.once(snapshot(a="1"))
 
 
 def test_time_runs_out() -> None:
     """A run that waits longer than it may ends with what it waits for."""
-    bench = Bench()
+    bench = DispatcherHarness()
     bench.cloud.verdicts = {"a": [Waiting("Training", "round 3 of 100", 1)]}
     with pytest.raises(DeadlineError, match="round 3 of 100"):
         bench.once(snapshot(a="1"), timeout=0.2)
@@ -392,16 +399,16 @@ def test_time_runs_out() -> None:
 
 def test_time_runs_out_on_what_is_to_go() -> None:
     """A removed spec whose object AWS holds on to has no status: what it waits for is told all the same, by its name."""
-    bench = Bench()
+    bench = DispatcherHarness()
     bench.once(snapshot(a="1", b="1"))
-    bench.cloud.holds["b"] = "sg-1 has a dependent object"
+    bench.cloud.hold_reasons["b"] = "sg-1 has a dependent object"
     with pytest.raises(DeadlineError, match="b: sg-1 has a dependent object"):
         bench.once(snapshot(a="1"), gone=[key("b")], timeout=0.2)
 
 
 def test_what_is_not_allowed_is_not_begun() -> None:
     """A pass whose plan isn't allowed does nothing, and ends the run with the reason; one that may do less does that."""
-    bench = Bench()
+    bench = DispatcherHarness()
 
     def forbid(plan: Plan) -> Plan:
         raise NotPlannedError("not planned", why=", ".join(str(step.node.key) for step in plan.steps))
@@ -409,13 +416,13 @@ def test_what_is_not_allowed_is_not_begun() -> None:
     with pytest.raises(NotPlannedError, match="test/thing, test/thing a, test/thing b"):
         bench.once(snapshot(a="1", b="1"), allow=forbid)
     assert bench.cloud.writes == []
-    bench.once(snapshot(a="1", b="1"), wait=False, allow=lambda plan: plan.of(HOME))
+    bench.once(snapshot(a="1", b="1"), wait=False, allow=lambda plan: plan.of(ENVIRONMENT_CONTEXT))
     assert bench.cloud.writes == ["shared"]
 
 
 def test_failures_back_off_and_heal() -> None:
     """AWS that can't be reached is asked ever less often, and once it answers, everything is made."""
-    bench = Bench()
+    bench = DispatcherHarness()
     asked: list[float] = []
 
     def fail(_: str) -> None:
@@ -429,8 +436,8 @@ def test_failures_back_off_and_heal() -> None:
 
 def test_a_failure_that_stays_is_no_reason_to_go_on() -> None:
     """What only another spec helps ends the run, and the loop doesn't look at it again by itself."""
-    bench = Bench()
+    bench = DispatcherHarness()
     bench.cloud.verdicts = {"a": [Failed("RolledBack", "it crashed")]}
     run = bench.once(snapshot(a="1"))
-    assert run.latest[key("a")].condition("Degraded") is not None
+    assert run.latest[key("a")].find_condition("Degraded") is not None
     assert bench.opened.count("default") <= 3

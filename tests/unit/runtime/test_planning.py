@@ -13,29 +13,29 @@ from controller.core.plan import Action, Plan, Step
 from controller.errors import MoorageError, NotPlannedError, UsageError
 from controller.runtime.plan_document import PlanDocument, PlannedEnvironment, document
 from controller.runtime.planning import Promise, read_plan, write_plan
-from tests.unit.cli.plans import HOME, MODEL, REFUSAL, STEPS, made, node
+from tests.unit.cli.plans import MODEL, PLAN_LOCATION, REFUSAL, STEPS, node, sample_plan
 
-PLAN = made(STEPS["update"], STEPS["delete"])
+PLAN = sample_plan(STEPS["update"], STEPS["delete"])
 
 
-def signed(plan: PlanDocument) -> PlanDocument:
+def with_valid_digest(plan: PlanDocument) -> PlanDocument:
     """With a digest that is right, as somebody makes it who knows how."""
     return plan.model_copy(update={"digest": plan.checksum})
 
 
 def elsewhere(**change: str) -> PlanDocument:
     (place,) = PLAN.environments
-    return signed(PLAN.model_copy(update={"environments": (place.model_copy(update=change),)}))
+    return with_valid_digest(PLAN.model_copy(update={"environments": (place.model_copy(update=change),)}))
 
 
-BROKEN: dict[str, tuple[Callable[[str], str], str]] = {
+INVALID_PLANS: dict[str, tuple[Callable[[str], str], str]] = {
     "truncated": (lambda text: text[:-200], "not all of one"),
     "edited": (lambda text: text.replace("superseded", "wanted"), "changed after it was made"),
     "of another shape": (lambda text: text.replace("moorage/v1alpha1", "moorage/v1alpha0"), "apiVersion"),
     "something else": (lambda _: '{"kind": "List"}', "this is no plan"),
     "nothing": (lambda _: "", "this is no plan"),
     "of another Moorage": (
-        lambda text: signed(PLAN.model_copy(update={"made_by": "moorage 9.9"})).text(),
+        lambda text: with_valid_digest(PLAN.model_copy(update={"made_by": "moorage 9.9"})).text(),
         "made by moorage 9.9",
     ),
 }
@@ -51,10 +51,10 @@ def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
         read_plan(tmp_path / "other.json")
 
 
-@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("name", INVALID_PLANS)
 def test_a_file_that_is_no_whole_plan_is_refused(tmp_path: Path, name: str) -> None:
     """Damaged, edited, or of another version: a UsageError with what helps."""
-    change, words = BROKEN[name]
+    change, words = INVALID_PLANS[name]
     (tmp_path / "plan.json").write_text(change(PLAN.text()))
     with pytest.raises(UsageError, match=words) as caught:
         read_plan(tmp_path / "plan.json")
@@ -67,14 +67,14 @@ def test_a_file_that_is_no_whole_plan_is_refused(tmp_path: Path, name: str) -> N
         (elsewhere(account="999999999999"), UsageError, "this is default in 999999999999 us-east-1"),
         (elsewhere(region="eu-west-1"), UsageError, "this is default in 123456789012 eu-west-1"),
         (elsewhere(name="prod"), UsageError, "this is prod in"),
-        (made(STEPS["update"]), NotPlannedError, "planned, and not needed now: delete apigatewayv2/route"),
+        (sample_plan(STEPS["update"]), NotPlannedError, "planned, and not needed now: delete apigatewayv2/route"),
         (
-            made(STEPS["update"], STEPS["delete"], STEPS["policy"]),
+            sample_plan(STEPS["update"], STEPS["delete"], STEPS["policy"]),
             NotPlannedError,
             r"needed now, and not planned: update iam/role housing-model/training \(policies.moorage, description\)",
         ),
         (
-            made(STEPS["update"], STEPS["delete"], refusals=(REFUSAL,)),
+            sample_plan(STEPS["update"], STEPS["delete"], refusals=(REFUSAL,)),
             NotPlannedError,
             "refused in one of the two: ecs/cluster",
         ),
@@ -85,7 +85,7 @@ def test_what_differs_is_named(now: PlanDocument, error: type[MoorageError], wor
     """Another place is the wrong file; the right one, whose plan isn't what would be done now, is too old."""
     with pytest.raises(error, match=words):
         Promise(PLAN).hold(now)
-    Promise(PLAN).hold(made(STEPS["update"], STEPS["delete"]))
+    Promise(PLAN).hold(sample_plan(STEPS["update"], STEPS["delete"]))
 
 
 def test_a_changed_spec_is_named() -> None:
@@ -103,18 +103,18 @@ def test_a_changed_spec_is_named() -> None:
 def test_history_that_went_out_of_reach_is_left_for_the_next_run() -> None:
     """It wasn't planned, and nothing else stops for it; where it was planned, the very one goes."""
     old = replace(node("ecr/image"), identity={"tag": "1"})
-    collected = Step(Action.DELETE, old, MODEL, history=True)
+    collected = Step(Action.DELETE, old, MODEL, collects_history=True)
     another = replace(collected, node=replace(old, identity={"tag": "2"}))
     update = STEPS["update"]
     plan = Plan((replace(update, changes=(Change("taskDefinition", "a", "b"),)), collected))
-    assert Promise(made(update)).allow(plan).steps == plan.steps[:1]
-    assert Promise(made(update, collected)).allow(plan) == plan
-    assert Promise(made(update, another)).allow(plan).steps == plan.steps[:1]
+    assert Promise(sample_plan(update)).allow(plan).steps == plan.steps[:1]
+    assert Promise(sample_plan(update, collected)).allow(plan) == plan
+    assert Promise(sample_plan(update, another)).allow(plan).steps == plan.steps[:1]
     with pytest.raises(NotPlannedError, match="delete apigatewayv2/route"):
-        Promise(made(update)).allow(Plan((*plan.steps, STEPS["delete"])))
+        Promise(sample_plan(update)).allow(Plan((*plan.steps, STEPS["delete"])))
 
 
 def test_what_waits_or_is_held_needs_no_promise() -> None:
     """Only what a pass would do now is held against the plan."""
     steps = (STEPS["later"], STEPS["drifted"], replace(STEPS["policy"], held="Suspended"))
-    assert Promise(document([([HOME], Plan())])).allow(Plan(steps)).steps == steps
+    assert Promise(document([([PLAN_LOCATION], Plan())])).allow(Plan(steps)).steps == steps

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from controller.core.spec_context import AwsLocation, SpecContext
 from controller.core.status import Status
 from controller.core.values import Key
-from controller.core.wanted import Place, Wanted
 from controller.errors import StoppedError
 from controller.reconcile import Reconciler
 from controller.runtime.compose import Site
@@ -20,24 +20,24 @@ from controller.store.file_lease import FileLease
 from controller.store.memory import MemoryStore
 
 
-def site(*known: str) -> Site:
+def open_environment(*known: str) -> Site:
     """An environment whose files declare nothing, while the store knows some models."""
     store = MemoryStore()
     for name in known:
-        store.save(Status(Key("default", "ModelService", name), 1, ""))
-    store.save(Status(Key("default", "Environment", "default"), 1, ""))
+        store.save_status(Status(Key("default", "ModelService", name), 1, ""))
+    store.save_status(Status(Key("default", "Environment", "default"), 1, ""))
     reconciler: Any = Reconciler({}, None, store, utc_now)  # type: ignore[arg-type]
     return Site(
         "default",
         reconciler,
-        [Wanted(Environment.default(), None, Place("1", "us-east-1"))],
+        [SpecContext(Environment.default(), None, AwsLocation("1", "us-east-1"))],
         FileLease(Path("lease"), now=utc_now),
     )
 
 
 def test_pruning_knows_its_limit() -> None:
     """One model may always go; more only within the share that is allowed; an Environment never by this."""
-    assert [owner.name for owner in prunable([site("a")], 0.0)] == ["a"]
-    assert len(prunable([site("a", "b")], 1.0)) == 2
+    assert [owner.name for owner in prunable([open_environment("a")], 0.0)] == ["a"]
+    assert len(prunable([open_environment("a", "b")], 1.0)) == 2
     with pytest.raises(StoppedError, match="2 of 2 ModelServices would be deleted, more than --max-prune 20% allows"):
-        prunable([site("a", "b")], 0.2)
+        prunable([open_environment("a", "b")], 0.2)

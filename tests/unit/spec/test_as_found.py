@@ -8,10 +8,10 @@ from controller.errors import SpecError
 from controller.spec.load import load_text
 
 HEAD = "apiVersion: moorage/v1alpha1\nkind: ModelService\nmetadata: {name: churn}\nspec:\n"
-FOUND = "  service: {name: churn, taskDefinition: churn:7}\n"
+EXISTING_SERVICE = "  service: {name: churn, taskDefinition: churn:7}\n"
 
 
-def told(body: str) -> list[str]:
+def problems(body: str) -> list[str]:
     """Every problem of a spec: where, what, what next."""
     with pytest.raises(SpecError) as refused:
         load_text(HEAD + body, "a.yaml")
@@ -20,13 +20,13 @@ def told(body: str) -> list[str]:
 
 def test_it_needs_neither_data_nor_training() -> None:
     """The revision says what runs, and nothing is trained."""
-    spec = load_text(HEAD + FOUND).services["churn"].model.spec
+    spec = load_text(HEAD + EXISTING_SERVICE).services["churn"].model.spec
     assert (spec.data, spec.training, spec.service.task_definition) == (None, None, "churn:7")
 
 
 def test_without_it_both_are_needed() -> None:
     """Each is named, as any field that is missing."""
-    assert told("  service: {desiredCount: 2}\n") == [
+    assert problems("  service: {desiredCount: 2}\n") == [
         "4:1 'data' is missing in spec ((moorage explain modelservice.spec.data))",
         "4:1 'training' is missing in spec ((moorage explain modelservice.spec.training))",
     ]
@@ -34,7 +34,7 @@ def test_without_it_both_are_needed() -> None:
 
 def test_it_survives_json() -> None:
     """What is stored or printed of it can be loaded again and is equal."""
-    model = load_text(HEAD + FOUND).services["churn"].model
+    model = load_text(HEAD + EXISTING_SERVICE).services["churn"].model
     assert type(model).model_validate(model.model_dump(mode="json", by_alias=True)) == model
 
 
@@ -45,7 +45,7 @@ def test_what_makes_a_model_contradicts_it(section: str) -> None:
     """One of the two has to go, and nobody guesses which."""
     name = section.partition(":")[0]
     said = f"'{name}' makes a model of its own, and service.taskDefinition serves churn:7 as it is"
-    assert told(f"{FOUND}  {section}\n") == [f"6:3 {said} (take one of the two out)"]
+    assert problems(f"{EXISTING_SERVICE}  {section}\n") == [f"6:3 {said} (take one of the two out)"]
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_what_the_revision_says_is_not_said_again(field: str, column: int) -> No
     """A second spelling could contradict it, even where it is what a spec has by default."""
     name = field.partition(":")[0]
     body = f"  service:\n    {field}\n    name: churn\n    taskDefinition: churn:7\n"
-    assert told(body) == [
+    assert problems(body) == [
         (
             f"6:{column + 2} '{name}' is said by the task definition churn:7 already"
             " (take it out, or taskDefinition, so that a model of your own serves)"
@@ -68,7 +68,7 @@ def test_what_the_revision_says_is_not_said_again(field: str, column: int) -> No
 )
 def test_a_revision_is_named_by_its_number(named: str) -> None:
     """A family alone would stand for another revision from one day to the next."""
-    assert told(f"  service: {{name: churn, taskDefinition: '{named}'}}\n") == [
+    assert problems(f"  service: {{name: churn, taskDefinition: '{named}'}}\n") == [
         (
             f"5:42 service.taskDefinition '{named}' names no revision of a task definition"
             " (write FAMILY:REVISION, like churn:7)"
@@ -79,7 +79,7 @@ def test_a_revision_is_named_by_its_number(named: str) -> None:
 def test_what_leads_to_it_and_runs_it_is_named() -> None:
     """The service, and the registry behind an API, exist as well; and nobody knows what a month of it costs."""
     body = "  service: {taskDefinition: churn:7}\n  api: {id: abc}\n  policy: {maxMonthlyCost: 5 USD}\n"
-    assert told(body) == [
+    assert problems(body) == [
         "5:29 service.taskDefinition needs service.name (add 'name', of the ECS service that runs it)",
         (
             "6:3 api leads to what is served as it is only over service.discovery"
@@ -90,7 +90,7 @@ def test_what_leads_to_it_and_runs_it_is_named() -> None:
 
 
 TRAINING = "  training: {%salgorithm: {name: xgboost, version: '3.2-0'}, hyperparameters: {num_round: 5}}\n"
-JOB, ANEW = TRAINING % "job: churn-2026, ", TRAINING % ""
+JOB, NEW_TRAINING = TRAINING % "job: churn-2026, ", TRAINING % ""
 CHANNELS = "channels: {train: 's3://strangers/train/'}, target: y"
 
 
@@ -99,7 +99,7 @@ def test_a_job_that_is_over_is_named_with_what_it_has_read() -> None:
     spec = load_text(HEAD + "  data: {" + CHANNELS + ", features: [a, b]}\n" + JOB).services["churn"].model.spec
     assert spec.data is not None
     assert spec.data.channels is not None
-    assert (spec.data.channels.given, spec.data.source) == ({"train": "s3://strangers/train/"}, None)
+    assert (spec.data.channels.prefixes_by_name, spec.data.source) == ({"train": "s3://strangers/train/"}, None)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_a_job_that_is_over_is_named_with_what_it_has_read() -> None:
         ),
         (
             f"{CHANNELS}, features: [a]",
-            ANEW,
+            NEW_TRAINING,
             (
                 "5:10 data.channels are what a training job has read, and none is named"
                 " (name the job as training.job, or a CSV file with a header as data.source)"
@@ -144,4 +144,4 @@ def test_a_job_that_is_over_is_named_with_what_it_has_read() -> None:
 )
 def test_a_job_and_its_rows_go_together(data: str, training: str, problem: str) -> None:
     """What trains here deals its rows itself; what is over has read them ready-made."""
-    assert told("  data: {" + data + "}\n" + training) == [problem]
+    assert problems("  data: {" + data + "}\n" + training) == [problem]

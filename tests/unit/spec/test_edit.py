@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.spec.edit import pin
+from controller.spec.edit import pin_version
 from controller.spec.load import load_text
 
 HEAD = """# a comment
@@ -40,7 +40,7 @@ def test_only_the_pin_changes(case: str) -> None:
     """Whatever the section looks like, the difference is the one line that holds the version."""
     section, expected = CASES[case]
     text = HEAD + section + TAIL
-    edited = pin(load_text(text).services["m"], 7)
+    edited = pin_version(load_text(text).services["m"], 7)
     changed = [
         line
         for line in difflib.unified_diff(text.splitlines(), edited.splitlines(), lineterm="", n=0)
@@ -54,6 +54,6 @@ def test_the_demos_own_spec_keeps_its_layout() -> None:
     """The demo's file, pinned, differs in one line."""
     file = Path(__file__).resolve().parents[3] / "specs/housing-model.yaml"
     text = file.read_text()
-    edited = pin(load_text(text, str(file)).services["housing-model"], 3)
+    edited = pin_version(load_text(text, str(file)).services["housing-model"], 3)
     assert sum(old != new for old, new in zip(text.splitlines(), edited.splitlines(), strict=False)) >= 1
     assert [line for line in edited.splitlines() if line not in text.splitlines()] == ["    version: 3"]

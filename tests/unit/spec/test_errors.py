@@ -22,7 +22,7 @@ spec:
 GOOD = HEAD + SPEC
 
 
-def told(text: str) -> str:
+def error_text(text: str) -> str:
     with pytest.raises(SpecError) as caught:
         load_text(text, "a.yaml")
     assert caught.value.exit_code == 2
@@ -312,7 +312,7 @@ ADDED = {
 @pytest.mark.parametrize(("added", "expected"), ADDED.values(), ids=ADDED)
 def test_an_error_below_a_good_spec(added: str, expected: str) -> None:
     """One mistake yields one error, with its position, its line, a caret and a way on."""
-    assert told(GOOD + added) == expected
+    assert error_text(GOOD + added) == expected
 
 
 # A text in the place of the good spec's part → what is printed.
@@ -507,7 +507,7 @@ CHANGED = {
 @pytest.mark.parametrize(("text", "expected"), CHANGED.values(), ids=CHANGED)
 def test_an_error_inside_a_spec(text: str, expected: str) -> None:
     """Mistakes in what a spec must say are told at the field that makes them."""
-    assert told(text) == expected
+    assert error_text(text) == expected
 
 
 def test_everything_wrong_is_told_at_once() -> None:
@@ -516,7 +516,7 @@ def test_everything_wrong_is_told_at_once() -> None:
         GOOD.replace("num_round", "max_deph").replace("3.2-0", "1.7-1")
         + "  service: {cpu: 0.5, memroy: 1}\n---\nkind: X\n"
     )
-    lines = [line for line in told(text).splitlines() if line.startswith("a.yaml")]
+    lines = [line for line in error_text(text).splitlines() if line.startswith("a.yaml")]
     assert [line.split(": ")[0] for line in lines] == [
         "a.yaml:7:26",
         "a.yaml:8:5",
@@ -529,12 +529,12 @@ def test_everything_wrong_is_told_at_once() -> None:
 
 def test_a_spec_cannot_steer_the_terminal() -> None:
     """Control characters that YAML escapes may hide are not printed."""
-    assert "\x1b" not in told(GOOD + '  environment: "\\e[2Jx"\n')
+    assert "\x1b" not in error_text(GOOD + '  environment: "\\e[2Jx"\n')
 
 
 def test_a_line_too_long_to_show_is_left_out() -> None:
     """An error far to the right keeps its position and loses the picture."""
-    assert told(GOOD + f"  service: {{env: {{A: {'x' * 300}}}, cpu: 1}}\n").startswith(
+    assert error_text(GOOD + f"  service: {{env: {{A: {'x' * 300}}}, cpu: 1}}\n").startswith(
         "a.yaml:9:330: error: cpu 1 is ambiguous"
     )
 
@@ -542,9 +542,9 @@ def test_a_line_too_long_to_show_is_left_out() -> None:
 def test_later_checks_report_at_the_field() -> None:
     """A check outside this room points at a field of the file; one the file leaves out, at what is around it."""
     loaded = load_text(GOOD, "a.yaml").services["housing"]
-    assert str(loaded.problem("spec.data.source", "no such file", "look again")) == (
+    assert str(loaded.make_problem("spec.data.source", "no such file", "look again")) == (
         "a.yaml:5:18: error: no such file\n"
         " 5 |   data: {source: h.csv, target: value}\n"
         "   |                  ^^^^^  look again"
     )
-    assert str(loaded.problem("spec.model.gates.0.max", "too low")).startswith("a.yaml:4:1: error: too low")
+    assert str(loaded.make_problem("spec.model.gates.0.max", "too low")).startswith("a.yaml:4:1: error: too low")

@@ -27,7 +27,7 @@ RIGHT: list[dict[str, Any]] = [
 @pytest.mark.parametrize("given", RIGHT)
 def test_what_the_algorithm_takes_is_taken(given: dict[str, Any]) -> None:
     """Numbers may be text, as in SageMaker's API; aliases count as what they stand for."""
-    assert hyperparameters.check({"num_round": 100, **given}) == {"num_round": 100, **given}
+    assert hyperparameters.validate_hyperparameters({"num_round": 100, **given}) == {"num_round": 100, **given}
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
@@ -68,14 +68,14 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 def test_what_the_algorithm_refuses_is_refused(given: dict[str, Any], told: str) -> None:
     """One mistake, one finding, with what is taken instead."""
     with pytest.raises(FindingsError) as caught:
-        hyperparameters.check({"num_round": 1, **given})
+        hyperparameters.validate_hyperparameters({"num_round": 1, **given})
     assert [f"{finding.message} ({finding.hint})" for finding in caught.value.findings] == [told]
 
 
 def test_everything_is_text_for_sagemaker() -> None:
     """Booleans in lower case, numbers as Python writes them, which the container can read back."""
     given: dict[str, Any] = {"num_round": 100, "eta": 0.3, "deterministic_histogram": True, "objective": "reg:gamma"}
-    assert hyperparameters.as_strings(given) == {
+    assert hyperparameters.to_strings(given) == {
         "num_round": "100",
         "eta": "0.3",
         "deterministic_histogram": "true",
@@ -85,5 +85,5 @@ def test_everything_is_text_for_sagemaker() -> None:
 
 def test_the_tables_agree() -> None:
     """Aliases stand for something, and no alias hides a name."""
-    assert set(hyperparameters.ALIASES.values()) <= set(hyperparameters.TABLE)
-    assert not set(hyperparameters.ALIASES) & set(hyperparameters.TABLE)
+    assert set(hyperparameters.ALIASES.values()) <= set(hyperparameters.HYPERPARAMETER_DOMAINS)
+    assert not set(hyperparameters.ALIASES) & set(hyperparameters.HYPERPARAMETER_DOMAINS)

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from controller.spec import explain, json_schema
-from controller.spec.load import load, load_text
+from controller.spec.load import load_specs, load_text
 from controller.spec.models import KINDS, Environment, ModelService
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -31,7 +31,7 @@ def documents(text: str) -> list[Any]:
 
 def refused(document: Any) -> bool:
     """Whether the schema of its kind refuses a document."""
-    return not jsonschema.Draft7Validator(json_schema.schema(document["kind"])).is_valid(document)
+    return not jsonschema.Draft7Validator(json_schema.kind_schema(document["kind"])).is_valid(document)
 
 
 def test_there_are_examples() -> None:
@@ -50,13 +50,13 @@ def test_every_yaml_block_of_the_documentation_loads(text: str) -> None:
 def test_every_example_fits_the_schema(text: str) -> None:
     """An editor that reads the schema finds nothing wrong in our own examples."""
     for document in documents(text):
-        jsonschema.validate(document, json_schema.schema(document["kind"]), jsonschema.Draft7Validator)
+        jsonschema.validate(document, json_schema.kind_schema(document["kind"]), jsonschema.Draft7Validator)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_schema_is_draft_7(kind: str) -> None:
     """The published schema is valid itself, and nothing stands beside a `$ref`, where draft 7 would ignore it."""
-    schema = json_schema.schema(kind)
+    schema = json_schema.kind_schema(kind)
     jsonschema.Draft7Validator.check_schema(schema)
     assert re.search(r'"\$ref": "[^"]*",', json.dumps(schema)) is None
 
@@ -93,24 +93,24 @@ def test_the_schema_knows_the_hyperparameters() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_field_is_documented(kind: str) -> None:
     """No field without a sentence on it, none whose kind of value can't be told."""
-    for field in explain.walk(KINDS[kind], ""):
+    for field in explain.walk_fields(KINDS[kind], ""):
         assert field.doc.endswith("."), field.path
-        assert field.takes, field.path
+        assert field.type_name, field.path
 
 
 def test_explain_finds_fields_and_nothing_else() -> None:
     """The paths that errors point to lead somewhere; lists need no index, kinds no capitals."""
-    cpu = explain.find("modelservice.spec.service.cpu")
+    cpu = explain.find_field("modelservice.spec.service.cpu")
     assert cpu is not None
-    assert (cpu.takes, cpu.default, cpu.required) == ("CPU size", "0.25 vCPU", False)
-    gate = explain.find("ModelService.spec.model.gates.max")
+    assert (cpu.type_name, cpu.default, cpu.required) == ("CPU size", "0.25 vCPU", False)
+    gate = explain.find_field("ModelService.spec.model.gates.max")
     assert gate is not None
     assert gate.path == "modelservice.spec.model.gates.max"
-    routes = explain.find("modelservice.spec.api.routes")
+    routes = explain.find_field("modelservice.spec.api.routes")
     assert routes is not None
     assert routes.default == '[{"method": "POST", "path": "/predict"}, {"method": "GET", "path": "/livez"}]'
-    assert explain.find("modelservice.spec.servise") is None
-    assert explain.find("pod") is None
+    assert explain.find_field("modelservice.spec.servise") is None
+    assert explain.find_field("pod") is None
 
 
 def test_a_model_survives_json() -> None:
@@ -125,8 +125,8 @@ def test_a_model_survives_json() -> None:
 def test_the_default_environment_needs_no_document() -> None:
     """`default` means the same whether or not a document spells it out."""
     written = "apiVersion: moorage/v1alpha1\nkind: Environment\nmetadata: {name: default}\n"
-    assert load_text(written).environment("default") == Environment.default()
-    assert load([ROOT / "specs/housing-model.yaml"]).environment("default") == Environment.default()
+    assert load_text(written).get_environment("default") == Environment.default()
+    assert load_specs([ROOT / "specs/housing-model.yaml"]).get_environment("default") == Environment.default()
 
 
 def test_models_are_frozen() -> None:

@@ -10,7 +10,7 @@ import pytest
 from controller.spec import units
 from controller.spec.findings import FindingsError
 
-TAKEN: list[tuple[Callable[[Any], Any], Any, Any]] = [
+PARSED_QUANTITIES: list[tuple[Callable[[Any], Any], Any, Any]] = [
     (units.parse_cpu, "0.25 vCPU", 256),
     (units.parse_cpu, ".5", None),
     (units.parse_cpu, "0.5vcpu", 512),
@@ -53,7 +53,7 @@ TAKEN: list[tuple[Callable[[Any], Any], Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("parse", "written", "value"), TAKEN)
+@pytest.mark.parametrize(("parse", "written", "value"), PARSED_QUANTITIES)
 def test_a_quantity_is_read_or_refused(parse: Callable[[Any], Any], written: Any, value: Any) -> None:
     """Each spelling becomes the unit AWS counts in; `None` here means that it is refused, with a way on."""
     if value is not None:
@@ -66,9 +66,9 @@ def test_a_quantity_is_read_or_refused(parse: Callable[[Any], Any], written: Any
 
 def test_quantities_are_shown_as_people_write_them() -> None:
     """What errors and pages print can be typed back."""
-    assert [units.show_cpu(size) for size in (256, 512, 16384)] == ["0.25 vCPU", "0.5 vCPU", "16 vCPU"]
-    assert [units.show_memory(size) for size in (512, 1024, 30720)] == ["512 MiB", "1 GB", "30 GB"]
-    assert [units.show_duration(n) for n in (5, 60, 90, 300, 3600, 7200, 86400)] == [
+    assert [units.format_cpu(size) for size in (256, 512, 16384)] == ["0.25 vCPU", "0.5 vCPU", "16 vCPU"]
+    assert [units.format_memory(size) for size in (512, 1024, 30720)] == ["512 MiB", "1 GB", "30 GB"]
+    assert [units.format_duration(n) for n in (5, 60, 90, 300, 3600, 7200, 86400)] == [
         "5s",
         "60s",
         "90s",
@@ -78,9 +78,9 @@ def test_quantities_are_shown_as_people_write_them() -> None:
         "1d",
     ]
     for seconds in (0, 1, 60, 61, 3600, 5400, 86400):
-        assert units.parse_duration(units.show_duration(seconds)) == seconds
+        assert units.parse_duration(units.format_duration(seconds)) == seconds
     for size, memories in units.FARGATE_MEMORY.items():
-        assert units.parse_cpu(units.show_cpu(size)) == size
-        assert [units.parse_memory(units.show_memory(memory).replace("MiB", "Mi")) for memory in memories] == [
+        assert units.parse_cpu(units.format_cpu(size)) == size
+        assert [units.parse_memory(units.format_memory(memory).replace("MiB", "Mi")) for memory in memories] == [
             *memories
         ]

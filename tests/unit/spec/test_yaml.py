@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from controller.errors import SpecError
-from controller.spec.load import load, load_text
+from controller.spec.load import load_specs, load_text
 
 ROOT = Path(__file__).resolve().parents[3]
 SPEC = """\
@@ -25,14 +25,14 @@ spec:
 """
 ENVIRONMENT = "apiVersion: moorage/v1alpha1\nkind: Environment\nmetadata: {name: prod}\n"
 # Nine levels of nine references each: 3.9 million elements out of 306 bytes.
-BOMB = (
+ALIAS_BOMB = (
     "---\na: &a [lol,lol,lol,lol,lol,lol,lol,lol,lol]\n"
     + "".join(f"{n}: &{n} [{','.join([f'*{p}'] * 9)}]\n" for p, n in zip("abcdef", "bcdefg", strict=True))
     + f"h: [{','.join(['*g'] * 13)}]\n...\n"
 )
 
 
-def told(text: str) -> list[str]:
+def messages(text: str) -> list[str]:
     with pytest.raises(SpecError) as caught:
         load_text(text, "a.yaml")
     return [problem.message for problem in caught.value.problems]
@@ -71,21 +71,23 @@ def test_numbers_are_yaml_1_2s(written: str, value: float) -> None:
 
 def test_an_infinite_or_endless_number_is_refused() -> None:
     """`.inf` and 5,000 digits are errors, not crashes."""
-    assert told(SPEC.replace("num_round: 10", "num_round: 10, alpha: .inf")) == ["hyperparameter 'alpha' can't be inf"]
-    assert told(SPEC + f"  service: {{desiredCount: {'9' * 5000}}}\n")
-    assert told(SPEC + "  model: {gates: [{metric: rmse, max: .nan}]}\n")
+    assert messages(SPEC.replace("num_round: 10", "num_round: 10, alpha: .inf")) == [
+        "hyperparameter 'alpha' can't be inf"
+    ]
+    assert messages(SPEC + f"  service: {{desiredCount: {'9' * 5000}}}\n")
+    assert messages(SPEC + "  model: {gates: [{metric: rmse, max: .nan}]}\n")
 
 
 def test_the_alias_bomb_is_refused_at_its_first_anchor() -> None:
     """306 bytes that stand for millions of elements yield messages about anchors and aliases, and nothing is built."""
-    assert len(BOMB) == 306
-    assert set(told(BOMB)) >= {"anchor '&a' is not allowed", "alias '*g' is not allowed"}
+    assert len(ALIAS_BOMB) == 306
+    assert set(messages(ALIAS_BOMB)) >= {"anchor '&a' is not allowed", "alias '*g' is not allowed"}
 
 
 @pytest.mark.parametrize("deep", ["[" * 100_000, "{a: " * 60, "- " * 60, "? " * 60])
 def test_depth_is_limited(deep: str) -> None:
     """More than 50 levels are refused at the first one too many, however many follow."""
-    assert told(deep)[-1] == "more than 50 levels deep"
+    assert messages(deep)[-1] == "more than 50 levels deep"
 
 
 def test_documents_that_hold_nothing_are_left_out() -> None:
@@ -95,7 +97,7 @@ def test_documents_that_hold_nothing_are_left_out() -> None:
 
 def test_broken_yaml_does_not_hide_the_documents_before_it() -> None:
     """What could be read before the YAML broke is checked all the same."""
-    assert told("kind: X\n---\na: [") == [
+    assert messages("kind: X\n---\na: [") == [
         "unknown kind 'X'",
         "not valid YAML: expected the node content, but found '<stream end>'",
     ]
@@ -108,26 +110,26 @@ def test_a_directory_is_read_in_order_and_hidden_files_are_not(tmp_path: Path) -
     (tmp_path / "a.yaml").write_text(ENVIRONMENT)
     (tmp_path / ".hidden.yaml").write_text("kind: Nonsense")
     (tmp_path / "notes.txt").write_text("kind: Nonsense")
-    specs = load([tmp_path])
+    specs = load_specs([tmp_path])
     assert (list(specs.environments), list(specs.services)) == (["prod"], ["housing"])
-    assert specs.environment("prod").spec.region == "us-east-1"
-    assert specs.services["housing"].beside("d.csv") == str(tmp_path / "b/d.csv")
+    assert specs.get_environment("prod").spec.region == "us-east-1"
+    assert specs.services["housing"].resolve_path("d.csv") == str(tmp_path / "b/d.csv")
 
 
 def test_a_file_named_twice_is_read_once(tmp_path: Path) -> None:
     """Naming a directory and a file in it is no duplicate name."""
     (tmp_path / "a.yaml").write_text(SPEC)
-    assert list(load([tmp_path, tmp_path / "a.yaml"]).services) == ["housing"]
+    assert list(load_specs([tmp_path, tmp_path / "a.yaml"]).services) == ["housing"]
 
 
 def test_an_unknown_environment_may_be_in_another_file(tmp_path: Path) -> None:
     """References are looked up over all files, with the nearest name where there is none."""
     (tmp_path / "a.yaml").write_text(SPEC + "  environment: prod\n")
     (tmp_path / "b.yaml").write_text(ENVIRONMENT)
-    load([tmp_path])
+    load_specs([tmp_path])
     (tmp_path / "a.yaml").write_text(SPEC + "  environment: prd\n")
     with pytest.raises(SpecError, match=r"unknown Environment 'prd'(?s:.*)did you mean 'prod'\?"):
-        load([tmp_path])
+        load_specs([tmp_path])
 
 
 def test_files_that_cannot_be_used_are_all_told(tmp_path: Path) -> None:
@@ -142,7 +144,7 @@ def test_files_that_cannot_be_used_are_all_told(tmp_path: Path) -> None:
     (root / "up").symlink_to(tmp_path)
     (root / "wrong.yaml").write_text("kind: X")
     with pytest.raises(SpecError) as caught:
-        load([root, tmp_path / "missing.yaml"])
+        load_specs([root, tmp_path / "missing.yaml"])
     assert [str(problem).split("\n")[0].removeprefix(f"{tmp_path}/") for problem in caught.value.problems] == [
         "specs/big.yaml:1:1: error: larger than 256 KiB (a spec holds no data: name a file of it)",
         "specs/latin.yaml:2:6: error: not UTF-8 text (save the file as UTF-8)",
@@ -159,22 +161,22 @@ def test_a_link_inside_the_directory_is_read_once(tmp_path: Path) -> None:
     (tmp_path / "..data/a.yaml").write_text(SPEC)
     (tmp_path / "a.yaml").symlink_to("..data/a.yaml")
     (tmp_path / "b.yaml").symlink_to("a.yaml")
-    assert list(load([tmp_path]).services) == ["housing"]
+    assert list(load_specs([tmp_path]).services) == ["housing"]
 
 
 def test_nothing_declared_is_an_error(tmp_path: Path) -> None:
     """An empty directory is a mistake, not a wish for nothing."""
     with pytest.raises(SpecError, match="no Environment and no ModelService here"):
-        load([tmp_path])
+        load_specs([tmp_path])
 
 
 def test_the_demo_spec_loads() -> None:
     """The repository's own specs are right, and the demo's data file is where the spec says."""
-    specs = load([ROOT / "specs"])
+    specs = load_specs([ROOT / "specs"])
     service = specs.services["housing-model"]
-    assert specs.environment(service.model.spec.environment).name == "default"
+    assert specs.get_environment(service.model.spec.environment).name == "default"
     assert (service.model.spec.service.cpu, service.model.spec.service.memory) == (256, 1024)
-    assert service.document.source.read(service.beside(service.model.spec.data.source))
+    assert service.document.source.read_file(service.resolve_path(service.model.spec.data.source))
 
 
 _WORDS = st.sampled_from(

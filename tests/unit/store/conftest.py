@@ -16,7 +16,7 @@ from controller.store.s3 import S3Store
 from controller.store.sqlite import SqliteStore
 
 
-class Bucket:
+class FakeBucket:
     """Objects in memory. `faults` are raised by the next puts, in turn: None lets one pass, and an error with `done`
     is raised after the write.
     """
@@ -67,21 +67,21 @@ def _etag(body: bytes) -> str:
 
 
 @pytest.fixture
-def bucket() -> Bucket:
+def bucket() -> FakeBucket:
     """An empty bucket."""
-    return Bucket()
+    return FakeBucket()
 
 
-HOMES: dict[str, Callable[[Path, int], Store]] = {
-    "memory": lambda _, kept: MemoryStore(events_kept=kept),
-    "sqlite": lambda path, kept: SqliteStore(path, events_kept=kept),
-    "s3": lambda _, kept: S3Store(Bucket(), events_kept=kept),
+STORE_FACTORIES: dict[str, Callable[[Path, int], Store]] = {
+    "memory": lambda _, kept: MemoryStore(max_events=kept),
+    "sqlite": lambda path, kept: SqliteStore(path, max_events=kept),
+    "s3": lambda _, kept: S3Store(FakeBucket(), max_events=kept),
 }
 
 
-@pytest.fixture(params=HOMES)
+@pytest.fixture(params=STORE_FACTORIES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """Each store in turn, empty; it keeps twenty events."""
-    store = HOMES[request.param](tmp_path / "state" / "store.sqlite", 20)
+    store = STORE_FACTORIES[request.param](tmp_path / "state" / "store.sqlite", 20)
     yield store
     store.close()

@@ -109,11 +109,11 @@ def test_keeping_it_tells_whether_it_is_ours(path):
     """Before and after, nothing may be sent under it."""
     lease = FileLease(path, now=now)
     with pytest.raises(LeaseLostError):
-        lease.keep()
+        lease.renew()
     lease.acquire()
-    lease.keep()
+    lease.renew()
     assert lease.held
     lease.release()
     assert not lease.held
     with pytest.raises(LeaseLostError):
-        lease.keep()
+        lease.renew()

@@ -14,7 +14,7 @@ from controller.errors import (
     LeaseLostError,
     UnavailableError,
 )
-from controller.store.s3_lease import BUDGET, RENEW, TTL, S3Lease
+from controller.store.s3_lease import CALL_MARGIN, RENEW_INTERVAL, TTL_SECONDS, S3Lease
 
 KEY = "moorage/lease/prod.json"
 
@@ -31,7 +31,7 @@ def time() -> Time:
 @pytest.fixture
 def contender(bucket, time):
     def make(name: str) -> S3Lease:
-        return S3Lease(bucket, KEY, name, now=lambda: time.now, make_bucket=lambda: setattr(bucket, "there", True))
+        return S3Lease(bucket, KEY, name, now=lambda: time.now, create_bucket=lambda: setattr(bucket, "there", True))
 
     return make
 
@@ -48,7 +48,7 @@ def test_the_first_one_has_it_and_the_second_learns_who(bucket, contender, time)
     with pytest.raises(LeaseHeldError, match="held by first") as caught:
         second.acquire()
     assert caught.value.retry_after is not None
-    time.now += RENEW
+    time.now += RENEW_INTERVAL
     first.keep()
     with pytest.raises(LeaseHeldError, match="held by first") as caught:
         second.acquire()
@@ -63,7 +63,7 @@ def test_what_was_given_back_is_free_at_once(bucket, contender):
     assert not first.held
     second.acquire()
     assert second.held
-    assert claim(bucket) | {"nonce": ""} == {"term": 2, "nonce": "", "holder": "second", "ttl": TTL}
+    assert claim(bucket) | {"nonce": ""} == {"term": 2, "nonce": "", "holder": "second", "ttl": TTL_SECONDS}
     first.release()
     assert claim(bucket)["holder"] == "second"
 
@@ -77,8 +77,8 @@ def test_renewing_is_due_now_and_then_only(bucket, contender, time):
         time.now += 1
         lease.keep()
         nonces.add(claim(bucket)["nonce"])
-    assert len(nonces) == 1 + 60 / RENEW
-    assert len(bucket.calls) == 2 + 60 / RENEW
+    assert len(nonces) == 1 + 60 / RENEW_INTERVAL
+    assert len(bucket.calls) == 2 + 60 / RENEW_INTERVAL
     assert claim(bucket)["term"] == 1
 
 
@@ -95,12 +95,12 @@ def test_silence_for_a_whole_ttl_hands_it_over(bucket, contender, time):
         waited += caught.value.retry_after
         with pytest.raises(LeaseHeldError) as caught:
             heir.acquire()
-    assert waited == TTL
+    assert waited == TTL_SECONDS
     assert not heir.held
     with pytest.raises(LeaseLostError):
         heir.keep()
-    assert caught.value.retry_after == BUDGET
-    time.now += BUDGET
+    assert caught.value.retry_after == CALL_MARGIN
+    time.now += CALL_MARGIN
     heir.acquire()
     assert heir.held
     assert claim(bucket)["term"] == 2
@@ -112,7 +112,7 @@ def test_it_may_be_used_only_while_a_calls_budget_is_left(contender, time):
     """Counted from before the renewal was sent."""
     lease = contender("one")
     lease.acquire()
-    time.now += TTL - BUDGET - 0.001
+    time.now += TTL_SECONDS - CALL_MARGIN - 0.001
     assert lease.held
     time.now += 0.001
     assert not lease.held
@@ -147,7 +147,7 @@ def test_our_own_nonce_after_a_failed_write_means_won(bucket, contender, time, e
     lease = contender("one")
     if renewing:
         lease.acquire()
-        time.now += RENEW
+        time.now += RENEW_INTERVAL
     bucket.faults = [(error, done)]
     if renewing:
         lease.keep()
@@ -166,10 +166,10 @@ def test_a_bucket_that_is_away_for_a_while_costs_nothing(bucket, contender, time
     """Renewals fail until the time has run out; then the reason is told. When it is back, the lease goes on."""
     lease = contender("one")
     lease.acquire()
-    time.now += RENEW
+    time.now += RENEW_INTERVAL
     bucket.faults = [(UnavailableError("the network is gone"), False)] * 2
     lease.keep()
-    time.now += TTL - BUDGET - RENEW
+    time.now += TTL_SECONDS - CALL_MARGIN - RENEW_INTERVAL
     with pytest.raises(LeaseLostError, match="network is gone"):
         lease.keep()
     lease.acquire()
@@ -183,7 +183,7 @@ def test_without_a_bucket_one_is_made_first(bucket, contender, time):
     lease.acquire()
     assert bucket.there
     bucket.there, bucket.objects = False, {}
-    time.now += TTL
+    time.now += TTL_SECONDS
     with pytest.raises(LeaseLostError):
         lease.keep()
     assert not bucket.there
@@ -202,7 +202,7 @@ def test_a_claim_that_makes_no_sense_is_waited_out(bucket, contender, time, body
         else:
             break
     assert lease.held
-    assert time.now >= 1000 + TTL + BUDGET
+    assert time.now >= 1000 + TTL_SECONDS + CALL_MARGIN
 
 
 def test_a_deleted_claim_is_nobodys(bucket, contender, time):
@@ -210,6 +210,6 @@ def test_a_deleted_claim_is_nobodys(bucket, contender, time):
     lease = contender("one")
     lease.acquire()
     bucket.objects.clear()
-    time.now += RENEW
+    time.now += RENEW_INTERVAL
     with pytest.raises(LeaseLostError):
         lease.keep()

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from controller.errors import AnswerLostError, AwsError, ConflictError, LeaseHeldError, UnavailableError
-from controller.store.s3_lease import BUDGET, S3Lease
+from controller.store.s3_lease import CALL_MARGIN, S3Lease
 
 HOURS = 2 * 3600.0
 
@@ -60,11 +60,11 @@ class Simulation:
         thread = threading.Thread(target=body)
         self._threads.append((thread, turn))
         thread.start()
-        self.at(self.chance.uniform(0, 5), lambda: self._hand_to(turn))
+        self.at(self.chance.uniform(0, 5), lambda: self._run_thread(turn))
 
     def wait(self, seconds: float) -> None:
         turn = self._current.turn
-        self.at(seconds, lambda: self._hand_to(turn))
+        self.at(seconds, lambda: self._run_thread(turn))
         self._back.release()
         turn.acquire()
         if self.over:
@@ -83,19 +83,19 @@ class Simulation:
         if self.failure is not None:
             raise self.failure
 
-    def _hand_to(self, turn: threading.Semaphore) -> None:
-        turn.release()
+    def _run_thread(self, turn_of: threading.Semaphore) -> None:
+        turn_of.release()
         self._back.acquire()
 
 
-class Network:
+class SimulatedBucket:
     """One bucket, as it looks through a network that delays, loses and repeats nothing."""
 
     where = "s3://bucket"
     body: bytes | None = None
 
-    def __init__(self, world: Simulation) -> None:
-        self.world = world
+    def __init__(self, simulation: Simulation) -> None:
+        self.world = simulation
 
     def list(self, prefix: str) -> Any:
         raise NotImplementedError
@@ -143,13 +143,15 @@ def _etag(body: bytes) -> str:
 class Contender:
     """Takes the lease again and again, works under it for a while, then gives it back, or dies and comes back."""
 
-    def __init__(self, world: Simulation, network: Network, name: str, working: set[str], pace: float = 1.0) -> None:
-        self.world, self.network, self.name, self.working, self.pace = world, network, name, working, pace
+    def __init__(
+        self, simulation: Simulation, network: SimulatedBucket, name: str, working: set[str], pace: float = 1.0
+    ) -> None:
+        self.world, self.network, self.name, self.working, self.pace = simulation, network, name, working, pace
 
     def live(self) -> None:
         while True:
             lease = S3Lease(
-                self.network, "lease", self.name, now=lambda: self.world.now * self.pace, make_bucket=lambda: None
+                self.network, "lease", self.name, now=lambda: self.world.now * self.pace, create_bucket=lambda: None
             )
             try:
                 self._take(lease)
@@ -176,10 +178,10 @@ class Contender:
 
     def _work(self, lease: S3Lease) -> None:
         for _ in range(self.world.chance.randrange(40)):
-            lease.keep()
+            lease.renew()
             assert not self.working, f"{self.name} changes something while {self.working} does"
             self.working.add(self.name)
-            self.world.wait(self.world.chance.uniform(0, BUDGET))
+            self.world.wait(self.world.chance.uniform(0, CALL_MARGIN))
             self.working.remove(self.name)
             self.world.seen["calls"] += 1
             pause = self.world.chance.random() < 0.05
@@ -188,7 +190,7 @@ class Contender:
 
 def simulate(seed: int, paces: tuple[float, ...]) -> Counter[str]:
     world, working = Simulation(seed), set[str]()
-    network = Network(world)
+    network = SimulatedBucket(world)
     for number, pace in enumerate(paces):
         world.spawn(Contender(world, network, f"contender {number}", working, pace).live)
     world.run(HOURS)

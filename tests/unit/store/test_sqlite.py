@@ -51,7 +51,7 @@ def test_processes_make_the_file_together_and_lose_no_write(path):
     assert [process.communicate()[1] for process in writers] == [None] * 4
     assert [process.returncode for process in writers] == [0] * 4
     store = SqliteStore(path)
-    assert len(store.records("prod")) == 240
+    assert len(store.list_records("prod")) == 240
     store.close()
 
 
@@ -65,7 +65,7 @@ def test_what_was_put_before_kill_9_is_there(path):
     process.stdout.close()
     process.wait()
     store = SqliteStore(path)
-    found = [record.identity["number"] for record in store.records("prod")]
+    found = [record.identity["number"] for record in store.list_records("prod")]
     store.close()
     assert found == list(range(len(found)))
     assert len(told) <= len(found) <= len(told) + 1
@@ -75,10 +75,10 @@ def test_a_second_opening_finds_the_first_ones_records(path):
     """What is written stays when the program ends."""
     record = Record(Key("e", "k", "n"), {}, Key("e", "ModelService", "n"))
     first = SqliteStore(path)
-    first.put(record)
+    first.put_record(record)
     first.close()
     second = SqliteStore(path)
-    assert list(second.records("e")) == [record]
+    assert list(second.list_records("e")) == [record]
     second.close()
 
 
@@ -105,7 +105,9 @@ def test_damage_in_the_middle_is_found_at_the_start(path):
     """A page of noise inside an otherwise sound file."""
     store = SqliteStore(path)
     for number in range(200):
-        store.put(Record(Key("e", "k", "n"), {"number": number, "pad": "x" * 200}, Key("e", "ModelService", "n")))
+        store.put_record(
+            Record(Key("e", "k", "n"), {"number": number, "pad": "x" * 200}, Key("e", "ModelService", "n"))
+        )
     store.close()
     size = path.stat().st_size
     with path.open("r+b") as file:
@@ -118,12 +120,12 @@ def test_damage_in_the_middle_is_found_at_the_start(path):
 def test_an_entry_that_makes_no_sense_is_said_so(path):
     """Somebody edited the database by hand."""
     store = SqliteStore(path)
-    store.put(Record(Key("e", "k", "n"), {}, Key("e", "ModelService", "n")))
+    store.put_record(Record(Key("e", "k", "n"), {}, Key("e", "ModelService", "n")))
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE records SET body = '{\"surprise\": 1}'")
     connection.close()
     with pytest.raises(StoreError, match="can't be understood"):
-        store.records("e")
+        store.list_records("e")
     store.close()
 
 
@@ -161,15 +163,15 @@ def test_a_closed_store_says_so(path):
     store = SqliteStore(path)
     store.close()
     with pytest.raises(StoreError, match="closed"):
-        store.records("e")
+        store.list_records("e")
 
 
 def test_threads_that_end_leave_no_connection(path):
     """A hundred short threads: at the end only this one's connection is open."""
     store = SqliteStore(path)
     for _ in range(100):
-        thread = threading.Thread(target=store.records, args=("e",))
+        thread = threading.Thread(target=store.list_records, args=("e",))
         thread.start()
         thread.join()
-    assert len(store._seats) == 1
+    assert len(store._connections) == 1
     store.close()

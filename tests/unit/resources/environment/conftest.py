@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from controller.aws import Aws, Budgets, Calls, connect
+from controller.aws import AwsClient, CallCounter, RateLimiter, connect
 from controller.core.diff import Change, diff
 from controller.core.graph import Node, Observed, Target
-from controller.core.plan import Action, Step, record_of
+from controller.core.plan import Action, Step, find_record
+from controller.core.spec_context import AwsLocation, ResolvedInputs, SpecContext
 from controller.core.status import Ready, Waiting
 from controller.core.values import Key, Ref
-from controller.core.wanted import Inputs, Place, Wanted
-from controller.executor import Executor
-from controller.resources.base import Resource, Workshop
+from controller.resources.base import Resource, ResourceContext
 from controller.spec.models import Environment, ModelService
+from controller.step_executor import StepExecutor
 from controller.store.memory import MemoryStore
 
 ENVIRONMENT = {"apiVersion": "moorage/v1alpha1", "kind": "Environment", "metadata": {"name": "bench"}}
@@ -39,138 +39,138 @@ SERVICE = {
 }
 
 
-def wanted(
-    *, service: bool, spec: Mapping[str, Any] | None = None, inputs: Inputs | None = None, **metadata: Any
-) -> Wanted:
+def build_spec_context(
+    *, service: bool, spec: Mapping[str, Any] | None = None, inputs: ResolvedInputs | None = None, **metadata: Any
+) -> SpecContext:
     """The Environment's own want, or the ModelService's; `spec` and `metadata` replace parts of it."""
     base = SERVICE if service else ENVIRONMENT
     document = {**base, "metadata": {**base["metadata"], **metadata}, "spec": {**base.get("spec", {}), **(spec or {})}}
     environment = Environment.model_validate(ENVIRONMENT if service else document)
     model = ModelService.model_validate(document) if service else None
-    return Wanted(environment, model, Place("123456789012", "us-east-1"), inputs or Inputs())
+    return SpecContext(environment, model, AwsLocation("123456789012", "us-east-1"), inputs or ResolvedInputs())
 
 
 @dataclass
-class Bench:
+class ResourceHarness:
     """One type, one store, one account. `outputs` answers the Refs of its nodes."""
 
-    aws: Aws
+    aws: AwsClient
     resource: Resource
     outputs: dict[Key, dict[str, Any]] = field(default_factory=dict)
     store: MemoryStore = field(default_factory=MemoryStore)
 
     @property
-    def executor(self) -> Executor:
-        return Executor({self.resource.kind: self.resource}, self.aws, self.store)
+    def executor(self) -> StepExecutor:
+        return StepExecutor({self.resource.kind: self.resource}, self.aws, self.store)
 
-    def nodes(self, want: Wanted) -> list[Node]:
-        return [node.resolved(self._output) for node in self.resource.expand(want)]
+    def nodes(self, context: SpecContext) -> list[Node]:
+        return [node.resolve(self._output) for node in self.resource.expand(context)]
 
-    def node(self, want: Wanted) -> Node:
-        (node,) = self.nodes(want)
+    def node(self, context: SpecContext) -> Node:
+        (node,) = self.nodes(context)
         return node
 
     def _output(self, ref: Ref) -> Any:
         return self.outputs[ref.key][ref.output]
 
-    def see(self, node: Node) -> Observed | None:
-        record = record_of(self.store.records(node.key.environment), node)
+    def observe(self, node: Node) -> Observed | None:
+        record = find_record(self.store.list_records(node.key.environment), node)
         known = record.outputs if record else {}
         return self.resource.observe(self.aws, [Target(node.key, node.identity, known)]).get(node.key)
 
     def changes(self, node: Node) -> tuple[Change, ...]:
         """What the plan would say; an absent object is one change."""
-        record, seen = record_of(self.store.records(node.key.environment), node), self.see(node)
+        record, seen = find_record(self.store.list_records(node.key.environment), node), self.observe(node)
         if seen is None:
             return (Change("", None, None),)
-        return diff(record.managed if record else None, seen.fields, node.desired, self.resource.policy)
+        return diff(record.managed_fields if record else None, seen.fields, node.desired, self.resource.policy)
 
-    def make(self, node: Node, action: Action = Action.CREATE) -> Observed:
+    def apply(self, node: Node, action: Action = Action.CREATE) -> Observed:
         """Create or update, as the executor does; its calls must be among those that the type says it makes."""
         owner = Key(node.key.environment, "ModelService", "housing-model")
-        done = self.executor.perform(Step(action, node, owner))
+        done = self.executor.execute(Step(action, node, owner))
         self._declared()
         return done
 
-    def remove(self, node: Node) -> Waiting | None:
-        target = Target(node.key, node.identity, (self.see(node) or Observed()).outputs)
+    def delete(self, node: Node) -> Waiting | None:
+        target = Target(node.key, node.identity, (self.observe(node) or Observed()).outputs)
         waiting = self.resource.delete(self.aws, target)
         self._declared()
         return waiting
 
     def writes(self, action: Callable[[], Any]) -> int:
-        before = self.aws.calls.write
+        before = self.aws.call_counter.writes
         action()
-        return self.aws.calls.write - before
+        return self.aws.call_counter.writes - before
 
-    def settle(self, node: Node) -> Observed:
+    def wait_until_ready(self, node: Node) -> Observed:
         """Look again until it is ready, as passes do."""
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
-            seen = self.see(node)
+            seen = self.observe(node)
             if seen is not None and isinstance(self.resource.ready(node, seen), Ready):
                 return seen
             time.sleep(0.02)
         pytest.fail(f"{node.key} did not become ready")
 
-    def clear(self, node: Node) -> None:
+    def delete_until_absent(self, node: Node) -> None:
         """Delete until AWS has confirmed it, as passes do; then once more."""
         deadline = time.monotonic() + 20
-        while self.remove(node) is not None:
+        while self.delete(node) is not None:
             assert time.monotonic() < deadline, f"{node.key} was not deleted"
             time.sleep(0.02)
-        assert self.see(node) is None
-        assert self.remove(node) is None
+        assert self.observe(node) is None
+        assert self.delete(node) is None
 
-    def life(self, node: Node, changed: Node) -> Observed:
+    def run_lifecycle(self, node: Node, changed: Node) -> Observed:
         """Create, no-op, update, delete twice; gives what was seen after the update."""
-        assert self.see(node) is None
-        assert self.make(node) == self.see(node)
+        assert self.observe(node) is None
+        assert self.apply(node) == self.observe(node)
         assert self.changes(node) == ()
-        assert self.writes(lambda: self.make(node)) == 0
+        assert self.writes(lambda: self.apply(node)) == 0
         assert self.changes(changed) != ()
-        seen = self.make(changed, Action.UPDATE)
+        seen = self.apply(changed, Action.UPDATE)
         assert self.changes(changed) == ()
-        assert self.remove(changed) is None
-        assert self.see(changed) is None
-        assert self.remove(changed) is None
+        assert self.delete(changed) is None
+        assert self.observe(changed) is None
+        assert self.delete(changed) is None
         return seen
 
     def _declared(self) -> None:
-        made = {name for name in self.aws.calls.by_name() if not name.startswith("sts.")}
+        made = {name for name in self.aws.call_counter.counts_by_name() if not name.startswith("sts.")}
         assert made <= set(self.resource.permissions), "a call that `permissions` doesn't name"
 
 
 @pytest.fixture(scope="session")
-def shared_door(running_aws: Any) -> Aws:
+def shared_door(running_aws: Any) -> AwsClient:
     """One door for all tests: making botocore's clients is most of what a test costs."""
-    budgets = Budgets(clock=count(step=100).__next__)  # a clock on which no bucket is ever empty
-    return connect(region="us-east-1", endpoint=running_aws.endpoint, budgets=budgets)
+    budgets = RateLimiter(clock=count(step=100).__next__)  # a clock on which no bucket is ever empty
+    return connect(region="us-east-1", endpoint=running_aws.endpoint, rate_limiter=budgets)
 
 
 @pytest.fixture
-def bench(embedded_aws: Any, shared_door: Aws, tmp_path: Path) -> Callable[..., Bench]:
+def bench(embedded_aws: Any, shared_door: AwsClient, tmp_path: Path) -> Callable[..., ResourceHarness]:
     """`bench(Cluster)`: a bench for that type, whose door has counted nothing yet."""
     del embedded_aws
 
-    def make(kind: type[Resource], **outputs: Any) -> Bench:
+    def make(kind: type[Resource], **outputs: Any) -> ResourceHarness:
         aws = copy(shared_door)  # the clients are shared, counts and hooks are not
-        aws.calls, aws._hooks = Calls(), ()
-        return Bench(aws, kind(Workshop(tmp_path)), **outputs)
+        aws.call_counter, aws._hooks = CallCounter(), ()
+        return ResourceHarness(aws, kind(ResourceContext(tmp_path)), **outputs)
 
     return make
 
 
 @pytest.fixture
-def environment() -> Callable[..., Wanted]:
+def environment() -> Callable[..., SpecContext]:
     """`environment(spec={…}, labels={…})`."""
-    return lambda **changes: wanted(service=False, **changes)
+    return lambda **changes: build_spec_context(service=False, **changes)
 
 
 @pytest.fixture
-def service() -> Callable[..., Wanted]:
+def service() -> Callable[..., SpecContext]:
     """`service(spec={…}, labels={…})`."""
-    return lambda **changes: wanted(service=True, **changes)
+    return lambda **changes: build_spec_context(service=True, **changes)
 
 
 @pytest.fixture

@@ -9,16 +9,16 @@ import pytest
 from controller.aws import connect
 from controller.core.graph import Observed, Target
 from controller.core.plan import Action, Step
+from controller.core.spec_context import SpecContext
 from controller.core.status import Failed, Ready, Waiting
 from controller.core.values import Key
-from controller.core.wanted import Wanted
 from controller.errors import FailedError, ForeignError
 from controller.resources.apigatewayv2_vpc_link import VpcLink
-from controller.resources.ec2_network import Network
+from controller.resources.ec2_network import VpcNetwork
 from controller.resources.ec2_security_group import SecurityGroup
-from controller.resources.ecs_cluster import Cluster
+from controller.resources.ecs_cluster import EcsCluster
 from controller.resources.logs_log_group import LogGroup
-from controller.resources.servicediscovery_namespace import Namespace
+from controller.resources.servicediscovery_namespace import DiscoveryNamespace
 from controller.resources.servicediscovery_service import DiscoveryService
 from controller.spec.models import Environment
 
@@ -30,13 +30,13 @@ NAMESPACE = Key("bench", "servicediscovery/namespace", "/")
 @pytest.fixture
 def network(bench, environment):
     """The default VPC's outputs, by the network's key."""
-    net = bench(Network)
+    net = bench(VpcNetwork)
     return {NETWORK: dict(net.see(net.node(environment())).outputs)}
 
 
 def test_cluster(bench, environment, with_tags):
     """Created with its tags, changed in place, deleted twice; named as the Environment says."""
-    clusters = bench(Cluster)
+    clusters = bench(EcsCluster)
     node = clusters.node(environment())
     seen = clusters.life(node, with_tags(node, team="b"))
     assert seen.outputs["name"] == "models"
@@ -45,7 +45,7 @@ def test_cluster(bench, environment, with_tags):
 
 def test_a_dropped_tag_goes_and_a_foreign_one_stays(bench, environment, with_tags, embedded_aws):
     """Tags merge: what others put is left alone, what we put and no longer want is taken away."""
-    clusters = bench(Cluster)
+    clusters = bench(EcsCluster)
     node = clusters.node(environment())
     clusters.make(with_tags(node, mine="1"))
     arn = clusters.see(node).outputs["arn"]
@@ -61,7 +61,7 @@ def test_a_dropped_tag_goes_and_a_foreign_one_stays(bench, environment, with_tag
 def test_a_foreign_cluster_is_refused(bench, environment, embedded_aws):
     """One of the same name that carries no tag of ours: nothing is written."""
     embedded_aws.client("ecs").create_cluster(clusterName="models")
-    clusters = bench(Cluster)
+    clusters = bench(EcsCluster)
     node = clusters.node(environment())
     with pytest.raises(ForeignError):
         clusters.make(node)
@@ -71,7 +71,7 @@ def test_a_foreign_cluster_is_refused(bench, environment, embedded_aws):
 
 def test_a_cluster_of_another_environment_is_refused(bench, environment, with_tags):
     """Our tags, another environment's name in them."""
-    clusters = bench(Cluster)
+    clusters = bench(EcsCluster)
     node = clusters.node(environment())
     clusters.make(with_tags(node, **{"moorage:environment": "other"}))
     with pytest.raises(ForeignError, match="environment other"):
@@ -106,7 +106,7 @@ def test_log_groups_are_listed_together(bench, service):
 
 def test_the_default_network(bench, environment, embedded_aws):
     """All subnets of the default VPC; those in a zone without VPC links are left out for the link alone."""
-    net = bench(Network)
+    net = bench(VpcNetwork)
     outputs = net.see(net.node(environment())).outputs
     subnets = embedded_aws.client("ec2").describe_subnets()["Subnets"]
     assert outputs["default"] is True
@@ -122,7 +122,7 @@ def test_named_subnets(bench, environment, embedded_aws):
     default = ec2.describe_subnets()["Subnets"][0]
     other = ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
     far = ec2.create_subnet(VpcId=other, CidrBlock="10.1.0.0/24")["Subnet"]["SubnetId"]
-    net = bench(Network)
+    net = bench(VpcNetwork)
 
     def see(*subnets):
         return net.see(net.node(environment(spec={"network": {"subnets": list(subnets)}})))
@@ -141,7 +141,7 @@ def test_a_region_without_a_default_vpc_says_what_to_do(bench, environment, embe
     ec2 = embedded_aws.session.client("ec2", region_name="eu-central-1", endpoint_url=embedded_aws.endpoint)
     for subnet in ec2.describe_subnets()["Subnets"]:
         ec2.delete_subnet(SubnetId=subnet["SubnetId"])
-    net = bench(Network)
+    net = bench(VpcNetwork)
     node = net.node(environment())
     aws = connect(region="eu-central-1", endpoint=embedded_aws.endpoint)
     with pytest.raises(FailedError, match=r"spec\.network\.subnets"):
@@ -205,13 +205,13 @@ def test_named_security_groups_take_the_place_of_the_tasks_own(bench, service, n
     want = service()
     spec = {"network": {"securityGroups": ["sg-0123abcd"]}}
     document = want.environment.model_dump(by_alias=True, mode="json") | {"spec": spec}
-    named = Wanted(Environment.model_validate(document), want.service, want.place)
+    named = SpecContext(Environment.model_validate(document), want.service, want.place)
     assert bench(SecurityGroup, outputs=network).nodes(named) == []
 
 
 def test_namespace_and_service(bench, environment, service, network, with_tags):
     """Made in the background, waited for; a namespace with a service in it is not deleted."""
-    namespaces = bench(Namespace, outputs=network)
+    namespaces = bench(DiscoveryNamespace, outputs=network)
     node = namespaces.node(environment())
     namespaces.make(node)
     outputs = dict(namespaces.settle(node).outputs)
@@ -232,7 +232,7 @@ def test_namespace_and_service(bench, environment, service, network, with_tags):
 
 def test_a_lost_answer_makes_no_second_namespace(bench, environment, network):
     """The request carries an id that follows from what is wanted, so sending it again is the same request."""
-    namespaces = bench(Namespace, outputs=network)
+    namespaces = bench(DiscoveryNamespace, outputs=network)
     node = namespaces.node(environment())
     namespaces.make(node)
     namespaces.settle(node)

@@ -10,7 +10,7 @@ import pytest
 from controller.core.plan import Action
 from controller.core.values import Key
 from controller.errors import ForeignError
-from controller.resources.iam_role import Role
+from controller.resources.iam_role import IamRole
 
 OUTPUTS = {
     Key("bench", "s3/bucket", "/"): {"arn": "arn:aws:s3:::artifacts"},
@@ -23,10 +23,10 @@ RESOURCELESS = {"ecr:GetAuthorizationToken", "cloudwatch:PutMetricData"}
 
 @pytest.fixture
 def roles(bench):
-    return bench(Role, outputs=OUTPUTS)
+    return bench(IamRole, outputs=OUTPUTS)
 
 
-def part(roles, want, name):
+def role_node(roles, want, name):
     return next(node for node in roles.nodes(want) if node.key.name == f"housing-model/{name}")
 
 
@@ -37,7 +37,7 @@ def statements(node):
 @pytest.mark.parametrize("name", ["training", "task", "execution"])
 def test_each_role(roles, service, with_tags, name):
     """Created with policy and tags, changed in place, deleted twice."""
-    node = part(roles, service(), name)
+    node = role_node(roles, service(), name)
     policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}]}
     changed = with_tags(node, team="b")
     changed = replace(changed, desired={**changed.desired, "policies": {"moorage": policy}})
@@ -72,7 +72,7 @@ def test_nothing_is_allowed_on_everything(roles, service):
 
 def test_training_reaches_only_its_models_data(roles, service):
     """Reading below its own datasets, writing below its own jobs; a model with a longer name is another one."""
-    allowed = {statement["Sid"]: statement for statement in statements(part(roles, service(), "training"))}
+    allowed = {statement["Sid"]: statement for statement in statements(role_node(roles, service(), "training"))}
     assert allowed["ReadData"]["Resource"] == "arn:aws:s3:::artifacts/datasets/housing-model/*"
     assert allowed["WriteModel"]["Resource"] == "arn:aws:s3:::artifacts/training/moorage-housing-model-????????/*"
     assert allowed["Pull"]["Resource"] == "arn:aws:ecr:us-east-1:683313688378:repository/sagemaker-xgboost"
@@ -83,7 +83,7 @@ def test_the_jobs_name_fits_the_role(roles, service):
     from fnmatch import fnmatchcase
 
     want = service()
-    pattern = {s["Sid"]: s for s in statements(part(roles, want, "training"))}["WriteModel"]["Resource"]
+    pattern = {s["Sid"]: s for s in statements(role_node(roles, want, "training"))}["WriteModel"]["Resource"]
     job = want.physical_name(want.fingerprint, limit=63)
     assert fnmatchcase(f"arn:aws:s3:::artifacts/training/{job}/output/model.tar.gz", pattern)
 
@@ -104,17 +104,17 @@ def test_execution_reads_exactly_the_specs_secrets(roles, service):
     secret = "arn:aws:secretsmanager:us-east-1:123456789012:secret:salt-AbCdEf"
     parameter = "arn:aws:ssm:us-east-1:123456789012:parameter/salt"
     secrets = [{"name": "A", "valueFrom": f"{secret}:key::"}, {"name": "B", "valueFrom": parameter}]
-    node = part(roles, service(spec={"service": {"secrets": secrets}}), "execution")
+    node = role_node(roles, service(spec={"service": {"secrets": secrets}}), "execution")
     allowed = {statement["Sid"]: statement["Resource"] for statement in statements(node)}
     assert allowed["Secrets"] == [secret]
     assert allowed["Parameters"] == [parameter]
-    assert "Secrets" not in {statement["Sid"] for statement in statements(part(roles, service(), "execution"))}
+    assert "Secrets" not in {statement["Sid"] for statement in statements(role_node(roles, service(), "execution"))}
 
 
 def test_what_is_added_by_hand_is_taken_away(roles, service, embedded_aws):
     """An attached policy, a second inline policy, a wider trust: each is drift, and gone after one pass."""
     iam = embedded_aws.client("iam")
-    node = part(roles, service(), "task")
+    node = role_node(roles, service(), "task")
     name = node.identity["name"]
     roles.make(node)
     document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
@@ -136,7 +136,7 @@ def test_what_is_added_by_hand_is_taken_away(roles, service, embedded_aws):
 def test_a_foreign_role_is_refused(roles, service, embedded_aws):
     """Role names are global in an account: one without our tags is somebody else's."""
     iam = embedded_aws.client("iam")
-    node = part(roles, service(), "task")
+    node = role_node(roles, service(), "task")
     iam.create_role(RoleName=node.identity["name"], AssumeRolePolicyDocument=json.dumps(node.desired["trust"]))
     with pytest.raises(ForeignError):
         roles.make(node)

@@ -10,21 +10,31 @@ import pytest
 
 from controller.aws import Hook
 from controller.core.plan import Action, Step
+from controller.core.spec_context import ResolvedInputs
 from controller.core.values import Blob, Key
-from controller.core.wanted import Inputs
 from controller.errors import AnswerLostError, AwsError, ForeignError
 from controller.resources.apigatewayv2_vpc_link import VpcLink
-from controller.resources.ec2_network import Network
+from controller.resources.ec2_network import VpcNetwork
 from controller.resources.ec2_security_group import SecurityGroup
-from controller.resources.ecs_cluster import Cluster
-from controller.resources.iam_role import Role
+from controller.resources.ecs_cluster import EcsCluster
+from controller.resources.iam_role import IamRole
 from controller.resources.logs_log_group import LogGroup
-from controller.resources.s3_bucket import Bucket
-from controller.resources.s3_object import Object
-from controller.resources.servicediscovery_namespace import Namespace
+from controller.resources.s3_bucket import ArtifactBucket
+from controller.resources.s3_object import DatasetObject
+from controller.resources.servicediscovery_namespace import DiscoveryNamespace
 from controller.resources.servicediscovery_service import DiscoveryService
 
-TYPES = (Bucket, Object, Role, Cluster, LogGroup, SecurityGroup, Namespace, DiscoveryService, VpcLink)
+TYPES = (
+    ArtifactBucket,
+    DatasetObject,
+    IamRole,
+    EcsCluster,
+    LogGroup,
+    SecurityGroup,
+    DiscoveryNamespace,
+    DiscoveryService,
+    VpcLink,
+)
 ROWS = Blob(hashlib.sha256(b"rows").hexdigest(), 4, lambda: b"rows")
 
 
@@ -54,14 +64,14 @@ def outputs(embedded_aws):
 def tried(request, bench, outputs, environment, service):
     """A bench for each type in turn, and one node of it; what is left over is removed."""
     made = bench(request.param, outputs=outputs)
-    wants = environment(), service(inputs=Inputs(channels={"train": ROWS}))
+    wants = environment(), service(inputs=ResolvedInputs(channels={"train": ROWS}))
     node = [node for want in wants for node in made.nodes(want)][-1]
     yield made, node
     made.aws._hooks = ()
     made.clear(node)
 
 
-class _CutAfter(Hook):
+class LosesAnswer(Hook):
     """Loses the answer of the n-th write, as a crash right after it would."""
 
     def __init__(self, writes: int) -> None:
@@ -81,7 +91,7 @@ def test_every_crash_point_converges(tried):
     fields = bench.settle(node).fields
     for cut in range(1, undisturbed + 1):
         bench.clear(node)
-        bench.aws._hooks = (_CutAfter(cut),)
+        bench.aws._hooks = (LosesAnswer(cut),)
         with pytest.raises(AnswerLostError):
             bench.make(node)
         bench.aws._hooks = ()
@@ -128,5 +138,5 @@ def test_what_is_wanted_is_plain(tried):
 
 def test_every_type_of_the_chain_is_tried():
     """The network is only looked at; all others are above."""
-    assert Network.read_only
+    assert VpcNetwork.read_only
     assert len(TYPES) == 9

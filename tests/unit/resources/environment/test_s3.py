@@ -9,11 +9,11 @@ from dataclasses import replace
 import pytest
 
 from controller.core.plan import Action, Step
+from controller.core.spec_context import ResolvedInputs
 from controller.core.values import Blob, Key
-from controller.core.wanted import Inputs
 from controller.errors import ConflictError, FailedError, ForeignError
-from controller.resources.s3_bucket import Bucket
-from controller.resources.s3_object import Object
+from controller.resources.s3_bucket import ArtifactBucket
+from controller.resources.s3_object import DatasetObject
 
 BUCKET = Key("bench", "s3/bucket", "/")
 
@@ -24,7 +24,7 @@ def blob(content: bytes) -> Blob:
 
 def test_bucket(bench, environment, with_tags):
     """Private, versioned, encrypted, TLS only; made, changed and deleted twice."""
-    buckets = bench(Bucket)
+    buckets = bench(ArtifactBucket)
     node = buckets.node(environment())
     seen = buckets.life(node, with_tags(node, team="b"))
     assert seen.outputs["name"].startswith("moorage-123456789012-us-east-1-")
@@ -62,7 +62,7 @@ def test_bucket(bench, environment, with_tags):
 )
 def test_each_setting_is_put_right(bench, environment, embedded_aws, undo, path):
     """What is changed by hand is one drift, and one call puts it back."""
-    buckets = bench(Bucket)
+    buckets = bench(ArtifactBucket)
     node = buckets.node(environment())
     buckets.make(node)
     undo(embedded_aws.client("s3"), node.identity["name"])
@@ -74,7 +74,7 @@ def test_each_setting_is_put_right(bench, environment, embedded_aws, undo, path)
 
 def test_tags_of_others_stay_and_dropped_ones_go(bench, environment, with_tags, embedded_aws):
     """S3 replaces all tags at once, so those of others are sent along."""
-    buckets, s3 = bench(Bucket), embedded_aws.client("s3")
+    buckets, s3 = bench(ArtifactBucket), embedded_aws.client("s3")
     node = buckets.node(environment())
     buckets.make(with_tags(node, mine="1"))
     tags = s3.get_bucket_tagging(Bucket=node.identity["name"])["TagSet"]
@@ -87,7 +87,7 @@ def test_tags_of_others_stay_and_dropped_ones_go(bench, environment, with_tags, 
 
 def test_a_foreign_bucket_is_refused(bench, environment, embedded_aws):
     """Of the very name, in our account, without our tags: not touched, and not deleted either."""
-    buckets, s3 = bench(Bucket), embedded_aws.client("s3")
+    buckets, s3 = bench(ArtifactBucket), embedded_aws.client("s3")
     node = buckets.node(environment())
     s3.create_bucket(Bucket=node.identity["name"])
     with pytest.raises(ForeignError):
@@ -99,7 +99,7 @@ def test_a_foreign_bucket_is_refused(bench, environment, embedded_aws):
 
 def test_a_bucket_with_something_in_it_stays(bench, environment, embedded_aws):
     """Artifacts are kept when their environment goes; so is what they are in."""
-    buckets, s3 = bench(Bucket), embedded_aws.client("s3")
+    buckets, s3 = bench(ArtifactBucket), embedded_aws.client("s3")
     node = buckets.node(environment())
     name = node.identity["name"]
     buckets.make(node)
@@ -113,7 +113,7 @@ def test_a_bucket_with_something_in_it_stays(bench, environment, embedded_aws):
 
 def test_a_named_bucket_is_only_used(bench, environment, embedded_aws):
     """It isn't configured, tagged or deleted; if it is missing, the spec's field is named."""
-    buckets, s3 = bench(Bucket), embedded_aws.client("s3")
+    buckets, s3 = bench(ArtifactBucket), embedded_aws.client("s3")
     node = buckets.node(environment(spec={"bucket": "our-own-bucket"}))
     with pytest.raises(FailedError, match=r"spec\.bucket"):
         buckets.make(node)
@@ -131,7 +131,7 @@ def objects(bench, embedded_aws):
     """A bench for objects, with a bucket to put them in."""
     s3 = embedded_aws.client("s3")
     s3.create_bucket(Bucket="data")
-    yield bench(Object, outputs={BUCKET: {"name": "data"}})
+    yield bench(DatasetObject, outputs={BUCKET: {"name": "data"}})
     for found in s3.list_objects_v2(Bucket="data").get("Contents", []):
         s3.delete_object(Bucket="data", Key=found["Key"])
     s3.delete_bucket(Bucket="data")
@@ -140,13 +140,13 @@ def objects(bench, embedded_aws):
 def test_objects_are_addressed_by_content(objects, service):
     """One object a channel, each alone under its key; other rows are other objects, and the old ones stay."""
     channels = {name: blob(name.encode()) for name in ("train", "validation", "test")}
-    nodes = objects.nodes(service(inputs=Inputs(channels=channels)))
+    nodes = objects.nodes(service(inputs=ResolvedInputs(channels=channels)))
     assert [node.key.name for node in nodes] == [f"housing-model/{name}" for name in ("test", "train", "validation")]
     urls = [objects.make(node).outputs["url"] for node in nodes]
     assert urls[1] == f"s3://data/datasets/housing-model/{channels['train'].sha256}/train.csv"
     assert all(objects.changes(node) == () for node in nodes)
     assert objects.writes(lambda: objects.make(nodes[0])) == 0
-    other = objects.nodes(service(inputs=Inputs(channels={"train": blob(b"more")})))[0]
+    other = objects.nodes(service(inputs=ResolvedInputs(channels={"train": blob(b"more")})))[0]
     assert other.identity != nodes[1].identity
     assert objects.resource.superseded == "collect"
     assert [objects.remove(node) for node in nodes] == [None] * 3
@@ -156,7 +156,7 @@ def test_objects_are_addressed_by_content(objects, service):
 
 def test_a_tampered_object_is_put_again(objects, service, embedded_aws):
     """Its key promises a content; what S3 checked tells that another is there, checksum or none."""
-    node = objects.nodes(service(inputs=Inputs(channels={"train": blob(b"rows")})))[0]
+    node = objects.nodes(service(inputs=ResolvedInputs(channels={"train": blob(b"rows")})))[0]
     objects.make(node)
     embedded_aws.client("s3").put_object(Bucket="data", Key=node.identity["key"], Body=b"other rows")
     assert "content" in [change.path for change in objects.changes(node)]
@@ -169,7 +169,7 @@ def test_a_tampered_object_is_put_again(objects, service, embedded_aws):
 def test_content_that_is_not_what_it_says_is_refused(objects, service):
     """S3 checks the digest of what arrives, so a wrong file never gets a right key."""
     wrong = replace(blob(b"rows"), load=lambda: b"other")
-    node = objects.nodes(service(inputs=Inputs(channels={"train": wrong})))[0]
+    node = objects.nodes(service(inputs=ResolvedInputs(channels={"train": wrong})))[0]
     with pytest.raises(Exception, match=r"s3\.put_object") as caught:
         objects.resource.apply(objects.aws, Step(Action.CREATE, node, node.key), None)
     assert not isinstance(caught.value, ConflictError)

@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from controller.aws import Aws, Budgets, connect
+from controller.aws import AwsClient, RateLimiter, connect
 from controller.core.diff import Change, diff
 from controller.core.graph import Graph, Node, Observed, Target
-from controller.core.plan import Action, Step, record_of
+from controller.core.plan import Action, Step, find_record
+from controller.core.spec_context import AwsLocation, ResolvedInputs, SpecContext
 from controller.core.status import Ready, Verdict
 from controller.core.values import Blob, Key, Ref, Value
-from controller.core.wanted import Inputs, Place, Wanted
-from controller.executor import Executor
-from controller.resources.base import Registry, Workshop, discover
+from controller.resources.base import ResourceContext, ResourceRegistry, discover_resources
 from controller.spec.models import Environment, ModelService
+from controller.step_executor import StepExecutor
 from controller.store.memory import MemoryStore
 from tests.conftest import EmbeddedAws
 
@@ -28,7 +28,7 @@ ENVIRONMENT = Environment.default()
 ACCOUNT, REGION = "123456789012", "us-east-1"
 
 
-def make_want(name: str = "housing-model", **spec: Any) -> Wanted:
+def build_spec_context(name: str = "housing-model", **spec: Any) -> SpecContext:
     """What a small spec wants; `spec` holds sections of it, as YAML spells them."""
     document = {
         "apiVersion": "moorage/v1alpha1",
@@ -44,11 +44,11 @@ def make_want(name: str = "housing-model", **spec: Any) -> Wanted:
         },
     }
     channels = {channel: Blob("c" * 64, 0, bytes) for channel in ("train", "validation", "test")}
-    inputs = Inputs("d" * 64, ("a", "b"), channels, server_digest="5" * 64)
-    return Wanted(ENVIRONMENT, ModelService.model_validate(document), Place(ACCOUNT, REGION), inputs)
+    inputs = ResolvedInputs("d" * 64, ("a", "b"), channels, server_digest="5" * 64)
+    return SpecContext(ENVIRONMENT, ModelService.model_validate(document), AwsLocation(ACCOUNT, REGION), inputs)
 
 
-Given = Callable[[Node], Node]
+GivenOutputs = Callable[[Node], Node]
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -60,108 +60,112 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 @dataclass
-class Bench:
+class ResourceHarness:
     """What a test does with nodes: make them so, look whether they are, remove them."""
 
-    aws: Aws
-    registry: Registry
+    aws: AwsClient
+    registry: ResourceRegistry
     store: MemoryStore = field(default_factory=MemoryStore)
 
-    def nodes(self, kind: str, want: Wanted, given: Mapping[tuple[str, str], Value] | None = None) -> list[Node]:
+    def nodes(
+        self, kind: str, context: SpecContext, given: Mapping[tuple[str, str], Value] | None = None
+    ) -> list[Node]:
         """The nodes of a kind. Refs take `given[kind or key name, output]`, or a text that names both."""
         given = given or {}
 
         def lookup(ref: Ref) -> Value:
             return given.get((ref.key.kind, ref.output), f"{ref.key.kind} {ref.output}")
 
-        return [node.resolved(lookup) for node in self.registry[kind].expand(want)]
+        return [node.resolve(lookup) for node in self.registry[kind].expand(context)]
 
-    def node(self, kind: str, want: Wanted, given: Mapping[tuple[str, str], Value] | None = None) -> Node:
+    def node(self, kind: str, context: SpecContext, given: Mapping[tuple[str, str], Value] | None = None) -> Node:
         """The only node of a kind."""
-        (node,) = self.nodes(kind, want, given)
+        (node,) = self.nodes(kind, context, given)
         return node
 
-    def see(self, *nodes: Node) -> dict[Key, Observed]:
+    def observe(self, *nodes: Node) -> dict[Key, Observed]:
         """What is there."""
         targets = [Target(node.key, node.identity, self._known(node)) for node in nodes]
         return self.registry[nodes[0].key.kind].observe(self.aws, targets)
 
     def changes(self, node: Node) -> tuple[Change, ...]:
         """What would be changed of a node that is there."""
-        record = record_of(self.store.records(node.key.environment), node)
-        live = self.see(node)[node.key].fields
-        return diff(record.managed if record else None, live, node.desired, self.registry[node.key.kind].policy)
+        record = find_record(self.store.list_records(node.key.environment), node)
+        live = self.observe(node)[node.key].fields
+        return diff(record.managed_fields if record else None, live, node.desired, self.registry[node.key.kind].policy)
 
-    def make(self, node: Node) -> Observed:
+    def apply(self, node: Node) -> Observed:
         """Make it so; each call it takes must be among those that the type declares."""
-        before = self.aws.calls.by_name()
-        done = self.executor.perform(Step(Action.UPDATE, node, self._owner(node)))
+        before = self.aws.call_counter.counts_by_name()
+        done = self.executor.execute(Step(Action.UPDATE, node, self._owner(node)))
         self._declared(node, before)
         return done
 
-    def remove(self, node: Node) -> Any:
+    def delete(self, node: Node) -> Any:
         """Delete it, as often as one likes; each call it takes must be declared."""
-        before = self.aws.calls.by_name()
+        before = self.aws.call_counter.counts_by_name()
         target = Target(node.key, node.identity, self._known(node))
         waiting = self.registry[node.key.kind].delete(self.aws, target)
         self._declared(node, before)
         return waiting
 
-    def settle(self, node: Node) -> Observed:
+    def apply_until_stable(self, node: Node) -> Observed:
         """Make it, and hold that then nothing differs and doing it again writes nothing."""
-        self.make(node)
+        self.apply(node)
         assert self.changes(node) == ()
-        before = self.aws.calls.write
-        seen = self.make(node)
-        assert self.aws.calls.write == before
+        before = self.aws.call_counter.writes
+        seen = self.apply(node)
+        assert self.aws.call_counter.writes == before
         return seen
 
-    def gone(self, node: Node) -> None:
+    def delete_until_absent(self, node: Node) -> None:
         """Delete it until AWS has confirmed it, then once more, and hold that it is absent then."""
-        until(lambda: self.remove(node) is None)
-        assert self.remove(node) is None
-        assert self.see(node) == {}
+        until(lambda: self.delete(node) is None)
+        assert self.delete(node) is None
+        assert self.observe(node) == {}
 
     def verdict(self, node: Node) -> Verdict:
         """How it stands now."""
-        return self.registry[node.key.kind].ready(node, self.see(node)[node.key])
+        return self.registry[node.key.kind].ready(node, self.observe(node)[node.key])
 
-    def wait(self, node: Node) -> Observed:
+    def wait_until_ready(self, node: Node) -> Observed:
         """Look until it is ready, as passes do."""
         until(lambda: isinstance(self.verdict(node), Ready))
-        return self.see(node)[node.key]
+        return self.observe(node)[node.key]
 
-    def environment(self, want: Wanted) -> Wanted:
+    def environment_context(self, context: SpecContext) -> SpecContext:
         """The environment's own want."""
-        return replace(want, service=None)
+        return replace(context, service=None)
 
-    def ground(self, want: Wanted, kinds: Collection[str], given: Mapping[tuple[str, str], Value]) -> Given:
+    def apply_prerequisites(
+        self, context: SpecContext, kinds: Collection[str], given: Mapping[tuple[str, str], Value]
+    ) -> GivenOutputs:
         """Make what a spec and its environment want of these kinds, parents first; all outputs, for those built on them."""
-        wants = (self.environment(want), want)
+        wants = (self.environment_context(context), context)
         graph = Graph.build((w.owner, [n for r in self.registry.values() for n in r.expand(w)]) for w in wants)
         outputs: dict[Key, Mapping[str, Value]] = {}
 
         def lookup(ref: Ref) -> Value:
             return given[ref.key.kind, ref.output] if ref.key not in outputs else outputs[ref.key][ref.output]
 
-        for node in graph.order():
+        for node in graph.topological_order():
             if node.key.kind in kinds:
-                resolved = node.resolved(lookup)
+                resolved = node.resolve(lookup)
                 if not self.registry[node.key.kind].read_only:
-                    self.make(resolved)
-                outputs[node.key] = self.wait(resolved).outputs
-        return lambda node: node.resolved(lookup)
+                    self.apply(resolved)
+                outputs[node.key] = self.wait_until_ready(resolved).outputs
+        return lambda node: node.resolve(lookup)
 
     @property
-    def executor(self) -> Executor:
-        return Executor(self.registry, self.aws, self.store)
+    def executor(self) -> StepExecutor:
+        return StepExecutor(self.registry, self.aws, self.store)
 
     def _declared(self, node: Node, before: Mapping[str, int]) -> None:
-        made = {name for name, number in self.aws.calls.by_name().items() if number > before.get(name, 0)}
+        made = {name for name, number in self.aws.call_counter.counts_by_name().items() if number > before.get(name, 0)}
         assert made - {"sts.get_caller_identity"} <= self.registry[node.key.kind].permissions.keys()
 
     def _known(self, node: Node) -> Mapping[str, Value]:
-        record = record_of(self.store.records(node.key.environment), node)
+        record = find_record(self.store.list_records(node.key.environment), node)
         return record.outputs if record else {}
 
     def _owner(self, node: Node) -> Key:
@@ -175,14 +179,14 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def bench(embedded_aws: EmbeddedAws, cache: Path) -> Bench:
+def bench(embedded_aws: EmbeddedAws, cache: Path) -> ResourceHarness:
     """A bench on the embedded AWS; tests use specs of different names."""
-    budgets = Budgets(clock=count(step=100).__next__)  # a clock on which no bucket is ever empty
-    aws = connect(endpoint=embedded_aws.endpoint, region=REGION, budgets=budgets)
-    return Bench(aws, discover(Workshop(cache)))
+    budgets = RateLimiter(clock=count(step=100).__next__)  # a clock on which no bucket is ever empty
+    aws = connect(endpoint=embedded_aws.endpoint, region=REGION, rate_limiter=budgets)
+    return ResourceHarness(aws, discover_resources(ResourceContext(cache)))
 
 
 @pytest.fixture(scope="session")
 def want() -> Any:
     """How a test writes a spec: `want(service={"env": {…}})`."""
-    return make_want
+    return build_spec_context

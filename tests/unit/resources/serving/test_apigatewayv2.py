@@ -11,7 +11,7 @@ from controller.core.graph import Node
 from controller.core.status import Failed
 
 API, INTEGRATION, ROUTE, STAGE = (f"apigatewayv2/{kind}" for kind in ("api", "integration", "route", "stage"))
-GROUND = {
+PREREQUISITES = {
     "apigatewayv2/vpc-link",
     "ec2/network",
     "ec2/security-group",
@@ -24,7 +24,7 @@ CORS = {"allowOrigins": ["https://a.example", "https://b.example"], "allowHeader
 @pytest.fixture(scope="module")
 def ground(bench: Any, want: Any) -> Mapping[tuple[str, str], Any]:
     """A VPC link and a Cloud Map service, for all APIs of this module."""
-    resolved = bench.ground(want("ground"), GROUND, {})
+    resolved = bench.ground(want("ground"), PREREQUISITES, {})
     (service, link) = (
         next(iter(bench.see(resolved(node)).values())).outputs
         for kind, wanted in (("servicediscovery/service", want("ground")), ("apigatewayv2/vpc-link", None))
@@ -33,20 +33,20 @@ def ground(bench: Any, want: Any) -> Mapping[tuple[str, str], Any]:
     return {("servicediscovery/service", "arn"): service["arn"], ("apigatewayv2/vpc-link", "id"): link["id"]}
 
 
-class Edge:
+class ApiParts:
     """An API and all of its parts, made one after the other."""
 
-    def __init__(self, bench: Any, wanted: Any, ground: Mapping[tuple[str, str], Any]) -> None:
+    def __init__(self, bench: Any, context: Any, prerequisites: Mapping[tuple[str, str], Any]) -> None:
         self.bench = bench
-        self.api = bench.node(API, wanted)
+        self.api = bench.node(API, context)
         made = bench.settle(self.api).outputs
-        given = {**ground, (API, "id"): made["id"], (API, "endpoint"): made["endpoint"]}
-        self.integration = bench.node(INTEGRATION, wanted, given)
+        given = {**prerequisites, (API, "id"): made["id"], (API, "endpoint"): made["endpoint"]}
+        self.integration = bench.node(INTEGRATION, context, given)
         given[INTEGRATION, "id"] = bench.settle(self.integration).outputs["id"]
-        self.routes: list[Node] = bench.nodes(ROUTE, wanted, given)
+        self.routes: list[Node] = bench.nodes(ROUTE, context, given)
         for route in self.routes:
             bench.settle(route)
-        self.stage = bench.node(STAGE, wanted, given)
+        self.stage = bench.node(STAGE, context, given)
         bench.settle(self.stage)
 
     @property
@@ -58,7 +58,7 @@ class Edge:
 @pytest.fixture
 def edge(bench: Any, want: Any, ground: Any) -> Any:
     """`edge(name, **api)`: a whole API of a spec with that `api` section."""
-    return lambda name, **api: Edge(bench, want(name, api=api), ground)
+    return lambda name, **api: ApiParts(bench, want(name, api=api), ground)
 
 
 def test_without_an_api_section_there_is_no_api(bench: Any, want: Any) -> None:

@@ -9,50 +9,50 @@ from typing import Any
 import pytest
 
 from controller.core.graph import Node, Observed
+from controller.core.spec_context import AwsLocation, SpecContext
 from controller.core.status import Ready
 from controller.core.values import Key
-from controller.core.wanted import Place, Wanted
-from controller.permissions import grants
-from controller.resources.base import Workshop, discover
+from controller.permissions import derive_grants
+from controller.resources.base import ResourceContext, discover_resources
 from controller.resources.ecs_service import EcsService
 from controller.spec.models import Environment, ModelService
-from tests.unit.resources.serving.conftest import make_want
+from tests.unit.resources.serving.conftest import build_spec_context
 
-REGISTRY = discover(Workshop(Path()))
+REGISTRY = discover_resources(ResourceContext(Path()))
 ARN = "arn:aws:ecs:us-east-1:123456789012:task-definition/churn:7"
 
 
-def found(**spec: Any) -> Wanted:
+def existing_service(**spec: Any) -> SpecContext:
     """One that was found, with more in its spec."""
     service = {"name": "churn", "taskDefinition": "churn:7", "discovery": "srv-1"}
     document = {"apiVersion": "moorage/v1alpha1", "kind": "ModelService", "metadata": {"name": "churn"}}
     model = ModelService.model_validate({**document, "spec": {"service": service, **spec}})
-    return Wanted(Environment.default(), model, Place("123456789012", "us-east-1"))
+    return SpecContext(Environment.default(), model, AwsLocation("123456789012", "us-east-1"))
 
 
-def shared(*wants: Wanted) -> Wanted:
+def environment_context(*wants: SpecContext) -> SpecContext:
     """The Environment that they live in."""
     services = tuple(want.service for want in wants if want.service is not None)
-    return Wanted(Environment.default(), None, wants[0].place, shared_by=services)
+    return SpecContext(Environment.default(), None, wants[0].location, model_services=services)
 
 
-def nodes(want: Wanted) -> dict[str, Node]:
+def expanded_nodes(context: SpecContext) -> dict[str, Node]:
     """What a spec wants, by type."""
-    return {node.key.kind: node for resource in REGISTRY.values() for node in resource.expand(want)}
+    return {node.key.kind: node for resource in REGISTRY.values() for node in resource.expand(context)}
 
 
 def test_only_what_is_there_is_wanted() -> None:
     """No training, image, role or log group; of the service the revision and the tags."""
-    wanted = nodes(found())
+    wanted = expanded_nodes(existing_service())
     assert wanted.keys() == {"ecs/task-definition", "ecs/service", "servicediscovery/service"}
     assert wanted["ecs/service"].desired.keys() == {"taskDefinition", "launchType", "tags"}
-    assert wanted["ecs/task-definition"].lent
-    assert {kind for kind, node in wanted.items() if node.named} == wanted.keys()
+    assert wanted["ecs/task-definition"].is_external
+    assert {kind for kind, node in wanted.items() if node.reference_field} == wanted.keys()
 
 
 def test_the_way_there_is_held_and_its_settings_are_left() -> None:
     """An API's integration must lead to the registry over the link; timeouts and mappings are whoever made it's."""
-    (integration,) = REGISTRY["apigatewayv2/integration"].expand(found(api={"id": "abc"}))
+    (integration,) = REGISTRY["apigatewayv2/integration"].expand(existing_service(api={"id": "abc"}))
     assert integration.desired.keys() == {"IntegrationUri", "ConnectionType", "ConnectionId"}
 
 
@@ -60,15 +60,21 @@ def test_an_environment_makes_what_its_models_need() -> None:
     """Nothing where all was found; a link for an API of ours; all of it for one model of its own."""
     home = {"ec2/network", "ecs/cluster"}
     link = {"apigatewayv2/vpc-link", "ec2/security-group"}
-    assert nodes(shared(found())).keys() == home
-    assert nodes(shared(found(api={}))).keys() == home | link
+    assert expanded_nodes(environment_context(existing_service())).keys() == home
+    assert expanded_nodes(environment_context(existing_service(api={}))).keys() == home | link
     whole = home | link | {"s3/bucket", "servicediscovery/namespace"}
-    assert nodes(shared(found(), make_want())).keys() == whole == nodes(replace(shared(found()), shared_by=())).keys()
+    assert (
+        expanded_nodes(environment_context(existing_service(), build_spec_context())).keys()
+        == whole
+        == expanded_nodes(replace(environment_context(existing_service()), model_services=())).keys()
+    )
 
 
 def test_a_lent_revision_may_only_be_looked_at() -> None:
     """The policy for such a spec has no grant to register, remove or pass on anything."""
-    granted = {grant.action for grant in grants(REGISTRY, [shared(found()), found()])}
+    granted = {
+        grant.action for grant in derive_grants(REGISTRY, [environment_context(existing_service()), existing_service()])
+    }
     assert "ecs:DescribeTaskDefinition" in granted
     assert granted.isdisjoint({"ecs:RegisterTaskDefinition", "ecs:DeregisterTaskDefinition", "iam:PassRole"})
     assert not any(action.startswith(("sagemaker:", "ecr:")) for action in granted)
@@ -78,8 +84,8 @@ def test_a_lent_revision_may_only_be_looked_at() -> None:
 def test_tasks_that_nobody_checks_are_ready_when_they_run(health: str, ready: bool) -> None:
     """A stranger's revision may have no health check, and an image by a tag; an unhealthy task is none that serves."""
     desired = {"taskDefinition": ARN, "desiredCount": 1}
-    node = Node(Key("default", "ecs/service", "churn"), {}, desired, named="spec.service.name")
+    node = Node(Key("default", "ecs/service", "churn"), {}, desired, reference_field="spec.service.name")
     task = {"taskDefinition": ARN, "health": health, "images": {"web": ["churn:latest", f"sha256:{'a' * 64}"]}}
     primary = {"taskDefinition": ARN, "state": "COMPLETED", "running": 1, "pending": 0, "failed": 0}
     seen = Observed({}, {"deployment": primary, "failed": [], "tasks": [task], "event": ""})
-    assert (EcsService(Workshop(Path())).ready(node, seen) == Ready()) is ready
+    assert (EcsService(ResourceContext(Path())).ready(node, seen) == Ready()) is ready

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from controller.aws.repository import Repository
-from controller.bundle.image import digest_of, platform_of
-from controller.bundle.publish import copy
+from controller.aws.ecr_repository import EcrRepository
+from controller.bundle.image import compute_digest, select_platform
+from controller.bundle.publish import copy_blob
 from controller.errors import BundleError
-from controller.resources.ecr_base_image import BASE
+from controller.resources.ecr_base_image import DEFAULT_BASE
 
 KIND = "ecr/base-image"
-UPSTREAM = BASE.partition(":")[0]
+UPSTREAM = DEFAULT_BASE.partition(":")[0]
 HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 
 
@@ -36,10 +36,10 @@ def test_a_base_is_copied_for_its_architecture(bench: Any, node: Any) -> None:
     for architecture in ("amd64", "arm64"):
         wanted = node("copied", architecture=architecture)
         seen = bench.settle(wanted)
-        source, copied = Repository(bench.aws, UPSTREAM), Repository(bench.aws, wanted.identity["repository"])
-        expected = platform_of(source.manifest(tag=BASE.rpartition(":")[2]), architecture)
+        source, copied = EcrRepository(bench.aws, UPSTREAM), EcrRepository(bench.aws, wanted.identity["repository"])
+        expected = select_platform(source.get_manifest(tag=DEFAULT_BASE.rpartition(":")[2]), architecture)
         assert seen.outputs["digest"] == expected
-        assert copied.manifest(digest=expected) == source.manifest(digest=expected)
+        assert copied.get_manifest(digest=expected) == source.get_manifest(digest=expected)
         digests.add(expected)
     assert len(digests) == 2
     bench.gone(wanted)
@@ -49,20 +49,20 @@ def test_a_tag_that_moves_upstream_is_not_followed(bench: Any, node: Any, embedd
     """Resolved once and recorded: after the upstream's tag means another image, and even after it is gone, ours is as it was."""
     ecr = embedded_aws.client("ecr")
     ecr.create_repository(repositoryName="team/python")
-    upstream, source = Repository(bench.aws, "team/python"), Repository(bench.aws, UPSTREAM)
+    upstream, source = EcrRepository(bench.aws, "team/python"), EcrRepository(bench.aws, UPSTREAM)
     for version, tag in (("3.11-slim", "1"), ("3.12-slim", "2")):
-        manifest = source.manifest(digest=platform_of(source.manifest(tag=version), "amd64"))
+        manifest = source.get_manifest(digest=select_platform(source.get_manifest(tag=version), "amd64"))
         document = json.loads(manifest)
-        for blob in upstream.missing(
+        for blob in upstream.missing_blobs(
             [document["config"]["digest"], *(layer["digest"] for layer in document["layers"])]
         ):
-            copy(blob, source, upstream)
-        upstream.put(manifest, document["mediaType"], tag)
-    pinned = digest_of(upstream.manifest(tag="1"))
+            copy_blob(blob, source, upstream)
+        upstream.put_manifest(manifest, document["mediaType"], tag)
+    pinned = compute_digest(upstream.get_manifest(tag="1"))
     wanted = node("unmoved", base=f"{HOST}/team/python:1")
     assert bench.settle(wanted).outputs["digest"] == pinned
     ecr.batch_delete_image(repositoryName="team/python", imageIds=[{"imageTag": "1"}])
-    moved = upstream.manifest(tag="2").decode()
+    moved = upstream.get_manifest(tag="2").decode()
     ecr.put_image(repositoryName="team/python", imageManifest=moved, imageTag="1")
     assert bench.settle(wanted).outputs["digest"] == pinned
     ecr.delete_repository(repositoryName="team/python", force=True)
@@ -71,7 +71,7 @@ def test_a_tag_that_moves_upstream_is_not_followed(bench: Any, node: Any, embedd
 
 def test_a_base_is_found_by_its_full_name_and_digest(bench: Any, node: Any) -> None:
     """A pinned base is taken from the registry that its name says, by its digest, be it an index or an image."""
-    pin = digest_of(Repository(bench.aws, UPSTREAM).manifest(tag=BASE.rpartition(":")[2]))
+    pin = compute_digest(EcrRepository(bench.aws, UPSTREAM).get_manifest(tag=DEFAULT_BASE.rpartition(":")[2]))
     bench.settle(node("pinned", base=f"{HOST}/{UPSTREAM}@{pin}"))
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from controller.aws.repository import Repository
+from controller.aws.ecr_repository import EcrRepository
 from controller.bundle import sbom, signature
 from controller.bundle.build import Bundle
-from controller.bundle.referrer import refer
+from controller.bundle.referrer import make_referrer
 from controller.core.status import Held, Ready, Waiting
 from inference_server.manifest import Feature, Manifest, ModelFile, Target
 
@@ -108,36 +108,36 @@ def test_an_image_that_is_not_signed_or_falsely_is_held(bench: Any, made: Any, k
     identity = {**plain.identity, "maxSeverity": "", "key": key}
     node = replace(plain, identity=identity)
     assert isinstance(bench.verdict(node), Held)
-    repository, digest = Repository(bench.aws, identity["repository"]), identity["digest"]
-    name, manifest = identity["uri"].partition("@")[0], repository.manifest(digest=digest)
+    repository, digest = EcrRepository(bench.aws, identity["repository"]), identity["digest"]
+    name, manifest = identity["uri"].partition("@")[0], repository.get_manifest(digest=digest)
 
     def sign(by: str, message: bytes) -> bytes:
         asked = {"KeyId": by, "Message": message, "MessageType": "RAW", "SigningAlgorithm": "ECDSA_SHA_256"}
         return bytes(kms.sign(**asked)["Signature"])
 
-    message = signature.payload(name, digest)
+    message = signature.build_payload(name, digest)
     for false in (sign(other, message), sign(key, message + b" "), b"nonsense"):
-        attach(repository, signature.signed(manifest, name, false))
+        attach(repository, signature.make_signature_referrer(manifest, name, false))
         verdict = bench.verdict(node)
         assert isinstance(verdict, Held)
         assert verdict.reason == "NotSigned"
-    attach(repository, signature.signed(manifest, name, sign(key, message)))
+    attach(repository, signature.make_signature_referrer(manifest, name, sign(key, message)))
     assert bench.verdict(node) == Ready()
 
 
-def attach(repository: Repository, referrer: Any) -> None:
+def attach(repository: EcrRepository, referrer: Any) -> None:
     for digest, content in referrer.blobs.items():
-        repository.push(digest, [content])
-    repository.put(referrer.manifest, "application/vnd.oci.image.manifest.v1+json", "")
+        repository.push_blob(digest, [content])
+    repository.put_manifest(referrer.manifest, "application/vnd.oci.image.manifest.v1+json", "")
 
 
 def test_a_bill_of_materials_points_at_the_image(bench: Any, made: Any) -> None:
     """Beside the image, as its referrer: CycloneDX of the locked packages, the server, the model and the base."""
     node = made("billed", maxSeverity="high")
-    repository, digest = Repository(bench.aws, node.identity["repository"]), node.identity["digest"]
-    (manifest,) = (json.loads(found) for found in repository.referrers(digest, sbom.MEDIA_TYPE))
+    repository, digest = EcrRepository(bench.aws, node.identity["repository"]), node.identity["digest"]
+    (manifest,) = (json.loads(found) for found in repository.iter_referrers(digest, sbom.MEDIA_TYPE))
     assert manifest["subject"]["digest"] == digest
-    with repository.fetch(manifest["layers"][0]["digest"]) as body:
+    with repository.fetch_blob(manifest["layers"][0]["digest"]) as body:
         document = json.loads(body.read())
     assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.6")
     assert document["metadata"]["component"]["version"] == digest
@@ -155,7 +155,9 @@ def test_a_bill_of_materials_points_at_the_image(bench: Any, made: Any) -> None:
 def test_provenance_stands_in_annotations(bench: Any, made: Any) -> None:
     """Commit, data, training job, fingerprint, model and base can be read off the image's manifest."""
     node = made("annotated", maxSeverity="high")
-    told = json.loads(Repository(bench.aws, node.identity["repository"]).manifest(digest=node.identity["digest"]))
+    told = json.loads(
+        EcrRepository(bench.aws, node.identity["repository"]).get_manifest(digest=node.identity["digest"])
+    )
     annotations = told["annotations"]
     assert annotations["org.opencontainers.image.revision"] == "c0ffee"
     assert annotations["dev.moorage.data"] == "d" * 64
@@ -168,13 +170,13 @@ def test_provenance_stands_in_annotations(bench: Any, made: Any) -> None:
 def test_an_image_with_a_referrer_can_be_removed(bench: Any, made: Any) -> None:
     """What points at an image goes with it."""
     node = made("removed", maxSeverity="high")
-    repository, digest = Repository(bench.aws, node.identity["repository"]), node.identity["digest"]
+    repository, digest = EcrRepository(bench.aws, node.identity["repository"]), node.identity["digest"]
     name = node.identity["repository"]
     bench.aws.write("ecr", "batch_delete_image", repositoryName=name, imageIds=[{"imageDigest": digest}])
-    assert list(repository.referrers(digest, sbom.MEDIA_TYPE)) == []
+    assert list(repository.iter_referrers(digest, sbom.MEDIA_TYPE)) == []
 
 
 def test_equal_referrers_are_equal_bytes() -> None:
     """Nothing of the day is in them."""
-    assert refer(b"{}", "t", b"x", "m") == refer(b"{}", "t", b"x", "m")
-    assert refer(b"{}", "t", b"x", "m").manifest != refer(b"{ }", "t", b"x", "m").manifest
+    assert make_referrer(b"{}", "t", b"x", "m") == make_referrer(b"{}", "t", b"x", "m")
+    assert make_referrer(b"{}", "t", b"x", "m").manifest != make_referrer(b"{ }", "t", b"x", "m").manifest

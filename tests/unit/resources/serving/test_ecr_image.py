@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from controller.aws.repository import Repository
-from controller.bundle import closure, layers
+from controller.aws.ecr_repository import EcrRepository
+from controller.bundle import layers, runtime_files
 from controller.bundle.build import Bundle
 from controller.core.values import digest
 from controller.errors import BundleError, FailedError
@@ -60,11 +60,11 @@ def test_an_image_is_pushed_once_and_holds_the_model(bench: Any, ready: Any, emb
     """The registry's image has the base below ours and the model's two files; a second time nothing is written."""
     node = ready("pushed", 7)
     seen = bench.settle(node)
-    repository = Repository(bench.aws, node.identity["repository"])
-    manifest = repository.manifest(digest=seen.outputs["digest"])
+    repository = EcrRepository(bench.aws, node.identity["repository"])
+    manifest = repository.get_manifest(digest=seen.outputs["digest"])
     roles = {layer["annotations"]["dev.moorage.layer"]: layer["digest"] for layer in json.loads(manifest)["layers"]}
     assert list(roles) == ["base", "dependencies", "server", "model"]
-    with repository.fetch(roles["model"]) as body, tarfile.open(fileobj=io.BytesIO(body.read())) as archive:
+    with repository.fetch_blob(roles["model"]) as body, tarfile.open(fileobj=io.BytesIO(body.read())) as archive:
         files = {member.name: archive.extractfile(member).read() for member in archive}  # type: ignore[union-attr]
     assert files["opt/model/model.ubj"] == MODEL
     assert json.loads(files["opt/model/manifest.json"])["version"] == 7
@@ -103,23 +103,23 @@ def test_somebody_elses_image_under_the_tag_is_not_taken_for_ours(bench: Any, re
     """Tags can't be moved, so a push that finds its tag taken by other content fails instead of serving that."""
     node = ready("squatted")
     made = bench.make(node)
-    repository = Repository(bench.aws, node.identity["repository"])
-    other = json.loads(repository.manifest(digest=made.outputs["digest"])) | {"annotations": {"by": "somebody"}}
+    repository = EcrRepository(bench.aws, node.identity["repository"])
+    other = json.loads(repository.get_manifest(digest=made.outputs["digest"])) | {"annotations": {"by": "somebody"}}
     with pytest.raises(FailedError, match="another image under this tag"):
-        repository.put(json.dumps(other).encode(), other["mediaType"], made.outputs["tag"])
+        repository.put_manifest(json.dumps(other).encode(), other["mediaType"], made.outputs["tag"])
 
 
 def test_an_image_for_the_other_architecture(bench: Any, ready: Any) -> None:
     """Another architecture is another base, other packages (which are kept after the first time) and another config."""
     node = ready("elsewhere-bound", image={"architecture": "arm64"})
-    inputs = sha256(f"{layers.FORMAT} {closure.locked('arm64')}".encode()).hexdigest()
-    made = layers._pack(
+    inputs = sha256(f"{layers.LAYER_FORMAT} {runtime_files.locked_digest('arm64')}".encode()).hexdigest()
+    made = layers._pack_layer(
         "dependencies", [("opt/moorage/lib/for-arm64", b"packages of wheels, in a test without an index")]
     )
-    layers._keep(bench.registry[KIND].workshop.cache, inputs, made)
-    repository, seen = Repository(bench.aws, node.identity["repository"]), bench.settle(node)
-    manifest = repository.manifest(digest=seen.outputs["digest"])
-    with repository.fetch(json.loads(manifest)["config"]["digest"]) as body:
+    layers._store_cached(bench.registry[KIND].workshop.cache, inputs, made)
+    repository, seen = EcrRepository(bench.aws, node.identity["repository"]), bench.settle(node)
+    manifest = repository.get_manifest(digest=seen.outputs["digest"])
+    with repository.fetch_blob(json.loads(manifest)["config"]["digest"]) as body:
         assert json.loads(body.read())["architecture"] == "arm64"
     assert made.digest in manifest.decode()
 
@@ -127,10 +127,10 @@ def test_an_image_for_the_other_architecture(bench: Any, ready: Any) -> None:
 def test_large_blobs_go_in_parts(bench: Any, want: Any) -> None:
     """A blob larger than ECR's part size arrives whole."""
     name = bench.make(bench.node("ecr/repository", want("parts"))).outputs["name"]
-    repository, content = Repository(bench.aws, name), bytes(25 << 20)
+    repository, content = EcrRepository(bench.aws, name), bytes(25 << 20)
     blob = f"sha256:{sha256(content).hexdigest()}"
-    repository.push(blob, (content[start : start + (3 << 20)] for start in range(0, len(content), 3 << 20)))
-    assert repository.missing([blob]) == set()
+    repository.push_blob(blob, (content[start : start + (3 << 20)] for start in range(0, len(content), 3 << 20)))
+    assert repository.missing_blobs([blob]) == set()
     assert bench.aws.calls.by_name()["ecr.upload_layer_part"] > 1
-    with repository.fetch(blob) as body:
+    with repository.fetch_blob(blob) as body:
         assert sha256(body.read()).hexdigest() == blob.removeprefix("sha256:")

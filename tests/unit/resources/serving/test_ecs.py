@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import xgboost
 
-from controller.bundle import build
-from controller.bundle.model_file import identify
+from controller.bundle import build_bundle
+from controller.bundle.xgboost_model import identify_model
 from controller.core.graph import Node
 from controller.core.status import Failed, Ready, Waiting
 from controller.errors import ForeignError, MoorageError, RolledBackError
 
-GROUND = {
+PREREQUISITES = {
     "ec2/network",
     "ec2/security-group",
     "ecs/cluster",
@@ -31,7 +31,7 @@ def selected(bench: Any, want: Any, embedded_aws: Any) -> Any:
     """A model that can be served and its image, as the selection and the image tell of them."""
     matrix = xgboost.DMatrix([[0.0, 1.0], [1.0, 0.0], [2.0, 1.0]], label=[0.0, 1.0, 2.0])
     booster = xgboost.train({"nthread": 1, "verbosity": 0, "objective": "reg:squarederror"}, matrix, 2)
-    bundle = build(identify(bytes(booster.save_raw("ubj"))), name="m", features=("a", "b"), target="y")
+    bundle = build_bundle(identify_model(bytes(booster.save_raw("ubj"))), name="m", features=("a", "b"), target="y")
     s3 = embedded_aws.client("s3")
     s3.create_bucket(Bucket="models")
     for name, content in bundle.files().items():
@@ -44,12 +44,12 @@ def selected(bench: Any, want: Any, embedded_aws: Any) -> Any:
     return given
 
 
-class Lane:
+class ServiceNodes:
     """The two nodes of one spec, on ground that was made for them."""
 
     def __init__(self, bench: Any, want: Any, selected: Any, name: str) -> None:
         self.bench, self.name, self.want = bench, name, want
-        self.resolved = bench.ground(want(name), GROUND, selected)
+        self.resolved = bench.ground(want(name), PREREQUISITES, selected)
 
     def definition(self, **service: Any) -> Node:
         (node,) = self.bench.registry[DEFINITION].expand(self.want(self.name, service=service))
@@ -60,7 +60,7 @@ class Lane:
         return self.resolved(type(node)(node.key, node.identity, {**node.desired, "taskDefinition": arn}))
 
 
-def broken(node: Node) -> Node:
+def with_missing_image(node: Node) -> Node:
     """The definition with an image that nobody ever pushed."""
     (container,) = node.desired["containerDefinitions"]
     image = container["image"].partition("@")[0] + "@sha256:" + "0" * 64
@@ -72,7 +72,7 @@ def broken(node: Node) -> Node:
 @pytest.fixture
 def lane(bench: Any, want: Any, selected: Any) -> Any:
     """`lane(name)`: a spec of that name, and all that its service stands on."""
-    return lambda name: Lane(bench, want, selected, name)
+    return lambda name: ServiceNodes(bench, want, selected, name)
 
 
 def test_definitions_are_revised_only_when_they_differ(bench: Any, lane: Any, embedded_aws: Any) -> None:
@@ -155,7 +155,7 @@ def test_a_rollout_that_fails_is_rolled_back_and_stays_so(bench: Any, lane: Any)
     first = bench.settle(spec.definition()).outputs["arn"]
     bench.make(spec.service(first))
     bench.wait(spec.service(first))
-    bad = spec.service(bench.make(broken(spec.definition())).outputs["arn"])
+    bad = spec.service(bench.make(with_missing_image(spec.definition())).outputs["arn"])
     bench.make(bad)
     assert isinstance(until_not_waiting(bench, bad), Failed)
     bench.wait(spec.service(first))  # what served serves again
@@ -163,22 +163,22 @@ def test_a_rollout_that_fails_is_rolled_back_and_stays_so(bench: Any, lane: Any)
     with pytest.raises(RolledBackError, match=r"rolled .*-\w+:2 back.*circuit breaker"):
         bench.make(bad)
     assert bench.aws.calls.by_name()["ecs.update_service"] == calls
-    assert "rolled back" in retry(bench, bad)
-    assert retry(bench, bad) == "", "what is forgiven once is forgiven"
+    assert "rolled back" in mark_for_retry(bench, bad)
+    assert mark_for_retry(bench, bad) == "", "what is forgiven once is forgiven"
     bench.make(bad)
     assert bench.aws.calls.by_name()["ecs.update_service"] == calls + 1
     assert isinstance(until_not_waiting(bench, bad), Failed)
     bench.wait(spec.service(first))
     with pytest.raises(RolledBackError, match="moorage retry"):
         bench.make(bad)
-    assert "rolled back" in retry(bench, bad)
+    assert "rolled back" in mark_for_retry(bench, bad)
     third = spec.service(bench.make(spec.definition()).outputs["arn"])
     bench.make(third)
     bench.wait(third)
     bench.gone(third)
 
 
-def retry(bench: Any, node: Node) -> str:
+def mark_for_retry(bench: Any, node: Node) -> str:
     """What is marked for another try, in words."""
     told: str = bench.registry[SERVICE].retry(bench.aws, node, bench.see(node)[node.key])
     return told
@@ -198,14 +198,14 @@ def until_not_waiting(bench: Any, node: Node) -> Any:
 def test_a_service_nobody_can_start_says_why(bench: Any, lane: Any) -> None:
     """Without an earlier deployment there is nothing to go back to: it failed, with what ECS says of it."""
     spec = lane("stillborn")
-    node = spec.service(bench.make(broken(spec.definition())).outputs["arn"])
+    node = spec.service(bench.make(with_missing_image(spec.definition())).outputs["arn"])
     bench.make(node)
     verdict = until_not_waiting(bench, node)
     assert isinstance(verdict, Failed)
     assert verdict.reason == "RolloutFailed"
     assert "circuit breaker" in verdict.message
     first = bench.see(node)[node.key].outputs["deployment"]["id"]
-    assert "deployment failed" in retry(bench, node)
+    assert "deployment failed" in mark_for_retry(bench, node)
     assert bench.see(node)[node.key].outputs["deployment"]["id"] != first
     assert isinstance(bench.verdict(node), Waiting)
     bench.gone(node)

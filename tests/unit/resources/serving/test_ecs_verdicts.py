@@ -10,7 +10,7 @@ import pytest
 from controller.core.graph import Node, Observed
 from controller.core.status import Failed, Ready, Verdict, Waiting
 from controller.core.values import Key
-from controller.resources.base import Workshop
+from controller.resources.base import ResourceContext
 from controller.resources.ecs_service import EcsService
 
 OLD, NEW = "arn:aws:ecs:r:a:task-definition/m:1", "arn:aws:ecs:r:a:task-definition/m:2"
@@ -27,12 +27,14 @@ def task(definition: str = NEW, health: str = "HEALTHY", pulled: str = PIN) -> d
     return {"id": "t", "taskDefinition": definition, "health": health, "images": images}
 
 
-def verdict(primary: dict[str, Any], *tasks: Any, wanted: int = 1, failed: Any = (), event: str = "") -> Verdict:
+def verdict(primary: dict[str, Any], *tasks: Any, desired_count: int = 1, failed: Any = (), event: str = "") -> Verdict:
     node = Node(
-        Key("e", "ecs/service", "m"), {}, {"taskDefinition": NEW, "deploymentConfiguration": {}, "desiredCount": wanted}
+        Key("e", "ecs/service", "m"),
+        {},
+        {"taskDefinition": NEW, "deploymentConfiguration": {}, "desiredCount": desired_count},
     )
     seen = {"deployment": primary, "failed": list(failed), "tasks": list(tasks), "event": event}
-    return EcsService(Workshop(Path())).ready(node, Observed({}, seen))
+    return EcsService(ResourceContext(Path())).ready(node, Observed({}, seen))
 
 
 def test_the_intended_and_healthy_is_ready() -> None:
@@ -42,7 +44,7 @@ def test_the_intended_and_healthy_is_ready() -> None:
 
 def test_zero_is_ready_for_a_reason() -> None:
     """None were wanted, and none run."""
-    assert verdict(deployment(running=0), wanted=0) == Ready("ScaledToZero", "no task runs, as declared")
+    assert verdict(deployment(running=0), desired_count=0) == Ready("ScaledToZero", "no task runs, as declared")
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,9 @@ def test_a_stable_service_that_is_not_the_intended_one_is_not_ready(
 
 def test_waiting_gives_the_numbers_and_what_ecs_says() -> None:
     """How many of how many, what fails, and the newest event."""
-    found = verdict(deployment(state="IN_PROGRESS", running=1, pending=2, failed=3), wanted=4, event="unable to place")
+    found = verdict(
+        deployment(state="IN_PROGRESS", running=1, pending=2, failed=3), desired_count=4, event="unable to place"
+    )
     assert found.message == "1 of 4 tasks run m:2, 2 pending, 3 failed; unable to place"
 
 

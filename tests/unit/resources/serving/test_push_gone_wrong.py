@@ -15,12 +15,12 @@ from typing import Any, Self
 
 import pytest
 
-from controller.aws.repository import Repository
+from controller.aws.ecr_repository import EcrRepository
 from controller.bundle import Bundle
-from controller.bundle.closure import PYTHON, Runtime
-from controller.bundle.image import Image, assemble
-from controller.bundle.layers import model_layer
-from controller.bundle.publish import publish
+from controller.bundle.image import AssembledImage, assemble_image
+from controller.bundle.layers import pack_model_layer
+from controller.bundle.publish import publish_image
+from controller.bundle.runtime_files import PYTHON_VERSION, Runtime
 from controller.core.status import Failed, Waiting
 from controller.errors import (
     AnswerLostError,
@@ -30,7 +30,7 @@ from controller.errors import (
     QuotaError,
     UnavailableError,
 )
-from controller.execution import verdict_of
+from controller.plan_execution import verdict_for_error
 from inference_server.manifest import Feature, Manifest, ModelFile, Target
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -44,13 +44,13 @@ def digest(content: bytes) -> str:
     return f"sha256:{sha256(content).hexdigest()}"
 
 
-class Source:
+class BaseLayerSource:
     """Where the base's layers are: `content` is what it gives, whatever it is asked for."""
 
     def __init__(self, content: bytes = BASE_LAYER) -> None:
         self.content = content
 
-    def fetch(self, _: str) -> Source:
+    def fetch(self, _: str) -> BaseLayerSource:
         return self
 
     def chunks(self, size: int = 1) -> Any:
@@ -65,7 +65,7 @@ class Source:
 
 
 @pytest.fixture(scope="module")
-def image() -> Image:
+def image() -> AssembledImage:
     """A model on a base of one layer."""
     config = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [digest(b"plain")]}}
     packed = json.dumps(config).encode()
@@ -73,14 +73,16 @@ def image() -> Image:
     kind = "application/vnd.oci.image.layer.v1.tar+gzip"
     parts.append({"mediaType": kind, "digest": digest(BASE_LAYER), "size": len(BASE_LAYER)})
     manifest = json.dumps({"schemaVersion": 2, "config": parts[0], "layers": parts[1:]}).encode()
-    return assemble(manifest, packed, [model_layer(BUNDLE)], runtime=Runtime(PYTHON, "amd64"), server_version="1")
+    return assemble_image(
+        manifest, packed, [pack_model_layer(BUNDLE)], runtime=Runtime(PYTHON_VERSION, "amd64"), server_version="1"
+    )
 
 
 @pytest.fixture
-def repository(bench: Any, want: Any, request: pytest.FixtureRequest) -> Repository:
+def repository(bench: Any, want: Any, request: pytest.FixtureRequest) -> EcrRepository:
     """An empty repository."""
     name = f"wrong-{abs(hash(request.node.name)) % 10**8}"
-    return Repository(bench.aws, bench.make(bench.node("ecr/repository", want(name))).outputs["name"])
+    return EcrRepository(bench.aws, bench.make(bench.node("ecr/repository", want(name))).outputs["name"])
 
 
 def uploads(bench: Any) -> int:
@@ -118,49 +120,55 @@ FAULTS = [
     ("fault", "error", "verdict"), FAULTS, ids=[f"{f['call']} {f.get('code', f['kind'])}" for f, _, _ in FAULTS]
 )
 def test_a_push_that_breaks_off_is_told_and_taken_up_again(
-    bench: Any, embedded_aws: Any, image: Image, repository: Repository, fault: dict[str, Any], error: Any, verdict: Any
+    bench: Any,
+    embedded_aws: Any,
+    image: AssembledImage,
+    repository: EcrRepository,
+    fault: dict[str, Any],
+    error: Any,
+    verdict: Any,
 ) -> None:
     """One clear error; no image under the tag; and the next try sends what is missing, not what arrived."""
     embedded_aws.admin("faults", "POST", [fault])
     try:
         with pytest.raises(error) as caught:
-            publish(image, repository, Source(), "v1")
+            publish_image(image, repository, BaseLayerSource(), "v1")
     finally:
         embedded_aws.admin("faults", "DELETE")
-    assert isinstance(verdict_of(caught.value), verdict)
+    assert isinstance(verdict_for_error(caught.value), verdict)
     assert str(caught.value)
     arrived = len(
         {*image.base_layers, image.config_digest, image.layers[0].digest}
-        - repository.missing([*image.base_layers, image.config_digest, image.layers[0].digest])
+        - repository.missing_blobs([*image.base_layers, image.config_digest, image.layers[0].digest])
     )
     before = uploads(bench)
-    publish(image, repository, Source(), "v1")
+    publish_image(image, repository, BaseLayerSource(), "v1")
     assert uploads(bench) - before == 3 - arrived
-    assert repository.manifest(tag="v1") == image.manifest
+    assert repository.get_manifest(tag="v1") == image.manifest
 
 
-def test_a_base_that_gives_other_bytes_is_refused(image: Image, repository: Repository) -> None:
+def test_a_base_that_gives_other_bytes_is_refused(image: AssembledImage, repository: EcrRepository) -> None:
     """A layer of the base that isn't what its digest says doesn't get into the repository, and the right one does."""
     with pytest.raises(BundleError, match="other bytes than its manifest names"):
-        publish(image, repository, Source(b"something else"), "v1")
-    assert repository.missing([digest(b"something else"), digest(BASE_LAYER)]) == {
+        publish_image(image, repository, BaseLayerSource(b"something else"), "v1")
+    assert repository.missing_blobs([digest(b"something else"), digest(BASE_LAYER)]) == {
         digest(b"something else"),
         digest(BASE_LAYER),
     }
-    publish(image, repository, Source(), "v1")
+    publish_image(image, repository, BaseLayerSource(), "v1")
 
 
-def test_a_tag_of_other_content_is_not_taken_for_ours(image: Image, repository: Repository) -> None:
+def test_a_tag_of_other_content_is_not_taken_for_ours(image: AssembledImage, repository: EcrRepository) -> None:
     """Somebody else's image under our tag: a failure with a way out, after which the push goes through."""
     other = json.loads(image.manifest) | {"annotations": {"by": "somebody"}}
-    publish(image, repository, Source(), "mine")
-    repository.put(json.dumps(other).encode(), other["mediaType"], "v1")
+    publish_image(image, repository, BaseLayerSource(), "mine")
+    repository.put_manifest(json.dumps(other).encode(), other["mediaType"], "v1")
     with pytest.raises(FailedError, match="another image under this tag") as caught:
-        publish(image, repository, Source(), "v1")
+        publish_image(image, repository, BaseLayerSource(), "v1")
     assert "delete that image" in caught.value.hint
     repository.aws.write("ecr", "batch_delete_image", repositoryName=repository.name, imageIds=[{"imageTag": "v1"}])
-    publish(image, repository, Source(), "v1")
-    assert repository.manifest(tag="v1") == image.manifest
+    publish_image(image, repository, BaseLayerSource(), "v1")
+    assert repository.get_manifest(tag="v1") == image.manifest
 
 
 def test_no_room_for_the_packed_layers_is_told(tmp_path: Path) -> None:

@@ -9,14 +9,14 @@ from typing import Any, cast
 
 import pytest
 
-from controller.aws import Aws
-from controller.aws.failures import left_undone
+from controller.aws import AwsClient
+from controller.aws.batch_failures import describe_failures
 from controller.core.graph import Target
 from controller.core.status import Waiting
 from controller.core.values import Key
-from controller.resources.base import Workshop, discover
+from controller.resources.base import ResourceContext, discover_resources
 
-REGISTRY = discover(Workshop(Path()))
+REGISTRY = discover_resources(ResourceContext(Path()))
 REVISION = "arn:aws:ecs:us-east-1:123456789012:task-definition/m:3"
 ACTIVE = "The specified task definition is still in ACTIVE status. Please deregister the target and try again."
 INDEXED = {
@@ -35,11 +35,11 @@ TARGETS = {
 
 
 @dataclass
-class Account:
+class FakeAccount:
     """A door onto one revision and one image, whose removal AWS leaves undone for a while."""
 
     failures: list[Mapping[str, Any]]
-    wrote: list[str] = field(default_factory=list)
+    write_calls: list[str] = field(default_factory=list)
 
     def read(self, service: str, operation: str, **_: Any) -> Mapping[str, Any]:
         if service == "ecs":
@@ -48,37 +48,37 @@ class Account:
         return {"imageDetails": [{"imageDigest": "sha256:0", "imageTags": ["a", "b"]}]}
 
     def write(self, service: str, operation: str, **_: Any) -> Mapping[str, Any]:
-        self.wrote.append(operation)
+        self.write_calls.append(operation)
         return {} if operation == "deregister_task_definition" else {"failures": self.failures}
 
 
-def removed(kind: str, failures: list[Mapping[str, Any]]) -> Waiting | None:
+def delete_from(kind: str, failures: list[Mapping[str, Any]]) -> Waiting | None:
     target = Target(Key("default", kind, "m"), TARGETS[kind])
-    return REGISTRY[kind].delete(cast("Aws", Account(failures)), target)
+    return REGISTRY[kind].delete(cast("AwsClient", FakeAccount(failures)), target)
 
 
 def test_a_revision_that_is_active_still_is_not_gone() -> None:
     """ECS says it of one that it has deregistered a moment ago; told by its ARN, it is tried again."""
-    waiting = removed("ecs/task-definition", [{"arn": REVISION, "reason": ACTIVE}])
+    waiting = delete_from("ecs/task-definition", [{"arn": REVISION, "reason": ACTIVE}])
     assert waiting == Waiting("NotDeleted", f"{REVISION}: {ACTIVE}", failing=True)
 
 
 @pytest.mark.parametrize("kind", ["ecr/image", "ecr/base-image"])
 def test_an_image_that_an_index_holds_is_not_gone(kind: str) -> None:
     """ECR leaves it, and says why."""
-    waiting = removed(kind, [{"imageId": {"imageTag": "t"}, **INDEXED}])
+    waiting = delete_from(kind, [{"imageId": {"imageTag": "t"}, **INDEXED}])
     assert waiting == Waiting("NotDeleted", f"t: {INDEXED['failureReason']}", failing=True)
 
 
 @pytest.mark.parametrize("kind", TARGETS)
 def test_what_was_removed_is_gone(kind: str) -> None:
     """An answer without failures is the end of it; so is one that finds nothing to remove any more."""
-    assert removed(kind, []) is None
-    assert removed("ecr/image", [{"imageId": {"imageTag": "t"}, "failureCode": "ImageNotFound"}]) is None
+    assert delete_from(kind, []) is None
+    assert delete_from("ecr/image", [{"imageId": {"imageTag": "t"}, "failureCode": "ImageNotFound"}]) is None
 
 
 def test_every_failure_is_told() -> None:
     """By what AWS knows each object by, with AWS's own words, or its code where there are none."""
     failures = [{"arn": REVISION, "reason": "MISSING"}, {"imageId": {"imageDigest": "sha256:0"}, "failureCode": "X"}]
-    assert left_undone({"failures": failures}) == f"{REVISION}: MISSING; sha256:0: X"
-    assert left_undone({}) == ""
+    assert describe_failures({"failures": failures}) == f"{REVISION}: MISSING; sha256:0: X"
+    assert describe_failures({}) == ""

@@ -8,7 +8,7 @@ from controller.aws import connect
 from controller.core.graph import Node, Target
 from controller.core.plan import Action, Step
 from controller.core.values import Key
-from controller.resources.base import Workshop
+from controller.resources.base import ResourceContext
 from controller.resources.sagemaker_model_package import ModelPackage
 from tests.conftest import EmbeddedAws
 
@@ -23,7 +23,7 @@ def test_a_version_deleted_by_hand_is_registered_anew(embedded_aws: EmbeddedAws,
     for key in ("model.tar.gz", "bundle/manifest.json"):
         s3.put_object(Bucket="models", Key=key, Body=b"x")
     sagemaker.create_model_package_group(ModelPackageGroupName="group")
-    kind, aws = ModelPackage(Workshop(tmp_path)), connect(region="us-east-1", endpoint=embedded_aws.endpoint)
+    kind, aws = ModelPackage(ResourceContext(tmp_path)), connect(region="us-east-1", endpoint=embedded_aws.endpoint)
     desired = {
         "model": "s3://models/model.tar.gz",
         "image": IMAGE,

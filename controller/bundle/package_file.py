@@ -1,0 +1,37 @@
+"""One file that goes into an image: known by its digest, read when it is packed, and then held against that digest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from zipfile import BadZipFile, ZipFile
+
+from controller.errors import BundleError
+
+
+@dataclass(frozen=True, order=True)
+class PackageFile:
+    """`path` is below the directory of packages, `sha256` in hex; `source` is where it is now, or the wheel with `member`."""
+
+    path: str
+    sha256: str
+    source_path: Path
+    wheel_member: str = ""
+
+    def read(self) -> bytes:
+        """Return the content. Raise BundleError if it isn't what its package recorded."""
+        where, hint = f"{self.source_path} {self.wheel_member}".strip(), "install again: make setup"
+        try:
+            content = self._read_source()
+        except (OSError, KeyError, BadZipFile) as error:
+            raise BundleError("an installed file is gone", where=where, hint=hint) from error
+        if sha256(content).hexdigest() != self.sha256:
+            raise BundleError("an installed file was changed", where=where, hint=hint)
+        return content
+
+    def _read_source(self) -> bytes:
+        if not self.wheel_member:
+            return self.source_path.read_bytes()
+        with ZipFile(self.source_path) as wheel:
+            return wheel.read(self.wheel_member)

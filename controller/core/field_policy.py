@@ -1,0 +1,82 @@
+"""How the fields of a type are compared: data, read by the one diff."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from controller.core.values import Value
+
+FieldPath = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FieldPolicy:
+    """What the diff must know of a type. Paths are dotted patterns; `*` stands for one step (`containers.*.image`).
+
+    immutable:  a change can't be applied in place
+    volatile:   outputs that an update or a revision changes, so dependents are planned too
+    revisioned: a change makes a sibling (a new revision) instead of an update
+    keyed:      lists whose elements have a name: pattern → the naming field
+    sets:       lists without order
+    owned:      collections in which what we didn't put is drift
+    defaults:   what AWS fills in, so absent and default are the same: pattern → value
+    normalise:  one form for several spellings: pattern → function, applied to both sides
+    ignore:     not compared (somebody else's, or decided at creation only)
+    write_only: AWS never shows it, so it is compared with what was applied last
+    """
+
+    immutable: frozenset[str] = frozenset()
+    volatile: frozenset[str] = frozenset()
+    revisioned: bool = False
+    keyed: Mapping[str, str] = field(default_factory=dict)
+    sets: frozenset[str] = frozenset()
+    owned: frozenset[str] = frozenset()
+    defaults: Mapping[str, Value] = field(default_factory=dict)
+    normalise: Mapping[str, Callable[[Value], Value]] = field(default_factory=dict)
+    ignore: frozenset[str] = frozenset()
+    write_only: frozenset[str] = frozenset()
+
+
+def matches(pattern: str, path: FieldPath) -> bool:
+    """Whether a dotted pattern names exactly this path."""
+    steps = pattern.split(".")
+    return len(steps) == len(path) and all(want in ("*", got) for want, got in zip(steps, path, strict=True))
+
+
+def any_matches(patterns: frozenset[str], path: FieldPath) -> bool:
+    """Whether one of the patterns names the path."""
+    return any(matches(pattern, path) for pattern in patterns)
+
+
+def subtree_patterns(path: str, depth: int = 8) -> frozenset[str]:
+    """Patterns for a field and all that is in it, to be `owned`: what a document gained below them is drift."""
+    return frozenset(".".join([path, *["*"] * steps]) for steps in range(depth))
+
+
+def normalise_number(value: Value) -> Value:
+    """Numbers as AWS spells them here: `256` and "256" are the same, `True` stays what it is."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def normalise_json_document(value: Value) -> Value:
+    """A JSON document, whether it comes as text or parsed; single-element lists and bare strings are the same, as IAM reads them."""
+    if isinstance(value, str) and value[:1] in "{[":
+        value = json.loads(value)
+    return _unwrap_single_elements(value)
+
+
+def _unwrap_single_elements(value: Value) -> Value:
+    if isinstance(value, Mapping):
+        return {name: _unwrap_single_elements(child) for name, child in value.items()}
+    if isinstance(value, list):
+        children = [_unwrap_single_elements(child) for child in value]
+        return (
+            children[0]
+            if len(children) == 1
+            else sorted(children, key=repr)
+            if all(isinstance(child, str) for child in children)
+            else children
+        )
+    return value
