@@ -40,7 +40,7 @@ test: setup ## every test
 
 .PHONY: test-weather
 WEATHER := throttle,iam-delay,read-lag
-test-weather: setup ## the end-to-end tests while AWS throttles, spreads roles slowly and lags; WHICH=tests/e2e/test_story.py
+test-weather: setup ## the end-to-end tests while AWS throttles, spreads roles slowly and lags; WHICH=tests/e2e/test_model_lifecycle.py
 	@MOORAGE_LOCAL_WEATHER=$(WEATHER) $(BIN)/python -m pytest $(or $(WHICH),tests/e2e)
 
 browser: ## what the page's tests need beside a Chromium of the system: axe-core, for the tests only
@@ -60,7 +60,7 @@ generate: setup ## the files that are made from code: schemas and reference page
 SDK := .venv-sagemaker
 check-images: setup $(SDK)/.ready ## hold the table of SageMaker's images to the SDK's own
 	@PYTHONPATH=$$($(SDK)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
-		$(BIN)/python -m pytest -q -W ignore tests/unit/aws/test_images.py
+		$(BIN)/python -m pytest -q -W ignore tests/unit/aws/test_xgboost_images.py
 
 $(SDK)/.ready: requirements-sagemaker.lock
 	@test -x $(SDK)/bin/python || $(PYTHON) -m venv $(SDK)

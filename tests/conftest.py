@@ -81,7 +81,7 @@ def idle_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
 
 
 @pytest.fixture(scope="session")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> ResourceContext:
+def resource_context(tmp_path_factory: pytest.TempPathFactory) -> ResourceContext:
     """Where the layers are kept that take seconds to pack."""
     return ResourceContext(tmp_path_factory.mktemp("cache"))
 

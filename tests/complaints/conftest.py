@@ -16,10 +16,12 @@ from tests.demo import Demo, EmbeddedClients, Model
 
 
 @pytest.fixture(scope="module")
-def demo(idle_aws: EmbeddedAws, workshop: ResourceContext, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+def demo(idle_aws: EmbeddedAws, resource_context: ResourceContext, tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """A model, served; its tasks are no processes."""
     idle_aws.call_admin_endpoint("reset", "POST")
-    demo = Demo(EmbeddedClients(idle_aws.endpoint), discover_resources(workshop), tmp_path_factory.mktemp("specs"))
+    demo = Demo(
+        EmbeddedClients(idle_aws.endpoint), discover_resources(resource_context), tmp_path_factory.mktemp("specs")
+    )
     assert exit_code(demo.reconcile_until_settled().statuses) == 0
     return demo
 

@@ -10,23 +10,23 @@ import pytest
 
 from controller.core.values import Value
 from controller.resources.base import ResourceContext, discover_resources
-from tests.conformance.fields import build_shapes
-from tests.conformance.life import LifecycleEvidence, run_lifecycle
-from tests.conformance.scene import CallAttribution
-from tests.conformance.turns import MODEL, NOT_TRANSFERABLE, UPDATE_CASES
+from tests.conformance.call_attribution import CallAttribution
+from tests.conformance.managed_fields import build_shapes
+from tests.conformance.resource_lifecycle import LifecycleEvidence, run_lifecycle
+from tests.conformance.update_cases import MODEL, NOT_TRANSFERABLE, UPDATE_CASES
 from tests.conftest import EmbeddedAws
 from tests.demo import Demo, EmbeddedClients
 
 
 @pytest.fixture(scope="session")
-def told(
-    idle_aws: EmbeddedAws, workshop: ResourceContext, tmp_path_factory: pytest.TempPathFactory
+def evidence(
+    idle_aws: EmbeddedAws, resource_context: ResourceContext, tmp_path_factory: pytest.TempPathFactory
 ) -> LifecycleEvidence:
     """The life of all types together, under the longest names a spec may have."""
     idle_aws.call_admin_endpoint("reset", "POST")
     clients = EmbeddedClients(idle_aws.endpoint)
     scene = CallAttribution(
-        discover_resources(workshop), clients, discover_resources(replace(workshop, list_threshold=1))
+        discover_resources(resource_context), clients, discover_resources(replace(resource_context, list_threshold=1))
     )
     directory = tmp_path_factory.mktemp("specs")
     key = idle_aws.client("kms").create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")["KeyMetadata"]["Arn"]
@@ -37,7 +37,7 @@ def told(
 
 
 @pytest.fixture(scope="session")
-def declared(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Value]:
+def declared_shapes(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Value]:
     """The shape of what a spec that uses every section declares, by kind."""
     registry = discover_resources(ResourceContext(Path()))
     cors = "{allowOrigins: ['https://a.example'], allowMethods: [POST], allowHeaders: [x-a]}"

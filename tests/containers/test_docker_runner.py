@@ -40,7 +40,7 @@ def moorage(directory: Path, docker: Docker, base: str, *words: str) -> Any:
     return json.loads(done.stdout)
 
 
-def test_a_spec_ends_in_a_container(docker: Docker, base: str, tmp_path: Path) -> None:
+def test_spec_is_served_by_a_container(docker: Docker, base: str, tmp_path: Path) -> None:
     """Trained, assembled on a real base, pulled by digest and run within the task's limits; a rollout replaces it."""
     for name in ("specs", "data"):
         shutil.copytree(ROOT / name, tmp_path / name)

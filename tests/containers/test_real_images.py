@@ -73,7 +73,7 @@ def test_the_server_image_holds_what_serving_needs(docker: Docker, base: str, se
     assert not {"numpy", "scipy", "pip", "bin", "controller"} & set(found)
 
 
-def test_what_the_build_was_told_in_secret_is_nowhere(docker: Docker, server_image: str, tmp_path: Path) -> None:
+def test_build_secrets_are_not_in_the_image(docker: Docker, server_image: str, tmp_path: Path) -> None:
     """Neither the index's settings nor the certificates are in a layer, in the config or in the history."""
     archive = tmp_path / "image.tar"
     docker("save", f"--output={archive}", server_image)
@@ -91,9 +91,7 @@ def test_what_the_build_was_told_in_secret_is_nowhere(docker: Docker, server_ima
     assert "canary" not in docker("history", "--no-trunc", server_image)
 
 
-def test_the_bases_packages_are_read_from_the_registry(
-    registry: ContainerRegistry, pushed: Any, tmp_path: Path
-) -> None:
+def test_base_packages_are_read_from_the_registry(registry: ContainerRegistry, pushed: Any, tmp_path: Path) -> None:
     """Debian's packages of the base; the Dockerfile's image has these, too, and the server's packages as it holds them."""
     found = {}
     for name in ("base", "server"):

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from embedded_aws import control
-from tests.command_line import CliWorkspace
+from tests.cli_workspace import CliWorkspace
 
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 # A stand-in for the inference server: answers every GET with the model layer's manifest and its own variables, and
@@ -216,7 +216,7 @@ class Containers:
 
 
 @pytest.fixture(scope="module")
-def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CliWorkspace]:
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CliWorkspace]:
     """The demo's specs and an embedded AWS of their own, reconciled once from nothing."""
     team = CliWorkspace(tmp_path_factory.mktemp("team"))
     team.copy_from_repository()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.command_line import NAME, CliWorkspace, condition
+from tests.cli_workspace import NAME, CliWorkspace, condition
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -51,7 +51,7 @@ def test_a_spec_over_its_budget_is_planned_held_and_not_applied(team: CliWorkspa
     assert team.client("apigatewayv2").get_apis()["Items"] == []
 
 
-def test_with_enough_of_a_budget_it_runs_and_its_training_is_known(team: CliWorkspace) -> None:
+def test_sufficient_budget_applies_and_uses_billed_training(team: CliWorkspace) -> None:
     """Applied as ever; the plan of a change then knows what a training run was billed for."""
     _limited(team, "20")
     assert team.reconcile().code == 0
@@ -63,7 +63,7 @@ def test_with_enough_of_a_budget_it_runs_and_its_training_is_known(team: CliWork
     assert "a month" in shown
 
 
-def test_what_runs_is_left_when_it_got_too_dear(team: CliWorkspace) -> None:
+def test_lowered_budget_leaves_running_resources(team: CliWorkspace) -> None:
     """A lower limit applies nothing more and takes nothing down."""
     _limited(team, "10")
     done = team.reconcile()

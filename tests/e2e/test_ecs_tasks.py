@@ -65,7 +65,7 @@ def test_a_service_runs_real_tasks(containers: Any) -> None:
     )
 
 
-def test_what_dies_is_replaced(containers: Any) -> None:
+def test_failed_tasks_are_replaced(containers: Any) -> None:
     """A killed process, a stopped task and an unhealthy task: each is replaced, and DescribeTasks says why it ended."""
     containers.create("phoenix", containers.definition(containers.image("phoenix")))
     containers.settled("phoenix")

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.demo import rows
-from tests.e2e.test_edge import SERVER, RequestLoop
+from tests.e2e.test_api_rolling_update import SERVER, RequestLoop
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -142,7 +142,7 @@ class ForeignService:
 
 
 @pytest.fixture(scope="module")
-def stranger(containers: Any, tmp_path_factory: pytest.TempPathFactory) -> ForeignService:
+def foreign_service(containers: Any, tmp_path_factory: pytest.TempPathFactory) -> ForeignService:
     """All of it, and a directory for specs with a table in it."""
     directory = tmp_path_factory.mktemp("imported")
     (directory / "specs").mkdir()
@@ -156,19 +156,19 @@ def stranger(containers: Any, tmp_path_factory: pytest.TempPathFactory) -> Forei
 
 
 @pytest.fixture(scope="module")
-def clients(stranger: ForeignService) -> Iterator[list[RequestLoop]]:
+def clients(foreign_service: ForeignService) -> Iterator[list[RequestLoop]]:
     """Two that ask the API all the time, from before the import to the end of the take-over."""
-    started = [RequestLoop(stranger.url, json.dumps({"instances": [[3, 4]]}).encode()) for _ in range(2)]
+    started = [RequestLoop(foreign_service.url, json.dumps({"instances": [[3, 4]]}).encode()) for _ in range(2)]
     yield started
     for client in started:
         client.stop()
 
 
-def test_import_says_what_is_there(stranger: ForeignService) -> None:
+def test_import_writes_the_live_configuration(foreign_service: ForeignService) -> None:
     """The live revision, network, routes, limits and CORS; what a model of its own would be given is a comment."""
-    code, out, err = stranger.moorage("import", "service", "models/churn", "--out", "specs/churn.yaml")
+    code, out, err = foreign_service.moorage("import", "service", "models/churn", "--out", "specs/churn.yaml")
     assert (code, out, err) == (0, "", "wrote specs/churn.yaml\n")
-    text = (stranger.directory / "specs/churn.yaml").read_text()
+    text = (foreign_service.directory / "specs/churn.yaml").read_text()
     for line in (
         "  name: churn",
         "    taskDefinition: model:1",
@@ -186,39 +186,39 @@ def test_import_says_what_is_there(stranger: ForeignService) -> None:
     ):
         assert line in text.splitlines(), f"{line!r} is not in\n{text}"
     assert "    path: /predict\n" in text
-    assert stranger.moorage("import", "service", "models/churn", "--out", "specs/churn.yaml")[0] == 2
+    assert foreign_service.moorage("import", "service", "models/churn", "--out", "specs/churn.yaml")[0] == 2
 
 
-def test_the_api_and_the_job_alone_can_be_named_too(stranger: ForeignService) -> None:
+def test_import_accepts_an_api_or_a_training_job(foreign_service: ForeignService) -> None:
     """From the API the same service is found; a job gives a spec that loads."""
-    code, by_api, err = stranger.moorage("import", "api", stranger.api)
-    assert (code, by_api) == (0, (stranger.directory / "specs/churn.yaml").read_text()), err
-    code, by_job, err = stranger.moorage("import", "training-job", "churn-2026", "--name", "churn")
+    code, by_api, err = foreign_service.moorage("import", "api", foreign_service.api)
+    assert (code, by_api) == (0, (foreign_service.directory / "specs/churn.yaml").read_text()), err
+    code, by_job, err = foreign_service.moorage("import", "training-job", "churn-2026", "--name", "churn")
     assert code == 0, err
     assert "max_depth: 3" in by_job
     assert "service:" not in by_job
 
 
-def test_what_is_not_there_is_said(stranger: ForeignService) -> None:
+def test_unknown_import_source_is_reported(foreign_service: ForeignService) -> None:
     """6 for what doesn't exist, 2 for what isn't a service's name."""
     for words in (("service", "models/nobody"), ("service", "nowhere/churn"), ("api", "abc"), ("training-job", "none")):
-        code, _, err = stranger.moorage("import", *words)
+        code, _, err = foreign_service.moorage("import", *words)
         assert (code, "there is no" in err) == (6, True), err
-    assert stranger.moorage("import", "service", "churn")[0] == 2
+    assert foreign_service.moorage("import", "service", "churn")[0] == 2
 
 
-def test_without_adopt_a_stranger_keeps_it(stranger: ForeignService) -> None:
+def test_foreign_service_is_refused_without_adopt(foreign_service: ForeignService) -> None:
     """What isn't ours is refused, and nothing of it is changed."""
-    with stranger.spec_edited("adopt: true", "adopt: false"):
-        refused = {refusal["resource"] for refusal in stranger.plan()["refusals"]}
+    with foreign_service.spec_edited("adopt: true", "adopt: false"):
+        refused = {refusal["resource"] for refusal in foreign_service.plan()["refusals"]}
     assert refused == ADOPTED
 
 
-def test_a_revision_that_is_not_there_is_refused(stranger: ForeignService) -> None:
+def test_a_revision_that_is_not_there_is_refused(foreign_service: ForeignService) -> None:
     """Nothing can be made in its place, so the plan says where to correct it, and a pass touches nothing."""
-    with stranger.spec_edited("taskDefinition: model:1", "taskDefinition: model:99"):
-        [refusal] = stranger.plan()["refusals"]
-        code, _, err = stranger.moorage("reconcile", "--once")
+    with foreign_service.spec_edited("taskDefinition: model:1", "taskDefinition: model:99"):
+        [refusal] = foreign_service.plan()["refusals"]
+        code, _, err = foreign_service.moorage("reconcile", "--once")
     assert (refusal["resource"], refusal["message"]) == (
         "ecs/task-definition",
         "there is none with family model, revision 99",
@@ -227,34 +227,34 @@ def test_a_revision_that_is_not_there_is_refused(stranger: ForeignService) -> No
     assert (code, "spec.service.taskDefinition" in err) == (4, True), err
 
 
-def test_it_plans_to_nothing_but_being_taken_over(stranger: ForeignService) -> None:
+def test_plan_after_import_only_adds_ownership_tags(foreign_service: ForeignService) -> None:
     """Nothing is changed, made or trained: what is there gets the tags that say whose it is."""
-    plan = stranger.plan()
+    plan = foreign_service.plan()
     assert plan["refusals"] == plan["costs"] == plan["trains"] == []
     assert {step["action"] for step in plan["steps"]} == {"adopt"}
     assert {step["resource"] for step in plan["steps"]} <= ADOPTED
     for step in plan["steps"]:
         assert {change["path"].split(".")[0] for change in step["changes"]} == {"tags"}
     assert (plan["summary"]["changes"], plan["summary"]["now"]) == (0, {"adopt": len(plan["steps"])})
-    _, text, _ = stranger.moorage("plan")
+    _, text, _ = foreign_service.moorage("plan")
     assert f"Plan: nothing changes; {len(plan['steps'])} to adopt." in text
 
 
-def test_it_is_taken_over_as_it_is(stranger: ForeignService, clients: list[RequestLoop]) -> None:
+def test_adoption_leaves_running_tasks_unchanged(foreign_service: ForeignService, clients: list[RequestLoop]) -> None:
     """The same tasks of the same revision answer on, and the next plan is empty; adopt may go then."""
-    before = stranger.tasks()
-    code, _, err = stranger.moorage("reconcile", "--once")
+    before = foreign_service.tasks()
+    code, _, err = foreign_service.moorage("reconcile", "--once")
     assert code == 0, err
-    assert stranger.tasks() == before
-    assert stranger.plan()["steps"] == []
-    with stranger.spec_edited("adopt: true", "adopt: false"):
-        assert (stranger.plan()["refusals"], stranger.plan()["steps"]) == ([], [])
+    assert foreign_service.tasks() == before
+    assert foreign_service.plan()["steps"] == []
+    with foreign_service.spec_edited("adopt: true", "adopt: false"):
+        assert (foreign_service.plan()["refusals"], foreign_service.plan()["steps"]) == ([], [])
     assert all("predictions" not in client.answers[-1][1] for client in clients)
 
 
-def test_what_serves_is_told_to_be_somebody_elses(stranger: ForeignService) -> None:
+def test_status_reports_a_foreign_image(foreign_service: ForeignService) -> None:
     """Its status has the image and no model; `why` says that the image isn't ours; there is nothing to roll back to."""
-    code, out, err = stranger.moorage("get", "churn", "-o", "json")
+    code, out, err = foreign_service.moorage("get", "churn", "-o", "json")
     assert code == 0, err
     status = json.loads(out)["status"]
     conditions = {condition["type"]: condition["status"] for condition in status["conditions"]}
@@ -262,100 +262,98 @@ def test_what_serves_is_told_to_be_somebody_elses(stranger: ForeignService) -> N
     assert conditions.keys().isdisjoint({"Trained", "Approved"})
     assert "/model@sha256:" in status["image"]
     assert "model" not in status
-    code, out, err = stranger.moorage("why", "churn")
+    code, out, err = foreign_service.moorage("why", "churn")
     assert (code, "Moorage didn't make it" in out) == (6, True), err
-    assert stranger.moorage("history", "churn")[0] == 0
-    code, _, err = stranger.moorage("rollback", "churn", "--dry-run")
+    assert foreign_service.moorage("history", "churn")[0] == 0
+    code, _, err = foreign_service.moorage("rollback", "churn", "--dry-run")
     assert code != 0
     assert "no other model has served before" in err
 
 
-def test_a_job_and_a_table_give_a_training_of_its_own(stranger: ForeignService) -> None:
+def test_imported_job_settings_on_new_data_train_anew(foreign_service: ForeignService) -> None:
     """The job's settings on other rows are another training, and the plan says so."""
     words = ("--training-job", "churn-2026", "--data", "rows.csv", "--target", "value")
-    code, text, err = stranger.moorage("import", "service", "models/churn", *words)
+    code, text, err = foreign_service.moorage("import", "service", "models/churn", *words)
     assert code == 0, err
-    with stranger.spec_edited((stranger.directory / "specs/churn.yaml").read_text(), text):
-        plan = stranger.plan()
+    with foreign_service.spec_edited((foreign_service.directory / "specs/churn.yaml").read_text(), text):
+        plan = foreign_service.plan()
     assert plan["trains"] == ["churn"]
     changed = {step["resource"]: step for step in plan["steps"] if step["action"] == "update"}
     assert "taskDefinition" in {change["path"] for change in changed["ecs/service"]["changes"]}
 
 
-def test_a_job_that_did_something_else_is_refused(stranger: ForeignService) -> None:
+def test_job_that_contradicts_the_spec_is_refused(foreign_service: ForeignService) -> None:
     """What the spec says and what the job had are both named, and how to go on."""
     words = ("--training-job", "churn-2026", "--target", "value", "--out", "specs/own.yaml")
-    code, _, err = stranger.moorage("import", "service", "models/churn", *words)
+    code, _, err = foreign_service.moorage("import", "service", "models/churn", *words)
     assert code == 0, err
-    (stranger.directory / "specs/churn.yaml").replace(stranger.directory / "found.yaml")
-    (stranger.directory / "specs/own.yaml").replace(stranger.directory / "specs/churn.yaml")
+    (foreign_service.directory / "specs/churn.yaml").replace(foreign_service.directory / "found.yaml")
+    (foreign_service.directory / "specs/own.yaml").replace(foreign_service.directory / "specs/churn.yaml")
     for old, new, told in (
         ("eta: '0.30'", "eta: 0.2", "eta was 0.30 and is 0.2 in the spec"),
         ("version: 3.2-0", "version: 3.0-5", "and the spec says XGBoost 3.0-5"),
     ):
-        with stranger.spec_edited(old, new):
-            code, _, err = stranger.moorage("plan")
+        with foreign_service.spec_edited(old, new):
+            code, _, err = foreign_service.moorage("plan")
         assert (code, told in err, "take spec.training.job out" in err) == (4, True, True), err
-    with stranger.spec_edited("job: churn-2026", "job: nobodys"):
-        [refusal] = stranger.plan()["refusals"]
+    with foreign_service.spec_edited("job: churn-2026", "job: nobodys"):
+        [refusal] = foreign_service.plan()["refusals"]
     assert refusal["message"].startswith("there is none with name nobodys")
     assert refusal["hint"] == "correct spec.training.job, or leave it out"
 
 
-def test_the_model_of_a_job_is_rolled_out_without_an_interruption(
-    stranger: ForeignService, clients: list[RequestLoop]
-) -> None:
+def test_job_model_rolls_out_without_interruption(foreign_service: ForeignService, clients: list[RequestLoop]) -> None:
     """Nothing is trained; clients at the same address are answered by the stranger's image, then by the job's model, without an error."""
-    plan = stranger.plan()
+    plan = foreign_service.plan()
     steps = {step["resource"]: step for step in plan["steps"]}
     assert plan["trains"] == []
     assert steps.keys().isdisjoint({"sagemaker/training-job", "s3/object"})
     assert steps["ecs/service"]["action"] == "update"
-    code, _, err = stranger.moorage("reconcile", "--once")
+    code, _, err = foreign_service.moorage("reconcile", "--once")
     assert code == 0, err
-    stranger.containers.until(lambda: all("predictions" in client.answers[-1][1] for client in clients))
+    foreign_service.containers.until(lambda: all("predictions" in client.answers[-1][1] for client in clients))
     for client in clients:
         client.stop()
         assert {status for status, _ in client.answers} == {200}
         assert "predictions" not in client.answers[0][1]
-    assert stranger.plan()["steps"] == []
-    jobs = stranger.containers.aws.client("sagemaker").list_training_jobs()["TrainingJobSummaries"]
+    assert foreign_service.plan()["steps"] == []
+    jobs = foreign_service.containers.aws.client("sagemaker").list_training_jobs()["TrainingJobSummaries"]
     assert [job["TrainingJobName"] for job in jobs] == ["churn-2026"]
-    code, out, err = stranger.moorage("why", "churn", "-o", "json")
+    code, out, err = foreign_service.moorage("why", "churn", "-o", "json")
     hops = {hop["hop"]: hop for hop in json.loads(out)["ways"][0]}
     assert (hops["version"]["id"], hops["job"]["id"], hops["job"]["problem"]) == ("1", "churn-2026", None), err
     assert hops["data"]["channels"] == {"train": "s3://strangers/train/"}
 
 
-def test_what_was_found_can_be_gone_back_to(stranger: ForeignService) -> None:
+def test_original_revision_can_be_restored(foreign_service: ForeignService) -> None:
     """With the first spec again the old revision serves; what was registered of ours stays, and its roles and images go."""
-    sagemaker = stranger.containers.aws.client("sagemaker")
+    sagemaker = foreign_service.containers.aws.client("sagemaker")
     [group] = sagemaker.list_model_package_groups()["ModelPackageGroupSummaryList"]
-    spec = stranger.directory / "specs/churn.yaml"
-    spec.write_text((stranger.directory / "found.yaml").read_text())
-    gone = {step["resource"] for step in stranger.plan()["steps"] if step["action"] == "delete"}
+    spec = foreign_service.directory / "specs/churn.yaml"
+    spec.write_text((foreign_service.directory / "found.yaml").read_text())
+    gone = {step["resource"] for step in foreign_service.plan()["steps"] if step["action"] == "delete"}
     assert gone >= {"iam/role", "ecr/image"}
     kept = {"sagemaker/model-package-group", "sagemaker/model-package", "model/bundle", "logs/log-group", "s3/bucket"}
     assert gone.isdisjoint(kept)
-    code, _, err = stranger.moorage("reconcile", "--once")
+    code, _, err = foreign_service.moorage("reconcile", "--once")
     assert code == 0, err
-    assert [definition.rpartition("/")[2] for _, definition in stranger.tasks()] == ["model:1"]
-    assert stranger.plan()["steps"] == []
+    assert [definition.rpartition("/")[2] for _, definition in foreign_service.tasks()] == ["model:1"]
+    assert foreign_service.plan()["steps"] == []
     assert sagemaker.list_model_packages(ModelPackageGroupName=group["ModelPackageGroupName"])[
         "ModelPackageSummaryList"
     ]
 
 
-def test_it_is_deleted_as_what_we_made(stranger: ForeignService) -> None:
+def test_adopted_resources_are_deleted_and_shared_ones_stay(foreign_service: ForeignService) -> None:
     """Service, registry and API go; the cluster and the VPC link, which others may use, stay."""
-    spec = stranger.directory / "specs/churn.yaml"
+    spec = foreign_service.directory / "specs/churn.yaml"
     spec.write_text(spec.read_text().partition("---\n")[0])
-    code, _, err = stranger.moorage("delete", "churn", "--yes")
+    code, _, err = foreign_service.moorage("delete", "churn", "--yes")
     assert code == 0, err
-    aws = stranger.containers.aws
+    aws = foreign_service.containers.aws
     with aws.fair_weather():
-        assert stranger.containers.service("churn")["status"] != "ACTIVE"
+        assert foreign_service.containers.service("churn")["status"] != "ACTIVE"
         assert aws.client("apigatewayv2").get_apis()["Items"] == []
         left = {one["Id"] for one in aws.client("servicediscovery").list_services()["Services"]}
-        assert stranger.registry not in left
-        assert aws.client("apigatewayv2").get_vpc_link(VpcLinkId=stranger.link)["VpcLinkStatus"] == "AVAILABLE"
+        assert foreign_service.registry not in left
+        assert aws.client("apigatewayv2").get_vpc_link(VpcLinkId=foreign_service.link)["VpcLinkStatus"] == "AVAILABLE"

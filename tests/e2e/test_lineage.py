@@ -23,11 +23,11 @@ pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
-def demo(idle_aws: EmbeddedAws, workshop: ResourceContext, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+def demo(idle_aws: EmbeddedAws, resource_context: ResourceContext, tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """The demo, reconciled from a commit."""
     idle_aws.call_admin_endpoint("reset", "POST")
     directory = tmp_path_factory.mktemp("specs")
-    demo = Demo(EmbeddedClients(idle_aws.endpoint), discover_resources(workshop), directory, commit=COMMIT)
+    demo = Demo(EmbeddedClients(idle_aws.endpoint), discover_resources(resource_context), directory, commit=COMMIT)
     demo.reconcile_until_settled()
     return demo
 
@@ -63,13 +63,13 @@ def test_every_hop_is_there_and_read_from_aws(demo: Demo) -> None:
     assert aws.call_counter.writes == 0
 
 
-def test_a_name_that_nothing_carries_is_not_found(demo: Demo) -> None:
+def test_unknown_name_is_not_found(demo: Demo) -> None:
     """Another name is said not to be there, whatever serves beside it."""
     with pytest.raises(NotFoundError, match="nothing in us-east-1 carries the tags of other"):
         trace(demo.aws_client(), Key("default", "ModelService", "other"), "models")
 
 
-def test_nobody_answers(demo: Demo) -> None:
+def test_no_running_task_is_reported(demo: Demo) -> None:
     """With no task at all, the task's hop says it, and those behind it say why they are empty."""
     served = demo.models
     demo.models = (replace(served[0], service="{cpu: 0.25 vCPU, memory: 1 GB, desiredCount: 0}"),)
@@ -133,7 +133,7 @@ REMOVED_HOPS: tuple[tuple[Callable[[AwsClient, Demo], None], dict[str, str]], ..
 )
 
 
-def test_a_hop_that_is_gone_says_so(demo: Demo, idle_aws: EmbeddedAws) -> None:
+def test_removed_hop_is_reported(demo: Demo, idle_aws: EmbeddedAws) -> None:
     """Whatever is taken away is named, by its own hop; what others still prove goes on being told."""
     expected: dict[str, str] = {}
     for lose, told in REMOVED_HOPS:

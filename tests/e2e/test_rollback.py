@@ -16,10 +16,12 @@ pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
-def demo(idle_aws: EmbeddedAws, workshop: ResourceContext, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+def demo(idle_aws: EmbeddedAws, resource_context: ResourceContext, tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """The demo after two models and a change of CPU: revisions 1 to 3 serve versions 1, 2 and 2."""
     idle_aws.call_admin_endpoint("reset", "POST")
-    demo = Demo(EmbeddedClients(idle_aws.endpoint), discover_resources(workshop), tmp_path_factory.mktemp("specs"))
+    demo = Demo(
+        EmbeddedClients(idle_aws.endpoint), discover_resources(resource_context), tmp_path_factory.mktemp("specs")
+    )
     for change in ({}, {"depth": 3}, {"service": "{cpu: 0.5 vCPU, memory: 1 GB}"}):
         demo.models = (replace(demo.models[0], **change),)
         demo.reconcile_until_settled()
@@ -42,7 +44,7 @@ def rollback(idle_aws: EmbeddedAws, spec: Path, *more: str) -> int:
     return run(["rollback", "housing-model", "-f", str(spec), "--local", "--home", str(idle_aws.home), *more])
 
 
-def test_the_edit_is_shown_and_made(
+def test_rollback_edits_one_line_and_shows_the_diff(
     demo: Demo, idle_aws: EmbeddedAws, spec: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The last revision with another model gives the version; one line of the file changes, and is shown as a diff."""
@@ -56,7 +58,7 @@ def test_the_edit_is_shown_and_made(
     assert spec.read_text() == before.replace("model: {gates", "model: {version: 1, gates")
 
 
-def test_a_revision_is_asked_for_and_must_have_served(
+def test_requested_revision_must_have_served(
     demo: Demo, idle_aws: EmbeddedAws, spec: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A named revision decides; one that never was, and a version that is rejected by now, end 6 and leave the file."""
@@ -79,12 +81,12 @@ def test_a_revision_is_asked_for_and_must_have_served(
     assert spec.read_text() == before
 
 
-def test_what_was_collected_is_said_to_be_gone(
-    idle_aws: EmbeddedAws, workshop: ResourceContext, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_garbage_collected_revision_is_refused(
+    idle_aws: EmbeddedAws, resource_context: ResourceContext, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A revision beyond `policy.history` and a version without its bundle end 6, and the file stays as it is."""
     idle_aws.call_admin_endpoint("reset", "POST")
-    demo = Demo(EmbeddedClients(idle_aws.endpoint), discover_resources(workshop), tmp_path)
+    demo = Demo(EmbeddedClients(idle_aws.endpoint), discover_resources(resource_context), tmp_path)
     for change in ({"policy": "{history: 1}"}, {"depth": 3}, {"depth": 4}):
         demo.models = (replace(demo.models[0], **change),)
         demo.reconcile_until_settled()

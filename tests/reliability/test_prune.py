@@ -14,7 +14,7 @@ from controller.core.values import Key
 from controller.resources.base import ResourceContext, discover_resources
 from tests.conftest import EmbeddedAws
 from tests.demo import Demo, EmbeddedClients, Model
-from tests.reliability.world import AccountState, list_objects
+from tests.reliability.account_state import AccountState, list_objects
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 MODEL, OTHER_MODEL = Model(), Model(name="housing-model-2")
@@ -46,10 +46,12 @@ class RecordedDeletions(Hook):
 
 
 @pytest.fixture
-def empty(idle_aws: EmbeddedAws, workshop: ResourceContext, tmp_path: Path) -> Demo:
+def empty_account(idle_aws: EmbeddedAws, resource_context: ResourceContext, tmp_path: Path) -> Demo:
     """An account with nothing in it."""
     idle_aws.call_admin_endpoint("reset", "POST")
-    return Demo(EmbeddedClients(idle_aws.endpoint), discover_resources(workshop), tmp_path, models=(MODEL, OTHER_MODEL))
+    return Demo(
+        EmbeddedClients(idle_aws.endpoint), discover_resources(resource_context), tmp_path, models=(MODEL, OTHER_MODEL)
+    )
 
 
 def create_foreign_lookalikes(aws: AwsClient, records: Collection[Record]) -> None:
@@ -94,9 +96,9 @@ def difference(found: AccountState, less: AccountState) -> dict[str, list[str]]:
     return {name: items for name, items in left.items() if items}
 
 
-def test_only_what_the_spec_owned_goes(empty: Demo) -> None:
+def test_prune_deletes_only_what_the_spec_owned(empty_account: Demo) -> None:
     """What is kept is kept and told, neighbours and strangers stay as they are, and what was built on others went before them."""
-    demo = empty
+    demo = empty_account
     demo.reconcile_until_settled()
     aws = demo.aws_client()
     settled, records = list_objects(aws), list(demo.store.list_records("default"))
@@ -135,9 +137,9 @@ def test_only_what_the_spec_owned_goes(empty: Demo) -> None:
     assert {record.owner.name for record in demo.store.list_records("default")} == {"default", OTHER_MODEL.name}
 
 
-def test_removed_in_mid_training_the_job_is_stopped_first(empty: Demo) -> None:
+def test_prune_during_training_stops_the_job_first(empty_account: Demo) -> None:
     """The first call ends the training, though jobs are kept; the role that it needs goes only when it has ended."""
-    demo = empty
+    demo = empty_account
     demo.models = (replace(MODEL, rounds=1_000_000),)
     demo.reconciler().reconcile(demo.spec_contexts())
     demo.reconciler().reconcile(demo.spec_contexts())

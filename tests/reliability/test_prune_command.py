@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.command_line import CliWorkspace
+from tests.cli_workspace import CliWorkspace
 from tests.demo import MODEL, Model, rows
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -34,7 +34,7 @@ class ModelFiles(CliWorkspace):
 
 
 @pytest.fixture(scope="module")
-def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelFiles]:
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelFiles]:
     """Three models, reconciled."""
     team = ModelFiles(tmp_path_factory.mktemp("team"), variables=QUICK)
     team.write_only(*NAMES)
@@ -47,45 +47,45 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelFiles]:
         team.stop_embedded_aws()
 
 
-def test_a_source_that_cannot_be_read_prunes_nothing(team: ModelFiles) -> None:
+def test_a_source_that_cannot_be_read_prunes_nothing(workspace: ModelFiles) -> None:
     """An empty directory, none at all, and a file that can't be understood: exit 2, and every model is still served."""
-    team.write_only()
-    assert team.reconcile("--prune").code == 2
-    assert team.moorage("reconcile", "--once", "-f", "nowhere", "--prune").code == 2
-    team.write_only("one", "two")
-    (team.directory / "specs/three.yaml").write_text("kind: ModelService\nmetadata: [")
-    assert team.reconcile("--prune").code == 2
-    assert team.served_models() == set(NAMES)
+    workspace.write_only()
+    assert workspace.reconcile("--prune").code == 2
+    assert workspace.moorage("reconcile", "--once", "-f", "nowhere", "--prune").code == 2
+    workspace.write_only("one", "two")
+    (workspace.directory / "specs/three.yaml").write_text("kind: ModelService\nmetadata: [")
+    assert workspace.reconcile("--prune").code == 2
+    assert workspace.served_models() == set(NAMES)
 
 
-def test_more_than_may_go_is_not_begun(team: ModelFiles) -> None:
+def test_prune_above_the_limit_deletes_nothing(workspace: ModelFiles) -> None:
     """Two of three are more than a fifth: exit 5, both are named, and not one is deleted."""
-    team.write_only("one")
-    refused = team.reconcile("--prune")
+    workspace.write_only("one")
+    refused = workspace.reconcile("--prune")
     assert refused.code == 5
     assert "--max-prune" in refused.err
     assert "three" in refused.err
     assert "two" in refused.err
-    assert team.served_models() == set(NAMES)
+    assert workspace.served_models() == set(NAMES)
 
 
-def test_without_the_word_nothing_goes_and_a_single_one_always_may(team: ModelFiles) -> None:
+def test_prune_flag_is_required_and_one_model_may_always_go(workspace: ModelFiles) -> None:
     """A removed file by itself deletes nothing; with --prune it does, though one of three is more than a fifth."""
-    team.write_only("one", "two")
-    assert team.reconcile().code == 0
-    assert team.served_models() == set(NAMES)
-    pruned = team.reconcile("--prune")
+    workspace.write_only("one", "two")
+    assert workspace.reconcile().code == 0
+    assert workspace.served_models() == set(NAMES)
+    pruned = workspace.reconcile("--prune")
     assert pruned.code == 0, pruned.err
     assert pruned.json["steps"]["delete"] > 10
-    assert team.served_models() == {"one", "two"}
-    assert team.reconcile("--prune").json["steps"] == {}
+    assert workspace.served_models() == {"one", "two"}
+    assert workspace.reconcile("--prune").json["steps"] == {}
 
 
-def test_all_may_go_where_that_is_allowed(team: ModelFiles) -> None:
+def test_prune_limit_of_one_allows_everything(workspace: ModelFiles) -> None:
     """With an Environment left to be read, and a share of all allowed, all models go."""
-    team.write_only()
+    workspace.write_only()
     environment = "apiVersion: moorage/v1alpha1\nkind: Environment\nmetadata: {name: default}\n"
-    (team.directory / "specs/environment.yaml").write_text(environment)
-    pruned = team.reconcile("--prune", "--max-prune", "100%")
+    (workspace.directory / "specs/environment.yaml").write_text(environment)
+    pruned = workspace.reconcile("--prune", "--max-prune", "100%")
     assert pruned.code == 0, pruned.err
-    assert team.served_models() == set()
+    assert workspace.served_models() == set()

@@ -244,7 +244,7 @@ def condition(done: PassResult, kind: str, name: str = "m") -> tuple[str, str]:
     return found.status, found.reason
 
 
-def test_everything_is_made_once_in_order_and_then_nothing() -> None:
+def test_creates_in_dependency_order_then_makes_no_writes() -> None:
     """The first pass makes all of it, parents first; the next one makes no write and is content."""
     house = Harness()
     assert [str(step.action) for step in house.reconcile().completed_steps] == ["create", "create"]
@@ -284,7 +284,7 @@ def test_a_crash_at_any_call_converges(number: int, when: str) -> None:
     assert [record.pending for record in house.store.list_records("default")] == [None, None]
 
 
-def test_a_lost_answer_is_settled_by_looking() -> None:
+def test_lost_answer_is_resolved_by_observing() -> None:
     """A create whose answer got lost isn't sent again: the next pass finds it and takes it as done."""
     house = Harness()
     house.cloud.after[0] = AnswerLostError("no answer")
@@ -294,7 +294,7 @@ def test_a_lost_answer_is_settled_by_looking() -> None:
     assert house.cloud.writes == ["create test/base", "create test/top"]
 
 
-def test_what_was_asked_for_once_is_looked_for_right_before_it_is_asked_for_again() -> None:
+def test_retried_create_observes_immediately_before_the_call() -> None:
     """What the survey doesn't find and the journal doesn't know is made without another look. After a call whose end nobody
     saw there are two: the survey's, and one right before the call is sent again.
     """
@@ -307,7 +307,7 @@ def test_what_was_asked_for_once_is_looked_for_right_before_it_is_asked_for_agai
     assert house.cloud.reads.count("test/base, 1 written") == 2
 
 
-def test_throttling_waits_and_rejection_fails() -> None:
+def test_throttling_is_retried_and_rejection_fails() -> None:
     """What waiting helps is waited for; what only another spec helps is a failure, told as one, and retried by no loop."""
     house = Harness()
     house.cloud.before[0] = ThrottledError("slow down")
@@ -319,7 +319,7 @@ def test_throttling_waits_and_rejection_fails() -> None:
     assert any(event.reason == "Rejected" and event.type == "Warning" for event in house.events)
 
 
-def test_nothing_is_made_of_new_and_old() -> None:
+def test_dependents_never_mix_old_and_new_values() -> None:
     """What looks at something that couldn't be changed yet isn't built upon: no object has one value of each."""
     house = Harness(extra_types=(BaseReader(ResourceContext(Path())),))
     house.top = ReaderDependent(ResourceContext(Path()))
@@ -332,7 +332,7 @@ def test_nothing_is_made_of_new_and_old() -> None:
     assert house.cloud.objects["test/top/m"] == {"base": "mirror of arn:m:512", "cpu": "512"}
 
 
-def test_what_was_chosen_holds_for_the_whole_pass() -> None:
+def test_selection_is_fixed_for_the_whole_pass() -> None:
     """What a pass makes may change the choice: the next pass follows it, and no object names one and shows the other."""
     workshop = ResourceContext(Path())
     house = Harness(extra_types=(Selection(workshop), SelectedImage(workshop)))
@@ -357,7 +357,7 @@ def test_a_failure_that_stays_is_kept_as_one_event() -> None:
     assert len([event for event in house.events if event.reason == "Rejected" and event.key is not None]) == 4
 
 
-def test_what_fails_fails_alone() -> None:
+def test_failure_does_not_affect_other_specs() -> None:
     """A service whose first call is denied doesn't hold up its neighbour."""
     house = Harness(cpus={"a": 1, "b": 2})
     house.cloud.before[0] = DeniedError("not allowed")
@@ -368,7 +368,7 @@ def test_what_fails_fails_alone() -> None:
     assert condition(done, "Ready", "b") == ("True", "Reconciled")
 
 
-def test_what_cannot_be_read_is_left_alone() -> None:
+def test_unreadable_type_is_not_modified() -> None:
     """A type that can't be read is neither created nor deleted, and nothing is built on it."""
     house = Harness()
     house.settle()
@@ -398,7 +398,7 @@ def test_verdicts_become_conditions_and_exit_codes(verdict: Verdict, code: int, 
     assert (exit_code(done.statuses), done.requeue_after) == (code, after)
 
 
-def test_a_removed_spec_goes_against_its_edges_when_pruned() -> None:
+def test_pruning_deletes_children_first() -> None:
     """Not named as gone, it stays; named, it goes children first, what its policy retains stays, and nothing remembers it."""
     house = Harness(cpus={"m": 1, "n": 1})
     house.settle()
@@ -411,7 +411,7 @@ def test_a_removed_spec_goes_against_its_edges_when_pruned() -> None:
     assert {record.owner.name for record in house.store.list_records("default")} == {"m"}
 
 
-def test_what_cannot_be_deleted_is_told() -> None:
+def test_failed_deletion_is_reported() -> None:
     """A removed spec whose object may not be deleted is Degraded and no success; once it may, nothing remembers it."""
     house, gone = Harness(cpus={"m": 1, "n": 1}), [Key("default", "ModelService", "n")]
     house.settle()
@@ -429,7 +429,7 @@ def test_what_cannot_be_deleted_is_told() -> None:
     assert exit_code(run.statuses) == 0
 
 
-def test_policy_prune_false_keeps_all_of_it() -> None:
+def test_prune_false_retains_everything() -> None:
     """A spec that says `prune: false` leaves everything behind when it is removed."""
     house = Harness(cpus={"m": 1, "n": 1}, policy="{prune: false}")
     house.settle()
@@ -448,7 +448,7 @@ def test_suspend_leaves_everything_as_it_is() -> None:
     assert condition(done, "Ready") == ("False", "Suspended")
 
 
-def test_a_spec_over_its_budget_is_held_and_what_runs_is_left() -> None:
+def test_spec_over_budget_is_held_and_running_resources_stay() -> None:
     """Nothing of it is made or changed; what was made before stays; more money lets it on."""
     house = Harness(policy="{maxMonthlyCost: 1 USD}")
     done = house.reconcile()
@@ -468,7 +468,7 @@ def test_a_spec_over_its_budget_is_held_and_what_runs_is_left() -> None:
     assert len(house.cloud.writes) > len(made)
 
 
-def test_what_runs_and_got_too_dear_is_told_and_left() -> None:
+def test_running_spec_over_budget_is_reported_and_kept() -> None:
     """With nothing to be done a limit below the estimate is still no ready spec."""
     house = Harness()
     house.settle()
@@ -479,7 +479,7 @@ def test_what_runs_and_got_too_dear_is_told_and_left() -> None:
     assert (house.cloud.writes, done.plan.steps) == (made, ())
 
 
-def test_drift_is_put_back_or_only_reported() -> None:
+def test_drift_is_corrected_or_only_reported() -> None:
     """A hand-made change is undone; with driftCorrection false it is told and left, while a changed spec is still applied."""
     house = Harness()
     house.settle()
@@ -501,7 +501,7 @@ def events(harness: Harness, reason: str) -> list[tuple[str, str, str]]:
     return [(e.type, str(e.key), e.message) for e in kept if e.reason == reason]
 
 
-def test_drift_that_is_put_back_is_told_with_what_it_was_and_what_it_became() -> None:
+def test_corrected_drift_event_has_applied_and_found_values() -> None:
     """An event names the field, what was applied and what was found; a changed spec makes no such event."""
     house = Harness()
     house.settle()
@@ -513,7 +513,7 @@ def test_drift_that_is_put_back_is_told_with_what_it_was_and_what_it_became() ->
     assert events(house, "Drifted") == [("Warning", "test/base m", 'changed by somebody else: cpu: "512" → "9"')]
 
 
-def test_drift_that_is_left_is_told_once() -> None:
+def test_uncorrected_drift_emits_one_event() -> None:
     """With driftCorrection false each pass reports it in the status, and the first one keeps an event."""
     house = Harness(policy="{driftCorrection: false}")
     house.settle()
@@ -526,7 +526,7 @@ def test_drift_that_is_left_is_told_once() -> None:
     assert events(house, "Drifted") == [("Warning", "test/base m", message)]
 
 
-def test_what_is_built_on_left_drift_stays_as_it_was_applied() -> None:
+def test_dependents_of_uncorrected_drift_keep_applied_values() -> None:
     """An output that drift changed isn't passed on: that would deploy what somebody else made."""
     house = Harness(policy="{driftCorrection: false}")
     house.settle()
@@ -536,7 +536,7 @@ def test_what_is_built_on_left_drift_stays_as_it_was_applied() -> None:
     assert len(house.cloud.writes) == 2
 
 
-def test_what_was_deleted_is_made_again_or_left() -> None:
+def test_deleted_object_is_recreated_or_only_reported() -> None:
     """A deleted object is created again and told as drift; with driftCorrection false it stays gone, and Ready says so."""
     house = Harness()
     house.settle()
@@ -552,7 +552,7 @@ def test_what_was_deleted_is_made_again_or_left() -> None:
     assert condition(done, "Ready") == ("False", "Drifted")
 
 
-def test_left_drift_hides_no_failure() -> None:
+def test_uncorrected_drift_does_not_hide_a_failure() -> None:
     """What differs and has failed as well is a failure: a rolled-back deployment is no hand's work."""
     house = Harness(policy="{driftCorrection: false}")
     house.settle()
@@ -561,7 +561,7 @@ def test_left_drift_hides_no_failure() -> None:
     assert condition(house.reconcile(), "Ready") == ("False", "RolledBack")
 
 
-def test_a_lost_store_makes_no_step() -> None:
+def test_lost_store_plans_no_steps() -> None:
     """With every record gone, what is there is found and taken as ours, without a write."""
     house = Harness()
     house.settle()

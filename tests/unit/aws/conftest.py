@@ -104,7 +104,7 @@ class _Server(ThreadingHTTPServer):
 
 
 @pytest.fixture
-def script() -> Iterator[ScriptedServer]:
+def scripted_server() -> Iterator[ScriptedServer]:
     """A running server and its script."""
     script = ScriptedServer()
     handler = type("Handler", (_Handler,), {"script": script})
@@ -140,18 +140,18 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def answer() -> type[ScriptedAnswer]:
+def scripted_answer() -> type[ScriptedAnswer]:
     """How a test writes the script."""
     return ScriptedAnswer
 
 
 @pytest.fixture
-def door(script: ScriptedServer, clock: Clock) -> Any:
+def aws_client(scripted_server: ScriptedServer, clock: Clock) -> Any:
     """Open a door to the scripted server: `door(hooks=…, expected_account=…)`."""
 
     def open_door(**options: Any) -> AwsClient:
         options = {"budgets": RateLimiter(clock=clock, sleep=clock.sleep), "region": "us-east-1", **options}
-        return connect(endpoint=script.url, **options)
+        return connect(endpoint=scripted_server.url, **options)
 
     return open_door
 

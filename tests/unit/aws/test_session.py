@@ -29,7 +29,7 @@ except MoorageError as error:
 
 
 @pytest.fixture
-def run(tmp_path):
+def run_connect(tmp_path):
     """Run `connect(**options)` and one read with nothing in the environment but what is given."""
 
     def run_program(env: dict[str, str], **options: object) -> dict[str, str]:
@@ -52,30 +52,30 @@ def run(tmp_path):
 KEYS = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "secret"}
 
 
-def test_the_environment_names_endpoint_keys_and_region(run, script):
+def test_the_environment_names_endpoint_keys_and_region(run_connect, scripted_server):
     """AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_DEFAULT_REGION, as in every boto3 program."""
-    env = {**KEYS, "AWS_ENDPOINT_URL": script.url, "AWS_DEFAULT_REGION": "eu-west-1"}
-    assert run(env) == {"account": "123456789012", "region": "eu-west-1", "partition": "aws"}
-    assert "Credential=someone/" in script.seen("ecs")[0].headers["Authorization"]
+    env = {**KEYS, "AWS_ENDPOINT_URL": scripted_server.url, "AWS_DEFAULT_REGION": "eu-west-1"}
+    assert run_connect(env) == {"account": "123456789012", "region": "eu-west-1", "partition": "aws"}
+    assert "Credential=someone/" in scripted_server.seen("ecs")[0].headers["Authorization"]
 
 
-def test_a_profile_brings_its_keys_its_region_and_its_endpoint(run, script, tmp_path):
+def test_a_profile_brings_its_keys_its_region_and_its_endpoint(run_connect, scripted_server, tmp_path):
     """The profile's own settings are used, and an unknown profile is named."""
     (tmp_path / "config").write_text(
         f"[profile mine]\naws_access_key_id=profiled\naws_secret_access_key=s\nregion=cn-north-1\nendpoint_url={script.url}\n"
     )
-    assert run({}, profile="mine") == {"account": "123456789012", "region": "cn-north-1", "partition": "aws-cn"}
-    assert "Credential=profiled/" in script.seen("ecs")[0].headers["Authorization"]
-    missing = run({}, profile="other")
+    assert run_connect({}, profile="mine") == {"account": "123456789012", "region": "cn-north-1", "partition": "aws-cn"}
+    assert "Credential=profiled/" in scripted_server.seen("ecs")[0].headers["Authorization"]
+    missing = run_connect({}, profile="other")
     assert (missing["error"], missing["exit"]) == ("CredentialsError", 3)
     assert "other" in missing["text"]
 
 
-def test_no_credentials_and_no_region_are_said_so(run, script):
+def test_no_credentials_and_no_region_are_said_so(run_connect, scripted_server):
     """Both are the caller's to set, so both end with exit code 3 and a hint."""
-    nobody = run({"AWS_ENDPOINT_URL": script.url}, region="us-east-1")
+    nobody = run_connect({"AWS_ENDPOINT_URL": scripted_server.url}, region="us-east-1")
     assert nobody["error"] == "CredentialsError"
-    nowhere = run(KEYS)
+    nowhere = run_connect(KEYS)
     assert nowhere["error"] == "CredentialsError"
     assert "AWS_DEFAULT_REGION" in nowhere["text"]
 
@@ -90,11 +90,11 @@ _REFUSED = b"""<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
 ROLE = {"arn": "arn:aws:iam::123456789012:role/moorage", "tags": {"team": "pricing"}, "external_id": "extern"}
 
 
-def test_a_role_is_assumed_once_with_its_session_tags(run, script, answer):
+def test_a_role_is_assumed_once_with_its_session_tags(run_connect, scripted_server, scripted_answer):
     """One AssumeRole with name, tags and external id; every other call carries the role's key."""
-    script.answers.append(answer(body=_ASSUMED))
-    run({**KEYS, "AWS_ENDPOINT_URL": script.url}, region="us-east-1", role=ROLE)
-    assumed = [request for request in script.seen("sts") if b"Action=AssumeRole" in request.body]
+    scripted_server.answers.append(scripted_answer(body=_ASSUMED))
+    run_connect({**KEYS, "AWS_ENDPOINT_URL": scripted_server.url}, region="us-east-1", role=ROLE)
+    assumed = [request for request in scripted_server.seen("sts") if b"Action=AssumeRole" in request.body]
     assert len(assumed) == 1
     for part in (
         b"RoleSessionName=moorage",
@@ -103,13 +103,13 @@ def test_a_role_is_assumed_once_with_its_session_tags(run, script, answer):
         b"ExternalId=extern",
     ):
         assert part in assumed[0].body
-    assert "Credential=assumed/" in script.seen("ecs")[0].headers["Authorization"]
+    assert "Credential=assumed/" in scripted_server.seen("ecs")[0].headers["Authorization"]
 
 
-def test_a_role_that_may_not_be_assumed_is_about_credentials(run, script, answer):
+def test_a_role_that_may_not_be_assumed_is_about_credentials(run_connect, scripted_server, scripted_answer):
     """Exit code 3, the role's refusal in AWS's words."""
-    script.answers.append(answer(status=403, body=_REFUSED))
-    refused = run({**KEYS, "AWS_ENDPOINT_URL": script.url}, region="us-east-1", role=ROLE)
+    scripted_server.answers.append(scripted_answer(status=403, body=_REFUSED))
+    refused = run_connect({**KEYS, "AWS_ENDPOINT_URL": scripted_server.url}, region="us-east-1", role=ROLE)
     assert refused["error"] == "CredentialsError"
     assert "sts:AssumeRole" in refused["text"]
 

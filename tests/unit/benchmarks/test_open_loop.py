@@ -57,7 +57,7 @@ def serve() -> Iterator[Callable[[AnswerScript], int]]:
         thread.join()
 
 
-def test_right_answers_refusals_and_wrong_answers_are_told_apart(serve: Callable[[AnswerScript], int]) -> None:
+def test_outcomes_are_counted_by_kind(serve: Callable[[AnswerScript], int]) -> None:
     """Of every four answers two are good, one is 503, one has a wrong body; the first, on connecting, proves the way."""
     port = serve(lambda number: (GOOD, GOOD, FULL, WRONG)[number % 4])
     generator = Generator(port, REQUEST, b"good", 1)
@@ -71,7 +71,7 @@ def test_right_answers_refusals_and_wrong_answers_are_told_apart(serve: Callable
     generator.close()
 
 
-def test_a_server_that_is_silent_holds_what_is_due(serve: Callable[[AnswerScript], int]) -> None:
+def test_silent_server_leaves_requests_due(serve: Callable[[AnswerScript], int]) -> None:
     """Requests stay due although no answer comes: as many as there are connections fail, the rest are held."""
     port = serve(lambda number: GOOD if number < 3 else None)
     generator = Generator(port, REQUEST, b"good", 3)
@@ -80,7 +80,7 @@ def test_a_server_that_is_silent_holds_what_is_due(serve: Callable[[AnswerScript
     generator.close()
 
 
-def test_the_name_of_a_header_has_any_capitals(serve: Callable[[AnswerScript], int]) -> None:
+def test_header_names_are_case_insensitive(serve: Callable[[AnswerScript], int]) -> None:
     """An answer is complete when it has the length it announces, however the header is written."""
     port = serve(lambda _: GOOD.replace(b"Content-Length: ", b"content-length:"))
     generator = Generator(port, REQUEST, b"good", 2)

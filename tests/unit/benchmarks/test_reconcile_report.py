@@ -41,7 +41,7 @@ def test_the_tables_count_per_spec() -> None:
 
 
 @pytest.mark.parametrize(
-    ("turns", "told"),
+    ("measurements", "expected"),
     [
         ({}, []),
         ({"resync": measurement(4000)}, []),
@@ -54,6 +54,6 @@ def test_the_tables_count_per_spec() -> None:
         ),
     ],
 )
-def test_what_is_beyond_its_limit_is_told(turns: dict[str, Any], told: list[str]) -> None:
+def test_values_beyond_their_limit_are_reported(turns: dict[str, Any], told: list[str]) -> None:
     """Four reads are allowed and the least more isn't; a no-op must change nothing; memory has its limit."""
     assert list(report.beyond(results(**turns))) == told

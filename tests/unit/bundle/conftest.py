@@ -54,19 +54,21 @@ class TrainingData:
 
 
 @pytest.fixture(scope="session")
-def lab() -> TrainingData:
+def training_data() -> TrainingData:
     """The maker of rows and models."""
     return TrainingData()
 
 
 @pytest.fixture(scope="session")
-def model(lab: TrainingData) -> XgboostModel:
+def model(training_data: TrainingData) -> XgboostModel:
     """A regression of the lab's train channel."""
-    return lab.save(lab.train(lab.rows(0), objective="reg:squarederror"))
+    return training_data.save(training_data.train(training_data.rows(0), objective="reg:squarederror"))
 
 
 @pytest.fixture(scope="session")
-def bundle(lab: TrainingData, model: XgboostModel) -> Bundle:
+def bundle(training_data: TrainingData, model: XgboostModel) -> Bundle:
     """A bundle of `model`, measured on all three channels."""
     lineage = {"data": "0" * 64, "commit": "abc"}
-    return build_bundle(model, name="m", features=lab.names, target="y", channels=lab.channels(), lineage=lineage)
+    return build_bundle(
+        model, name="m", features=training_data.names, target="y", channels=training_data.channels(), lineage=lineage
+    )

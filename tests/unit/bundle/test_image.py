@@ -68,7 +68,7 @@ def test_the_manifest_lists_base_then_ours_each_with_its_role() -> None:
     assert made.base_layers == ("sha256:base1", "sha256:base2")
 
 
-def test_the_config_starts_our_server_as_nobody() -> None:
+def test_config_starts_the_server_as_user_nobody() -> None:
     """Command, user, port, label and environment are ours; what the base set besides stays."""
     config = json.loads(image(*base()).config)
     assert config["rootfs"]["diff_ids"] == ["sha256:b1", "sha256:b2", *(layer.diff_id for layer in LAYERS)]

@@ -83,7 +83,7 @@ def test_entries_say_nothing_of_the_machine(layers: tuple[Layer, Layer]) -> None
         assert layer.content[:10] == b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 
 
-def test_another_day_umask_place_and_language_give_the_same_bytes(layers: tuple[Layer, Layer], tmp_path: Path) -> None:
+def test_layer_bytes_are_independent_of_the_environment(layers: tuple[Layer, Layer], tmp_path: Path) -> None:
     """A process with another umask, time zone, locale, hash seed and directory packs the same server layer."""
     program = (
         "import os; os.umask(0o077)\n"
@@ -103,7 +103,7 @@ def test_another_day_umask_place_and_language_give_the_same_bytes(layers: tuple[
     assert done.stdout.split() == [layers[1].digest, digest_server_layers()]
 
 
-def test_dependencies_are_kept_and_taken_again(layers: tuple[Layer, Layer], cache: Path) -> None:
+def test_packed_dependencies_are_reused(layers: tuple[Layer, Layer], cache: Path) -> None:
     """The second time nothing is packed: the kept file stays, and gives the same layer."""
     (kept,) = cache.iterdir()
     before = kept.stat()
@@ -111,7 +111,7 @@ def test_dependencies_are_kept_and_taken_again(layers: tuple[Layer, Layer], cach
     assert (kept.stat().st_mtime_ns, kept.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
 
 
-def test_a_damaged_or_foreign_kept_layer_counts_as_none(bundle: Bundle, tmp_path: Path) -> None:
+def test_damaged_cached_layer_is_ignored(bundle: Bundle, tmp_path: Path) -> None:
     """A kept file must hold what its name says; empty, cut, altered or swapped, it is not taken."""
     _store_cached(tmp_path, "inputs", layer := pack_model_layer(bundle))
     (path,) = tmp_path.iterdir()
@@ -140,7 +140,7 @@ def test_no_scientific_stack_gets_into_the_image(layers: tuple[Layer, Layer]) ->
     assert "aiohttp-" in "".join(tops), "metadata and licences stay"
 
 
-def test_the_dependencies_run_without_anything_else(layers: tuple[Layer, Layer], tmp_path: Path) -> None:
+def test_layers_run_without_other_packages(layers: tuple[Layer, Layer], tmp_path: Path) -> None:
     """A bare interpreter with only the two layers imports every root and the server, and loads libxgboost."""
     for layer in layers:
         with tarfile.open(fileobj=io.BytesIO(layer.content), mode="r:gz") as tar:
@@ -163,7 +163,7 @@ def test_the_dependencies_run_without_anything_else(layers: tuple[Layer, Layer],
     )
 
 
-def test_whatever_the_server_imports_is_in_the_closure() -> None:
+def test_every_server_import_is_in_a_layer() -> None:
     """Each third-party module that the server can't start without is in a layer; tracing, an extra, is left out."""
     imported = set()
     for file in runtime_files.server_files():

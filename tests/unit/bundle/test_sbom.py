@@ -35,9 +35,9 @@ def document(lab: Any, brings: Inventory) -> dict[str, Any]:
     return found
 
 
-def test_the_bases_packages_stand_below_it(lab: Any) -> None:
+def test_the_bases_packages_stand_below_it(training_data: Any) -> None:
     """By purl, as the specification spells each kind, with the distribution as a component of its own."""
-    found = document(lab, Inventory(DEBIAN, "debian-12"))
+    found = document(training_data, Inventory(DEBIAN, "debian-12"))
     (base,) = [component for component in found["components"] if component["name"] == "base"]
     system, *packages = base["components"]
     assert (system["type"], system["name"], system["version"]) == ("operating-system", "debian", "12")
@@ -51,9 +51,9 @@ def test_the_bases_packages_stand_below_it(lab: Any) -> None:
     assert "properties" not in base
 
 
-def test_references_are_unique(lab: Any) -> None:
+def test_references_are_unique(training_data: Any) -> None:
     """A package that is both in the base and above it is two components."""
-    text = json.dumps(document(lab, Inventory(DEBIAN, "debian-12")))
+    text = json.dumps(document(training_data, Inventory(DEBIAN, "debian-12")))
     refs = Counter[str]()
 
     def count(value: Any) -> None:
@@ -69,9 +69,9 @@ def test_references_are_unique(lab: Any) -> None:
     assert set(refs.values()) == {1}
 
 
-def test_a_gap_is_told(lab: Any) -> None:
+def test_gap_is_reported(training_data: Any) -> None:
     """As CycloneDX has it, and in words."""
-    found = document(lab, Inventory(gap="nobody could read it"))
+    found = document(training_data, Inventory(gap="nobody could read it"))
     (base,) = [component for component in found["components"] if component["name"] == "base"]
     assert base["properties"] == [{"name": "dev.moorage:gap", "value": "nobody could read it"}]
     assert found["compositions"] == [{"aggregate": "incomplete", "assemblies": ["base"]}]

@@ -92,7 +92,7 @@ def test_the_locked_wheels_hold_what_was_locked(architecture: str, tmp_path: Pat
     assert runtime_files.digest_files(files) == runtime_files.locked_digest(architecture)
 
 
-def test_what_is_installed_here_is_what_was_locked() -> None:
+def test_installed_packages_match_the_lock() -> None:
     """On the image's own platform no index is needed; on another one nothing here is taken for it."""
     here = runtime_files.find_installed("amd64") or runtime_files.find_installed("arm64")
     matching = [

@@ -43,7 +43,7 @@ def moorage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
     )
 
 
-def test_a_wrong_spec_ends_2_without_a_traceback(tmp_path: Path) -> None:
+def test_invalid_spec_exits_2_without_a_traceback(tmp_path: Path) -> None:
     """The errors come on stderr as compilers write them, and nothing on stdout."""
     (tmp_path / "a.yaml").write_text("kind: Modelservice\n")
     done = moorage("validate", "-f", str(tmp_path))
@@ -56,7 +56,7 @@ def test_a_wrong_spec_ends_2_without_a_traceback(tmp_path: Path) -> None:
     assert "Traceback" in moorage("validate", "-f", str(tmp_path), MOORAGE_DEBUG="1").stderr
 
 
-def test_the_version_needs_none_of_the_commands() -> None:
+def test_version_imports_no_command() -> None:
     """Commands are imported when they are called: the version knows neither botocore nor pydantic nor YAML."""
     code = (
         "import sys; from controller.cli import run; run(['--version']);"
@@ -73,7 +73,7 @@ def test_the_version_needs_none_of_the_commands() -> None:
     assert done.stdout.splitlines()[1] == "[]"
 
 
-def test_a_reader_that_goes_away_is_no_error() -> None:
+def test_closed_pipe_is_no_error() -> None:
     """`moorage schema | head -1` ends quietly."""
     done = subprocess.run(
         [
@@ -101,7 +101,7 @@ def _raise(error: BaseException) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "told"),
+    ("error", "code", "expected"),
     [
         (
             MishapError("held", where="default", why="by another", hint="wait"),
@@ -117,7 +117,7 @@ def _raise(error: BaseException) -> Any:
         (MishapError("key AKIAIOSFODNN7EXAMPLE is wrong"), 8, "error: key [redacted] is wrong\n"),
     ],
 )
-def test_what_is_raised_becomes_a_message_and_a_code(
+def test_each_error_has_a_message_and_an_exit_code(
     error: BaseException, code: int, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Every error of the tree has its own exit code, an interrupt 130, a defect 1; none shows a traceback or a secret."""
@@ -153,7 +153,7 @@ def test_diff_of_an_unknown_name_says_which_there_are(tmp_path: Path, capsys: py
     assert "these specs declare: housing-model" in capsys.readouterr().err
 
 
-def test_diff_and_plan_keep_their_own_codes(tmp_path: Path) -> None:
+def test_diff_and_plan_exit_codes(tmp_path: Path) -> None:
     """`diff` keeps 1 for a difference; `plan --detailed-exitcode` says 1 for every error."""
     (tmp_path / "a.yaml").write_text("kind: X\n")
     assert run(["plan", "-f", str(tmp_path), "--home", str(tmp_path)]) == 2
@@ -177,7 +177,7 @@ def test_validate_lists_what_it_read(capsys: pytest.CaptureFixture[str]) -> None
     )
 
 
-def test_data_that_cannot_be_used_is_told_at_the_spec(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unusable_data_is_reported_at_the_spec_field(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A missing file is an error of the field that names it: exit 2, with the place in the spec."""
     text = (ROOT / "specs/housing-model.yaml").read_text().replace("../data/california_housing.csv", "nowhere.csv")
     (tmp_path / "a.yaml").write_text(text)
@@ -202,7 +202,7 @@ def test_explain_points_to_the_nearest_field(capsys: pytest.CaptureFixture[str])
 
 
 @pytest.fixture
-def home(running_aws: Any) -> Iterator[Path]:
+def state_directory(running_aws: Any) -> Iterator[Path]:
     """The state directory of an embedded AWS, which knows one model."""
     store = on_this_machine(running_aws.home).store
     ready = Condition("Ready", "True", "Reconciled", "", "2026-11-23T08:00:00Z", 1)
@@ -214,9 +214,9 @@ def home(running_aws: Any) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("command", ["get", "describe", "events"])
-def test_what_is_known_is_shown(command: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stored_state_is_shown(command: str, state_directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`get`, `describe` and `events` answer from the store in every form, JSON and YAML alike."""
-    known = ["--local", "--home", str(home), "-f", SPECS]
+    known = ["--local", "--home", str(state_directory), "-f", SPECS]
     shown = {}
     for form in ("table", "wide", "name", "json", "yaml"):
         assert run([command, "housing-model", "-o", form, *known]) == 0
@@ -229,19 +229,19 @@ def test_what_is_known_is_shown(command: str, home: Path, capsys: pytest.Capture
         assert json.loads(shown["json"])["spec"]["service"]["cpu"] == 256
 
 
-def test_get_without_a_name_lists_all(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_get_without_a_name_lists_all(state_directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A list has `items`; specs that can't be read leave only the status."""
-    assert run(["get", "-o", "json", "--local", "--home", str(home), "-f", "nowhere"]) == 0
+    assert run(["get", "-o", "json", "--local", "--home", str(state_directory), "-f", "nowhere"]) == 0
     items = json.loads(capsys.readouterr().out)["items"]
     assert [item["metadata"]["name"] for item in items] == ["housing-model"]
     assert "spec" not in items[0]
 
 
-def test_what_is_not_known_ends_6(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_name_exits_6(state_directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A wrong name gets the nearest one; without an embedded AWS, `--local` has nothing to tell."""
-    assert run(["get", "housing-modle", "--local", "--home", str(home)]) == 6
+    assert run(["get", "housing-modle", "--local", "--home", str(state_directory)]) == 6
     assert "did you mean 'housing-model'?" in capsys.readouterr().err
-    assert run(["predict", "housing-model", "a=1", "--local", "--home", str(home)]) == 6
+    assert run(["predict", "housing-model", "a=1", "--local", "--home", str(state_directory)]) == 6
     assert run(["get", "--local", "--home", str(tmp_path)]) == 6
 
 
@@ -274,18 +274,31 @@ def endpoint() -> Iterator[str]:
 
 
 def test_predict_asks_through_the_api(
-    home: Path, endpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    state_directory: Path, endpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The row is sent to /predict below the endpoint, the answer comes on stdout, the same request as curl on stderr."""
-    store = on_this_machine(home).store
+    store = on_this_machine(state_directory).store
     store.save_status(Status(MODEL, 1, "", (), {"endpoint": f"{endpoint}/"}))
     store.close()
-    assert run(["predict", "housing-model", "a=1.5", "b=", "c=41", "--local", "--home", str(home)]) == 0
+    assert run(["predict", "housing-model", "a=1.5", "b=", "c=41", "--local", "--home", str(state_directory)]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out) == {"path": "/api/predict", "got": {"instances": [{"a": 1.5, "b": None, "c": 41}]}}
     assert err.strip() == curl(f"{endpoint}/predict", b'{"instances": [{"a": 1.5, "b": null, "c": 41}]}')
     (tmp_path / "body.json").write_text('{"instances": [[1]]}')
-    assert run(["predict", "housing-model", "--data", str(tmp_path / "body.json"), "--local", "--home", str(home)]) == 0
+    assert (
+        run(
+            [
+                "predict",
+                "housing-model",
+                "--data",
+                str(tmp_path / "body.json"),
+                "--local",
+                "--home",
+                str(state_directory),
+            ]
+        )
+        == 0
+    )
     assert json.loads(capsys.readouterr().out)["got"] == {"instances": [[1]]}
     for wrong in (
         ["wrong=1"],
@@ -296,19 +309,19 @@ def test_predict_asks_through_the_api(
         ["--data", "/does/not/exist"],
         ["--data", str(ROOT / "LICENSE")],
     ):
-        assert run(["predict", "housing-model", *wrong, "--local", "--home", str(home)]) == 2
+        assert run(["predict", "housing-model", *wrong, "--local", "--home", str(state_directory)]) == 2
 
 
-def test_an_api_that_is_gone_ends_4(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unreachable_api_exits_4(state_directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No answer is a failure of the service, not of the request."""
-    store = on_this_machine(home).store
+    store = on_this_machine(state_directory).store
     store.save_status(Status(MODEL, 1, "", (), {"endpoint": "http://127.0.0.1:1"}))
     store.close()
-    assert run(["predict", "housing-model", "a=1", "--local", "--home", str(home)]) == 4
+    assert run(["predict", "housing-model", "a=1", "--local", "--home", str(state_directory)]) == 4
     assert "the API doesn't answer" in capsys.readouterr().err
 
 
-def test_a_spec_error_is_no_defect() -> None:
+def test_spec_error_has_its_exit_code() -> None:
     """The tree's own classes decide the code: a SpecError is 2 wherever it is raised."""
     assert failure.guard(lambda: _raise(SpecError(()))) == 2
 

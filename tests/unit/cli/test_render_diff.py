@@ -85,7 +85,7 @@ def test_a_difference_reads_as_a_unified_diff() -> None:
     assert render_diff.text(FOUND, REFUSALS).plain == TEXT
 
 
-def test_what_a_policy_leaves_is_said() -> None:
+def test_difference_kept_by_a_policy_is_marked() -> None:
     """A difference that no pass will end says so."""
     item = FOUND[2]
     left = replace(item, step=replace(item.step, held="Drifted"))
@@ -93,7 +93,7 @@ def test_what_a_policy_leaves_is_said() -> None:
     assert line in render_diff.text([left], []).plain.splitlines()
 
 
-def test_no_difference_says_so() -> None:
+def test_no_difference_is_stated() -> None:
     """Nobody has to read an empty screen."""
     assert render_diff.text([], []).plain == "No difference: what is live is as declared."
 
@@ -112,6 +112,6 @@ def test_a_difference_is_json() -> None:
     assert data["refusals"][0]["hint"] == "rename the spec"
 
 
-def test_drift_can_be_told_from_the_rest() -> None:
+def test_drift_option_shows_only_drift() -> None:
     """What `--drift` shows: objects of which anything drifted."""
     assert [render_diff.drifted(item) for item in FOUND] == [True, True, False, True, False]

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from controller.cli import output, render_plan
 from controller.runtime import plan_document
-from tests.unit.cli.plans import DOCUMENTS
+from tests.unit.cli.sample_plans import DOCUMENTS
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 VIEWS = {
@@ -49,7 +49,7 @@ def printed(view: str, *, colour: bool) -> str:
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_a_plan_is_printed_like_this(view: str) -> None:
+def test_plan_matches_snapshot(view: str) -> None:
     """The whole text is in `snapshots/`. After a change on purpose, RENEW=1 writes the files anew; look at their diff."""
     assert_matches_snapshot(f"{view}.txt", printed(view, colour=False))
 
@@ -83,7 +83,7 @@ def test_every_plan_is_as_the_schema_says(name: str) -> None:
     assert list(check.iter_errors(data | {"cpu": 1}))
 
 
-def test_a_plan_counts_what_happens_when() -> None:
+def test_plan_counts_now_later_held_and_refused() -> None:
     """Now, later, held and refused are counted apart; what trains is named, and a held training doesn't train."""
     data = DOCUMENTS["everything"]
     assert data.summary.now == {"create": 1, "update": 3, "revise": 2, "replace": 1, "adopt": 1, "delete": 1}

@@ -19,7 +19,7 @@ LINEAGE = Lineage(
 )
 
 
-def test_each_hop_is_told_and_what_is_wrong_with_it() -> None:
+def test_each_hop_is_shown_with_its_problem() -> None:
     """The hop's name and id lead, its facts follow dimmed, and a problem is marked."""
     assert text(LINEAGE).plain == (
         "route     a1b2c3\n"

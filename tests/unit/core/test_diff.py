@@ -257,7 +257,7 @@ CASES: list[tuple[str, Fields | None, Fields, Fields, FieldPolicy, list[Change]]
 @pytest.mark.parametrize(
     ("applied", "live", "desired", "policy", "changes"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
 )
-def test_case(
+def test_diff_case(
     applied: Fields | None, live: Fields, desired: Fields, policy: FieldPolicy, changes: list[Change]
 ) -> None:
     """Each row of the table: these three sides under this policy give exactly these changes."""
@@ -268,7 +268,9 @@ REACHABLE = [case for case in CASES if "unknown" not in case[0]]
 
 
 @pytest.mark.parametrize("case", REACHABLE, ids=[case[0] for case in REACHABLE])
-def test_what_is_desired_is_reached(case: tuple[str, Fields | None, Fields, Fields, FieldPolicy, list[Change]]) -> None:
+def test_applying_desired_leaves_no_difference(
+    case: tuple[str, Fields | None, Fields, Fields, FieldPolicy, list[Change]],
+) -> None:
     """Once applied and live are as desired, nothing is left to change, under any policy of the table."""
     _, _, _, desired, policy, _ = case
     assert diff(desired, desired, desired, policy) == ()

@@ -61,12 +61,12 @@ def origins(desired: dict[str, Any], live: dict[str, Any] | None, applied: dict[
         ({"a": {"b": 1}}, {}, {"a": {"b": 1}}, {"a": Origin.DRIFT}),
     ],
 )
-def test_a_field_differs_for_a_reason(desired: Any, live: Any, applied: Any, expected: Any) -> None:
+def test_each_difference_has_an_origin(desired: Any, live: Any, applied: Any, expected: Any) -> None:
     """Drift is what isn't as applied; the spec is what is declared otherwise; both may be; some follows, some is forgotten."""
     assert origins(desired, live, applied) == expected
 
 
-def test_it_is_told_as_applied_and_as_found() -> None:
+def test_drift_line_has_applied_and_found_values() -> None:
     """One line: each drifted field with what was applied and what it is now; what the spec changed isn't in it."""
     records = [Record(KEY, IDENTITY, OWNER, {"a": 1, "b": "x", "c": True})]
     desired, live = {"a": 1, "b": "y", "c": False}, {"a": 2, "b": "z", "c": True}
@@ -84,7 +84,7 @@ def test_it_is_told_as_applied_and_as_found() -> None:
         (["a", "b"], ["b", "a"], '["a", "b"] → ["b", "a"]'),
     ],
 )
-def test_a_list_is_told_by_what_came_or_went(applied: list[Any], live: list[Any], line: str) -> None:
+def test_list_drift_names_added_and_removed_elements(applied: list[Any], live: list[Any], line: str) -> None:
     """A rule that was added is named alone; where the order may matter, both lists are."""
     change = Change("rules", live, applied)
     assert format_drift([FieldDifference(change, Origin.DRIFT)]) == f"rules: {line}"
@@ -118,7 +118,7 @@ def plan_of(record: Record) -> Plan:
     ],
     ids=["deleted by somebody", "being deleted by us", "never made"],
 )
-def test_what_is_gone_is_created_again(record: Record, why: str) -> None:
+def test_deleted_object_is_planned_to_be_created(record: Record, why: str) -> None:
     """A deleted object is planned to be created, and the plan says why; what we were at ourselves is nobody's drift."""
     (planned,) = plan_of(record).steps
     assert (planned.action, planned.why) == (Action.CREATE, why)
@@ -126,7 +126,7 @@ def test_what_is_gone_is_created_again(record: Record, why: str) -> None:
     assert (found.origin is Origin.DRIFT) is bool(why)
 
 
-def test_what_came_to_an_end_is_not_gone() -> None:
+def test_finished_object_is_not_missing() -> None:
     """A job that failed isn't missed: its next attempt is another one."""
     record = Record(KEY, IDENTITY, OWNER, {"days": 30}, {"finished": True})
     assert [planned.action for planned in plan_of(record).steps] == [Action.REPLACE]

@@ -74,7 +74,7 @@ def test_nothing_to_do() -> None:
     assert plan(nodes(), SEEN) == Plan()
 
 
-def test_from_nothing() -> None:
+def test_empty_account_creates_everything() -> None:
     """An empty account: everything is created, parents first, and what a parent will give is unknown."""
     made = plan(nodes(), {})
     assert step_summaries(made.steps) == [
@@ -109,7 +109,7 @@ def test_training_comes_now_and_serving_later() -> None:
     assert [(c.path, c.new) for c in made.steps[1].changes] == [("image", UNKNOWN)]
 
 
-def test_a_fix_does_not_wait_for_training() -> None:
+def test_urgent_change_does_not_wait_for_training() -> None:
     """A cpu change beside a retraining is planned now; the image follows later."""
     seen = {key: value for key, value in SEEN.items() if key != JOB}
     made = plan(nodes(job="job-2", cpu=512), seen)
@@ -117,7 +117,7 @@ def test_a_fix_does_not_wait_for_training() -> None:
     assert ("revise", "task", True) in step_summaries(made.steps)
 
 
-def test_what_looks_at_something_open_is_open() -> None:
+def test_reader_of_an_unknown_value_is_unknown() -> None:
     """A read-only node whose identity follows from the choice says nothing of later: what it gives isn't known then."""
     check, (job, choice, task, *rest) = Key("prod", "choice", "check"), nodes("job-2")
     looking = Node(check, {"image": Ref(SELECTION, "image")})
@@ -132,7 +132,7 @@ def test_what_looks_at_something_open_is_open() -> None:
     ]
 
 
-def test_what_a_choice_only_takes_a_name_from_does_not_unsettle_it() -> None:
+def test_update_of_unused_fields_keeps_the_selection_known() -> None:
     """An update that leaves the values that it takes as they are, as a tag's, brings nothing later."""
     group, (job, choice, *rest) = Key("prod", "route", "group"), nodes()
     choice = replace(choice, identity={"group": Ref(group, "name")})
@@ -154,21 +154,21 @@ def test_a_new_identity_replaces() -> None:
     assert made.steps[-1].node.identity == {"name": "svc"}
 
 
-def test_what_is_no_longer_declared_is_deleted_against_its_edges() -> None:
+def test_removed_nodes_are_deleted_children_first() -> None:
     """Removed nodes go children first, as their stored edges say, though nothing declares those edges any more."""
     records = [Record(SERVICE, {"name": "svc"}, OWNER), Record(ROUTE, {"service": "svc-arn"}, OWNER, edges=(SERVICE,))]
     made = plan(nodes()[:3], {key: SEEN[key] for key in (JOB, SELECTION, TASK)}, records)
     assert step_summaries(made.steps) == [("delete", "route", False), ("delete", "service", False)]
 
 
-def test_a_removed_spec_goes_only_when_it_is_to_be_pruned() -> None:
+def test_removed_spec_is_deleted_only_when_pruned() -> None:
     """Records of a spec that nothing declares are left alone, unless it is named as gone."""
     records = [Record(Key("prod", "route", "other"), {}, OTHER)]
     assert plan(nodes(), SEEN, records).steps == ()
     assert step_summaries(plan(nodes(), SEEN, records, gone=[OTHER]).steps) == [("delete", "route", False)]
 
 
-def test_siblings_of_a_kept_kind_stay() -> None:
+def test_superseded_objects_of_a_kept_type_stay() -> None:
     """An earlier training job is history, not garbage."""
     assert plan(nodes(), SEEN, [Record(JOB, {"name": "job-0"}, OWNER)]) == Plan()
 
@@ -215,7 +215,7 @@ def test_equal_plans_have_equal_digests() -> None:
     assert plan(nodes(cpu=512), SEEN).for_owner(OTHER) == Plan()
 
 
-def test_a_graph_refuses_what_cannot_be() -> None:
+def test_invalid_graph_is_refused() -> None:
     """Two nodes with one key, or an edge to nowhere, are mistakes of a type and say which."""
     with pytest.raises(ValueError, match="two nodes are named route m"):
         Graph.build([(OWNER, [Node(ROUTE, {}), Node(ROUTE, {})])])
@@ -229,7 +229,7 @@ def test_waves_follow_identities() -> None:
     assert [[node.key.kind for node in wave] for wave in waves] == [["choice", "job", "service", "task"], ["route"]]
 
 
-def test_what_forces_another_object_is_named() -> None:
+def test_replacement_names_the_immutable_fields() -> None:
     """The immutable fields that changed, where the type says which these are; otherwise what the object was found by."""
     records = [Record(SERVICE, {"name": "svc"}, OWNER, fields={"cluster": "old", "task": "task:1"})]
     seen = {key: value for key, value in SEEN.items() if key not in (SERVICE, ROUTE)}
@@ -241,7 +241,7 @@ def test_what_forces_another_object_is_named() -> None:
     assert [(c.path, c.old, c.new) for c in moved.changes] == [("service", "svc-0", "svc-arn")]
 
 
-def test_what_is_gone_is_made_again() -> None:
+def test_deleted_object_is_created_not_replaced() -> None:
     """What was made under the very same identity and isn't there is created, not replaced: nothing forces it."""
     seen = {key: value for key, value in SEEN.items() if key != ROUTE}
     (made,) = plan(nodes(), seen, [Record(ROUTE, {"service": "svc-arn"}, OWNER, fields={"path": "/"})]).steps
@@ -261,7 +261,7 @@ def test_a_suspended_specs_steps_are_all_held() -> None:
     assert made.digest != plan(nodes(cpu=512), SEEN, records).digest
 
 
-def test_drift_that_is_left_changes_nothing_else() -> None:
+def test_uncorrected_drift_affects_no_other_step() -> None:
     """What others changed is held; what takes a value from it isn't planned, and what the spec changed is."""
     leaves = {OWNER: EffectivePolicy(correct_drift=False)}
     applied = [Record(TASK, {"family": "f"}, OWNER, {"image": "img-1", "cpu": 256}, {"arn": "task:1"})]
@@ -272,7 +272,7 @@ def test_drift_that_is_left_changes_nothing_else() -> None:
     assert [(str(step.action), step.held) for step in made.steps] == [("revise", ""), ("update", "")]
 
 
-def test_what_is_gone_and_left_so_holds_what_is_built_on_it() -> None:
+def test_uncorrected_deletion_holds_its_dependents() -> None:
     """Neither is made again: the one for the policy, the other because it would be built on nothing."""
     applied = [Record(SERVICE, {"name": "svc"}, OWNER, {"task": "task:1", "cluster": "c", "tags": build_tags(OWNER)})]
     seen = {key: value for key, value in SEEN.items() if key not in (SERVICE, ROUTE)}

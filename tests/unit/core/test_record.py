@@ -11,7 +11,7 @@ KEY = Key("default", "ecs/service", "m")
 OWNER = Key("default", "ModelService", "m")
 
 
-def test_after_a_crash_in_mid_call_what_was_dropped_is_still_managed() -> None:
+def test_fields_dropped_by_an_interrupted_call_stay_managed() -> None:
     """The call was to take a tag and a limit away; whether it did is unknown, so both can still be taken away."""
     before = {"tags": {"team": "a", "moorage:owner": "m"}, "limits": {"rate": 5, "burst": 9}, "count": 1}
     wanted = {"tags": {"moorage:owner": "m"}, "limits": {"burst": 9}, "count": 2}

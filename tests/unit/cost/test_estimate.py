@@ -151,7 +151,7 @@ def test_the_same_load_on_sagemaker(service: str, real_time: str, serverless: st
     assert [format_usd(part.usd) for part in found.alternatives] == [real_time, serverless]
 
 
-def test_an_unknown_price_is_no_zero() -> None:
+def test_unknown_price_is_not_counted_as_zero() -> None:
     """In a region the table lacks the line says so, is named, and isn't part of the sum."""
     found = cost("ap-southeast-7")
     assert [format_usd(part.usd) for part in found.month] == ["no price known", "3.65", "no price known"]

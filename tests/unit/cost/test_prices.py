@@ -23,21 +23,21 @@ def test_every_price_names_its_source_and_its_date() -> None:
         assert price.quoted, price
 
 
-def test_no_price_is_nothing_and_each_is_there_once() -> None:
+def test_prices_are_positive_and_unique() -> None:
     """What costs nothing isn't in the table, and no later row hides an earlier one."""
     prices = load_price_table().prices
     assert all(price.usd > 0 for price in prices.values())
     assert all(key == (price.item, price.region) for key, price in prices.items())
 
 
-def test_the_regions_that_are_promised_have_fargate() -> None:
+def test_supported_regions_have_fargate_prices() -> None:
     """Each of the four regions has vCPU and memory for x86."""
     for region in ("us-east-1", "us-west-2", "eu-west-1", "eu-central-1"):
         for unit in ("vcpu-hour", "gb-hour"):
             assert load_price_table().find(f"fargate/amd64/{unit}", region), region
 
 
-def test_what_is_not_known_is_not_found() -> None:
+def test_unknown_price_is_not_found() -> None:
     """Another region has no price, unless AWS charges the same everywhere."""
     assert load_price_table().find("fargate/amd64/vcpu-hour", "ap-southeast-7") is None
     everywhere = load_price_table().find("vpc/public-ipv4-hour", "ap-southeast-7")

@@ -102,7 +102,7 @@ def routes(target: str) -> Any:
     return lambda **asked: [table] if any(f["Name"] == "association.main" for f in asked["Filters"]) else []
 
 
-def test_credentials_are_told_or_missed():
+def test_credentials_are_reported_or_missing():
     """Who asks, and where; or what is wrong."""
     door: Any = FakeAws()
     assert credentials(door) == Finding("credentials", "ok", f"{IDENTITY['Arn']} in account 123456789012, us-east-1")
@@ -113,7 +113,7 @@ def test_credentials_are_told_or_missed():
 @pytest.mark.parametrize(
     ("behind", "state"), [(2, "ok"), (-2, "ok"), (90, "warning"), (-90, "warning"), (280, "failed"), (-280, "failed")]
 )
-def test_a_clock_that_is_off_is_told(behind, state):
+def test_clock_skew_is_reported(behind, state):
     """Before AWS refuses signatures for it, in either direction."""
     told = findings("clock", clock_skew=behind)
     assert told.state == state
@@ -149,7 +149,7 @@ def test_permissions_are_simulated_for_the_role():
     assert findings("permissions", simulate_principal_policy=DeniedError("no iam")).state == "unknown"
 
 
-def test_the_state_is_found_or_to_be_made():
+def test_state_bucket_exists_or_will_be_created():
     """Before the first run there is no bucket, which is fine."""
     assert (
         "state of 2 specs"
@@ -207,7 +207,7 @@ def test_without_subnets_the_default_vpc_is_needed():
     assert findings("network").state == "failed"
 
 
-def test_one_check_that_cannot_be_made_stops_no_other():
+def test_failed_check_stops_no_other():
     """Every check has its finding."""
     told = findings("network", describe_vpcs=DeniedError("a permission is missing", where="ec2.describe_vpcs"))
     assert told.state == "unknown"

@@ -29,7 +29,7 @@ class FakeAws:
         yield from self.events
 
 
-def test_streams_are_put_in_order():
+def test_streams_are_merged_in_time_order():
     """Lines of several tasks, by time; the stream's last part says whose."""
     events = [
         {"timestamp": 2000, "logStreamName": "server/server/b", "message": "two\n", "eventId": "2"},

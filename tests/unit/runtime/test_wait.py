@@ -30,7 +30,7 @@ class Time:
 
 
 @pytest.mark.parametrize("text", ["Ready", "condition=", "condition=Ready=", "condition=A=B=C", "delete", "=", ""])
-def test_what_makes_no_sense_is_refused(text):
+def test_invalid_condition_is_refused(text):
     """With the two forms that do."""
     with pytest.raises(UsageError, match="condition=Ready"):
         Awaited.parse(text)
@@ -44,14 +44,14 @@ def test_a_condition_may_be_true_or_anything_else():
     assert not Awaited.parse("condition=Trained").holds(status("True"))
 
 
-def test_it_ends_when_the_condition_holds():
+def test_wait_ends_when_the_condition_holds():
     """Also when there was no status at first."""
     time, answers = Time(), [None, status("False"), status("True")]
     assert time.wait(lambda: answers.pop(0), 60) == status("True")
     assert time.seconds == 2
 
 
-def test_it_ends_when_the_time_is_over():
+def test_wait_ends_at_the_timeout():
     """With what it waits for; what never had a status is not known."""
     with pytest.raises(DeadlineError, match="still training") as caught:
         Time().wait(lambda: status("False"), 3.5)

@@ -25,7 +25,7 @@ RIGHT: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("given", RIGHT)
-def test_what_the_algorithm_takes_is_taken(given: dict[str, Any]) -> None:
+def test_valid_hyperparameters_are_accepted(given: dict[str, Any]) -> None:
     """Numbers may be text, as in SageMaker's API; aliases count as what they stand for."""
     assert hyperparameters.validate_hyperparameters({"num_round": 100, **given}) == {"num_round": 100, **given}
 
@@ -64,15 +64,15 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("given", "told"), WRONG)
-def test_what_the_algorithm_refuses_is_refused(given: dict[str, Any], told: str) -> None:
+@pytest.mark.parametrize(("given", "expected"), WRONG)
+def test_invalid_hyperparameters_are_refused(given: dict[str, Any], told: str) -> None:
     """One mistake, one finding, with what is taken instead."""
     with pytest.raises(FindingsError) as caught:
         hyperparameters.validate_hyperparameters({"num_round": 1, **given})
     assert [f"{finding.message} ({finding.hint})" for finding in caught.value.findings] == [told]
 
 
-def test_everything_is_text_for_sagemaker() -> None:
+def test_values_are_converted_to_text() -> None:
     """Booleans in lower case, numbers as Python writes them, which the container can read back."""
     given: dict[str, Any] = {"num_round": 100, "eta": 0.3, "deterministic_histogram": True, "objective": "reg:gamma"}
     assert hyperparameters.to_strings(given) == {
@@ -83,7 +83,7 @@ def test_everything_is_text_for_sagemaker() -> None:
     }
 
 
-def test_the_tables_agree() -> None:
+def test_hyperparameter_tables_agree() -> None:
     """Aliases stand for something, and no alias hides a name."""
     assert set(hyperparameters.ALIASES.values()) <= set(hyperparameters.HYPERPARAMETER_DOMAINS)
     assert not set(hyperparameters.ALIASES) & set(hyperparameters.HYPERPARAMETER_DOMAINS)

@@ -61,7 +61,7 @@ def test_a_held_lease_names_its_holder(path, holder):
     assert caught.value.exit_code == 8
 
 
-def test_kill_9_frees_it(path, holder):
+def test_killed_holder_releases_the_lease(path, holder):
     """The kernel takes the lock back with the process; the next one says that it holds it now."""
     holder.send_signal(signal.SIGKILL)
     holder.wait()
@@ -69,7 +69,7 @@ def test_kill_9_frees_it(path, holder):
         FileLease(path, now=now).acquire()
 
 
-def test_release_gives_it_to_the_next(path):
+def test_released_lease_can_be_acquired(path):
     """Also within one process, and any number of times."""
     for _ in range(3):
         lease = FileLease(path, now=now)
@@ -79,7 +79,7 @@ def test_release_gives_it_to_the_next(path):
         lease.release()
 
 
-def test_a_child_does_not_inherit_it(path):
+def test_child_process_does_not_inherit_the_lease(path):
     """A program started while the lease is held doesn't hold it on after its parent's release."""
     lease = FileLease(path, now=now)
     lease.acquire()
@@ -91,21 +91,21 @@ def test_a_child_does_not_inherit_it(path):
     child.communicate(b"")
 
 
-def test_a_holder_that_has_not_written_yet_is_still_a_holder(path, holder):
+def test_lock_holds_before_the_name_is_written(path, holder):
     """The name is a courtesy, the lock is what counts."""
     path.write_text("")
     with pytest.raises(LeaseHeldError, match="has not said"):
         FileLease(path, now=now).acquire()
 
 
-def test_a_place_that_cannot_be_written_is_said_so(tmp_path):
+def test_unwritable_path_is_reported(tmp_path):
     """The parent is a file."""
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="file"):
         FileLease(tmp_path / "file" / "lease", now=now).acquire()
 
 
-def test_keeping_it_tells_whether_it_is_ours(path):
+def test_renewal_requires_holding_the_lease(path):
     """Before and after, nothing may be sent under it."""
     lease = FileLease(path, now=now)
     with pytest.raises(LeaseLostError):

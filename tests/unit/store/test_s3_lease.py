@@ -40,7 +40,7 @@ def claim(bucket) -> Any:
     return json.loads(bucket.objects[KEY])
 
 
-def test_the_first_one_has_it_and_the_second_learns_who(bucket, contender, time):
+def test_second_contender_learns_the_holder(bucket, contender, time):
     """At first sight the holder may be dead: ask again. Once it has renewed, it is alive: give up."""
     first, second = contender("first"), contender("second")
     first.acquire()
@@ -55,7 +55,7 @@ def test_the_first_one_has_it_and_the_second_learns_who(bucket, contender, time)
     assert (caught.value.retry_after, caught.value.exit_code) == (None, 8)
 
 
-def test_what_was_given_back_is_free_at_once(bucket, contender):
+def test_released_lease_is_free_at_once(bucket, contender):
     """Without any wait; the term grows, and the object stays."""
     first, second = contender("first"), contender("second")
     first.acquire()
@@ -68,7 +68,7 @@ def test_what_was_given_back_is_free_at_once(bucket, contender):
     assert claim(bucket)["holder"] == "second"
 
 
-def test_renewing_is_due_now_and_then_only(bucket, contender, time):
+def test_renewal_is_sent_only_when_due(bucket, contender, time):
     """Every RENEW seconds of asking; in between nobody is asked."""
     lease = contender("one")
     lease.acquire()
@@ -82,7 +82,7 @@ def test_renewing_is_due_now_and_then_only(bucket, contender, time):
     assert claim(bucket)["term"] == 1
 
 
-def test_silence_for_a_whole_ttl_hands_it_over(bucket, contender, time):
+def test_expired_lease_is_taken_over(bucket, contender, time):
     """Counted by the one who waits, from when it saw the claim first; the new term begins after the old one's budget."""
     dead, heir = contender("dead"), contender("heir")
     dead.acquire()
@@ -108,7 +108,7 @@ def test_silence_for_a_whole_ttl_hands_it_over(bucket, contender, time):
         dead.keep()
 
 
-def test_it_may_be_used_only_while_a_calls_budget_is_left(contender, time):
+def test_lease_is_usable_only_while_time_for_a_call_is_left(contender, time):
     """Counted from before the renewal was sent."""
     lease = contender("one")
     lease.acquire()
@@ -142,7 +142,7 @@ def test_a_late_renewal_of_an_unchanged_claim_goes_on(contender, time):
 @pytest.mark.parametrize("done", [True, False])
 @pytest.mark.parametrize("error", [AnswerLostError("lost"), ConflictError("409", code="ConditionalRequestConflict")])
 @pytest.mark.parametrize("renewing", [True, False])
-def test_our_own_nonce_after_a_failed_write_means_won(bucket, contender, time, error, done, renewing):
+def test_own_nonce_after_a_failed_write_means_acquired(bucket, contender, time, error, done, renewing):
     """S3 tells losers who have won; the object says the truth. Not done is no loss either: it is tried again."""
     lease = contender("one")
     if renewing:
@@ -162,7 +162,7 @@ def test_our_own_nonce_after_a_failed_write_means_won(bucket, contender, time, e
     assert claim(bucket)["holder"] == "one"
 
 
-def test_a_bucket_that_is_away_for_a_while_costs_nothing(bucket, contender, time):
+def test_temporary_bucket_outage_keeps_the_lease(bucket, contender, time):
     """Renewals fail until the time has run out; then the reason is told. When it is back, the lease goes on."""
     lease = contender("one")
     lease.acquire()
@@ -190,7 +190,7 @@ def test_without_a_bucket_one_is_made_first(bucket, contender, time):
 
 
 @pytest.mark.parametrize("body", [b"", b"not json", b"[]", b'{"term": null}'])
-def test_a_claim_that_makes_no_sense_is_waited_out(bucket, contender, time, body):
+def test_corrupt_claim_expires(bucket, contender, time, body):
     """Somebody edited it, or a newer release wrote it: it is replaced after a TTL like a dead holder's."""
     bucket.objects[KEY] = body
     lease = contender("one")
@@ -205,7 +205,7 @@ def test_a_claim_that_makes_no_sense_is_waited_out(bucket, contender, time, body
     assert time.now >= 1000 + TTL_SECONDS + CALL_MARGIN
 
 
-def test_a_deleted_claim_is_nobodys(bucket, contender, time):
+def test_deleted_claim_is_free(bucket, contender, time):
     """Who deletes the object takes the lease from its holder, who finds out at the next renewal."""
     lease = contender("one")
     lease.acquire()

@@ -142,19 +142,19 @@ class ResourceHarness:
 
 
 @pytest.fixture(scope="session")
-def shared_door(running_aws: Any) -> AwsClient:
+def shared_client(running_aws: Any) -> AwsClient:
     """One door for all tests: making botocore's clients is most of what a test costs."""
     budgets = RateLimiter(clock=count(step=100).__next__)  # a clock on which no bucket is ever empty
     return connect(region="us-east-1", endpoint=running_aws.endpoint, rate_limiter=budgets)
 
 
 @pytest.fixture
-def bench(embedded_aws: Any, shared_door: AwsClient, tmp_path: Path) -> Callable[..., ResourceHarness]:
+def open_harness(embedded_aws: Any, shared_client: AwsClient, tmp_path: Path) -> Callable[..., ResourceHarness]:
     """`bench(Cluster)`: a bench for that type, whose door has counted nothing yet."""
     del embedded_aws
 
     def make(kind: type[Resource], **outputs: Any) -> ResourceHarness:
-        aws = copy(shared_door)  # the clients are shared, counts and hooks are not
+        aws = copy(shared_client)  # the clients are shared, counts and hooks are not
         aws.call_counter, aws._hooks = CallCounter(), ()
         return ResourceHarness(aws, kind(ResourceContext(tmp_path)), **outputs)
 

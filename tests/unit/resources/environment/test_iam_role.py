@@ -22,8 +22,8 @@ RESOURCELESS = {"ecr:GetAuthorizationToken", "cloudwatch:PutMetricData"}
 
 
 @pytest.fixture
-def roles(bench):
-    return bench(IamRole, outputs=OUTPUTS)
+def roles(open_harness):
+    return open_harness(IamRole, outputs=OUTPUTS)
 
 
 def role_node(roles, want, name):
@@ -88,7 +88,7 @@ def test_the_jobs_name_fits_the_role(roles, service):
     assert fnmatchcase(f"arn:aws:s3:::artifacts/training/{job}/output/model.tar.gz", pattern)
 
 
-def test_a_named_training_role_is_used_not_made(roles, service):
+def test_named_training_role_is_not_created(roles, service):
     """The spec's own roleArn takes its place."""
     training = {
         "algorithm": {"name": "xgboost", "version": "3.2-0"},
@@ -111,7 +111,7 @@ def test_execution_reads_exactly_the_specs_secrets(roles, service):
     assert "Secrets" not in {statement["Sid"] for statement in statements(role_node(roles, service(), "execution"))}
 
 
-def test_what_is_added_by_hand_is_taken_away(roles, service, embedded_aws):
+def test_manually_added_policies_are_removed(roles, service, embedded_aws):
     """An attached policy, a second inline policy, a wider trust: each is drift, and gone after one pass."""
     iam = embedded_aws.client("iam")
     node = role_node(roles, service(), "task")

@@ -173,20 +173,20 @@ class ResourceHarness:
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def layer_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the layers are kept that take seconds to pack."""
     return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(scope="module")
-def bench(embedded_aws: EmbeddedAws, cache: Path) -> ResourceHarness:
+def harness(embedded_aws: EmbeddedAws, layer_cache: Path) -> ResourceHarness:
     """A bench on the embedded AWS; tests use specs of different names."""
     budgets = RateLimiter(clock=count(step=100).__next__)  # a clock on which no bucket is ever empty
     aws = connect(endpoint=embedded_aws.endpoint, region=REGION, rate_limiter=budgets)
-    return ResourceHarness(aws, discover_resources(ResourceContext(cache)))
+    return ResourceHarness(aws, discover_resources(ResourceContext(layer_cache)))
 
 
 @pytest.fixture(scope="session")
-def want() -> Any:
+def spec_context() -> Any:
     """How a test writes a spec: `want(service={"env": {…}})`."""
     return build_spec_context

@@ -19,37 +19,37 @@ HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 
 
 @pytest.fixture
-def node(bench: Any, want: Any) -> Any:
+def node(harness: Any, spec_context: Any) -> Any:
     """The node of a base in a repository that is there: `node(name, base=…)`."""
 
     def make(name: str, **image: Any) -> Any:
-        wanted = want(name, image=image)
-        repository = bench.make(bench.node("ecr/repository", wanted)).outputs["name"]
-        return bench.node(KIND, wanted, {("ecr/repository", "name"): repository})
+        wanted = spec_context(name, image=image)
+        repository = harness.make(harness.node("ecr/repository", wanted)).outputs["name"]
+        return harness.node(KIND, wanted, {("ecr/repository", "name"): repository})
 
     return make
 
 
-def test_a_base_is_copied_for_its_architecture(bench: Any, node: Any) -> None:
+def test_a_base_is_copied_for_its_architecture(harness: Any, node: Any) -> None:
     """The copy is the index's manifest for the platform, byte by byte; done twice nothing is written; it can be removed."""
     digests = set()
     for architecture in ("amd64", "arm64"):
         wanted = node("copied", architecture=architecture)
-        seen = bench.settle(wanted)
-        source, copied = EcrRepository(bench.aws, UPSTREAM), EcrRepository(bench.aws, wanted.identity["repository"])
+        seen = harness.settle(wanted)
+        source, copied = EcrRepository(harness.aws, UPSTREAM), EcrRepository(harness.aws, wanted.identity["repository"])
         expected = select_platform(source.get_manifest(tag=DEFAULT_BASE.rpartition(":")[2]), architecture)
         assert seen.outputs["digest"] == expected
         assert copied.get_manifest(digest=expected) == source.get_manifest(digest=expected)
         digests.add(expected)
     assert len(digests) == 2
-    bench.gone(wanted)
+    harness.gone(wanted)
 
 
-def test_a_tag_that_moves_upstream_is_not_followed(bench: Any, node: Any, embedded_aws: Any) -> None:
+def test_moved_upstream_tag_is_not_followed(harness: Any, node: Any, embedded_aws: Any) -> None:
     """Resolved once and recorded: after the upstream's tag means another image, and even after it is gone, ours is as it was."""
     ecr = embedded_aws.client("ecr")
     ecr.create_repository(repositoryName="team/python")
-    upstream, source = EcrRepository(bench.aws, "team/python"), EcrRepository(bench.aws, UPSTREAM)
+    upstream, source = EcrRepository(harness.aws, "team/python"), EcrRepository(harness.aws, UPSTREAM)
     for version, tag in (("3.11-slim", "1"), ("3.12-slim", "2")):
         manifest = source.get_manifest(digest=select_platform(source.get_manifest(tag=version), "amd64"))
         document = json.loads(manifest)
@@ -60,32 +60,32 @@ def test_a_tag_that_moves_upstream_is_not_followed(bench: Any, node: Any, embedd
         upstream.put_manifest(manifest, document["mediaType"], tag)
     pinned = compute_digest(upstream.get_manifest(tag="1"))
     wanted = node("unmoved", base=f"{HOST}/team/python:1")
-    assert bench.settle(wanted).outputs["digest"] == pinned
+    assert harness.settle(wanted).outputs["digest"] == pinned
     ecr.batch_delete_image(repositoryName="team/python", imageIds=[{"imageTag": "1"}])
     moved = upstream.get_manifest(tag="2").decode()
     ecr.put_image(repositoryName="team/python", imageManifest=moved, imageTag="1")
-    assert bench.settle(wanted).outputs["digest"] == pinned
+    assert harness.settle(wanted).outputs["digest"] == pinned
     ecr.delete_repository(repositoryName="team/python", force=True)
-    assert bench.settle(wanted).outputs["digest"] == pinned
+    assert harness.settle(wanted).outputs["digest"] == pinned
 
 
-def test_a_base_is_found_by_its_full_name_and_digest(bench: Any, node: Any) -> None:
+def test_a_base_is_found_by_its_full_name_and_digest(harness: Any, node: Any) -> None:
     """A pinned base is taken from the registry that its name says, by its digest, be it an index or an image."""
-    pin = compute_digest(EcrRepository(bench.aws, UPSTREAM).get_manifest(tag=DEFAULT_BASE.rpartition(":")[2]))
-    bench.settle(node("pinned", base=f"{HOST}/{UPSTREAM}@{pin}"))
+    pin = compute_digest(EcrRepository(harness.aws, UPSTREAM).get_manifest(tag=DEFAULT_BASE.rpartition(":")[2]))
+    harness.settle(node("pinned", base=f"{HOST}/{UPSTREAM}@{pin}"))
 
 
-def test_a_base_elsewhere_is_refused_with_a_way_out(bench: Any, node: Any) -> None:
+def test_a_base_elsewhere_is_refused_with_a_way_out(harness: Any, node: Any) -> None:
     """A registry that isn't this region's ECR can't be read; the error says what to do."""
     with pytest.raises(BundleError, match="pull-through cache"):
-        bench.make(node("elsewhere", base=f"docker.io/library/python@sha256:{'a' * 64}"))
+        harness.make(node("elsewhere", base=f"docker.io/library/python@sha256:{'a' * 64}"))
 
 
 @pytest.mark.parametrize("base", [f"{HOST}/no/such@sha256:{'a' * 64}", f"{HOST}/{UPSTREAM}:2.7"])
-def test_a_base_that_is_gone_is_told_as_such(bench: Any, node: Any, base: str) -> None:
+def test_missing_base_image_is_reported(harness: Any, node: Any, base: str) -> None:
     """Neither the repository nor the tag being there is a plain failure, with what to do, and nothing is written."""
     wanted = node("gone", base=base)
-    before = bench.aws.calls.by_name().get("ecr.initiate_layer_upload")
+    before = harness.aws.calls.by_name().get("ecr.initiate_layer_upload")
     with pytest.raises(BundleError, match="the base image is not there"):
-        bench.make(wanted)
-    assert bench.aws.calls.by_name().get("ecr.initiate_layer_upload") == before
+        harness.make(wanted)
+    assert harness.aws.calls.by_name().get("ecr.initiate_layer_upload") == before

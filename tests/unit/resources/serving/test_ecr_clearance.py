@@ -31,7 +31,7 @@ def key(embedded_aws: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def made(bench: Any, want: Any, embedded_aws: Any) -> Any:
+def create_image_clearance(harness: Any, spec_context: Any, embedded_aws: Any) -> Any:
     """Make a spec's image and give its clearance: `made(name, maxSeverity="high")`."""
     s3 = embedded_aws.client("s3")
     s3.create_bucket(Bucket="cleared")
@@ -42,16 +42,16 @@ def made(bench: Any, want: Any, embedded_aws: Any) -> Any:
     def make(name: str, **image: Any) -> Any:
         given = {("model/selection", output): value for output, value in told.items()}
         for kind in ("ecr/repository", "ecr/base-image", "ecr/image"):
-            outputs = bench.settle(bench.node(kind, want(name, image=image), given)).outputs
+            outputs = harness.settle(harness.node(kind, spec_context(name, image=image), given)).outputs
             given |= {(kind, output): value for output, value in outputs.items()}
-        return bench.node(KIND, want(name, image=image), given)
+        return harness.node(KIND, spec_context(name, image=image), given)
 
     return make
 
 
-def test_without_a_wish_nothing_is_asked(bench: Any, want: Any) -> None:
+def test_without_limits_no_clearance_is_required(harness: Any, spec_context: Any) -> None:
     """No field, no node, no call: the image is deployed as it is."""
-    assert bench.nodes(KIND, want("unasked")) == []
+    assert harness.nodes(KIND, spec_context("unasked")) == []
 
 
 @pytest.mark.parametrize(
@@ -66,13 +66,13 @@ def test_without_a_wish_nothing_is_asked(bench: Any, want: Any) -> None:
         ({"LOW": 1}, "low", "1 low"),
     ],
 )
-def test_findings_at_or_above_the_limit_hold_it(
-    bench: Any, made: Any, embedded_aws: Any, found: dict[str, int], worst: str, said: str
+def test_findings_at_or_above_the_limit_hold_the_image(
+    harness: Any, create_image_clearance: Any, embedded_aws: Any, found: dict[str, int], worst: str, said: str
 ) -> None:
     """The worst that may be found is below the limit; what was found is told by severity."""
-    node = made("scanned", maxSeverity=worst)
+    node = create_image_clearance("scanned", maxSeverity=worst)
     embedded_aws.admin("findings", "PUT", found)
-    verdict = bench.verdict(node)
+    verdict = harness.verdict(node)
     embedded_aws.admin("findings", "PUT", {})
     if said:
         assert isinstance(verdict, Held)
@@ -81,10 +81,10 @@ def test_findings_at_or_above_the_limit_hold_it(
         assert verdict == Ready()
 
 
-def test_a_scan_under_way_is_waited_for_and_one_that_failed_holds(bench: Any, made: Any) -> None:
+def test_a_scan_under_way_is_waited_for_and_one_that_failed_holds(harness: Any, create_image_clearance: Any) -> None:
     """No scan yet and one in progress are waited for; a scan that can't be had is not taken for one that found nothing."""
-    node = made("scanning", maxSeverity="high")
-    kind, seen = bench.registry[KIND], bench.see(node)[node.key]
+    node = create_image_clearance("scanning", maxSeverity="high")
+    kind, seen = harness.registry[KIND], harness.see(node)[node.key]
     for status, expected in (("PENDING", Waiting), ("IN_PROGRESS", Waiting), ("ACTIVE", Ready), ("COMPLETE", Ready)):
         assert isinstance(kind.ready(node, replace(seen, outputs={**seen.outputs, "scan": status})), expected)
     for status in ("FAILED", "UNSUPPORTED_IMAGE", "SCAN_ELIGIBILITY_EXPIRED", "FINDINGS_UNAVAILABLE"):
@@ -93,22 +93,24 @@ def test_a_scan_under_way_is_waited_for_and_one_that_failed_holds(bench: Any, ma
         assert status in verdict.message
 
 
-def test_a_signed_image_is_cleared(bench: Any, made: Any, key: str) -> None:
+def test_a_signed_image_is_cleared(harness: Any, create_image_clearance: Any, key: str) -> None:
     """What the controller makes is signed by the key, and the signature is verified with it."""
-    node = made("signed", signing={"key": key})
-    assert bench.see(node)[node.key].outputs["signed"] is True
-    assert bench.verdict(node) == Ready()
+    node = create_image_clearance("signed", signing={"key": key})
+    assert harness.see(node)[node.key].outputs["signed"] is True
+    assert harness.verdict(node) == Ready()
 
 
-def test_an_image_that_is_not_signed_or_falsely_is_held(bench: Any, made: Any, key: str, embedded_aws: Any) -> None:
+def test_an_image_that_is_not_signed_or_falsely_is_held(
+    harness: Any, create_image_clearance: Any, key: str, embedded_aws: Any
+) -> None:
     """No signature, another key's, another image's, and nonsense: none of them is one."""
     kms = embedded_aws.client("kms")
     other = kms.create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")["KeyMetadata"]["Arn"]
-    plain = made("unsigned", maxSeverity="high")
+    plain = create_image_clearance("unsigned", maxSeverity="high")
     identity = {**plain.identity, "maxSeverity": "", "key": key}
     node = replace(plain, identity=identity)
-    assert isinstance(bench.verdict(node), Held)
-    repository, digest = EcrRepository(bench.aws, identity["repository"]), identity["digest"]
+    assert isinstance(harness.verdict(node), Held)
+    repository, digest = EcrRepository(harness.aws, identity["repository"]), identity["digest"]
     name, manifest = identity["uri"].partition("@")[0], repository.get_manifest(digest=digest)
 
     def sign(by: str, message: bytes) -> bytes:
@@ -118,11 +120,11 @@ def test_an_image_that_is_not_signed_or_falsely_is_held(bench: Any, made: Any, k
     message = signature.build_payload(name, digest)
     for false in (sign(other, message), sign(key, message + b" "), b"nonsense"):
         attach(repository, signature.make_signature_referrer(manifest, name, false))
-        verdict = bench.verdict(node)
+        verdict = harness.verdict(node)
         assert isinstance(verdict, Held)
         assert verdict.reason == "NotSigned"
     attach(repository, signature.make_signature_referrer(manifest, name, sign(key, message)))
-    assert bench.verdict(node) == Ready()
+    assert harness.verdict(node) == Ready()
 
 
 def attach(repository: EcrRepository, referrer: Any) -> None:
@@ -131,10 +133,10 @@ def attach(repository: EcrRepository, referrer: Any) -> None:
     repository.put_manifest(referrer.manifest, "application/vnd.oci.image.manifest.v1+json", "")
 
 
-def test_a_bill_of_materials_points_at_the_image(bench: Any, made: Any) -> None:
+def test_a_bill_of_materials_points_at_the_image(harness: Any, create_image_clearance: Any) -> None:
     """Beside the image, as its referrer: CycloneDX of the locked packages, the server, the model and the base."""
-    node = made("billed", maxSeverity="high")
-    repository, digest = EcrRepository(bench.aws, node.identity["repository"]), node.identity["digest"]
+    node = create_image_clearance("billed", maxSeverity="high")
+    repository, digest = EcrRepository(harness.aws, node.identity["repository"]), node.identity["digest"]
     (manifest,) = (json.loads(found) for found in repository.iter_referrers(digest, sbom.MEDIA_TYPE))
     assert manifest["subject"]["digest"] == digest
     with repository.fetch_blob(manifest["layers"][0]["digest"]) as body:
@@ -152,11 +154,11 @@ def test_a_bill_of_materials_points_at_the_image(bench: Any, made: Any) -> None:
     assert document["compositions"] == [{"aggregate": "incomplete", "assemblies": ["base"]}]
 
 
-def test_provenance_stands_in_annotations(bench: Any, made: Any) -> None:
+def test_provenance_stands_in_annotations(harness: Any, create_image_clearance: Any) -> None:
     """Commit, data, training job, fingerprint, model and base can be read off the image's manifest."""
-    node = made("annotated", maxSeverity="high")
+    node = create_image_clearance("annotated", maxSeverity="high")
     told = json.loads(
-        EcrRepository(bench.aws, node.identity["repository"]).get_manifest(digest=node.identity["digest"])
+        EcrRepository(harness.aws, node.identity["repository"]).get_manifest(digest=node.identity["digest"])
     )
     annotations = told["annotations"]
     assert annotations["org.opencontainers.image.revision"] == "c0ffee"
@@ -167,12 +169,12 @@ def test_provenance_stands_in_annotations(bench: Any, made: Any) -> None:
     assert annotations["org.opencontainers.image.base.digest"].startswith("sha256:")
 
 
-def test_an_image_with_a_referrer_can_be_removed(bench: Any, made: Any) -> None:
+def test_an_image_with_a_referrer_can_be_removed(harness: Any, create_image_clearance: Any) -> None:
     """What points at an image goes with it."""
-    node = made("removed", maxSeverity="high")
-    repository, digest = EcrRepository(bench.aws, node.identity["repository"]), node.identity["digest"]
+    node = create_image_clearance("removed", maxSeverity="high")
+    repository, digest = EcrRepository(harness.aws, node.identity["repository"]), node.identity["digest"]
     name = node.identity["repository"]
-    bench.aws.write("ecr", "batch_delete_image", repositoryName=name, imageIds=[{"imageDigest": digest}])
+    harness.aws.write("ecr", "batch_delete_image", repositoryName=name, imageIds=[{"imageDigest": digest}])
     assert list(repository.iter_referrers(digest, sbom.MEDIA_TYPE)) == []
 
 

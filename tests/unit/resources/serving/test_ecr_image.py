@@ -26,7 +26,7 @@ BUNDLE = Bundle(
 
 
 @pytest.fixture(scope="module")
-def place(embedded_aws: Any) -> str:
+def bundle_location(embedded_aws: Any) -> str:
     """A bucket with a bundle in it, and where that is."""
     s3 = embedded_aws.client("s3")
     s3.create_bucket(Bucket="artifacts")
@@ -36,31 +36,31 @@ def place(embedded_aws: Any) -> str:
 
 
 @pytest.fixture
-def ready(bench: Any, want: Any, place: str) -> Any:
+def image_node(harness: Any, spec_context: Any, bundle_location: str) -> Any:
     """A repository, and the node of an image in it: `ready(name, version=1)`."""
 
     def make(name: str, version: int = 1, sha: str = SHA, **spec: Any) -> Any:
-        wanted = want(name, **spec)
-        repository = bench.make(bench.node("ecr/repository", wanted)).outputs["name"]
+        wanted = spec_context(name, **spec)
+        repository = harness.make(harness.node("ecr/repository", wanted)).outputs["name"]
         named = {("ecr/repository", "name"): repository}
-        base = bench.make(bench.node("ecr/base-image", wanted, named)).outputs["digest"]
+        base = harness.make(harness.node("ecr/base-image", wanted, named)).outputs["digest"]
         given = {
             **named,
             ("ecr/base-image", "digest"): base,
             ("model/selection", "version"): version,
             ("model/selection", "model_sha256"): sha,
-            ("model/selection", "bundle"): place,
+            ("model/selection", "bundle"): bundle_location,
         }
-        return bench.node(KIND, wanted, given)
+        return harness.node(KIND, wanted, given)
 
     return make
 
 
-def test_an_image_is_pushed_once_and_holds_the_model(bench: Any, ready: Any, embedded_aws: Any) -> None:
+def test_an_image_is_pushed_once_and_holds_the_model(harness: Any, image_node: Any, embedded_aws: Any) -> None:
     """The registry's image has the base below ours and the model's two files; a second time nothing is written."""
-    node = ready("pushed", 7)
-    seen = bench.settle(node)
-    repository = EcrRepository(bench.aws, node.identity["repository"])
+    node = image_node("pushed", 7)
+    seen = harness.settle(node)
+    repository = EcrRepository(harness.aws, node.identity["repository"])
     manifest = repository.get_manifest(digest=seen.outputs["digest"])
     roles = {layer["annotations"]["dev.moorage.layer"]: layer["digest"] for layer in json.loads(manifest)["layers"]}
     assert list(roles) == ["base", "dependencies", "server", "model"]
@@ -70,67 +70,67 @@ def test_an_image_is_pushed_once_and_holds_the_model(bench: Any, ready: Any, emb
     assert json.loads(files["opt/model/manifest.json"])["version"] == 7
     assert seen.outputs["uri"].endswith(f"{node.identity['repository']}@{seen.outputs['digest']}")
     assert seen.outputs["tag"].startswith("v7-")
-    bench.gone(node)
+    harness.gone(node)
 
 
-def test_the_next_version_pushes_only_what_is_new(bench: Any, ready: Any) -> None:
+def test_the_next_version_pushes_only_what_is_new(harness: Any, image_node: Any) -> None:
     """Base, dependencies and server are there already; one layer is sent, the config, and the bill of materials."""
-    bench.settle(ready("grown", 1))
-    before = bench.aws.calls.by_name()
-    bench.settle(ready("grown", 2))
-    after = bench.aws.calls.by_name()
+    harness.settle(image_node("grown", 1))
+    before = harness.aws.calls.by_name()
+    harness.settle(image_node("grown", 2))
+    after = harness.aws.calls.by_name()
     assert after["ecr.complete_layer_upload"] - before["ecr.complete_layer_upload"] == 3
-    assert bench.see(ready("grown", 1), ready("grown", 2)).keys() == {ready("grown", 1).key}
+    assert harness.see(image_node("grown", 1), image_node("grown", 2)).keys() == {image_node("grown", 1).key}
 
 
-def test_the_tag_follows_from_the_parts(bench: Any, ready: Any) -> None:
+def test_the_tag_follows_from_the_parts(harness: Any, image_node: Any) -> None:
     """Equal identities have equal tags; another version, another tag; the older image stays."""
-    one, two = ready("tagged", 1), ready("tagged", 2)
-    tags = [bench.make(node).outputs["tag"] for node in (one, two)]
+    one, two = image_node("tagged", 1), image_node("tagged", 2)
+    tags = [harness.make(node).outputs["tag"] for node in (one, two)]
     assert tags == [f"v1-{digest(one.identity)[:12]}", f"v2-{digest(two.identity)[:12]}"]
-    assert bench.see(one)[one.key].outputs["tag"] == tags[0]
+    assert harness.see(one)[one.key].outputs["tag"] == tags[0]
 
 
-def test_a_bundle_with_another_model_is_refused(bench: Any, ready: Any) -> None:
+def test_a_bundle_with_another_model_is_refused(harness: Any, image_node: Any) -> None:
     """What was selected is the model, not the place: other bytes there are no image."""
-    node = ready("swapped", sha="0" * 64)
+    node = image_node("swapped", sha="0" * 64)
     with pytest.raises(BundleError, match="another model than the version"):
-        bench.make(node)
-    assert bench.see(node) == {}
+        harness.make(node)
+    assert harness.see(node) == {}
 
 
-def test_somebody_elses_image_under_the_tag_is_not_taken_for_ours(bench: Any, ready: Any) -> None:
+def test_foreign_image_with_the_same_tag_is_not_adopted(harness: Any, image_node: Any) -> None:
     """Tags can't be moved, so a push that finds its tag taken by other content fails instead of serving that."""
-    node = ready("squatted")
-    made = bench.make(node)
-    repository = EcrRepository(bench.aws, node.identity["repository"])
+    node = image_node("squatted")
+    made = harness.make(node)
+    repository = EcrRepository(harness.aws, node.identity["repository"])
     other = json.loads(repository.get_manifest(digest=made.outputs["digest"])) | {"annotations": {"by": "somebody"}}
     with pytest.raises(FailedError, match="another image under this tag"):
         repository.put_manifest(json.dumps(other).encode(), other["mediaType"], made.outputs["tag"])
 
 
-def test_an_image_for_the_other_architecture(bench: Any, ready: Any) -> None:
+def test_an_image_for_the_other_architecture(harness: Any, image_node: Any) -> None:
     """Another architecture is another base, other packages (which are kept after the first time) and another config."""
-    node = ready("elsewhere-bound", image={"architecture": "arm64"})
+    node = image_node("elsewhere-bound", image={"architecture": "arm64"})
     inputs = sha256(f"{layers.LAYER_FORMAT} {runtime_files.locked_digest('arm64')}".encode()).hexdigest()
     made = layers._pack_layer(
         "dependencies", [("opt/moorage/lib/for-arm64", b"packages of wheels, in a test without an index")]
     )
-    layers._store_cached(bench.registry[KIND].workshop.cache, inputs, made)
-    repository, seen = EcrRepository(bench.aws, node.identity["repository"]), bench.settle(node)
+    layers._store_cached(harness.registry[KIND].workshop.cache, inputs, made)
+    repository, seen = EcrRepository(harness.aws, node.identity["repository"]), harness.settle(node)
     manifest = repository.get_manifest(digest=seen.outputs["digest"])
     with repository.fetch_blob(json.loads(manifest)["config"]["digest"]) as body:
         assert json.loads(body.read())["architecture"] == "arm64"
     assert made.digest in manifest.decode()
 
 
-def test_large_blobs_go_in_parts(bench: Any, want: Any) -> None:
+def test_large_blobs_go_in_parts(harness: Any, spec_context: Any) -> None:
     """A blob larger than ECR's part size arrives whole."""
-    name = bench.make(bench.node("ecr/repository", want("parts"))).outputs["name"]
-    repository, content = EcrRepository(bench.aws, name), bytes(25 << 20)
+    name = harness.make(harness.node("ecr/repository", spec_context("parts"))).outputs["name"]
+    repository, content = EcrRepository(harness.aws, name), bytes(25 << 20)
     blob = f"sha256:{sha256(content).hexdigest()}"
     repository.push_blob(blob, (content[start : start + (3 << 20)] for start in range(0, len(content), 3 << 20)))
     assert repository.missing_blobs([blob]) == set()
-    assert bench.aws.calls.by_name()["ecr.upload_layer_part"] > 1
+    assert harness.aws.calls.by_name()["ecr.upload_layer_part"] > 1
     with repository.fetch_blob(blob) as body:
         assert sha256(body.read()).hexdigest() == blob.removeprefix("sha256:")

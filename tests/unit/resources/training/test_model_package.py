@@ -16,7 +16,7 @@ KEY = Key("default", "sagemaker/model-package", "m")
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:3.2-0"
 
 
-def test_a_version_deleted_by_hand_is_registered_anew(embedded_aws: EmbeddedAws, tmp_path: Path) -> None:
+def test_manually_deleted_version_is_registered_again(embedded_aws: EmbeddedAws, tmp_path: Path) -> None:
     """AWS would answer the same token with the deleted version: another one gets the next number, and only one is there."""
     s3, sagemaker = embedded_aws.client("s3"), embedded_aws.client("sagemaker")
     s3.create_bucket(Bucket="models")

@@ -1,0 +1,67 @@
+"""What a run in GitHub Actions adds: annotations and a summary that no spec can forge."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from controller.cli.github import annotation
+from controller.errors import Problem
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def moorage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MOORAGE", "AWS", "GITHUB"))}
+    return subprocess.run(
+        [sys.executable, "-c", "from controller.cli import main; main()", *arguments],
+        env={**kept, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_problems_are_annotations_at_their_lines(tmp_path: Path) -> None:
+    """One `::error` for each Problem, with file, line and column, and the table in the summary; stdout stays empty."""
+    summary = tmp_path / "summary.md"
+    spec = tmp_path / "a.yaml"
+    spec.write_text("kind: Modelservice\n")
+    done = moorage(*("reconcile", "--once", "-f", str(spec)), GITHUB_ACTIONS="true", GITHUB_STEP_SUMMARY=str(summary))
+    assert (done.returncode, done.stdout) == (2, "")
+    told = f"::error file={spec},line=1,col=7,title=moorage::unknown kind 'Modelservice' (did you mean 'ModelService'?)"
+    assert told in done.stderr.splitlines()
+    assert f"| `{spec}:1` | unknown kind 'Modelservice' |" in summary.read_text()
+
+
+def test_no_annotations_outside_github_actions(tmp_path: Path) -> None:
+    """A terminal sees the plain messages only."""
+    (tmp_path / "a.yaml").write_text("kind: X\n")
+    assert "::error" not in moorage("validate", "-f", str(tmp_path)).stderr
+
+
+def test_text_cannot_inject_workflow_commands() -> None:
+    """Line ends, percent signs, and what separates properties are escaped."""
+    made = annotation(Problem("a,b:c.yaml", 1, 2, "x\n::set-env name=A::1\r%0A"))
+    assert made == ("::error file=a%2Cb%3Ac.yaml,line=1,col=2,title=moorage::x%0A::set-env name=A::1%0D%250A")
+
+
+def test_summary_is_limited_in_size(tmp_path: Path) -> None:
+    """In bytes, less what earlier commands of the step have written; none where there is no summary to add to."""
+    file = tmp_path / "summary.md"
+    code = "from controller.cli import github; github.append('ä' * 10); print(github.room())"
+    for written, environment in ((1024 * 1024 - 21, {"GITHUB_STEP_SUMMARY": str(file)}), (0, {})):
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("GITHUB")}
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**kept, "PYTHONPATH": str(ROOT), **environment},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert int(done.stdout) == written
+    refused = moorage("plan", "--report", "github")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "--report markdown" in refused.stderr

@@ -1,0 +1,89 @@
+"""What reviewers read of a plan: whole Markdown of whatever size is allowed, in which nobody's text is markup."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from controller.cli import github
+from controller.cli.markdown import code, prose
+from controller.cli.report import COMMENT, report
+from controller.core.diff import Change
+from controller.core.plan import Action, Step
+from controller.core.values import ABSENT
+from tests.unit.cli.sample_plans import DOCUMENTS, MODEL, REFUSAL, STEPS, node, sample_plan
+from tests.unit.cli.test_render_plan import assert_matches_snapshot
+
+HOSTILE_TEXT = (
+    "</details><script>alert(1)</script> | a | b |\n# heading\n`` ` ``` @team #1 [x](http://e.example) ![i](//e) "
+    "*bold* _it_ ~~no~~ $a$ <!-- www.e.example \u202eabc &lt; \\| :+1:"
+)
+
+
+def plan_with_steps(number: int) -> list[Step]:
+    return [
+        Step(
+            Action.UPDATE,
+            node("ecs/service", f"housing-model/{index}"),
+            MODEL._replace(name=f"model-{index // 5}"),
+            (Change("desiredCount", index, HOSTILE_TEXT), Change("cpu", "256", "512")),
+        )
+        for index in range(number)
+    ]
+
+
+@pytest.mark.parametrize("name", ["everything", "nothing", "suspended", "refused", "over-budget"])
+def test_report_matches_snapshot(name: str) -> None:
+    """The whole text is in `snapshots/`. After a change on purpose, RENEW=1 writes the files anew; look at their diff."""
+    plan = DOCUMENTS[name]
+    # Which digest it is follows from every default of an Environment.
+    assert_matches_snapshot(f"report-{name}.md", report(plan).replace(plan.digest[:12], "0" * 12))
+
+
+@pytest.mark.parametrize("limit", [1_500, 2_000, 20_000, COMMENT, 1024 * 1024])
+@pytest.mark.parametrize("number", [1, 300])
+def test_report_fits_the_limit_and_counts_omissions(limit: int, number: int) -> None:
+    """Never more than the limit, in characters or bytes; no block is left open, no line cut; what is missing is counted."""
+    plan = sample_plan(*plan_with_steps(number), refusals=(REFUSAL,))
+    for size in (len, github.in_bytes):
+        text = report(plan, limit, size)
+        assert size(text) <= limit
+        lines = text.splitlines()
+        assert lines.count("<details>") == lines.count("</details>")
+        rows = [line for line in lines if line.startswith("|")]
+        assert all(line.endswith("|") for line in rows)
+        steps = sum("| update |" in line for line in rows)
+        assert steps == number or f"{number - steps:,} steps" in text
+        fields = sum(line.startswith("| `ecs/service") for line in rows)
+        left = [f"{2 * number - fields:,} fields"] if fields < 2 * number else []
+        assert all(word in text for word in left)
+
+
+def test_untrusted_text_cannot_inject_markup() -> None:
+    """Whatever a spec or a tag in AWS says stays in its cell: no HTML, link, mention, reference or other markup comes of it."""
+    step = replace(
+        STEPS["update"],
+        changes=(
+            Change("env", ABSENT, HOSTILE_TEXT),
+            Change(f"tags.{HOSTILE_TEXT}", HOSTILE_TEXT, [HOSTILE_TEXT, {"name": HOSTILE_TEXT}]),
+        ),
+    )
+    text = report(sample_plan(step, refusals=(replace(REFUSAL, message=HOSTILE_TEXT, hint=HOSTILE_TEXT),)))
+    known = {"<details>", "</details>", "<summary>2 fields, old and new</summary>"}
+    outside = [
+        part for line in text.splitlines() if line not in known for part in line.replace("\\`", "").split("`")[::2]
+    ]
+    plain = "".join(outside)
+    for mark in ("<", "://", "www.e", "@team", "#1 ", "[x]", "\u202e"):
+        assert mark not in plain, mark
+    tables = [line.replace("\\|", "") for line in text.splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in tables} == {4, 5, 7}
+    assert all(line.count("`") % 2 == 0 for line in (table.replace("\\`", "") for table in tables))
+
+
+def test_text_stays_text_and_code_stays_code() -> None:
+    """The marks are escaped one by one; code has no delimiter in it, and nothing is no code."""
+    assert prose("a_b *c* <d> @e #f | g") == "a\\_b \\*c\\* &lt;d&gt; @\u200be \\#\u200bf \\| g"
+    assert code("a`b|c\u202e\n") == "`a\\u0060b\\u007cc\\u202e`"
+    assert code("") == ""
