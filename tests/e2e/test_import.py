@@ -172,9 +172,9 @@ def test_import_writes_the_live_configuration(foreign_service: ForeignService) -
     for line in (
         "  name: churn",
         "    taskDefinition: model:1",
-        f"    discovery: {stranger.registry}",
-        f"    id: {stranger.api}",
-        f"    vpcLink: {stranger.link}",
+        f"    discovery: {foreign_service.registry}",
+        f"    id: {foreign_service.api}",
+        f"    vpcLink: {foreign_service.link}",
         "      rate: 9000.0",
         "      - https://a.example",
         "      allowCredentials: true",

@@ -31,7 +31,7 @@ def trained(result: CommandResult) -> bool:
 def test_fault_settings_reach_the_embedded_aws(workspace: CliWorkspace) -> None:
     """What is asked of a run by MOORAGE_LOCAL_WEATHER holds in the AWS that the commands start."""
     asked = filter(None, os.environ.get("MOORAGE_LOCAL_WEATHER", "").split(","))
-    assert json.loads(send_request(f"{team.aws}/_moorage/weather")[1])["kinds"] == sorted(asked)
+    assert json.loads(send_request(f"{workspace.aws}/_moorage/weather")[1])["kinds"] == sorted(asked)
 
 
 def test_a_second_run_does_nothing(workspace: CliWorkspace) -> None:
@@ -60,7 +60,7 @@ def test_the_model_answers_through_its_api(workspace: CliWorkspace) -> None:
 
 def test_wrong_input_is_refused_through_the_api(workspace: CliWorkspace) -> None:
     """Seven features of eight are never a wrong 200."""
-    code, body = send_request(f"{team.endpoint}/predict", {"instances": [ROW[:7]]})
+    code, body = send_request(f"{workspace.endpoint}/predict", {"instances": [ROW[:7]]})
     assert code in (400, 422)
     assert b"8" in body
 
@@ -133,7 +133,7 @@ def test_a_relaxed_gate_lets_the_same_version_through(workspace: CliWorkspace) -
 def test_scan_finding_stops_the_rollout(workspace: CliWorkspace) -> None:
     """With a finding at image.maxSeverity the next change isn't rolled out: exit 5, and what serves goes on serving."""
     endpoint = workspace.endpoint
-    findings = f"{team.aws}/_moorage/findings"
+    findings = f"{workspace.aws}/_moorage/findings"
     limit = ("spec:\n", "spec:\n  image: {maxSeverity: high}\n")
     try:
         assert send_request(findings, {"HIGH": 2}, "PUT")[0] == 200
@@ -152,10 +152,10 @@ def test_a_route_comes_and_goes(workspace: CliWorkspace) -> None:
     workspace.edit((", {method: GET, path: /livez}", ""))
     done = workspace.reconcile()
     assert (done.code, done.json["steps"].keys()) == (0, {"delete"})
-    assert send_request(f"{team.endpoint}/livez")[0] == 404
+    assert send_request(f"{workspace.endpoint}/livez")[0] == 404
     workspace.edit()
     workspace.reconcile()
-    assert send_request(f"{team.endpoint}/livez")[0] == 200
+    assert send_request(f"{workspace.endpoint}/livez")[0] == 200
 
 
 def test_zero_tasks_is_ready(workspace: CliWorkspace) -> None:
@@ -163,7 +163,7 @@ def test_zero_tasks_is_ready(workspace: CliWorkspace) -> None:
     workspace.edit(("desiredCount: 1", "desiredCount: 0"))
     assert workspace.reconcile().code == 0
     assert condition(workspace.get(), "Deployed") == ("True", "ScaledToZero")
-    assert send_request(f"{team.endpoint}/livez")[0] == 503
+    assert send_request(f"{workspace.endpoint}/livez")[0] == 503
 
 
 def test_drifted_resource_is_corrected(workspace: CliWorkspace) -> None:

@@ -19,7 +19,7 @@ SOURCE = AwsCall("read", "ecr", "get_download_url_for_layer", {})
 def test_a_signed_url_is_fetched_whole(scripted_server: Any, scripted_answer: Any) -> None:
     """What the URL gives arrives; it is asked for with GET and no credentials of ours."""
     scripted_server.answers.append(scripted_answer(body=b"layer"))
-    with fetch_signed_url(f"{script.url}/layer?X-Amz-Signature=secret", SOURCE) as body:
+    with fetch_signed_url(f"{scripted_server.url}/layer?X-Amz-Signature=secret", SOURCE) as body:
         assert body.read() == b"layer"
     assert "Authorization" not in scripted_server.requests[-1].headers
 
@@ -29,7 +29,7 @@ def test_refused_url_error_hides_the_url(scripted_server: Any, scripted_answer: 
     """The status decides which; the URL is a secret while it is valid."""
     scripted_server.answers.append(scripted_answer(status=status))
     with pytest.raises(error) as caught:
-        fetch_signed_url(f"{script.url}/layer?X-Amz-Signature=secret", SOURCE)
+        fetch_signed_url(f"{scripted_server.url}/layer?X-Amz-Signature=secret", SOURCE)
     assert "secret" not in str(caught.value)
     assert "ecr.get_download_url_for_layer" in str(caught.value)
 
@@ -37,7 +37,7 @@ def test_refused_url_error_hides_the_url(scripted_server: Any, scripted_answer: 
 def test_truncated_answer_is_an_error(scripted_server: Any, scripted_answer: Any) -> None:
     """Fewer bytes than promised are an error, not a blob."""
     scripted_server.answers.append(scripted_answer(body=b"half", cut=True))
-    with fetch_signed_url(f"{script.url}/layer", SOURCE) as body, pytest.raises(UnavailableError):
+    with fetch_signed_url(f"{scripted_server.url}/layer", SOURCE) as body, pytest.raises(UnavailableError):
         body.read()
 
 

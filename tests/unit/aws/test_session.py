@@ -62,7 +62,7 @@ def test_the_environment_names_endpoint_keys_and_region(run_connect, scripted_se
 def test_a_profile_brings_its_keys_its_region_and_its_endpoint(run_connect, scripted_server, tmp_path):
     """The profile's own settings are used, and an unknown profile is named."""
     (tmp_path / "config").write_text(
-        f"[profile mine]\naws_access_key_id=profiled\naws_secret_access_key=s\nregion=cn-north-1\nendpoint_url={script.url}\n"
+        f"[profile mine]\naws_access_key_id=profiled\naws_secret_access_key=s\nregion=cn-north-1\nendpoint_url={scripted_server.url}\n"
     )
     assert run_connect({}, profile="mine") == {"account": "123456789012", "region": "cn-north-1", "partition": "aws-cn"}
     assert "Credential=profiled/" in scripted_server.seen("ecs")[0].headers["Authorization"]
