@@ -23,7 +23,7 @@ from controller.core.spec_context import AwsLocation, SpecContext
 from controller.core.values import Key
 from controller.reconcile import PassResult, Reconciler, Survey
 from controller.resources.base import ResourceRegistry
-from controller.runtime.prepare import snapshot_of, wants
+from controller.runtime.prepare import build_contexts, build_snapshot
 from controller.spec.load import load_text
 from controller.store.base import Store
 from controller.store.memory import MemoryStore
@@ -143,7 +143,9 @@ class Demo:
         texts += [MODEL.format(**vars(model)) for model in self.models]
         specs = load_text("---".join(texts), str(self.directory / "spec.yaml"))
         place = AwsLocation(ACCOUNT, REGION)
-        return wants(snapshot_of(specs, self.commit), self.environment, place, server_digest=self.server_digest)
+        return build_contexts(
+            build_snapshot(specs, self.commit), self.environment, place, server_digest=self.server_digest
+        )
 
     def reconciler(self) -> Reconciler:
         """The controller, newly born: it knows what store and AWS tell it."""

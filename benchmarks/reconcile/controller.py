@@ -21,11 +21,11 @@ from benchmarks.reconcile.process import own_cpu, peak_megabytes
 from benchmarks.reconcile.written import Written
 from controller.aws.calls import AwsCall, Hook
 from controller.aws.rate_limits import RateLimiter, minimum_seconds
-from controller.runtime.compose import House
-from controller.runtime.halt import Halt
+from controller.runtime.compose import EnvironmentFactory
+from controller.runtime.halt import CancellationToken
 from controller.runtime.once import exit_code
 from controller.runtime.settle import run_once
-from controller.runtime.source import Directory, read_now
+from controller.runtime.source import DirectorySource, read_now
 
 _PATIENCE: Final = 7200.0
 # What is under way in AWS for minutes takes the embedded AWS moments.
@@ -77,15 +77,22 @@ def main(home: Path, specs: Path, turns: int) -> None:
     tally, written = Tally(), Written()
     # Ever full: each look at its clock is long after the one before.
     budgets = RateLimiter(clock=count(step=10**6).__next__)
-    with House(home, local=True, hooks=[tally, written], budgets=budgets) as house:
+    with EnvironmentFactory(home, local=True, hooks=[tally, written], rate_limiter=budgets) as house:
         for _ in range(turns):
             print(json.dumps(asdict(_turn(house, specs, tally, written))), flush=True)
 
 
-def _turn(house: House, specs: Path, tally: Tally, written: Written) -> Turn:
+def _turn(house: EnvironmentFactory, specs: Path, tally: Tally, written: Written) -> Turn:
     (cpu, children), began = own_cpu(), time.monotonic()
-    snapshot = read_now(Directory([specs]))
-    run = run_once(house.site, snapshot, Halt(), timeout=_PATIENCE, pace=_PACE, leases=lambda: house.leases)
+    snapshot = read_now(DirectorySource([specs]))
+    run = run_once(
+        house.open_environment,
+        snapshot,
+        CancellationToken(),
+        timeout=_PATIENCE,
+        pace=_PACE,
+        leases=lambda: house.leases,
+    )
     reads, writes = tally.take()
     objects, repeated = written.take()
     now, measuring = own_cpu()

@@ -45,7 +45,7 @@ app.command("controller.cli.local:app", name="local", help="Start, stop and find
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code."""
-    return failure.guard(lambda: _call(arguments))
+    return failure.run_guarded(lambda: _call(arguments))
 
 
 def _call(arguments: Sequence[str]) -> int:

@@ -8,10 +8,10 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from controller.cli import output
-from controller.cli.get import Environments, find, resource_id
-from controller.cli.options import Files, Name, Place
+from controller.cli.get import Environments, find_status, resource_id
+from controller.cli.options import BackendOptions, FileOptions, Name
 from controller.resources.sagemaker_model_package import decide_approval
-from controller.runtime.compose import open_account, open_store
+from controller.runtime.compose import open_aws_client, open_store
 
 
 def approve(
@@ -22,16 +22,16 @@ def approve(
     reject: Annotated[bool, Parameter(negative="", help="Reject it instead.")] = False,
     message: Annotated[str, Parameter(help="Why; kept with the version.")] = "",
     environment: Environments = "default",
-    files: Files = Files(),
-    place: Place = Place(),
+    files: FileOptions = FileOptions(),
+    place: BackendOptions = BackendOptions(),
 ) -> int:
     """Approve a version, so that the next pass lets it serve; what serves now goes on until then."""
-    status = find(open_store(files.file, environment, home=place.home, local=place.local), environment, name)
+    status = find_status(open_store(files.file, environment, home=place.home, local=place.local), environment, name)
     group = resource_id(status, "sagemaker/model-package-group")
-    aws = open_account(files.file, environment, home=place.home, local=place.local)
+    aws = open_aws_client(files.file, environment, home=place.home, local=place.local)
     number, held = decide_approval(aws, group, approve=not reject, version=version, message=message)
     word = "rejected" if reject else "approved"
     if held and not reject:
-        output.progress(Text(f"its gates held it back: {held}", "yellow"))
-    output.show(Text(f"version {number} of {name} is {word}"))
+        output.print_progress(Text(f"its gates held it back: {held}", "yellow"))
+    output.print_text(Text(f"version {number} of {name} is {word}"))
     return 0

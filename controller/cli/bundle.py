@@ -10,7 +10,7 @@ from rich.text import Text
 
 from controller import bundle as bundles
 from controller.cli import output
-from controller.cli.options import Place
+from controller.cli.options import BackendOptions
 from controller.dataset import SplitShares, load_dataset
 
 
@@ -26,7 +26,7 @@ def bundle(
         Path | None,
         Parameter(help="CSV of the rows that it was trained on: adds metrics, ranges and real canary rows."),
     ] = None,
-    place: Place = Place(),
+    place: BackendOptions = BackendOptions(),
 ) -> int:
     """Write model.ubj and manifest.json, with canary rows that the server checks when it starts."""
     del place
@@ -41,5 +41,7 @@ def bundle(
         channels={channel: part.content for channel, part in rows.items()},
     )
     made.write(directory)
-    output.progress(Text(f"wrote {directory}: {made.manifest.objective}, {len(made.manifest.canaries)} canary rows"))
+    output.print_progress(
+        Text(f"wrote {directory}: {made.manifest.objective}, {len(made.manifest.canaries)} canary rows")
+    )
     return 0

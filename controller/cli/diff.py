@@ -8,13 +8,13 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from controller.cli import failure, output, render_diff
-from controller.cli.options import Files, Name, Output, Place, Remote
+from controller.cli.options import BackendOptions, FileOptions, Name, Output, SourceOptions
 from controller.cli.sources import open_source
 from controller.core.drift import ResourceDrift, find_resource_drifts
 from controller.core.plan import Refusal
 from controller.core.values import Key
 from controller.errors import NotFoundError
-from controller.runtime.compose import House, Site
+from controller.runtime.compose import EnvironmentFactory, OpenEnvironment
 from controller.runtime.source import read_now
 
 
@@ -25,9 +25,9 @@ def diff(
     drift: Annotated[
         bool, Parameter(negative="", help="Only what was changed in AWS since it was applied, not what specs changed.")
     ] = False,
-    files: Files = Files(),
-    remote: Remote = Remote(),
-    place: Place = Place(),
+    files: FileOptions = FileOptions(),
+    remote: SourceOptions = SourceOptions(),
+    place: BackendOptions = BackendOptions(),
     form: Output = "table",
 ) -> int:
     """Show how what is live differs from what is declared, field by field, and why: drift, or a changed spec.
@@ -37,28 +37,28 @@ def diff(
 
     def show() -> int:
         found = compare(files, remote, place, name)
-        departed = [item for item in found.departures if not drift or render_diff.drifted(item)]
+        departed = [item for item in found.drifts if not drift or render_diff.has_drift(item)]
         refusals = [] if drift else found.refusals
-        output.emit(
+        output.print_result(
             form,
-            table=lambda _: render_diff.text(departed, refusals),
-            data=lambda: render_diff.data(departed, refusals),
+            table=lambda _: render_diff.diff_text(departed, refusals),
+            data=lambda: render_diff.diff_data(departed, refusals),
             names=[str(item.step.node.key) for item in departed],
         )
         return 1 if departed or refusals else 0
 
-    return failure.guard(show, lambda code: max(code, 2))
+    return failure.run_guarded(show, lambda code: max(code, 2))
 
 
 @dataclass(frozen=True)
 class Comparison:
     """What differs, and what can't be compared because it isn't ours."""
 
-    departures: list[ResourceDrift]
+    drifts: list[ResourceDrift]
     refusals: list[Refusal]
 
 
-def compare(files: Files, remote: Remote, place: Place, name: str = "") -> Comparison:
+def compare(files: FileOptions, remote: SourceOptions, place: BackendOptions, name: str = "") -> Comparison:
     """Look at every environment, or at one ModelService in those that have it. Raises what reading AWS raises.
 
     Raises NotFoundError when no spec has that name.
@@ -69,23 +69,23 @@ def compare(files: Files, remote: Remote, place: Place, name: str = "") -> Compa
         declared = ", ".join(sorted({owner.name for owner in owners})) or "none"
         raise NotFoundError(f"no ModelService is named {name}", hint=f"these specs declare: {declared}")
     found = Comparison([], [])
-    with House(place.home, local=place.local) as house:
+    with EnvironmentFactory(place.home, local=place.local) as house:
         for environment in snapshot.environments:
             if not name or any(owner.name == name and owner.environment == environment for owner in owners):
-                _compare(house.site(snapshot, environment), name, found)
+                _compare_environment(house.open_environment(snapshot, environment), name, found)
     return found
 
 
-def _compare(site: Site, name: str, found: Comparison) -> None:
-    home, *services = site.wants
-    survey = site.reconciler.survey([home, *(want for want in services if name in ("", want.owner.name))])
+def _compare_environment(environment: OpenEnvironment, name: str, found: Comparison) -> None:
+    home, *services = environment.contexts
+    survey = environment.reconciler.survey([home, *(want for want in services if name in ("", want.owner.name))])
     for error in survey.unreadable.values():
         raise error
 
     def concerns(owner: Key) -> bool:
         return name in ("", owner.name) and not (name and owner.kind == "Environment")
 
-    registry = site.reconciler.registry
+    registry = environment.reconciler.registry
     all_of_it = find_resource_drifts(survey.plan, survey.records, survey.seen, lambda kind: registry[kind].policy)
-    found.departures.extend(item for item in all_of_it if concerns(item.step.owner))
+    found.drifts.extend(item for item in all_of_it if concerns(item.step.owner))
     found.refusals.extend(refusal for refusal in survey.plan.refusals if concerns(refusal.owner))

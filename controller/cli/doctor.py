@@ -12,15 +12,15 @@ from controller.aws.s3_object_storage import S3ObjectStorage
 from controller.aws.server_date import ClockSkewHook
 from controller.cli import output
 from controller.cli.get import Environments
-from controller.cli.options import Files, Output, Place
-from controller.cli.render import Cell, columns
+from controller.cli.options import BackendOptions, FileOptions, Output
+from controller.cli.render import Cell, align_columns
 from controller.core.spec_context import AwsLocation as Account
 from controller.core.spec_context import SpecContext
 from controller.errors import MoorageError, SpecError
 from controller.resources.base import ResourceContext, discover_resources
 from controller.runtime import prepare
-from controller.runtime.compose import open_account
-from controller.runtime.doctor import Finding, Patient, credentials, examine
+from controller.runtime.compose import open_aws_client
+from controller.runtime.doctor import CheckResult, DoctorContext, credentials, run_checks
 from controller.spec.load import load_specs
 from controller.spec.loaded import Specs
 from controller.spec.models import ModelService
@@ -29,14 +29,18 @@ _STYLES = {"ok": "green", "warning": "yellow", "failed": "red", "unknown": "dim"
 
 
 def doctor(
-    *, environment: Environments = "default", files: Files = Files(), place: Place = Place(), form: Output = "table"
+    *,
+    environment: Environments = "default",
+    files: FileOptions = FileOptions(),
+    place: BackendOptions = BackendOptions(),
+    form: Output = "table",
 ) -> int:
     """Check source, credentials, clock, permissions, state, quotas and network; nothing is changed.
 
     Exit 2 for the source, 3 for the credentials, 4 for anything else that failed; 0 with warnings, too.
     """
     found = list(_findings(environment, files, place))
-    output.emit(
+    output.print_result(
         form,
         table=lambda _: table(found),
         data=lambda: [asdict(finding) for finding in found],
@@ -46,35 +50,35 @@ def doctor(
     return next((code for check, code in (("source", 2), ("credentials", 3)) if check in failed), 4 if failed else 0)
 
 
-def table(found: Sequence[Finding]) -> Text:
+def table(found: Sequence[CheckResult]) -> Text:
     """One line for each finding."""
     rows: list[Sequence[Cell]] = [("CHECK", "STATE", "FOUND", "WHAT TO DO")]
     rows += [(f.check, Text(f.state, _STYLES[f.state]), f.message, f.hint) for f in found]
-    return columns(rows)
+    return align_columns(rows)
 
 
-def _findings(environment: str, files: Files, place: Place) -> Iterator[Finding]:
+def _findings(environment: str, files: FileOptions, place: BackendOptions) -> Iterator[CheckResult]:
     try:
         specs = load_specs(files.file)
         prepare.read_data(specs)
-        yield Finding("source", "ok", f"{len(specs.documents)} documents, and the data that they name")
+        yield CheckResult("source", "ok", f"{len(specs.documents)} documents, and the data that they name")
     except SpecError as error:
         first, *more = error.problems
         message = str(first).split("\n", 1)[0] + (f" and {len(more)} more" if more else "")
-        yield Finding("source", "failed", message, "moorage validate")
+        yield CheckResult("source", "failed", message, "moorage validate")
         return
     clock = ClockSkewHook(lambda: datetime.now(UTC))
     try:
-        aws = open_account(files.file, environment, home=place.home, local=place.local).with_hooks(clock)
+        aws = open_aws_client(files.file, environment, home=place.home, local=place.local).with_hooks(clock)
     except MoorageError as error:
-        yield Finding("credentials", "failed", error.what, error.hint)
+        yield CheckResult("credentials", "failed", error.what, error.hint)
         return
     who = credentials(aws)
     yield who
     if who.state == "ok":
         want = SpecContext(specs.get_environment(environment), None, Account(aws.account, aws.region, aws.partition))
-        yield from examine(
-            Patient(
+        yield from run_checks(
+            DoctorContext(
                 aws,
                 clock,
                 want,

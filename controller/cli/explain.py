@@ -8,8 +8,8 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from controller.cli import output
-from controller.cli.options import Place
-from controller.cli.render import columns
+from controller.cli.options import BackendOptions
+from controller.cli.render import align_columns
 from controller.errors import NotFoundError
 from controller.spec import explain as fields
 from controller.spec import validation_errors
@@ -20,18 +20,18 @@ def explain(
     path: Annotated[str, Parameter(help="Like `modelservice.spec.service`; without it, the kinds.")] = "",
     /,
     *,
-    place: Place = Place(),
+    place: BackendOptions = BackendOptions(),
 ) -> int:
     """Explain a field of a spec."""
     del place
     if not path:
         rows = [(kind.lower(), (model.__doc__ or "").strip()) for kind, model in KINDS.items()]
-        output.show(columns(rows))
+        output.print_text(align_columns(rows))
         return 0
     field = fields.find_field(path)
     if field is None:
         raise NotFoundError(f"there is no field {path}", hint=_nearest(path))
-    output.show(text(field))
+    output.print_text(text(field))
     return 0
 
 
@@ -42,14 +42,14 @@ def text(field: fields.FieldDescription) -> Text:
         head.append(("REQUIRED", "yes"))
     elif field.default:
         head.append(("DEFAULT", field.default))
-    parts = [columns(head), Text(f"\n\n{field.doc}\n")]
+    parts = [align_columns(head), Text(f"\n\n{field.doc}\n")]
     if field.model:
         below = fields.describe_fields(field.model, field.path)
         rows = [
             (f"  {name}", child.type_name + (" *" if child.required else ""), child.doc)
             for name, child in below.items()
         ]
-        parts += [Text("\nFIELDS (* required)\n"), columns(rows)]
+        parts += [Text("\nFIELDS (* required)\n"), align_columns(rows)]
     return Text().join(parts)
 
 

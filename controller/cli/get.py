@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from controller.cli import output, render_events, render_status
-from controller.cli.options import Files, Name, Output, Place
+from controller.cli.options import BackendOptions, FileOptions, Name, Output
 from controller.core.status import Event, Status
 from controller.errors import NotFoundError, SpecError
 from controller.runtime.compose import open_store
@@ -26,24 +26,24 @@ def get(
     /,
     *,
     environment: Environments = "default",
-    files: Files = Files(),
-    place: Place = Place(),
+    files: FileOptions = FileOptions(),
+    place: BackendOptions = BackendOptions(),
     form: Output = "table",
 ) -> int:
     """Show all specs of an environment, or one of them."""
     store = open_store(files.file, environment, home=place.home, local=place.local)
-    found = [find(store, environment, name)] if name else list(store.list_statuses(environment))
+    found = [find_status(store, environment, name)] if name else list(store.list_statuses(environment))
     if not found:
-        output.progress(Text(f"nothing is known of environment {environment} yet"))
-    declared = _declared(files)
+        output.print_progress(Text(f"nothing is known of environment {environment} yet"))
+    declared = _declared_owners(files)
     objects = [
-        render_status.as_object(status, declared.get((status.owner.kind, status.owner.name))) for status in found
+        render_status.status_object(status, declared.get((status.owner.kind, status.owner.name))) for status in found
     ]
-    output.emit(
+    output.print_result(
         form,
-        table=lambda wide: render_status.table(found, wide=wide),
+        table=lambda wide: render_status.status_table(found, wide=wide),
         data=lambda: objects[0] if name else {"items": objects},
-        names=[render_status.name(status) for status in found],
+        names=[render_status.resource_name(status) for status in found],
     )
     return 0
 
@@ -54,22 +54,23 @@ def describe(
     *,
     events: Annotated[int, Parameter(help="How many of the latest events to show.")] = 20,
     environment: Environments = "default",
-    files: Files = Files(),
-    place: Place = Place(),
+    files: FileOptions = FileOptions(),
+    place: BackendOptions = BackendOptions(),
     form: Output = "table",
 ) -> int:
     """Show one spec with its conditions, resources and latest events."""
     store = open_store(files.file, environment, home=place.home, local=place.local)
-    status = find(store, environment, name)
+    status = find_status(store, environment, name)
     latest = list(store.list_events(status.owner, limit=events)) if events else []
-    known = _declared(files).get((status.owner.kind, status.owner.name))
-    output.emit(
+    known = _declared_owners(files).get((status.owner.kind, status.owner.name))
+    output.print_result(
         form,
-        table=lambda _: render_status.describe(status, latest),
+        table=lambda _: render_status.description(status, latest),
         data=lambda: (
-            render_status.as_object(status, known) | {"events": [render_events.data(event) for event in latest]}
+            render_status.status_object(status, known)
+            | {"events": [render_events.event_data(event) for event in latest]}
         ),
-        names=[render_status.name(status)],
+        names=[render_status.resource_name(status)],
     )
     return 0
 
@@ -80,24 +81,24 @@ def events(
     *,
     environment: Environments = "default",
     limit: Annotated[int, Parameter(help="How many, at most.")] = 100,
-    files: Files = Files(),
-    place: Place = Place(),
+    files: FileOptions = FileOptions(),
+    place: BackendOptions = BackendOptions(),
     form: Output = "table",
 ) -> int:
     """Show what happened, oldest first: to all specs, or to one."""
     store = open_store(files.file, environment, home=place.home, local=place.local)
-    owner = find(store, environment, name).owner if name else None
+    owner = find_status(store, environment, name).owner if name else None
     found: Sequence[Event] = list(store.list_events(owner, limit=limit))
-    output.emit(
+    output.print_result(
         form,
-        table=lambda _: render_events.lines(found),
-        data=lambda: [render_events.data(event) for event in found],
-        names=[render_events.about(event) for event in found],
+        table=lambda _: render_events.event_lines(found),
+        data=lambda: [render_events.event_data(event) for event in found],
+        names=[render_events.event_subject(event) for event in found],
     )
     return 0
 
 
-def find(store: Store, environment: str, name: str) -> Status:
+def find_status(store: Store, environment: str, name: str) -> Status:
     """The status of the ModelService of that name, or else of the Environment. Raises NotFoundError."""
     known = list(store.list_statuses(environment))
     for kind in ("ModelService", "Environment"):
@@ -119,7 +120,7 @@ def resource_id(status: Status, kind: str) -> str:
     return found
 
 
-def _declared(files: Files) -> dict[tuple[str, str], Environment | ModelService]:
+def _declared_owners(files: FileOptions) -> dict[tuple[str, str], Environment | ModelService]:
     """What the files declare, if they can be read at all: the store alone answers otherwise."""
     try:
         specs = load_specs(files.file)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from controller.cli.markdown import Block, code, head, prose, row
+from controller.cli.markdown import ReportBlock, code_span, escape_prose, table_head, table_row
 from controller.core.status import Status
 from controller.errors import MoorageError, Problem, SpecError
 
@@ -28,9 +28,9 @@ def annotate(error: MoorageError) -> None:
     lines = [annotation(problem) for problem in problems] or [f"::error title=moorage::{_data(str(error))}"]
     # stdout is data; the runner reads commands on stderr, too.
     print(redact_text("\n".join(lines)), file=sys.stderr)
-    rows = [row([code(f"{p.file}:{p.line}"), prose(redact_text(p.message))]) for p in problems]
-    told = [*head(("File", "Problem")), *rows] if rows else [prose(redact_text(str(error)))]
-    append("\n".join([f"### moorage ended with an error (exit code {error.exit_code})", "", *told]))
+    rows = [table_row([code_span(f"{p.file}:{p.line}"), escape_prose(redact_text(p.message))]) for p in problems]
+    told = [*table_head(("File", "Problem")), *rows] if rows else [escape_prose(redact_text(str(error)))]
+    append_summary("\n".join([f"### moorage ended with an error (exit code {error.exit_code})", "", *told]))
 
 
 def annotation(problem: Problem) -> str:
@@ -40,33 +40,33 @@ def annotation(problem: Problem) -> str:
     return f"::error {place},title=moorage::{_data(problem.message + hint)}"
 
 
-def summarise(statuses: Iterable[Status], steps: Mapping[str, int]) -> None:
+def write_summary(statuses: Iterable[Status], steps: Mapping[str, int]) -> None:
     """Add how things stand to the step's summary, where there is one."""
     rows = []
     for status in statuses:
         ready = status.find_condition("Ready")
         told = (ready.status, ready.reason, ready.message) if ready else ("Unknown", "", "")
-        rows.append(row(map(prose, (status.owner.kind, status.owner.name, *told))))
+        rows.append(table_row(map(escape_prose, (status.owner.kind, status.owner.name, *told))))
     done = (
         ", ".join(f"{count} {action}" for action, count in sorted(steps.items())) or "none: everything is as declared"
     )
-    table = Block([*head(("Kind", "Name", "Ready", "Status", "Message"))], rows, ["", f"Steps: {done}."])
-    table.take(room(), in_bytes)
-    append("\n".join(["### moorage reconcile", "", *table.lines()]))
+    table = ReportBlock([*table_head(("Kind", "Name", "Ready", "Status", "Message"))], rows, ["", f"Steps: {done}."])
+    table.take(remaining_bytes(), size_in_bytes)
+    append_summary("\n".join(["### moorage reconcile", "", *table.lines()]))
 
 
-def room() -> int:
+def remaining_bytes() -> int:
     """How many bytes the step's summary still takes, 0 where there is none: GitHub shows nothing of more than 1 MiB."""
     path = os.environ.get("GITHUB_STEP_SUMMARY")
     return _SUMMARY - (Path(path).stat().st_size if Path(path).is_file() else 0) if path else 0
 
 
-def in_bytes(text: str) -> int:
+def size_in_bytes(text: str) -> int:
     """The length of a text as GitHub counts a summary's."""
     return len(text.encode())
 
 
-def append(text: str) -> None:
+def append_summary(text: str) -> None:
     """Add Markdown to the step's summary, where there is one."""
     path = os.environ.get("GITHUB_STEP_SUMMARY")
     if path:

@@ -8,9 +8,9 @@ from typing import Any
 from rich.text import Text
 
 from controller.cli import output
-from controller.cli.get import Environments, find
-from controller.cli.options import Files, Name, Output, Place
-from controller.cli.render import Cell, columns, word
+from controller.cli.get import Environments, find_status
+from controller.cli.options import BackendOptions, FileOptions, Name, Output
+from controller.cli.render import Cell, align_columns, style_status
 from controller.core.history import Revision
 from controller.runtime.compose import open_store
 
@@ -22,8 +22,8 @@ def history(
     /,
     *,
     environment: Environments = "default",
-    files: Files = Files(),
-    place: Place = Place(),
+    files: FileOptions = FileOptions(),
+    place: BackendOptions = BackendOptions(),
     form: Output = "table",
 ) -> int:
     """Show what was declared, which model and image it served, and what came of it; oldest first.
@@ -31,8 +31,8 @@ def history(
     A generation is a change of the spec or of its data. One that came to serve another model or image has several lines.
     """
     store = open_store(files.file, environment, home=place.home, local=place.local)
-    found = find(store, environment, name).history
-    output.emit(
+    found = find_status(store, environment, name).history
+    output.print_result(
         form,
         table=lambda wide: table(found, wide=wide),
         data=lambda: [data(revision) for revision in found],
@@ -54,11 +54,11 @@ def table(history: Sequence[Revision], *, wide: bool = False) -> Text:
                 revision.author if wide else revision.author.partition(" <")[0],
                 str(revision.version or ""),
                 revision.image if wide else digest.removeprefix("sha256:")[:_SHORT],
-                word(revision.result),
+                style_status(revision.result),
                 revision.message,
             )
         )
-    return columns(rows)
+    return align_columns(rows)
 
 
 def data(revision: Revision) -> dict[str, Any]:

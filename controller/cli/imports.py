@@ -13,12 +13,12 @@ from rich.text import Text
 from controller import embedded
 from controller.aws import AwsClient
 from controller.cli import output
-from controller.cli.options import Files, Place
+from controller.cli.options import BackendOptions, FileOptions
 from controller.errors import UsageError
 from controller.imports.draft import Draft
 from controller.imports.importer import import_api, import_service
 from controller.imports.training_job import add_job
-from controller.runtime.compose import open_door
+from controller.runtime.compose import connect_environment
 from controller.spec.load import load_specs, load_text
 from controller.spec.models import Environment, EnvironmentSpec
 
@@ -29,7 +29,7 @@ Job = Annotated[str, Parameter(help="Training job whose settings the spec takes.
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class Writing:
+class DraftOptions:
     """Where to look, and what to write."""
 
     name: Annotated[str, Parameter(help="Name of the ModelService; by default from what is imported.")] = ""
@@ -49,9 +49,9 @@ def service(
     *,
     api: Annotated[str, Parameter(help="Id of the HTTP API in front of it; by default it is looked for.")] = "",
     training_job: Job = "",
-    writing: Writing = Writing(),
-    files: Files = Files(),
-    place: Place = Place(),
+    writing: DraftOptions = DraftOptions(),
+    files: FileOptions = FileOptions(),
+    place: BackendOptions = BackendOptions(),
 ) -> int:
     """Write a spec for an ECS service on Fargate, and for the HTTP API that leads to it."""
     cluster, _, name = service.partition("/")
@@ -70,9 +70,9 @@ def api(
     /,
     *,
     training_job: Job = "",
-    writing: Writing = Writing(),
-    files: Files = Files(),
-    place: Place = Place(),
+    writing: DraftOptions = DraftOptions(),
+    files: FileOptions = FileOptions(),
+    place: BackendOptions = BackendOptions(),
 ) -> int:
     """Write a spec for an HTTP API and the ECS service that it leads to."""
     return _write(
@@ -85,46 +85,46 @@ def training_job(
     job: Annotated[str, Parameter(help="Name of a SageMaker training job.")],
     /,
     *,
-    writing: Writing = Writing(),
-    files: Files = Files(),
-    place: Place = Place(),
+    writing: DraftOptions = DraftOptions(),
+    files: FileOptions = FileOptions(),
+    place: BackendOptions = BackendOptions(),
 ) -> int:
     """Write a spec for the model of a job of SageMaker's built-in XGBoost; with --data, for training as that job did."""
     return _write(lambda aws: add_job(aws, job, settings_only=bool(writing.data)), writing, files, place)
 
 
-def _write(read: Callable[[AwsClient], Draft], writing: Writing, files: Files, place: Place) -> int:
-    if writing.out is not None and writing.out.exists():
-        raise UsageError(f"{writing.out} exists already", hint="name another file, or remove that one")
+def _write(read: Callable[[AwsClient], Draft], options: DraftOptions, files: FileOptions, place: BackendOptions) -> int:
+    if options.out is not None and options.out.exists():
+        raise UsageError(f"{options.out} exists already", hint="name another file, or remove that one")
     endpoint = embedded.up(place.home).endpoint if place.local else None
-    draft = read(open_door(_environment(writing, files), endpoint))
-    if writing.name:
-        draft = replace(draft, name=writing.name)
-    if not draft.model_sections or not draft.is_served_as_is or writing.data or writing.target:
-        draft.train_model(data=writing.data, target=writing.target)
-    text = _text(draft, writing.environment)
-    load_text(text, str(writing.out or "import"))  # what is written can be read again
-    if writing.out is None:
-        output.show(Text(text.rstrip("\n")))
+    draft = read(connect_environment(_environment(options, files), endpoint))
+    if options.name:
+        draft = replace(draft, name=options.name)
+    if not draft.model_sections or not draft.is_served_as_is or options.data or options.target:
+        draft.train_model(data=options.data, target=options.target)
+    text = _draft_text(draft, options.environment)
+    load_text(text, str(options.out or "import"))  # what is written can be read again
+    if options.out is None:
+        output.print_text(Text(text.rstrip("\n")))
     else:
-        writing.out.write_text(text, encoding="utf-8")
-        output.progress(Text(f"wrote {writing.out}"))
+        options.out.write_text(text, encoding="utf-8")
+        output.print_progress(Text(f"wrote {options.out}"))
     return 0
 
 
-def _environment(writing: Writing, files: Files) -> Environment:
-    if writing.environment:
-        return load_specs(files.file).get_environment(writing.environment)
+def _environment(options: DraftOptions, files: FileOptions) -> Environment:
+    if options.environment:
+        return load_specs(files.file).get_environment(options.environment)
     home = Environment.default()
-    return home.model_copy(update={"spec": EnvironmentSpec(region=writing.region)})
+    return home.model_copy(update={"spec": EnvironmentSpec(region=options.region)})
 
 
-def _text(draft: Draft, environment: str) -> str:
+def _draft_text(draft: Draft, environment: str) -> str:
     documents = draft.documents(environment or "default", declared=bool(environment))
-    text = _comment(draft.notes()) + "---\n".join(output.as_yaml(document) for document in documents)
+    text = _comment(draft.notes()) + "---\n".join(output.to_yaml(document) for document in documents)
     if not draft.is_served_as_is:
         return text
-    own = [f"  {line}" for line in output.as_yaml(draft.model_sections).splitlines()]
+    own = [f"  {line}" for line in output.to_yaml(draft.model_sections).splitlines()]
     return text + _comment([_OWN, *own, *draft.training_notes()])
 
 

@@ -9,8 +9,8 @@ from rich.text import Text
 
 from controller import embedded
 from controller.cli import output
-from controller.cli.options import Output, Place
-from controller.cli.render import Cell, columns
+from controller.cli.options import BackendOptions, Output
+from controller.cli.render import Cell, align_columns
 
 app = App(name="local", help="Start, stop and find the embedded AWS.")
 
@@ -27,7 +27,7 @@ def up(
         str,
         Parameter(help="Bad habits of AWS to have, separated by commas: throttle, iam-delay, read-lag."),
     ] = "",
-    place: Place = Place(),
+    place: BackendOptions = BackendOptions(),
     form: Output = "table",
 ) -> int:
     """Start the embedded AWS, unless it runs already."""
@@ -35,19 +35,21 @@ def up(
 
 
 @app.command
-def down(*, place: Place = Place(), form: Output = "table") -> int:
+def down(*, place: BackendOptions = BackendOptions(), form: Output = "table") -> int:
     """Stop the embedded AWS and everything that runs in it."""
     return _show(embedded.down(place.home), form)
 
 
 @app.command
-def status(*, place: Place = Place(), form: Output = "table") -> int:
+def status(*, place: BackendOptions = BackendOptions(), form: Output = "table") -> int:
     """Say whether the embedded AWS runs, and where."""
     return _show(embedded.status(place.home), form)
 
 
 def _show(found: embedded.Status, form: Output) -> int:
-    output.emit(form, table=lambda _: _table(found), data=lambda: _data(found), names=[found.endpoint] * found.running)
+    output.print_result(
+        form, table=lambda _: _table(found), data=lambda: _data(found), names=[found.endpoint] * found.running
+    )
     return 0
 
 
@@ -55,7 +57,7 @@ def _table(found: embedded.Status) -> Text:
     if not found.running:
         return Text("not running")
     head: tuple[Cell, ...] = ("ENDPOINT", "PID", "STARTED", "LOG")
-    return columns([head, (found.endpoint, str(found.pid), found.started, str(found.log))])
+    return align_columns([head, (found.endpoint, str(found.pid), found.started, str(found.log))])
 
 
 def _data(found: embedded.Status) -> dict[str, Any]:

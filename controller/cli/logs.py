@@ -11,13 +11,20 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from controller.cli.get import Environments, find, resource_id
-from controller.cli.options import Files, Name, Place, duration
+from controller.cli.get import Environments, find_status, resource_id
+from controller.cli.options import BackendOptions, FileOptions, Name, parse_duration_option
 from controller.core.status import Status
 from controller.resources.sagemaker_training_job import is_finished
-from controller.runtime.compose import open_account, open_store
-from controller.runtime.logs import TRAINING_GROUP, Line, Source, cloudwatch, controller, follow
-from controller.runtime.logs import lines as lines_of
+from controller.runtime.compose import open_aws_client, open_store
+from controller.runtime.logs import (
+    TRAINING_GROUP,
+    LogLine,
+    LogSource,
+    cloudwatch_source,
+    controller_source,
+    follow_lines,
+)
+from controller.runtime.logs import read_lines as lines_of
 from controller.store.base import Store
 
 
@@ -34,33 +41,35 @@ def logs(
     lines: Annotated[int, Parameter(name="--tail", help="How many lines, at most, before following.")] = 200,
     form: Annotated[Literal["text", "json"], Parameter(name=("--output", "-o"), help="How to print.")] = "text",
     environment: Environments = "default",
-    files: Files = Files(),
-    place: Place = Place(),
+    files: FileOptions = FileOptions(),
+    place: BackendOptions = BackendOptions(),
 ) -> int:
     """Show a model's logs, oldest line first. Following a training ends with it."""
     store = open_store(files.file, environment, home=place.home, local=place.local)
-    status = find(store, environment, name)
+    status = find_status(store, environment, name)
     source, over = _source(of, status, store, files, place)
-    start = round((time.time() - duration("--since", since)) * 1000)
+    start = round((time.time() - parse_duration_option("--since", since)) * 1000)
     found = lines_of(source, start)
     write = _as_json if form == "json" else _as_text
     for line in found[max(0, len(found) - lines) :]:
         write(line)
     if follow_:
-        for line in follow(source, start, found, over, time.sleep):
+        for line in follow_lines(source, start, found, over, time.sleep):
             write(line)
     return 0
 
 
-def _source(of: str, status: Status, store: Store, files: Files, place: Place) -> tuple[Source, Callable[[], bool]]:
+def _source(
+    of: str, status: Status, store: Store, files: FileOptions, place: BackendOptions
+) -> tuple[LogSource, Callable[[], bool]]:
     """Where the lines are, and what says that no more will come."""
     if of == "controller":
-        return controller(store, status.owner), lambda: False
-    aws = open_account(files.file, status.owner.environment, home=place.home, local=place.local)
+        return controller_source(store, status.owner), lambda: False
+    aws = open_aws_client(files.file, status.owner.environment, home=place.home, local=place.local)
     if of == "service":
-        return cloudwatch(aws, _group(resource_id(status, "logs/log-group"))), lambda: False
+        return cloudwatch_source(aws, _group(resource_id(status, "logs/log-group"))), lambda: False
     job = resource_id(status, "sagemaker/training-job").rpartition("/")[2]
-    return cloudwatch(aws, TRAINING_GROUP, f"{job}/"), partial(is_finished, aws, job)
+    return cloudwatch_source(aws, TRAINING_GROUP, f"{job}/"), partial(is_finished, aws, job)
 
 
 def _group(name_or_arn: str) -> str:
@@ -68,12 +77,12 @@ def _group(name_or_arn: str) -> str:
     return name_or_arn.removesuffix(":*").rpartition("log-group:")[2]
 
 
-def _as_text(line: Line) -> None:
+def _as_text(line: LogLine) -> None:
     sys.stdout.write(f"{line.stamp}  {line.source}  {line.message}\n")
     sys.stdout.flush()
 
 
-def _as_json(line: Line) -> None:
+def _as_json(line: LogLine) -> None:
     data = {"time": line.stamp, "source": line.source, "message": line.message}
     sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
     sys.stdout.flush()

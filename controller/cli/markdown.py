@@ -23,41 +23,41 @@ _ESCAPES = {
 }
 
 
-def prose(text: str) -> str:
+def escape_prose(text: str) -> str:
     """Text on one line that is nothing but text."""
-    plain = " ".join(visible(text).split())
+    plain = " ".join(escape_invisible(text).split())
     return "".join(_ESCAPES.get(one, one) for one in plain).replace("www.", "www\\.")
 
 
-def code(text: str) -> str:
+def code_span(text: str) -> str:
     """Text as a span of code that nothing in it ends, in a table's cell or elsewhere."""
-    plain = visible(text).replace("`", "\\u0060").replace("|", "\\u007c").strip()
+    plain = escape_invisible(text).replace("`", "\\u0060").replace("|", "\\u007c").strip()
     return f"`{plain}`" if plain else ""
 
 
-def visible(text: str) -> str:
+def escape_invisible(text: str) -> str:
     """The text with what can't be seen, or turns what follows around, by its number."""
     return "".join(one if one.isprintable() else " " if one in "\n\t\r" else f"\\u{ord(one):04x}" for one in text)
 
 
-def row(cells: Iterable[str]) -> str:
+def table_row(cells: Iterable[str]) -> str:
     """One line of a table; the cells are Markdown already."""
     return f"| {' | '.join(cells)} |"
 
 
-def head(names: Sequence[str]) -> list[str]:
+def table_head(names: Sequence[str]) -> list[str]:
     """The lines that a table begins with."""
-    return [row(names), f"|{'---|' * len(names)}"]
+    return [table_row(names), f"|{'---|' * len(names)}"]
 
 
 @dataclass
-class Block:
+class ReportBlock:
     """Lines that belong together: some of the rows may be left out, or all with the block itself."""
 
     head: Sequence[str]
     rows: Sequence[str] = ()
     tail: Sequence[str] = ()
-    kept: int = field(default=0, init=False)
+    included: int = field(default=0, init=False)
     shown: bool = field(default=False, init=False)
 
     def take(self, room: int, size: Callable[[str], int]) -> int:
@@ -65,22 +65,22 @@ class Block:
         room_left = room - sum(size(line) + 1 for line in (*self.head, *self.tail))
         if room_left < 0:
             return room
-        self.kept = 0
+        self.included = 0
         for line in self.rows:
             if size(line) + 1 > room_left:
                 break
             room_left -= size(line) + 1
-            self.kept += 1
-        if self.rows and not self.kept:
+            self.included += 1
+        if self.rows and not self.included:
             return room
         self.shown = True
         return room_left
 
     @property
-    def left_out(self) -> int:
+    def omitted(self) -> int:
         """How many rows aren't shown."""
-        return len(self.rows) - self.kept
+        return len(self.rows) - self.included
 
     def lines(self) -> Sequence[str]:
         """What is shown."""
-        return [*self.head, *self.rows[: self.kept], *self.tail] if self.shown else []
+        return [*self.head, *self.rows[: self.included], *self.tail] if self.shown else []

@@ -22,7 +22,7 @@ Name = Annotated[str, Parameter(help="Name of a ModelService.", show_default=Fal
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class Files:
+class FileOptions:
     """Which specs."""
 
     file: Annotated[
@@ -38,7 +38,7 @@ class Files:
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class Remote:
+class SourceOptions:
     """Specs in Git, in the place of files."""
 
     source: Annotated[
@@ -51,7 +51,7 @@ class Remote:
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class BackendOptions:
     """Which AWS, and where this machine keeps what it remembers."""
 
     local: Annotated[bool, Parameter(env_var="MOORAGE_LOCAL", negative="", help="Use the embedded AWS.")] = False
@@ -63,7 +63,7 @@ class Place:
         return 0.1 if self.local else 1.0
 
 
-def parsed(name: str, parse: Callable[[str], Value], text: str) -> Value:
+def parse_option(name: str, parse: Callable[[str], Value], text: str) -> Value:
     """An option's value. Raises UsageError, naming the option."""
     try:
         return parse(text)
@@ -72,6 +72,6 @@ def parsed(name: str, parse: Callable[[str], Value], text: str) -> Value:
         raise UsageError(f"{name}: {finding.message}", hint=finding.hint) from error
 
 
-def duration(name: str, text: str) -> float:
+def parse_duration_option(name: str, text: str) -> float:
     """An option's seconds. Raises UsageError."""
-    return float(parsed(name, parse_duration, text))
+    return float(parse_option(name, parse_duration, text))

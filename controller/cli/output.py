@@ -13,22 +13,24 @@ from rich.text import Text
 from controller.cli.options import Format
 
 
-def emit(form: Format, *, table: Callable[[bool], Text], data: Callable[[], Any], names: Sequence[str] = ()) -> None:
+def print_result(
+    form: Format, *, table: Callable[[bool], Text], data: Callable[[], Any], names: Sequence[str] = ()
+) -> None:
     """Print in the form that was asked for. `table` gets whether it may be wide; `names` is what `-o name` prints."""
     if form in ("table", "wide"):
-        show(table(form == "wide"))
+        print_text(table(form == "wide"))
     elif form == "name":
         sys.stdout.writelines(f"{name}\n" for name in names)
     else:
-        sys.stdout.write(as_json(data()) if form == "json" else as_yaml(data()))
+        sys.stdout.write(to_json(data()) if form == "json" else to_yaml(data()))
 
 
-def show(text: Text) -> None:
+def print_text(text: Text) -> None:
     """Print text on stdout, coloured where that is a terminal."""
     console().print(text, soft_wrap=True)
 
 
-def progress(text: Text) -> None:
+def print_progress(text: Text) -> None:
     """Print a line on stderr."""
     console(stderr=True).print(text, soft_wrap=True)
 
@@ -38,18 +40,18 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
 
 
-def width(otherwise: int) -> int:
+def terminal_width(otherwise: int) -> int:
     """How many characters a line has on a terminal; elsewhere, `otherwise`."""
     made = console()
     return made.width if made.is_terminal else otherwise
 
 
-def as_json(data: Any) -> str:
+def to_json(data: Any) -> str:
     """Write JSON for people and programs."""
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
 
 
-def as_yaml(data: Any) -> str:
+def to_yaml(data: Any) -> str:
     """Write YAML that YAML 1.1 and 1.2 read alike."""
     import yaml
 

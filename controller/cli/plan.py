@@ -9,21 +9,21 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from controller.cli import failure, github, output, render_plan
-from controller.cli.options import Files, Format, Output, Place, Remote
-from controller.cli.report import report as as_markdown
+from controller.cli.options import BackendOptions, FileOptions, Format, Output, SourceOptions
+from controller.cli.report import plan_report as as_markdown
 from controller.cli.sources import open_source
 from controller.errors import UsageError
-from controller.runtime.compose import House
+from controller.runtime.compose import EnvironmentFactory
 from controller.runtime.plan_document import PlanDocument
-from controller.runtime.planning import plan_all, write_plan
+from controller.runtime.planning import plan_environments, write_saved_plan
 from controller.runtime.source import read_now
 
 
 def plan(
     *,
-    files: Files = Files(),
-    remote: Remote = Remote(),
-    place: Place = Place(),
+    files: FileOptions = FileOptions(),
+    remote: SourceOptions = SourceOptions(),
+    place: BackendOptions = BackendOptions(),
     form: Output = "table",
     prune: Annotated[bool, Parameter(help="Include the deletion of what no file declares any more.")] = False,
     out: Annotated[Path | None, Parameter(help="Write the plan to this file, for reconcile --plan.")] = None,
@@ -41,34 +41,36 @@ def plan(
     """Show what reconcile would do: field by field, what follows later, what trains."""
 
     def show() -> int:
-        if report == "github" and not github.room():
+        if report == "github" and not github.remaining_bytes():
             raise UsageError("there is no step's summary to add to", hint="in GitHub Actions, or --report markdown")
-        found = look(files, remote, place, prune=prune)
+        found = make_plan_document(files, remote, place, prune=prune)
         if out is not None:
-            write_plan(out, found)
+            write_saved_plan(out, found)
         if report == "markdown":
             sys.stdout.write(as_markdown(found))
         else:
-            tell(found, form)
+            show_plan(found, form)
         if report == "github":
-            github.append(as_markdown(found, github.room(), github.in_bytes))
+            github.append_summary(as_markdown(found, github.remaining_bytes(), github.size_in_bytes))
         return 2 if detailed_exitcode and found.acts else 0
 
-    return failure.guard(show, lambda _: 1) if detailed_exitcode else show()
+    return failure.run_guarded(show, lambda _: 1) if detailed_exitcode else show()
 
 
-def look(files: Files, remote: Remote, place: Place, *, prune: bool = False) -> PlanDocument:
+def make_plan_document(
+    files: FileOptions, remote: SourceOptions, place: BackendOptions, *, prune: bool = False
+) -> PlanDocument:
     """Plan every environment. Raises what reading AWS raises."""
     snapshot = read_now(open_source(files, remote, place))
-    with House(place.home, local=place.local) as house:
-        return plan_all(house, snapshot, prune=prune)
+    with EnvironmentFactory(place.home, local=place.local) as house:
+        return plan_environments(house, snapshot, prune=prune)
 
 
-def tell(found: PlanDocument, form: Format) -> None:
+def show_plan(document: PlanDocument, form: Format) -> None:
     """Print a plan."""
-    output.emit(
+    output.print_result(
         form,
-        table=lambda wide: render_plan.text(found, output.width(render_plan.WIDTH), whole=wide),
-        data=lambda: found.model_dump(mode="json", by_alias=True),
-        names=[step.object for step in found.steps],
+        table=lambda wide: render_plan.plan_text(document, output.terminal_width(render_plan.WIDTH), whole=wide),
+        data=lambda: document.model_dump(mode="json", by_alias=True),
+        names=[step.object for step in document.steps],
     )

@@ -13,8 +13,8 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from controller.cli import output
-from controller.cli.get import Environments, find
-from controller.cli.options import Files, Name, Place
+from controller.cli.get import Environments, find_status
+from controller.cli.options import BackendOptions, FileOptions, Name
 from controller.errors import FailedError, NotFoundError, UsageError
 from controller.runtime.compose import open_store
 from inference_server.client import Client, ClientError, RefusedError
@@ -29,17 +29,17 @@ def predict(
     *features: Annotated[str, Parameter(help="Features of one row, like `median_income=8.3`; empty means missing.")],
     data: Annotated[Path | None, Parameter(help="File with a whole request body, JSON; `-` is stdin.")] = None,
     environment: Environments = "default",
-    files: Files = Files(),
-    place: Place = Place(),
+    files: FileOptions = FileOptions(),
+    place: BackendOptions = BackendOptions(),
 ) -> int:
     """Ask a model for a prediction; print its answer, and on stderr the curl line that asks the same."""
-    status = find(open_store(files.file, environment, home=place.home, local=place.local), environment, name)
+    status = find_status(open_store(files.file, environment, home=place.home, local=place.local), environment, name)
     endpoint = str(status.facts.get("endpoint") or "")
     if urlsplit(endpoint).scheme not in ("http", "https"):
         raise NotFoundError(f"{name} has no endpoint", hint="add 'api' to its spec, and reconcile")
     endpoint, body = endpoint.rstrip("/"), _body(features, data)
-    output.progress(Text(curl(endpoint + PATH, body), "dim"))
-    sys.stdout.write(output.as_json(ask(endpoint, body)))
+    output.print_progress(Text(curl(endpoint + PATH, body), "dim"))
+    sys.stdout.write(output.to_json(ask(endpoint, body)))
     return 0
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from controller.cli import render_events
-from controller.cli.render import word
+from controller.cli.render import style_status
 from controller.core.status import Event, Status
 
 _HEARTBEAT = 30.0  # seconds of silence after which a line says that the run is alive
@@ -26,14 +26,14 @@ class Progress:
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
         self._spoke = clock()
 
-    def event(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Tell of something that happened."""
-        self._say(render_events.line(event))
+        self._say(render_events.event_line(event))
 
-    def passed(self, statuses: Sequence[Status]) -> None:
+    def on_pass(self, statuses: Sequence[Status]) -> None:
         """Show how things stand after a pass."""
         if self._live is not None:
-            self._live.update(tree(statuses), refresh=True)
+            self._live.update(render_tree(statuses), refresh=True)
         elif self._clock() - self._spoke >= _HEARTBEAT:
             self._say(Text(heartbeat(statuses)))
 
@@ -53,15 +53,17 @@ class Progress:
             self._live.stop()
 
 
-def tree(statuses: Sequence[Status]) -> Tree:
+def render_tree(statuses: Sequence[Status]) -> Tree:
     """Draw each spec with the resources that aren't ready yet."""
     root = Tree("reconciling", hide_root=True)
     for status in statuses:
         ready = status.find_condition("Ready")
-        branch = root.add(Text.assemble((status.owner.name, "bold"), "  ", word(ready.reason if ready else "Unknown")))
+        branch = root.add(
+            Text.assemble((status.owner.name, "bold"), "  ", style_status(ready.reason if ready else "Unknown"))
+        )
         for state in status.resources:
             if state.state != "Ready":
-                branch.add(Text.assemble(f"{state.key.kind}  ", word(state.state), f"  {state.message}"))
+                branch.add(Text.assemble(f"{state.key.kind}  ", style_status(state.state), f"  {state.message}"))
     return root
 
 

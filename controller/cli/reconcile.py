@@ -16,22 +16,30 @@ from cyclopts import Parameter
 
 from controller.aws.log import configure_logging
 from controller.cli import github, output, render_events, render_status
-from controller.cli.options import Files, Format, Output, Place, Remote, duration, parsed
+from controller.cli.options import (
+    BackendOptions,
+    FileOptions,
+    Format,
+    Output,
+    SourceOptions,
+    parse_duration_option,
+    parse_option,
+)
 from controller.cli.plan import plan as show_plan
 from controller.cli.progress import Progress
 from controller.cli.sources import open_source
 from controller.core.status import Event, Status
 from controller.errors import UsageError
-from controller.runtime.compose import House
-from controller.runtime.halt import Halt
-from controller.runtime.loop import Settings, run
-from controller.runtime.loop import tell as log_event
+from controller.runtime.compose import EnvironmentFactory
+from controller.runtime.halt import CancellationToken
+from controller.runtime.loop import LoopSettings, run_loop
+from controller.runtime.loop import log_event as log_event
 from controller.runtime.metrics import Metrics
-from controller.runtime.once import Run, exit_code
+from controller.runtime.once import RunResult, exit_code
 from controller.runtime.plan_document import PlanDocument
-from controller.runtime.planning import Promise, plan_all, read_plan
+from controller.runtime.planning import SavedPlan, plan_environments, read_saved_plan
 from controller.runtime.prepare import Snapshot
-from controller.runtime.prune import prunable
+from controller.runtime.prune import find_prunable
 from controller.runtime.settle import run_once
 from controller.runtime.source import Source, read_now
 from controller.spec.units import parse_percent
@@ -39,7 +47,7 @@ from controller.spec.units import parse_percent
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class How:
+class RunArguments:
     """How a run behaves."""
 
     wait: Annotated[bool, Parameter(help="With --no-wait, one pass.")] = True
@@ -51,12 +59,12 @@ class How:
     @property
     def share(self) -> float:
         """What --max-prune says."""
-        return float(parsed("--max-prune", parse_percent, self.max_prune))
+        return float(parse_option("--max-prune", parse_percent, self.max_prune))
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class Loop:
+class LoopArguments:
     """How the loop behaves, without --once."""
 
     interval: Annotated[
@@ -82,11 +90,11 @@ def reconcile(
         Parameter(help="With --once, carry out the plan in this file, as plan --out wrote it, and nothing else."),
     ] = None,
     events: Annotated[Path | None, Parameter(help="Write every event to this file, as JSON lines.")] = None,
-    how: How = How(),
-    loop: Loop = Loop(),
-    files: Files = Files(),
-    remote: Remote = Remote(),
-    place: Place = Place(),
+    how: RunArguments = RunArguments(),
+    loop: LoopArguments = LoopArguments(),
+    files: FileOptions = FileOptions(),
+    remote: SourceOptions = SourceOptions(),
+    place: BackendOptions = BackendOptions(),
     form: Output = "table",
 ) -> int:
     """Drive AWS to what the specs declare. With --once, wait until it is there; without, keep it there until told to end."""
@@ -99,112 +107,120 @@ def reconcile(
             events,
             how,
             loop,
-            open_source(files, remote, place, interval=duration("--interval", loop.interval)),
+            open_source(files, remote, place, interval=parse_duration_option("--interval", loop.interval)),
             place,
         )
-    planned = read_plan(plan) if plan else None
+    planned = read_saved_plan(plan) if plan else None
     return _once(how, open_source(files, remote, place), place, form, events=events, planned=planned)
 
 
 def _once(
-    how: How, source: Source, place: Place, form: Format, *, events: Path | None, planned: PlanDocument | None
+    how: RunArguments,
+    source: Source,
+    place: BackendOptions,
+    form: Format,
+    *,
+    events: Path | None,
+    planned: PlanDocument | None,
 ) -> int:
     """Run until nothing is under way; where a plan was made before, no further than that."""
     snapshot = read_now(source)
-    promise = Promise(planned) if planned else None
+    promise = SavedPlan(planned) if planned else None
     if promise and how.prune and not promise.prune:
         raise UsageError("--prune isn't what was planned", hint="plan with --prune, too")
-    progress, halt = Progress(output.console(stderr=True), time.monotonic), Halt()
-    with _journal(events) as write, progress:
-        tell = _teller(progress.event, write)
-        with House(place.home, local=place.local, tell=tell, halt=halt) as house:
-            total = _settled(house, snapshot, how, promise, halt=halt, pace=place.pace, watch=progress.passed)
-            summary = total.summary(house.calls())
+    progress, halt = Progress(output.console(stderr=True), time.monotonic), CancellationToken()
+    with _open_event_file(events) as write, progress:
+        tell = _event_handler(progress.on_event, write)
+        with EnvironmentFactory(place.home, local=place.local, on_event=tell, cancellation=halt) as house:
+            total = _run_to_completion(
+                house, snapshot, how, promise, cancellation=halt, pace=place.pace, on_progress=progress.on_pass
+            )
+            summary = total.summary(house.count_calls())
         write(summary)
-    github.summarise(total.statuses, total.steps)
-    output.emit(
+    github.write_summary(total.statuses, total.steps)
+    output.print_result(
         form,
-        table=lambda wide: render_status.table(total.statuses, wide=wide),
-        data=lambda: {"items": [render_status.as_object(status, None) for status in total.statuses], **summary},
-        names=[render_status.name(status) for status in total.statuses],
+        table=lambda wide: render_status.status_table(total.statuses, wide=wide),
+        data=lambda: {"items": [render_status.status_object(status, None) for status in total.statuses], **summary},
+        names=[render_status.resource_name(status) for status in total.statuses],
     )
     return exit_code(total.statuses)
 
 
-def _settled(
-    house: House,
+def _run_to_completion(
+    factory: EnvironmentFactory,
     snapshot: Snapshot,
-    how: How,
-    promise: Promise | None,
+    how: RunArguments,
+    saved_plan: SavedPlan | None,
     *,
-    halt: Halt,
+    cancellation: CancellationToken,
     pace: float,
-    watch: Callable[[Sequence[Status]], None],
-) -> Run:
+    on_progress: Callable[[Sequence[Status]], None],
+) -> RunResult:
     """What the run came to; one that was promised does as it was planned, or nothing."""
-    prune = promise.prune if promise else how.prune
-    if promise:
-        promise.hold(plan_all(house, snapshot, prune=prune))
-    sites = (house.site(snapshot, name) for name in snapshot.environments)
+    prune = saved_plan.prune if saved_plan else how.prune
+    if saved_plan:
+        saved_plan.verify_unchanged(plan_environments(factory, snapshot, prune=prune))
+    sites = (factory.open_environment(snapshot, name) for name in snapshot.environments)
     return run_once(
-        house.site,
+        factory.open_environment,
         snapshot,
-        halt,
-        gone=prunable(sites, how.share) if prune else (),
-        timeout=duration("--timeout", how.timeout),
+        cancellation,
+        removed_specs=find_prunable(sites, how.share) if prune else (),
+        timeout=parse_duration_option("--timeout", how.timeout),
         wait=how.wait,
         parallel=how.parallel,
         pace=pace,
-        leases=lambda: house.leases,
-        watch=lambda run: watch(run.statuses),
-        allow=promise.allow if promise else lambda plan: plan,
+        leases=lambda: factory.leases,
+        on_progress=lambda run: on_progress(run.statuses),
+        restrict_plan=saved_plan.restrict if saved_plan else lambda plan: plan,
     )
 
 
-def _loop(events: Path | None, how: How, loop: Loop, source: Source, place: Place) -> int:
+def _loop(events: Path | None, how: RunArguments, loop: LoopArguments, source: Source, place: BackendOptions) -> int:
     """Run until told to end."""
     configure_logging()
     host, _, port = loop.listen.rpartition(":")
     if not port.isdigit():
         raise UsageError(f"--listen: '{loop.listen}' isn't HOST:PORT", hint="127.0.0.1:9470")
-    settings = Settings(
-        interval=duration("--interval", loop.interval),
-        grace=duration("--grace", loop.grace),
+    settings = LoopSettings(
+        interval=parse_duration_option("--interval", loop.interval),
+        grace=parse_duration_option("--grace", loop.grace),
         parallel=how.parallel,
         pace=place.pace,
-        prune=how.share if how.prune else None,
+        max_prune=how.share if how.prune else None,
         host=host or "127.0.0.1",
         port=int(port),
         hints=loop.hints,
         webhook_secret=os.environ.get("MOORAGE_WEBHOOK_SECRET", ""),
     )
-    with _journal(events) as write:
-        tell = _teller(log_event, write)
+    with _open_event_file(events) as write:
+        tell = _event_handler(log_event, write)
 
-        def open_house(halt: Halt, metrics: Metrics) -> House:
-            return House(place.home, local=place.local, tell=tell, hooks=[metrics], halt=halt)
+        def open_house(halt: CancellationToken, metrics: Metrics) -> EnvironmentFactory:
+            return EnvironmentFactory(place.home, local=place.local, on_event=tell, hooks=[metrics], cancellation=halt)
 
-        finished = run(open_house, source, settings)
+        finished = run_loop(open_house, source, settings)
     if not finished:
         # A thread is in the middle of a call; waiting for it would outlast the grace period.
         os._exit(0)
     return 0
 
 
-def _teller(say: Callable[[Event], None], write: Callable[[Any], None]) -> Callable[[Event], None]:
+def _event_handler(show: Callable[[Event], None], write: Callable[[Any], None]) -> Callable[[Event], None]:
     """What says an event and writes it down; one at a time, as many threads have something to tell."""
     lock = threading.Lock()
 
     def tell(event: Event) -> None:
         with lock:
-            say(event)
-            write(render_events.data(event))
+            show(event)
+            write(render_events.event_data(event))
 
     return tell
 
 
 @contextlib.contextmanager
-def _journal(path: Path | None) -> Iterator[Callable[[Any], None]]:
+def _open_event_file(path: Path | None) -> Iterator[Callable[[Any], None]]:
     """Give what writes one JSON line to the file, or nowhere."""
     if path is None:
         yield lambda _: None

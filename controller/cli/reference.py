@@ -60,7 +60,7 @@ def commands() -> str:
 
 def metrics() -> str:
     """Write the page of the loop's metrics as Markdown."""
-    rows = (f"| `{name}` | {kind} | {meaning} |" for name, kind, meaning in Metrics().table())
+    rows = (f"| `{name}` | {kind} | {meaning} |" for name, kind, meaning in Metrics().describe())
     return "\n".join([_METRICS_HEAD, "| metric | type | meaning |", "|---|---|---|", *rows]) + "\n"
 
 

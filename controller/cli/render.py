@@ -12,7 +12,7 @@ _GOOD = ("Ready", "True", "Normal", "Completed", "Approved", "ACTIVE")
 _BAD = ("Failed", "False", "Warning", "Degraded", "Stalled", "Refused")
 
 
-def columns(rows: Sequence[Sequence[Cell]], *, gap: int = 3) -> Text:
+def align_columns(rows: Sequence[Sequence[Cell]], *, gap: int = 3) -> Text:
     """Align cells in columns as wide as they need to be, a line for each row; nothing is cut off."""
     cells = [[cell if isinstance(cell, Text) else Text(cell) for cell in row] for row in rows]
     widths = [
@@ -30,7 +30,7 @@ def columns(rows: Sequence[Sequence[Cell]], *, gap: int = 3) -> Text:
     return Text("\n").join(lines)
 
 
-def word(text: str) -> Text:
+def style_status(text: str) -> Text:
     """Colour a word of status."""
     style = "green" if text in _GOOD else "red" if text in _BAD else "yellow"
     return Text(text, style)

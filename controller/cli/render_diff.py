@@ -31,12 +31,12 @@ _COUNTED = {
 }
 
 
-def drifted(found: ResourceDrift) -> bool:
+def has_drift(found: ResourceDrift) -> bool:
     """Whether any of it is drift."""
     return any(field.origin in _DRIFT for field in found.fields)
 
 
-def text(found: Sequence[ResourceDrift], refusals: Sequence[Refusal]) -> Text:
+def diff_text(found: Sequence[ResourceDrift], refusals: Sequence[Refusal]) -> Text:
     """Each object as a unified diff, field by field, `-` live and `+` declared; then how much differs and why."""
     if not found and not refusals:
         return Text("No difference: what is live is as declared.")
@@ -45,7 +45,7 @@ def text(found: Sequence[ResourceDrift], refusals: Sequence[Refusal]) -> Text:
     return Text("\n").join([*lines, Text(), Text(_summary(found, refusals))])
 
 
-def data(found: Sequence[ResourceDrift], refusals: Sequence[Refusal]) -> dict[str, Any]:
+def diff_data(found: Sequence[ResourceDrift], refusals: Sequence[Refusal]) -> dict[str, Any]:
     """The same as JSON: `null` is what isn't there, `(known after apply)` what only an apply will tell."""
     return {
         "differs": bool(found or refusals),
@@ -53,7 +53,7 @@ def data(found: Sequence[ResourceDrift], refusals: Sequence[Refusal]) -> dict[st
         "refusals": [
             {**_key_data(refusal.node.key), "message": refusal.message, "hint": refusal.hint} for refusal in refusals
         ],
-        "summary": {"objects": len(found), "drifted": sum(map(drifted, found)), "fields": _counts(found)},
+        "summary": {"objects": len(found), "drifted": sum(map(has_drift, found)), "fields": _counts(found)},
     }
 
 
@@ -63,7 +63,7 @@ def _object(item: ResourceDrift) -> Iterator[Text]:
     if item.is_existence_drift:
         gone = step.action is Action.DELETE
         side, style = ("live", "red") if gone else ("declared", "green")
-        yield Text(f"Only {side}: {key}  ({_whole(item)})", style)
+        yield Text(f"Only {side}: {key}  ({_existence_line(item)})", style)
         return
     yield Text(f"--- live      {key}  {item.id}".rstrip(), "bold")
     yield Text(f"+++ declared  {key}  {owner}", "bold")
@@ -73,7 +73,7 @@ def _object(item: ResourceDrift) -> Iterator[Text]:
         yield from _sides(field.change.old, field.change.new)
 
 
-def _whole(item: ResourceDrift) -> str:
+def _existence_line(item: ResourceDrift) -> str:
     """Why an object is on one side alone."""
     if item.step.action is Action.DELETE:
         return item.step.why
@@ -114,7 +114,7 @@ def _counts(found: Iterable[ResourceDrift]) -> dict[str, int]:
 
 
 def _summary(found: Sequence[ResourceDrift], refusals: Sequence[Refusal]) -> str:
-    wholes = Counter(_whole(item) for item in found if item.is_existence_drift)
+    wholes = Counter(_existence_line(item) for item in found if item.is_existence_drift)
     parts = [f"{number} {why}" for why, number in wholes.items()]
     fields = [f"{number} {_COUNTED[Origin(origin)]}" for origin, number in _counts(found).items()]
     if fields:

@@ -7,23 +7,29 @@ from typing import Any
 
 from rich.text import Text
 
-from controller.cli.render import Cell, columns, word
+from controller.cli.render import Cell, align_columns, style_status
 from controller.core.status import Event
 
 
-def lines(events: Sequence[Event]) -> Text:
+def event_lines(events: Sequence[Event]) -> Text:
     """One line for each event, oldest first."""
     head: tuple[Cell, ...] = ("TIME", "TYPE", "REASON", "OBJECT", "MESSAGE")
-    return columns([head, *((e.time, word(e.type), e.reason, about(e), e.message) for e in events)])
+    return align_columns(
+        [head, *((e.time, style_status(e.type), e.reason, event_subject(e), e.message) for e in events)]
+    )
 
 
-def line(event: Event) -> Text:
+def event_line(event: Event) -> Text:
     """One event as progress: `ecs/service housing-model  Created  …`."""
     style = "red" if event.type == "Warning" else "green"
-    return Text(f"{about(event)}  ").append(event.reason, style).append(f"  {event.message}" if event.message else "")
+    return (
+        Text(f"{event_subject(event)}  ")
+        .append(event.reason, style)
+        .append(f"  {event.message}" if event.message else "")
+    )
 
 
-def data(event: Event) -> dict[str, Any]:
+def event_data(event: Event) -> dict[str, Any]:
     """Give an event as JSON."""
     return {
         "time": event.time,
@@ -37,6 +43,6 @@ def data(event: Event) -> dict[str, Any]:
     }
 
 
-def about(event: Event) -> str:
+def event_subject(event: Event) -> str:
     """What an event is about: the resource, where it was one, or else the spec."""
     return str(event.key) if event.key else f"{event.owner.kind} {event.owner.name}"

@@ -8,7 +8,7 @@ from textwrap import wrap
 from rich.text import Text
 
 from controller.cli import render_cost
-from controller.cli.render_value import folded, old_to_new, shown, tail
+from controller.cli.render_value import format_change, format_lines, format_tail, format_value
 from controller.core.ownership import TAG_PREFIX
 from controller.runtime.plan_cost import PlannedCost
 from controller.runtime.plan_document import (
@@ -46,19 +46,19 @@ WIDTH = 120
 _TAIL = 16
 
 
-def text(plan: PlanDocument, width: int = WIDTH, *, whole: bool = False) -> Text:
+def plan_text(plan: PlanDocument, width: int = WIDTH, *, whole: bool = False) -> Text:
     """Group the steps by spec: what is refused, what happens now field by field, what follows later, what is held.
 
     No line is wider than `width` where that can be; `whole` cuts no value short.
     """
     if not plan.steps and not plan.refusals:
         return Text("No changes: everything is as declared.")
-    lines = [line for part in parts(plan) for line in _Spec(part, width, whole=whole).lines()]
-    ending = [line for told, style in summary(plan) for line in _wrapped(told, width, style=style)]
+    lines = [line for part in group_by_spec(plan) for line in _SpecRenderer(part, width, whole=whole).lines()]
+    ending = [line for told, style in plan_summary(plan) for line in _wrapped(told, width, style=style)]
     return Text("\n").join([*lines, Text(), *ending])
 
 
-class Part:
+class SpecPlan:
     """What a plan has for one spec. `title` names it; `costs` has what it costs, if that is known."""
 
     def __init__(
@@ -78,13 +78,13 @@ class Part:
         yield from ((heading, some) for heading, some in groups if some)
 
 
-def parts(plan: PlanDocument) -> list[Part]:
+def group_by_spec(plan: PlanDocument) -> list[SpecPlan]:
     """The plan spec by spec, in the order of environments; each Environment first, as the others stand on it."""
     several = len(plan.environments) > 1
     found = dict.fromkeys((one.environment, one.spec) for one in (*plan.steps, *plan.refusals))
     order = sorted(found, key=lambda owner: (owner[0], not owner[1].startswith("Environment "), owner[1]))
     return [
-        Part(
+        SpecPlan(
             f"{spec} of {environment}" if several and not spec.startswith("Environment ") else spec,
             [step for step in plan.steps if (step.environment, step.spec) == (environment, spec)],
             [refusal for refusal in plan.refusals if (refusal.environment, refusal.spec) == (environment, spec)],
@@ -94,37 +94,37 @@ def parts(plan: PlanDocument) -> list[Part]:
     ]
 
 
-def worth_telling(step: PlannedStep) -> list[PlannedField]:
+def displayed_changes(step: PlannedStep) -> list[PlannedField]:
     """Leave out the tags that everything of a spec has, what adopting means anyway, and empty fields of something new."""
     told = map(_without_ownership, step.changes)
     return [one for one in told if not (one.old == NOT_THERE and (one.new in (None, "", [], {}) or _adopts(step, one)))]
 
 
-def meaning(step: PlannedStep) -> str:
+def step_meaning(step: PlannedStep) -> str:
     """What a step means beyond its object, in words."""
     alone = "by its tags alone" if step.only_adopts else ""
     return "; ".join(part for part in (_MEANING.get(step.action, ""), alone, step.why) if part)
 
 
-def summary(plan: PlanDocument) -> Iterator[tuple[str, str]]:
+def plan_summary(plan: PlanDocument) -> Iterator[tuple[str, str]]:
     """Count what happens now, later and not at all, and say what is trained: sentences, with their styles."""
     unchanged = "nothing changes; " if plan.summary.now and not plan.summary.changes else ""
-    yield f"Plan: {unchanged}{counted(plan.summary.now) or 'nothing now'}.", "bold"
+    yield f"Plan: {unchanged}{format_counts(plan.summary.now) or 'nothing now'}.", "bold"
     for title, counts in (("Later", plan.summary.later), ("Held", plan.summary.held)):
         if counts:
-            yield f"{title}: {counted(counts)}.", ""
+            yield f"{title}: {format_counts(counts)}.", ""
     if plan.summary.refused:
         yield f"Refused: {plan.summary.refused}. Nothing that is built on it is made either.", "red"
     if plan.trains:
-        yield f"Trains {listed(plan.trains)}.", "yellow"
+        yield f"Trains {join_names(plan.trains)}.", "yellow"
 
 
-def counted(counts: Mapping[str, int]) -> str:
+def format_counts(counts: Mapping[str, int]) -> str:
     """`2 to create, 1 to update`."""
     return ", ".join(f"{number} to {action}" for action, number in counts.items())
 
 
-def listed(names: Iterable[str]) -> str:
+def join_names(names: Iterable[str]) -> str:
     """`a, b and c`."""
     *most, last = names
     return f"{', '.join(most)} and {last}" if most else last
@@ -142,15 +142,15 @@ def _without_ownership(change: PlannedField) -> PlannedField:
     return change.model_copy(update={"new": tags})
 
 
-def _wrapped(told: str, width: int, indent: str = "", style: str = "") -> Iterator[Text]:
-    lines = wrap(told, max(width, 20), initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+def _wrapped(text: str, width: int, indent: str = "", style: str = "") -> Iterator[Text]:
+    lines = wrap(text, max(width, 20), initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
     return (Text(line, style) for line in lines)
 
 
-class _Spec:
+class _SpecRenderer:
     """The lines of one spec."""
 
-    def __init__(self, part: Part, width: int, *, whole: bool) -> None:
+    def __init__(self, part: SpecPlan, width: int, *, whole: bool) -> None:
         self._part, self._width, self._whole = part, width, whole
 
     def lines(self) -> Iterator[Text]:
@@ -165,13 +165,13 @@ class _Spec:
             for step in steps:
                 yield from self._step(step)
         for cost in self._part.costs:
-            yield from render_cost.lines(cost, self._width)
+            yield from render_cost.cost_lines(cost, self._width)
 
     def _step(self, step: PlannedStep) -> Iterator[Text]:
         sign, style = SIGNS[step.action]
         head = Text.assemble((f"  {sign} {step.action} ", "dim" if step.held else style), step.object)
-        yield from self._with(head, meaning(step))
-        changes = worth_telling(step)
+        yield from self._with(head, step_meaning(step))
+        changes = displayed_changes(step)
         # One long path doesn't push all values to the right.
         widest = max((len(one.path) for one in changes if len(one.path) <= self._width // 3), default=0)
         for change in changes:
@@ -199,16 +199,16 @@ class _Spec:
             return
         yield Text(f"      {change.path}").append(ending, "magenta")
         if change.old == NOT_THERE:
-            yield from (Text("        ").append_text(one) for one in folded(change.new, room))
+            yield from (Text("        ").append_text(one) for one in format_lines(change.new, room))
         else:
-            for sign, value in old_to_new(change.old, change.new, room):
+            for sign, value in format_change(change.old, change.new, room):
                 yield Text(f"        {sign} ", "red" if sign == "-" else "green").append_text(value)
 
     def _on_one_line(self, change: PlannedField, room: int) -> Text:
-        new = shown(change.new)
+        new = format_value(change.new)
         if change.old == NOT_THERE:
             return new
         left = room - len(new) - 3
         # Nobody compares the old value with one that isn't known yet.
         cut = change.new == NOT_KNOWN and left >= _TAIL and not self._whole
-        return (tail(change.old, left) if cut else shown(change.old)).append(" → ").append_text(new)
+        return (format_tail(change.old, left) if cut else format_value(change.old)).append(" → ").append_text(new)

@@ -8,16 +8,16 @@ from typing import Any
 
 from rich.text import Text
 
-from controller.cli.render import Cell, columns
+from controller.cli.render import Cell, align_columns
 from controller.permissions import UNSCOPED_ACTIONS, Grant, PolicyDocument, policy_size
 
 
-def text(found: Mapping[str, Iterable[Grant]]) -> Text:
+def policy_text(found: Mapping[str, Iterable[Grant]]) -> Text:
     """One line for each action and place of each environment; what knows no place says why it is needed."""
     return Text("\n\n").join(_environment(name, granted) for name, granted in found.items())
 
 
-def data(named: Mapping[str, PolicyDocument], found: Iterable[Iterable[Grant]]) -> dict[str, Any]:
+def policy_data(named: Mapping[str, PolicyDocument], found: Iterable[Iterable[Grant]]) -> dict[str, Any]:
     """Give the documents as `aws iam create-policy` takes them, and why each wildcard is needed."""
     actions = {grant.action for granted in found for grant in granted if grant.arn == "*"}
     documents = [
@@ -33,7 +33,7 @@ def _environment(name: str, granted: Iterable[Grant]) -> Text:
             conditions = ", ".join(f"{key} = {value}" for key, value in grant.conditions)
             why = Text(f"# {_why(action)}", "dim") if grant.arn == "*" and not conditions else conditions
             rows.append(("" if number else action, grant.arn, why))
-    return columns(rows[:1]) + Text("\n") + columns(rows[1:])
+    return align_columns(rows[:1]) + Text("\n") + align_columns(rows[1:])
 
 
 def _why(action: str) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.text import Text
 
-from controller.cli.render import Cell, columns, word
-from controller.cli.render_events import lines
+from controller.cli.render import Cell, align_columns, style_status
+from controller.cli.render_events import event_lines
 from controller.core.status import Condition, Event, Status
 from controller.core.values import to_json_value
 from controller.spec.models import Environment, ModelService
@@ -17,7 +17,7 @@ from controller.spec.strict import API_VERSION
 Declared = Mapping[tuple[str, str], Environment | ModelService]
 
 
-def table(statuses: Sequence[Status], *, wide: bool = False) -> Text:
+def status_table(statuses: Sequence[Status], *, wide: bool = False) -> Text:
     """One line for each spec; `wide` adds what is long."""
     head: list[Cell] = ["KIND", "NAME", "READY", "STATUS", "VERSION", "TEST RMSE", "ENDPOINT"]
     more: list[Cell] = ["ENVIRONMENT", "GENERATION", "MODEL", "IMAGE"]
@@ -28,11 +28,11 @@ def table(statuses: Sequence[Status], *, wide: bool = False) -> Text:
         row: list[Cell] = [
             status.owner.kind,
             status.owner.name,
-            word(ready.status) if ready else "Unknown",
+            style_status(ready.status) if ready else "Unknown",
             ready.reason if ready else "",
-            _shown(model.get("version")),
-            _shown(model.get("metrics", {}).get("test", {}).get("rmse")),
-            _shown(status.facts.get("endpoint")),
+            _format_value(model.get("version")),
+            _format_value(model.get("metrics", {}).get("test", {}).get("rmse")),
+            _format_value(status.facts.get("endpoint")),
         ]
         image = str(status.facts.get("image") or "")
         details: list[Cell] = [
@@ -42,41 +42,43 @@ def table(statuses: Sequence[Status], *, wide: bool = False) -> Text:
             image,
         ]
         rows.append([*row, *(details if wide else ()), ready.message if ready else ""])
-    return columns(rows)
+    return align_columns(rows)
 
 
-def resources(statuses: Sequence[Status]) -> Text:
+def resource_table(statuses: Sequence[Status]) -> Text:
     """One line for each resource of some specs."""
     head: tuple[Cell, ...] = ("RESOURCE", "STATE", "MESSAGE", "ID")
     rows = [
-        (str(state.key), word(state.state), state.message, state.id)
+        (str(state.key), style_status(state.state), state.message, state.id)
         for status in statuses
         for state in status.resources
     ]
-    return columns([head, *rows])
+    return align_columns([head, *rows])
 
 
-def describe(status: Status, events: Sequence[Event]) -> Text:
+def description(status: Status, events: Sequence[Event]) -> Text:
     """Everything known of one spec: facts, conditions, resources, events."""
     facts: list[tuple[Cell, Cell]] = [
         ("Kind", status.owner.kind),
         ("Name", status.owner.name),
         ("Environment", status.owner.environment),
         ("Generation", str(status.observed_generation)),
-        *((name.capitalize(), _shown(value)) for name, value in _flat(status.facts)),
+        *((name.capitalize(), _format_value(value)) for name, value in _flat(status.facts)),
     ]
     head: tuple[Cell, ...] = ("CONDITION", "STATUS", "REASON", "SINCE", "MESSAGE")
-    conditions = [(c.type, word(c.status), c.reason, c.last_transition_time, c.message) for c in status.conditions]
+    conditions = [
+        (c.type, style_status(c.status), c.reason, c.last_transition_time, c.message) for c in status.conditions
+    ]
     parts = [
-        columns(facts),
-        columns([head, *conditions]),
-        resources([status]),
-        *([lines(events)] if events else []),
+        align_columns(facts),
+        align_columns([head, *conditions]),
+        resource_table([status]),
+        *([event_lines(events)] if events else []),
     ]
     return Text("\n\n").join(parts)
 
 
-def as_object(status: Status, declared: Environment | ModelService | None) -> dict[str, Any]:
+def status_object(status: Status, declared: Environment | ModelService | None) -> dict[str, Any]:
     """Give a spec with its `status`, as `get -o json` prints it; `spec` is left out where no file declares it."""
     found = declared.model_dump(mode="json", by_alias=True, exclude_none=True) if declared else {}
     metadata = {"name": status.owner.name, **found.get("metadata", {}), "environment": status.owner.environment}
@@ -97,7 +99,7 @@ def as_object(status: Status, declared: Environment | ModelService | None) -> di
     }
 
 
-def name(status: Status) -> str:
+def resource_name(status: Status) -> str:
     """`modelservice/housing-model`."""
     return f"{status.owner.kind.lower()}/{status.owner.name}"
 
@@ -121,7 +123,7 @@ def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     return flat
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if value is None:
         return ""
     return (

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
-from controller.cli.render import Cell, columns
+from controller.cli.render import Cell, align_columns
 from controller.core.values import Value
 from controller.lineage import Hop, Lineage
 
@@ -25,12 +25,12 @@ _SHOWN = (
 )
 
 
-def text(lineage: Lineage) -> Text:
+def lineage_text(lineage: Lineage) -> Text:
     """Each hop with what is told of it, and below that what is wrong with it. Several ways follow each other."""
-    return Text("\n\n").join(columns([row for hop in way for row in _rows(hop)]) for way in lineage.paths)
+    return Text("\n\n").join(align_columns([row for hop in way for row in _rows(hop)]) for way in lineage.paths)
 
 
-def data(lineage: Lineage) -> dict[str, Any]:
+def lineage_data(lineage: Lineage) -> dict[str, Any]:
     """Give every hop with all its facts; `problem` is null where nothing is wrong."""
     return {
         "environment": lineage.owner.environment,

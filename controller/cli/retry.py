@@ -6,12 +6,12 @@ from rich.text import Text
 
 from controller.cli import output
 from controller.cli.get import Environments
-from controller.cli.options import Files, Name, Place
+from controller.cli.options import BackendOptions, FileOptions, Name
 from controller.core.values import Key
 from controller.errors import NotFoundError
-from controller.runtime.compose import House, Site, open_account
-from controller.runtime.retry import retry as mark
-from controller.runtime.source import Directory, read_now
+from controller.runtime.compose import EnvironmentFactory, OpenEnvironment, open_aws_client
+from controller.runtime.retry import retry_spec as mark
+from controller.runtime.source import DirectorySource, read_now
 from controller.spec import validation_errors
 
 
@@ -20,25 +20,25 @@ def retry(
     /,
     *,
     environment: Environments = "default",
-    files: Files = Files(),
-    place: Place = Place(),
+    files: FileOptions = FileOptions(),
+    place: BackendOptions = BackendOptions(),
 ) -> int:
     """Let a failed or stopped training job, or a deployment that was rolled back, be tried again by the next pass."""
-    snapshot = read_now(Directory(files.file))
-    aws = open_account(files.file, environment, home=place.home, local=place.local)
-    with House(place.home, local=place.local) as house:
-        site = house.site(snapshot, environment)
+    snapshot = read_now(DirectorySource(files.file))
+    aws = open_aws_client(files.file, environment, home=place.home, local=place.local)
+    with EnvironmentFactory(place.home, local=place.local) as house:
+        site = house.open_environment(snapshot, environment)
         marked = mark(site, _declared(site, name), aws)
     if not marked:
-        output.progress(Text(f"nothing of {name} failed for good"))
+        output.print_progress(Text(f"nothing of {name} failed for good"))
     for told in marked:
-        output.show(Text(f"to be tried again: {told}"))
+        output.print_text(Text(f"to be tried again: {told}"))
     return 0
 
 
-def _declared(site: Site, name: str) -> Key:
-    declared = {want.owner.name: want.owner for want in site.wants if want.service is not None}
+def _declared(site: OpenEnvironment, name: str) -> Key:
+    declared = {want.owner.name: want.owner for want in site.contexts if want.service is not None}
     if name not in declared:
         hint = validation_errors.did_you_mean(name, list(declared)) or "moorage validate lists what is declared"
-        raise NotFoundError(f"no file declares {name} in environment {site.environment}", hint=hint)
+        raise NotFoundError(f"no file declares {name} in environment {site.name}", hint=hint)
     return declared[name]

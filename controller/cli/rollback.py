@@ -12,12 +12,12 @@ from rich.text import Text
 
 from controller import embedded
 from controller.cli import output
-from controller.cli.options import Files, Name
-from controller.cli.options import Place as Where
+from controller.cli.options import BackendOptions as Where
+from controller.cli.options import FileOptions, Name
 from controller.core.spec_context import AwsLocation, SpecContext
 from controller.errors import NotFoundError
 from controller.lineage import find_rollback_target
-from controller.runtime.compose import open_door
+from controller.runtime.compose import connect_environment
 from controller.spec import validation_errors
 from controller.spec.edit import pin_version
 from controller.spec.load import load_specs
@@ -31,7 +31,7 @@ def rollback(
         int | None, Parameter(help="A revision of the task definition; left out: the last that served another model.")
     ] = None,
     dry_run: Annotated[bool, Parameter(negative="", help="Show the edit, and leave the file as it is.")] = False,
-    files: Files = Files(),
+    files: FileOptions = FileOptions(),
     place: Where = Where(),
 ) -> int:
     """Pin the model that an earlier revision served, in the spec's file, and show the edit. The next reconcile follows it.
@@ -43,7 +43,7 @@ def rollback(
     if loaded is None:
         raise NotFoundError(f"no file declares {name}", hint=validation_errors.did_you_mean(name, specs.services))
     home = specs.get_environment(loaded.model.spec.environment)
-    aws = open_door(home, embedded.up(place.home).endpoint if place.local else None)
+    aws = connect_environment(home, embedded.up(place.home).endpoint if place.local else None)
     want = SpecContext(home, loaded.model, AwsLocation(aws.account, aws.region, aws.partition))
     revision, version = find_rollback_target(aws, want.owner, want.physical_name(limit=255), to_revision)
     file, text = loaded.document.source.file, pin_version(loaded, version)
@@ -51,5 +51,7 @@ def rollback(
     sys.stdout.writelines(difflib.unified_diff(old, new, file, file))
     if not dry_run:
         Path(file).write_text(text, encoding="utf-8")
-    output.progress(Text(f"version {version} served in revision {revision}; commit the edit, and reconcile follows it"))
+    output.print_progress(
+        Text(f"version {version} served in revision {revision}; commit the edit, and reconcile follows it")
+    )
     return 0

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from controller.cli.options import Place
+from controller.cli.options import BackendOptions
 from controller.runtime import plan_document
 from controller.spec import json_schema
 
@@ -24,7 +24,7 @@ def schema(
     ] = "modelservice",
     /,
     *,
-    place: Place = Place(),
+    place: BackendOptions = BackendOptions(),
 ) -> int:
     """Print the JSON Schema (draft 7) of a kind, or of what `plan -o json` prints."""
     del place

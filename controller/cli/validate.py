@@ -8,8 +8,8 @@ from typing import Any
 from rich.text import Text
 
 from controller.cli import output
-from controller.cli.options import Files, Output, Place
-from controller.cli.render import Cell, columns
+from controller.cli.options import BackendOptions, FileOptions, Output
+from controller.cli.render import Cell, align_columns
 from controller.dataset import Dataset
 from controller.runtime.prepare import read_data
 from controller.spec.load import load_specs
@@ -17,13 +17,15 @@ from controller.spec.loaded import LoadedSpec
 from controller.spec.models import Environment, ModelService
 
 
-def validate(*, files: Files = Files(), place: Place = Place(), form: Output = "table") -> int:
+def validate(
+    *, files: FileOptions = FileOptions(), place: BackendOptions = BackendOptions(), form: Output = "table"
+) -> int:
     """Check specs and the data they name. Nothing is asked of AWS."""
     del place
     specs = load_specs(files.file)
     data = read_data(specs)
     documents = specs.documents
-    output.emit(
+    output.print_result(
         form,
         table=lambda _: _table(documents, data),
         data=lambda: [_data(document) for document in documents],
@@ -35,7 +37,7 @@ def validate(*, files: Files = Files(), place: Place = Place(), form: Output = "
 def _table(documents: Sequence[LoadedSpec[Environment] | LoadedSpec[ModelService]], data: dict[str, Dataset]) -> Text:
     head: tuple[Cell, ...] = ("KIND", "NAME", "FILE", "DATA")
     rows = [(d.model.kind, d.model.name, d.document.source.file, _rows(d, data)) for d in documents]
-    return columns([head, *rows])
+    return align_columns([head, *rows])
 
 
 def _rows(document: LoadedSpec[Environment] | LoadedSpec[ModelService], data: dict[str, Dataset]) -> str:

@@ -9,11 +9,11 @@ from cyclopts import Parameter
 
 from controller.cli import output, render_status
 from controller.cli.get import Environments
-from controller.cli.options import Files, Name, Output, Place, duration
+from controller.cli.options import BackendOptions, FileOptions, Name, Output, parse_duration_option
 from controller.core.status import Status
 from controller.core.values import Key
 from controller.runtime.compose import open_store
-from controller.runtime.wait import Awaited, wait_for
+from controller.runtime.wait import WaitCondition, wait_for
 
 
 def wait(
@@ -25,12 +25,12 @@ def wait(
     ] = "condition=Ready",
     timeout: Annotated[str, Parameter(help="Give up after this long.")] = "30m",
     environment: Environments = "default",
-    files: Files = Files(),
-    place: Place = Place(),
+    files: FileOptions = FileOptions(),
+    place: BackendOptions = BackendOptions(),
     form: Output = "table",
 ) -> int:
     """Wait until a condition of a model holds. Exit 9 when it doesn't in time, 6 when the model isn't known by then."""
-    awaited, seconds = Awaited.parse(condition), duration("--timeout", timeout)
+    awaited, seconds = WaitCondition.parse(condition), parse_duration_option("--timeout", timeout)
     store = open_store(files.file, environment, home=place.home, local=place.local)
     owner = Key(environment, "ModelService", name)
 
@@ -39,10 +39,10 @@ def wait(
         return store.get_status(owner)
 
     status = wait_for(awaited, read, seconds, now=time.monotonic, sleep=time.sleep)
-    output.emit(
+    output.print_result(
         form,
-        table=lambda wide: render_status.table([status], wide=wide),
-        data=lambda: render_status.as_object(status, None),
-        names=[render_status.name(status)],
+        table=lambda wide: render_status.status_table([status], wide=wide),
+        data=lambda: render_status.status_object(status, None),
+        names=[render_status.resource_name(status)],
     )
     return 0

@@ -26,10 +26,10 @@ from controller.errors import NotFoundError
 from controller.reconcile import Reconciler
 from controller.resources.base import ResourceContext, discover_resources
 from controller.runtime import heap
-from controller.runtime.halt import Halt
-from controller.runtime.home import Home, in_bucket, on_this_machine, utc_now
-from controller.runtime.leased import UnderLease
-from controller.runtime.prepare import Snapshot, wants
+from controller.runtime.halt import CancellationToken
+from controller.runtime.home import Backend, open_local_backend, open_s3_backend, utc_now
+from controller.runtime.leased import LeaseGuard
+from controller.runtime.prepare import Snapshot, build_contexts
 from controller.spec.load import load_specs
 from controller.spec.models import Environment
 from controller.store.base import Store
@@ -38,12 +38,12 @@ from controller.store.s3 import S3Store
 
 
 @dataclass(frozen=True)
-class Site:
+class OpenEnvironment:
     """One environment, opened: its reconciler, and what its specs want."""
 
-    environment: str
+    name: str
     reconciler: Reconciler
-    wants: Sequence[SpecContext]
+    contexts: Sequence[SpecContext]
     lease: Lease
 
     @property
@@ -56,39 +56,39 @@ class Site:
         """What is remembered of it."""
         return self.reconciler.store
 
-    def gone(self) -> list[Key]:
+    def find_removed_specs(self) -> list[Key]:
         """The ModelServices that were reconciled once and that no spec declares any more.
 
         Something of them is recorded before their first status is: a pass may have been cut short.
         """
-        declared = {want.owner for want in self.wants}
-        statuses, records = self.store.list_statuses(self.environment), self.store.list_records(self.environment)
+        declared = {want.owner for want in self.contexts}
+        statuses, records = self.store.list_statuses(self.name), self.store.list_records(self.name)
         known = dict.fromkeys([*(status.owner for status in statuses), *(record.owner for record in records)])
         return [owner for owner in known if owner not in declared and owner.kind == "ModelService"]
 
 
-OpenSite = Callable[[Snapshot, str], Site]
+EnvironmentOpener = Callable[[Snapshot, str], OpenEnvironment]
 
 
 def open_store(paths: Sequence[Path], environment: str, *, home: Path, local: bool) -> Store:
     """The store of an environment, to be read. Raises NotFoundError, CredentialsError, SpecError."""
     if local:
-        return on_this_machine(home).store
+        return open_local_backend(home).store
     specs = load_specs(paths)
-    aws = open_door(specs.get_environment(environment))
+    aws = connect_environment(specs.get_environment(environment))
     want = SpecContext(specs.get_environment(environment), None, AwsLocation(aws.account, aws.region, aws.partition))
     return S3Store(S3ObjectStorage(aws, want.bucket_name))
 
 
-def open_account(paths: Sequence[Path], environment: str, *, home: Path, local: bool) -> AwsClient:
+def open_aws_client(paths: Sequence[Path], environment: str, *, home: Path, local: bool) -> AwsClient:
     """The door to an environment's account, to look or to act for a person. Raises NotFoundError, CredentialsError, SpecError."""
     status = embedded.status(home) if local else None
     if status is not None and not status.running:
         raise NotFoundError("no embedded AWS is running", hint="moorage local up, or reconcile --once --local")
-    return open_door(load_specs(paths).get_environment(environment), status.endpoint if status else None)
+    return connect_environment(load_specs(paths).get_environment(environment), status.endpoint if status else None)
 
 
-class House:
+class EnvironmentFactory:
     """What a process opens once, whatever comes and goes in the specs: homes, doors, and one set of rate budgets.
 
     `local` asks the embedded AWS of `directory`, and starts it if need be. `hooks` watch every call; `halt` ends what
@@ -100,46 +100,57 @@ class House:
         directory: Path,
         *,
         local: bool,
-        tell: Callable[[Event], None] = lambda _: None,
+        on_event: Callable[[Event], None] = lambda _: None,
         hooks: Sequence[Hook] = (),
-        halt: Halt | None = None,
-        budgets: RateLimiter | None = None,
+        cancellation: CancellationToken | None = None,
+        rate_limiter: RateLimiter | None = None,
     ) -> None:
-        heap.one_for_all_threads()
+        heap.share_one_arena()
         self._endpoint = embedded.up(directory).endpoint if local else None
-        self._shared = on_this_machine(directory) if local else None
+        self._local_backend = open_local_backend(directory) if local else None
         self._registry = discover_resources(ResourceContext(directory / "cache"))
-        self._tell, self._hooks, self._halt = tell, tuple(hooks), halt or Halt()
-        self._budgets, self._server_digest = budgets or RateLimiter(), digest_server_layers()
+        self._on_event, self._hooks, self._cancellation = on_event, tuple(hooks), cancellation or CancellationToken()
+        self._rate_limiter, self._server_digest = rate_limiter or RateLimiter(), digest_server_layers()
         self._lock = threading.Lock()
-        self._doors: dict[_Door, AwsClient] = {}
-        self._homes: dict[tuple[_Door, str], Home] = {}
+        self._aws_clients: dict[_ClientKey, AwsClient] = {}
+        self._backends: dict[tuple[_ClientKey, str], Backend] = {}
 
-    def site(self, snapshot: Snapshot, name: str) -> Site:
+    def open_environment(self, snapshot: Snapshot, name: str) -> OpenEnvironment:
         """Open the environment of that name, with all that the snapshot wants of it; quick when it was open before.
 
         Raises CredentialsError and AwsError.
         """
         environment = snapshot.specs.get_environment(name)
-        aws = self._door(environment)
+        aws = self._aws_client(environment)
         place = AwsLocation(aws.account, aws.region, aws.partition)
-        wanted = wants(snapshot, name, place, server_digest=self._server_digest)
-        home = self._home(aws, wanted[0])
-        under = aws.with_hooks(self._halt, UnderLease(home.lease))
-        reconciler = Reconciler(self._registry, under, home.store, utc_now, self._tell, self._halt.check, home.recent)
-        return Site(name, reconciler, wanted, home.lease)
+        wanted = build_contexts(snapshot, name, place, server_digest=self._server_digest)
+        home = self._backend(aws, wanted[0])
+        under = aws.with_hooks(self._cancellation, LeaseGuard(home.lease))
+        reconciler = Reconciler(
+            self._registry,
+            under,
+            home.store,
+            utc_now,
+            self._on_event,
+            self._cancellation.raise_if_cancelled,
+            home.mutation_cache,
+        )
+        return OpenEnvironment(name, reconciler, wanted, home.lease)
 
-    def queue_door(self, region: str | None) -> AwsClient:
+    def queue_client(self, region: str | None) -> AwsClient:
         """The door to the hints' queue, as whoever the process is: it belongs to no Environment."""
         return connect(
-            region=region, hooks=[*self._hooks, self._halt], endpoint=self._endpoint, rate_limiter=self._budgets
+            region=region,
+            hooks=[*self._hooks, self._cancellation],
+            endpoint=self._endpoint,
+            rate_limiter=self._rate_limiter,
         )
 
-    def calls(self) -> Counter[str]:
+    def count_calls(self) -> Counter[str]:
         """How many calls were sent through all doors: `{"read": n, "write": n}`."""
         with self._lock:
             totals = Counter({"read": 0, "write": 0})
-            for door in self._doors.values():
+            for door in self._aws_clients.values():
                 totals.update(door.call_counter.counts_by_kind())
             return totals
 
@@ -147,23 +158,27 @@ class House:
     def leases(self) -> Sequence[Lease]:
         """The leases of all environments that were opened, held or not."""
         with self._lock:
-            return [self._shared.lease] if self._shared else [home.lease for home in self._homes.values()]
+            return (
+                [self._local_backend.lease] if self._local_backend else [home.lease for home in self._backends.values()]
+            )
 
-    def _door(self, environment: Environment) -> AwsClient:
+    def _aws_client(self, environment: Environment) -> AwsClient:
         with self._lock:
-            key = _door_key(environment)
-            if key not in self._doors:
-                self._doors[key] = open_door(environment, self._endpoint, hooks=self._hooks, budgets=self._budgets)
-            return self._doors[key]
+            key = _client_key(environment)
+            if key not in self._aws_clients:
+                self._aws_clients[key] = connect_environment(
+                    environment, self._endpoint, hooks=self._hooks, rate_limiter=self._rate_limiter
+                )
+            return self._aws_clients[key]
 
-    def _home(self, aws: AwsClient, want: SpecContext) -> Home:
-        if self._shared is not None:
-            return self._shared
+    def _backend(self, aws: AwsClient, want: SpecContext) -> Backend:
+        if self._local_backend is not None:
+            return self._local_backend
         with self._lock:
-            key = (_door_key(want.environment), want.bucket_name)
-            if key not in self._homes:
-                self._homes[key] = in_bucket(aws, want, self._registry, self._tell)
-            return self._homes[key]
+            key = (_client_key(want.environment), want.bucket_name)
+            if key not in self._backends:
+                self._backends[key] = open_s3_backend(aws, want, self._registry, self._on_event)
+            return self._backends[key]
 
     def __enter__(self) -> Self:
         return self
@@ -171,24 +186,24 @@ class House:
     def __exit__(self, *_: object) -> None:
         for lease in self.leases:
             lease.release()
-        for home in [self._shared] if self._shared else self._homes.values():
+        for home in [self._local_backend] if self._local_backend else self._backends.values():
             home.store.close()
 
 
-_Door = tuple[str | None, ...]
+_ClientKey = tuple[str | None, ...]
 
 
-def _door_key(environment: Environment) -> _Door:
+def _client_key(environment: Environment) -> _ClientKey:
     spec = environment.spec
     return environment.name, spec.region, spec.account, spec.assume_role
 
 
-def open_door(
+def connect_environment(
     environment: Environment,
     endpoint: str | None = None,
     *,
     hooks: Sequence[Hook] = (),
-    budgets: RateLimiter | None = None,
+    rate_limiter: RateLimiter | None = None,
 ) -> AwsClient:
     """The door to an Environment's account and region. Raises CredentialsError when the account is another one."""
     spec = environment.spec
@@ -201,5 +216,5 @@ def open_door(
         expected_account=account,
         hooks=hooks,
         endpoint=endpoint,
-        rate_limiter=budgets,
+        rate_limiter=rate_limiter,
     )

@@ -11,65 +11,65 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from controller.core.values import Value
 from controller.runtime.plan_document import NOT_KNOWN, NOT_THERE, PlannedStep
 
-_MAKING = frozenset({"create", "revise", "replace", "adopt"})
+_CREATING_ACTIONS = frozenset({"create", "revise", "replace", "adopt"})
 # What a planned action may turn into: what is made may still have to be put right, and its forerunner goes.
-_INTO = {
-    "create": _MAKING | {"update"},
-    "adopt": _MAKING | {"update"},
-    "revise": _MAKING | {"update", "delete"},
-    "replace": _MAKING | {"update", "delete"},
+_ALLOWED_ACTIONS = {
+    "create": _CREATING_ACTIONS | {"update"},
+    "adopt": _CREATING_ACTIONS | {"update"},
+    "revise": _CREATING_ACTIONS | {"update", "delete"},
+    "replace": _CREATING_ACTIONS | {"update", "delete"},
     "update": frozenset({"update"}),
     "delete": frozenset({"delete"}),
 }
 
 
-def uncovered(promised: Iterable[PlannedStep], steps: Iterable[PlannedStep]) -> list[str]:
+def find_uncovered(planned: Iterable[PlannedStep], steps: Iterable[PlannedStep]) -> list[str]:
     """What the promised steps don't cover of other ones, in words; nothing when they cover it all."""
     by_object: dict[tuple[str, str, str], list[PlannedStep]] = {}
-    for step in promised:
+    for step in planned:
         if not step.held:
             by_object.setdefault((step.environment, step.resource, step.name), []).append(step)
     return [
         line
         for step in steps
-        for line in _lacking(by_object.get((step.environment, step.resource, step.name), ()), step)
+        for line in _missing_coverage(by_object.get((step.environment, step.resource, step.name), ()), step)
     ]
 
 
-def _lacking(promised: Sequence[PlannedStep], step: PlannedStep) -> Iterator[str]:
-    if not any(step.action in _INTO[other.action] for other in promised):
+def _missing_coverage(planned: Sequence[PlannedStep], step: PlannedStep) -> Iterator[str]:
+    if not any(step.action in _ALLOWED_ACTIONS[other.action] for other in planned):
         paths = ", ".join(change.path for change in step.changes)
         yield f"{step.action} {step.object}{f' ({paths})' if step.action == 'update' else ''}"
         return
     if step.action == "delete":
         # What takes the place of an object takes it away, too; otherwise it has to be the very one.
-        if not any(other.action != "delete" or other.changes == step.changes for other in promised):
+        if not any(other.action != "delete" or other.changes == step.changes for other in planned):
             yield f"{step.action} {step.object} ({', '.join(f'{change.path} {change.old}' for change in step.changes)})"
         return
-    values = [(change.path.split("."), change.new) for other in promised for change in other.changes]
+    values = [(change.path.split("."), change.new) for other in planned for change in other.changes]
     for change in step.changes:
-        if not any(_reaches(path, value, change.path.split("."), change.new) for path, value in values):
+        if not any(_covers(path, value, change.path.split("."), change.new) for path, value in values):
             yield f"{step.action} {step.object}: {change.path}"
 
 
-def _reaches(path: Sequence[str], value: Value, wanted: Sequence[str], new: Value) -> bool:
+def _covers(path: Sequence[str], value: Value, step_path: Sequence[str], new: Value) -> bool:
     """Whether a promised value at a path says, or leaves open, what a step sets at its own path."""
-    if path[: len(wanted)] == wanted and len(path) > len(wanted):
-        return _within(path[len(wanted) :], value, new)
-    if wanted[: len(path)] != path:
+    if path[: len(step_path)] == step_path and len(path) > len(step_path):
+        return _covers_below(path[len(step_path) :], value, new)
+    if step_path[: len(path)] != path:
         return False
-    for name in wanted[len(path) :]:
+    for name in step_path[len(path) :]:
         if value == NOT_KNOWN:
             return True
         value = _child(value, name)
-    return _agrees(value, new)
+    return _matches(value, new)
 
 
-def _within(path: Sequence[str], value: Value, new: Value) -> bool:
+def _covers_below(path: Sequence[str], value: Value, new: Value) -> bool:
     """Whether a value that is promised deeper down is in what is set as a whole."""
     for name in path:
         new = _child(new, name)
-    return _agrees(value, new)
+    return _matches(value, new)
 
 
 def _child(value: Value, name: str) -> Value:
@@ -80,27 +80,27 @@ def _child(value: Value, name: str) -> Value:
     return NOT_THERE
 
 
-def _agrees(promised: Value, value: Value) -> bool:
+def _matches(planned: Value, value: Value) -> bool:
     """Whether they are equal but for what was promised as unknown. Lists may have another order; empty is absent."""
-    if promised in (NOT_KNOWN, value):
+    if planned in (NOT_KNOWN, value):
         return True
-    if isinstance(promised, Mapping) and isinstance(value, Mapping):
-        names = promised.keys() | value.keys()
-        return all(_agrees(promised.get(name, NOT_THERE), value.get(name, NOT_THERE)) for name in names)
-    if isinstance(promised, list | tuple) and isinstance(value, list | tuple):
-        return len(promised) == len(value) and _pairs(list(promised), list(value))
-    return _empty(promised) and _empty(value)
+    if isinstance(planned, Mapping) and isinstance(value, Mapping):
+        names = planned.keys() | value.keys()
+        return all(_matches(planned.get(name, NOT_THERE), value.get(name, NOT_THERE)) for name in names)
+    if isinstance(planned, list | tuple) and isinstance(value, list | tuple):
+        return len(planned) == len(value) and _match_unordered(list(planned), list(value))
+    return _is_empty(planned) and _is_empty(value)
 
 
-def _pairs(promised: list[Value], values: list[Value]) -> bool:
+def _match_unordered(planned: list[Value], values: list[Value]) -> bool:
     """Whether each value has a promise of its own; those that are known choose first."""
-    for one in sorted(promised, key=lambda promise: NOT_KNOWN in str(promise)):
-        at = next((index for index, value in enumerate(values) if _agrees(one, value)), None)
+    for one in sorted(planned, key=lambda promise: NOT_KNOWN in str(promise)):
+        at = next((index for index, value in enumerate(values) if _matches(one, value)), None)
         if at is None:
             return False
         del values[at]
     return True
 
 
-def _empty(value: Value) -> bool:
+def _is_empty(value: Value) -> bool:
     return value is None or value in (NOT_THERE, [], {}, ())

@@ -17,16 +17,16 @@ from controller.store.object_storage import ObjectStorage
 State = Literal["ok", "warning", "failed", "unknown"]
 
 # What the store and the lease do beside the resources.
-_OWN = frozenset({"sts:GetCallerIdentity", "s3:ListBucket", "s3:GetObject", "s3:PutObject"})
+_OWN_ACTIONS = frozenset({"sts:GetCallerIdentity", "s3:ListBucket", "s3:GetObject", "s3:PutObject"})
 # Signatures are refused from five minutes on.
-_SKEW = 60.0, 240.0
+_CLOCK_SKEW_SECONDS = 60.0, 240.0
 # What a task needs at its start, where nothing routes to the internet: its image (layers are in S3), and its log.
 _ENDPOINTS = ("ecr.api", "ecr.dkr", "s3", "logs")
 _BATCH = 50
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """One thing that was looked at. `unknown`: it couldn't be."""
 
     check: str
@@ -36,7 +36,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Patient:
+class DoctorContext:
     """What is examined: the door, with a clock that watches it, and what is wanted of the account.
 
     `objects` are the bucket's, where records are kept there.
@@ -44,7 +44,7 @@ class Patient:
 
     aws: AwsClient
     clock: ClockSkewHook
-    want: SpecContext
+    context: SpecContext
     services: Sequence[ModelService]
     registry: ResourceRegistry
     objects: ObjectStorage | None
@@ -52,49 +52,57 @@ class Patient:
     @property
     def environment(self) -> EnvironmentSpec:
         """What the Environment says."""
-        return self.want.environment.spec
+        return self.context.environment.spec
 
 
-def examine(patient: Patient) -> Iterator[Finding]:
+def run_checks(context: DoctorContext) -> Iterator[CheckResult]:
     """Every check in turn; one that can't be made says why, and stops no other."""
     for check, look in _CHECKS.items():
         try:
-            for state, message, hint in look(patient):
-                yield Finding(check, state, message, hint)
+            for state, message, hint in look(context):
+                yield CheckResult(check, state, message, hint)
         except MoorageError as error:
-            yield Finding(check, "unknown", str(error))
+            yield CheckResult(check, "unknown", str(error))
 
 
-Told = tuple[State, str, str]
+CheckOutcome = tuple[State, str, str]
 
 
-def credentials(aws: AwsClient) -> Finding:
+def credentials(aws: AwsClient) -> CheckResult:
     """Who asks. Without this no other check can be made."""
     try:
         account, arn = aws.account, aws.read("sts", "get_caller_identity")["Arn"]
     except (CredentialsError, AwsError) as error:
-        return Finding("credentials", "failed", f"{error.what}: {error.why}" if error.why else error.what, error.hint)
-    return Finding("credentials", "ok", f"{arn} in account {account}, {aws.region}")
+        return CheckResult(
+            "credentials", "failed", f"{error.what}: {error.why}" if error.why else error.what, error.hint
+        )
+    return CheckResult("credentials", "ok", f"{arn} in account {account}, {aws.region}")
 
 
-def _clock(patient: Patient) -> Iterator[Told]:
-    behind = patient.clock.seconds_behind
+def _clock(context: DoctorContext) -> Iterator[CheckOutcome]:
+    behind = context.clock.seconds_behind
     if behind is None:
         yield "unknown", "no answer had a date", ""
         return
-    state: State = "ok" if abs(behind) < _SKEW[0] else "warning" if abs(behind) < _SKEW[1] else "failed"
+    state: State = (
+        "ok"
+        if abs(behind) < _CLOCK_SKEW_SECONDS[0]
+        else "warning"
+        if abs(behind) < _CLOCK_SKEW_SECONDS[1]
+        else "failed"
+    )
     word = "behind" if behind >= 0 else "ahead of"
     yield state, f"{abs(behind):.0f} s {word} AWS", "" if state == "ok" else "synchronise this machine's clock"
 
 
-def _permissions(patient: Patient) -> Iterator[Told]:
+def _permissions(context: DoctorContext) -> Iterator[CheckOutcome]:
     """By IAM's own simulation. It knows no resources here, so what a policy allows for some only is told as a warning."""
-    needed = sorted(_OWN.union(*(a for r in patient.registry.values() for a in r.permissions.values())))
-    source = _principal(patient.aws)
+    needed = sorted(_OWN_ACTIONS.union(*(a for r in context.registry.values() for a in r.permissions.values())))
+    source = _principal(context.aws)
     denied: list[str] = []
     for start in range(0, len(needed), _BATCH):
         actions = needed[start : start + _BATCH]
-        results = patient.aws.read("iam", "simulate_principal_policy", PolicySourceArn=source, ActionNames=actions)[
+        results = context.aws.read("iam", "simulate_principal_policy", PolicySourceArn=source, ActionNames=actions)[
             "EvaluationResults"
         ]
         denied += [result["EvalActionName"] for result in results if result["EvalDecision"] != "allowed"]
@@ -113,30 +121,30 @@ def _principal(aws: AwsClient) -> str:
     return role
 
 
-def _state(patient: Patient) -> Iterator[Told]:
-    if patient.objects is None:
+def _state(context: DoctorContext) -> Iterator[CheckOutcome]:
+    if context.objects is None:
         yield "ok", "kept on this machine, beside the embedded AWS", ""
         return
     try:
-        kept = patient.objects.list("moorage/")
+        kept = context.objects.list("moorage/")
     except MissingError:
-        yield "ok", f"{patient.objects.where} will be made by the first run", ""
+        yield "ok", f"{context.objects.where} will be made by the first run", ""
         return
-    yield "ok", f"{patient.objects.where} holds the state of {sum('/state/' in key for key in kept)} specs", ""
+    yield "ok", f"{context.objects.where} holds the state of {sum('/state/' in key for key in kept)} specs", ""
 
 
-def _quotas(patient: Patient) -> Iterator[Told]:
-    yield _links(patient)
-    for instance, count in sorted(_instances(patient.services).items()):
-        yield _allowed(patient.aws, "sagemaker", f"{instance} for training job usage", count)
-    units = sum(service.spec.service.cpu * service.spec.service.desired_count for service in patient.services)
+def _quotas(context: DoctorContext) -> Iterator[CheckOutcome]:
+    yield _links(context)
+    for instance, count in sorted(_instances(context.services).items()):
+        yield _check_quota(context.aws, "sagemaker", f"{instance} for training job usage", count)
+    units = sum(service.spec.service.cpu * service.spec.service.desired_count for service in context.services)
     # A rolling update runs the old and the new tasks at once.
-    yield _allowed(patient.aws, "fargate", "Fargate On-Demand vCPU resource count", 2 * units / 1024)
+    yield _check_quota(context.aws, "fargate", "Fargate On-Demand vCPU resource count", 2 * units / 1024)
 
 
-def _links(patient: Patient) -> Told:
+def _links(context: DoctorContext) -> CheckOutcome:
     most = 10
-    used = len(list(patient.aws.iter_items("apigatewayv2", "get_vpc_links", "Items")))
+    used = len(list(context.aws.iter_items("apigatewayv2", "get_vpc_links", "Items")))
     state: State = "ok" if used < most else "warning"
     return state, f"{used} of {most} VPC links are used", "" if used < most else "an Environment needs one of its own"
 
@@ -151,7 +159,7 @@ def _instances(services: Iterable[ModelService]) -> dict[str, int]:
     return needed
 
 
-def _allowed(aws: AwsClient, service: str, name: str, needed: float) -> Told:
+def _check_quota(aws: AwsClient, service: str, name: str, needed: float) -> CheckOutcome:
     try:
         quotas = aws.iter_items("service-quotas", "list_service_quotas", "Quotas", ServiceCode=service)
         value = next((quota["Value"] for quota in quotas if quota["QuotaName"] == name), None)
@@ -164,23 +172,23 @@ def _allowed(aws: AwsClient, service: str, name: str, needed: float) -> Told:
     return "ok", f"{name}: {needed:g} needed, {value:g} allowed", ""
 
 
-def _network(patient: Patient) -> Iterator[Told]:
-    network = patient.environment.network
+def _network(context: DoctorContext) -> Iterator[CheckOutcome]:
+    network = context.environment.network
     if not network.subnets:
         filters = [{"Name": "is-default", "Values": ["true"]}]
-        found = list(patient.aws.iter_items("ec2", "describe_vpcs", "Vpcs", Filters=filters))
+        found = list(context.aws.iter_items("ec2", "describe_vpcs", "Vpcs", Filters=filters))
         hint = "" if found else "name subnets in spec.network"
         yield ("ok", f"the default VPC {found[0]['VpcId']}", "") if found else ("failed", "no default VPC", hint)
         return
     filters = [{"Name": "subnet-id", "Values": list(network.subnets)}]
-    for subnet in patient.aws.iter_items("ec2", "describe_subnets", "Subnets", Filters=filters):
-        yield _reach(patient.aws, subnet, public=network.assign_public_ip)
+    for subnet in context.aws.iter_items("ec2", "describe_subnets", "Subnets", Filters=filters):
+        yield _check_subnet(context.aws, subnet, public=network.assign_public_ip)
 
 
-def _reach(aws: AwsClient, subnet: Mapping[str, Any], *, public: bool) -> Told:
+def _check_subnet(aws: AwsClient, subnet: Mapping[str, Any], *, public: bool) -> CheckOutcome:
     """Whether a task in a subnet can fetch its image and write its log."""
     name, vpc = subnet["SubnetId"], subnet["VpcId"]
-    way = _way_out(aws, name, vpc)
+    way = _find_egress(aws, name, vpc)
     if way.startswith("igw-") and not public:
         return "failed", f"{name} is public, and tasks get no address", "spec.network.assignPublicIp: true"
     if way:
@@ -198,7 +206,7 @@ def _reach(aws: AwsClient, subnet: Mapping[str, Any], *, public: bool) -> Told:
     return "ok", f"{name} reaches AWS through the endpoints of {vpc}", ""
 
 
-def _way_out(aws: AwsClient, subnet: str, vpc: str) -> str:
+def _find_egress(aws: AwsClient, subnet: str, vpc: str) -> str:
     """What a subnet's default route leads to; empty where there is none."""
     own = [{"Name": "association.subnet-id", "Values": [subnet]}]
     main = [{"Name": "vpc-id", "Values": [vpc]}, {"Name": "association.main", "Values": ["true"]}]
@@ -215,7 +223,7 @@ def _way_out(aws: AwsClient, subnet: str, vpc: str) -> str:
     return ""
 
 
-_CHECKS: Mapping[str, Callable[[Patient], Iterator[Told]]] = {
+_CHECKS: Mapping[str, Callable[[DoctorContext], Iterator[CheckOutcome]]] = {
     "clock": _clock,
     "permissions": _permissions,
     "state": _state,

@@ -21,18 +21,18 @@ import structlog
 
 from controller.aws.session import is_loopback
 from controller.errors import MoorageError, SourceError, UsageError
-from controller.runtime.git_tree import Checkout
+from controller.runtime.git_tree import CommitTree
 from controller.runtime.prepare import Snapshot
 from controller.runtime.signature import verify
 
 # For asking and fetching together, in seconds; then the fetch is killed.
-_PATIENCE = 180.0
+_FETCH_TIMEOUT_SECONDS = 180.0
 _ROOT = str(Path(__file__).resolve().parents[2])
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Address:
+class GitAddress:
     """A remote, what of it, and where in it."""
 
     url: str
@@ -40,7 +40,7 @@ class Address:
     path: str
 
     @classmethod
-    def parse(cls, text: str) -> Address:
+    def parse(cls, text: str) -> GitAddress:
         """Read `git+URL@REF[:PATH]`. Raises UsageError."""
         url, at, rest = text.removeprefix("git+").rpartition("@")
         ref, _, path = rest.partition(":")
@@ -69,14 +69,16 @@ class Address:
         return f"{self.url}@{self.ref}{':' if self.path else ''}{self.path}"
 
 
-class Git:
+class GitSource:
     """A source on a Git remote.
 
     `cache` keeps what was fetched last and what was good last; `interval` is in seconds; `signers` a file of those who
     may sign commits, None where anybody may commit.
     """
 
-    def __init__(self, address: Address, cache: Path, *, interval: float = 60.0, signers: Path | None = None) -> None:
+    def __init__(
+        self, address: GitAddress, cache: Path, *, interval: float = 60.0, signers: Path | None = None
+    ) -> None:
         self.name = str(address)
         self._address, self._interval, self._signers = address, interval, signers
         self._cache = cache / "git" / hashlib.sha256(f"{address.url}@{address.ref}".encode()).hexdigest()[:16]
@@ -91,14 +93,14 @@ class Git:
         try:
             answer = await self._fetch()
         except SourceError as error:
-            kept = self._kept() if self._last is None else None
+            kept = self._cached_commit() if self._last is None else None
             if kept is None:
                 raise
             log.warning("source", error=str(error), hint=f"going on with commit {kept.commit}")
             return await asyncio.to_thread(kept.snapshot, self._address.path)
         if "unchanged" not in answer:
             self._found = answer["found"]
-            self._last = await asyncio.to_thread(self._take, answer["commit"])
+            self._last = await asyncio.to_thread(self._read_commit, answer["commit"])
         if isinstance(self._last, Snapshot):
             return self._last
         raise self._last or SourceError("nothing was read yet", where=self.name)
@@ -109,13 +111,13 @@ class Git:
             await asyncio.sleep(self._interval * (0.9 + random.random() / 5))  # noqa: S311  (no secret)
             changed()
 
-    def _take(self, commit: str) -> Snapshot | MoorageError:
+    def _read_commit(self, commit: str) -> Snapshot | MoorageError:
         """Read a commit that was fetched; a good one takes the place of the one before."""
         place = self._cache / commit
         shutil.rmtree(place, ignore_errors=True)
         (self._cache / "next").rename(place)
         try:
-            checkout = Checkout(place, commit)
+            checkout = CommitTree(place, commit)
             if self._signers is not None:
                 signer = verify(*checkout.signed(), self._signers, commit)
                 log.info("signed", commit=commit, signer=signer)
@@ -129,11 +131,11 @@ class Git:
                 shutil.rmtree(other, ignore_errors=True)
         return snapshot
 
-    def _kept(self) -> Checkout | None:
+    def _cached_commit(self) -> CommitTree | None:
         """The last good commit of an earlier run."""
         try:
             commit = (self._cache / "good").read_text()
-            return Checkout(self._cache / commit, commit)
+            return CommitTree(self._cache / commit, commit)
         except (OSError, ValueError):
             return None
 
@@ -153,9 +155,11 @@ class Git:
             start_new_session=True,
         )
         try:
-            out, err = await asyncio.wait_for(process.communicate(), _PATIENCE)
+            out, err = await asyncio.wait_for(process.communicate(), _FETCH_TIMEOUT_SECONDS)
         except TimeoutError as error:
-            raise SourceError("it can't be read", where=self.name, why=f"no answer within {_PATIENCE:.0f} s") from error
+            raise SourceError(
+                "it can't be read", where=self.name, why=f"no answer within {_FETCH_TIMEOUT_SECONDS:.0f} s"
+            ) from error
         finally:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):

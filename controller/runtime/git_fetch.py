@@ -24,21 +24,21 @@ from dulwich.objects import Commit, ObjectID, Tag, Tree
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 
-LARGEST_MEMORY = 2 * 2**30
-MOST_FILES = 100_000
-DEEPEST = 64
+MAX_MEMORY_BYTES = 2 * 2**30
+MAX_FILES = 100_000
+MAX_DEPTH = 64
 
 
-def resolve(refs: Mapping[Ref, ObjectID | None], wanted: str) -> ObjectID:
+def resolve(refs: Mapping[Ref, ObjectID | None], ref: str) -> ObjectID:
     """The object that a branch, a tag, a full ref name or a commit's 40 digits stands for. Raises LookupError."""
-    if len(wanted) == 40 and all(digit in "0123456789abcdef" for digit in wanted):
-        return ObjectID(wanted.encode())
-    names = [wanted] if wanted.startswith("refs/") else [f"refs/heads/{wanted}", f"refs/tags/{wanted}"]
-    for name in [*names, *(["HEAD"] if wanted == "HEAD" else [])]:
+    if len(ref) == 40 and all(digit in "0123456789abcdef" for digit in ref):
+        return ObjectID(ref.encode())
+    names = [ref] if ref.startswith("refs/") else [f"refs/heads/{ref}", f"refs/tags/{ref}"]
+    for name in [*names, *(["HEAD"] if ref == "HEAD" else [])]:
         found = refs.get(Ref(name.encode()))
         if found is not None:
             return found
-    raise LookupError(f"the remote has no branch and no tag {wanted}")
+    raise LookupError(f"the remote has no branch and no tag {ref}")
 
 
 def fetch(url: str, wanted: str, into: Path, known: str) -> dict[str, str]:
@@ -70,17 +70,17 @@ def listing(store: BaseObjectStore, tree: ObjectID) -> Iterator[tuple[str, list[
     left, count = [("", tree, 0)], 0
     while left:
         above, current, depth = left.pop()
-        if depth > DEEPEST:
-            raise ValueError(f"more than {DEEPEST} directories deep: {above}")
+        if depth > MAX_DEPTH:
+            raise ValueError(f"more than {MAX_DEPTH} directories deep: {above}")
         node = store[current]
         if not isinstance(node, Tree):
             raise LookupError(f"{above or 'the root'} is no tree")  # noqa: TRY004  (as above)
         for entry in node.iteritems():
             count += 1
-            if count > MOST_FILES:
-                raise ValueError(f"more than {MOST_FILES} files")
-            name = _name(entry.path)
-            path = f"{above}{name or _shown(entry.path)}"
+            if count > MAX_FILES:
+                raise ValueError(f"more than {MAX_FILES} files")
+            name = _decode_name(entry.path)
+            path = f"{above}{name or _printable(entry.path)}"
             if name is None:
                 yield path, ["odd", "", 0]
             elif S_ISDIR(entry.mode):
@@ -91,7 +91,7 @@ def listing(store: BaseObjectStore, tree: ObjectID) -> Iterator[tuple[str, list[
                 yield path, ["link" if entry.mode == 0o120000 else "submodule", "", 0]
 
 
-def _name(raw: bytes) -> str | None:
+def _decode_name(raw: bytes) -> str | None:
     """A name as text; None for one that would lead elsewhere or steer a terminal."""
     try:
         name = raw.decode()
@@ -101,7 +101,7 @@ def _name(raw: bytes) -> str | None:
     return None if odd else name
 
 
-def _shown(raw: bytes) -> str:
+def _printable(raw: bytes) -> str:
     """An odd name for people: escaped, and in one piece."""
     return repr(raw)[2:-1].replace("/", "\\x2f")
 
@@ -109,11 +109,11 @@ def _shown(raw: bytes) -> str:
 def main(arguments: list[str]) -> int:
     """Fetch, and print the answer."""
     url, wanted, into, known = arguments
-    resource.setrlimit(resource.RLIMIT_AS, (LARGEST_MEMORY, LARGEST_MEMORY))
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
     try:
         answer = fetch(url, wanted, Path(into), known)
     except MemoryError:
-        answer = {"error": f"the commit needs more than {LARGEST_MEMORY >> 30} GiB to unpack"}
+        answer = {"error": f"the commit needs more than {MAX_MEMORY_BYTES >> 30} GiB to unpack"}
     except Exception as error:  # noqa: BLE001  (dulwich raises many kinds; each is an answer)
         answer = {"error": f"{type(error).__name__}: {error}" if str(error) else type(error).__name__}
     print(json.dumps(answer))  # noqa: T201  (the answer)

@@ -10,7 +10,7 @@ from dulwich.objects import Commit, ObjectID
 from dulwich.repo import Repo
 
 from controller.errors import DataError, Problem, SourceError
-from controller.runtime.prepare import Snapshot, snapshot_of
+from controller.runtime.prepare import Snapshot, build_snapshot
 from controller.spec.files import MAX_DATA_BYTES, MAX_SPEC_BYTES, SUFFIXES, decode_source
 from controller.spec.load import load_sources
 from controller.spec.source_file import SourceFile
@@ -24,7 +24,7 @@ _REFUSED = {
 }
 
 
-class Checkout:
+class CommitTree:
     """A bare repository with one commit, as `git_fetch` leaves it."""
 
     def __init__(self, directory: Path, commit: str) -> None:
@@ -38,7 +38,7 @@ class Checkout:
         """What the specs below `path` declare. Raises SpecError with every problem."""
         problems: list[Problem] = []
         sources = [found for name in self._specs(path) if (found := self._source(name, problems))]
-        return snapshot_of(load_sources(sources, problems, path or "the repository"), self.commit, self.author())
+        return build_snapshot(load_sources(sources, problems, path or "the repository"), self.commit, self.author())
 
     def read(self, path: str) -> bytes:
         """Read a file of data by its path from the repository's root. Raises DataError."""

@@ -7,36 +7,36 @@ import threading
 from controller.aws.calls import AwsCall, Hook
 
 
-class HaltedError(BaseException):
+class RunCancelledError(BaseException):
     """Nothing more is to be begun. No error of the tree: no handler of errors may take it for an outcome and go on."""
 
 
-class Halt(Hook):
+class CancellationToken(Hook):
     """First between steps, so that a step under way is journaled; once `hurry` was called, between any two calls to AWS."""
 
     def __init__(self) -> None:
-        self._asked, self._hurried = threading.Event(), threading.Event()
+        self._cancelled, self._aborted = threading.Event(), threading.Event()
 
-    def ask(self) -> None:
+    def cancel(self) -> None:
         """Let no further step begin."""
-        self._asked.set()
+        self._cancelled.set()
 
-    def hurry(self) -> None:
+    def abort(self) -> None:
         """Let no further call begin either. What a step then leaves undone, the next run finds in the journal."""
-        self._asked.set()
-        self._hurried.set()
+        self._cancelled.set()
+        self._aborted.set()
 
     @property
-    def asked(self) -> bool:
+    def is_cancelled(self) -> bool:
         """Whether the end has begun."""
-        return self._asked.is_set()
+        return self._cancelled.is_set()
 
-    def check(self) -> None:
+    def raise_if_cancelled(self) -> None:
         """Raises HaltedError once asked; called between steps."""
-        if self._asked.is_set():
-            raise HaltedError
+        if self._cancelled.is_set():
+            raise RunCancelledError
 
     def before(self, call: AwsCall) -> None:
         """Raises HaltedError in the place of a call once hurried."""
-        if self._hurried.is_set():
-            raise HaltedError(call.name)
+        if self._aborted.is_set():
+            raise RunCancelledError(call.name)

@@ -9,7 +9,7 @@ import ctypes
 _ARENA_MAX = -8
 
 
-def one_for_all_threads() -> None:
+def share_one_arena() -> None:
     """Let threads that begin from now on share one heap, where the C library is glibc.
 
     It gives threads heaps of their own, so that they needn't wait for one another; Python's do that anyway. What one heap

@@ -35,15 +35,15 @@ from controller.store.sqlite import SqliteStore
 
 
 @dataclass(frozen=True)
-class Home:
+class Backend:
     """An environment's records, the right to change it, and what this process wrote and AWS may not show yet."""
 
     store: Store
     lease: Lease
-    recent: MutationCache = field(default_factory=MutationCache)
+    mutation_cache: MutationCache = field(default_factory=MutationCache)
 
 
-def on_this_machine(directory: Path) -> Home:
+def open_local_backend(directory: Path) -> Backend:
     """The home of whatever is in the embedded AWS of a state directory.
 
     What was made in an embedded AWS ends with it, so each one has a store of its own. Raises NotFoundError when none
@@ -56,26 +56,26 @@ def on_this_machine(directory: Path) -> Home:
     for left in directory.glob("local-*.db*"):
         if not left.name.startswith(name):
             left.unlink(missing_ok=True)
-    return Home(SqliteStore(directory / name), FileLease(directory / "lease", now=utc_now))
+    return Backend(SqliteStore(directory / name), FileLease(directory / "lease", now=utc_now))
 
 
-def in_bucket(
-    aws: AwsClient, want: SpecContext, registry: ResourceRegistry, tell: Callable[[Event], None] = lambda _: None
-) -> Home:
+def open_s3_backend(
+    aws: AwsClient, context: SpecContext, registry: ResourceRegistry, on_event: Callable[[Event], None] = lambda _: None
+) -> Backend:
     """The home of the Environment `want` in its artifact bucket, which is made when the lease is first taken."""
-    objects = S3ObjectStorage(aws, want.bucket_name)
+    objects = S3ObjectStorage(aws, context.bucket_name)
     store = S3Store(objects)
 
     def make() -> None:
-        for event in make_bucket(aws, want, registry):
+        for event in create_bucket(aws, context, registry):
             store.emit(event)
-            tell(event)
+            on_event(event)
 
-    key, holder = f"moorage/lease/{want.environment.name}.json", f"process {os.getpid()} on {socket.gethostname()}"
-    return Home(store, S3Lease(objects, key, holder, now=uptime, create_bucket=make))
+    key, holder = f"moorage/lease/{context.environment.name}.json", f"process {os.getpid()} on {socket.gethostname()}"
+    return Backend(store, S3Lease(objects, key, holder, now=uptime, create_bucket=make))
 
 
-def make_bucket(aws: AwsClient, want: SpecContext, registry: ResourceRegistry) -> list[Event]:
+def create_bucket(aws: AwsClient, context: SpecContext, registry: ResourceRegistry) -> list[Event]:
     """Make the artifact bucket of an Environment, if it isn't there; without it there can be no lease.
 
     Its steps are planned and done as always, and give the usual events. Any number of processes may do this at once:
@@ -84,7 +84,7 @@ def make_bucket(aws: AwsClient, want: SpecContext, registry: ResourceRegistry) -
     """
     only = {kind: resource for kind, resource in registry.items() if kind == "s3/bucket"}
     alone = Reconciler(only, aws, MemoryStore(), utc_now)
-    survey = alone.survey([replace(want, model_services=())])
+    survey = alone.survey([replace(context, model_services=())])
     for error in survey.unreadable.values():
         raise error
     for refusal in survey.plan.refusals:

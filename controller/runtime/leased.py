@@ -6,7 +6,7 @@ from controller.aws.calls import AwsCall, Hook
 from controller.store.lease import Lease
 
 
-class UnderLease(Hook):
+class LeaseGuard(Hook):
     """A door's hook: renews the lease when that is due, in the thread that does the work, and lets no write go without it."""
 
     def __init__(self, lease: Lease) -> None:

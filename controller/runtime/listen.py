@@ -9,10 +9,10 @@ from aiohttp import web
 
 from controller.errors import UsageError
 from controller.runtime.metrics import Metrics
-from controller.runtime.webhook import LARGEST, Verdict, Webhook
+from controller.runtime.webhook import MAX_BODY_BYTES, DeliveryResult, Webhook
 
 
-class Pages:
+class HttpEndpoints:
     """What the pages ask: `ill` and `unready` say why not, in words, or nothing; `changed` wakes the source."""
 
     def __init__(
@@ -20,44 +20,44 @@ class Pages:
         metrics: Metrics,
         webhook: Webhook | None,
         *,
-        ill: Callable[[], str],
-        unready: Callable[[], str],
-        changed: Callable[[], None],
+        liveness_problem: Callable[[], str],
+        readiness_problem: Callable[[], str],
+        on_push: Callable[[], None],
     ) -> None:
         self._metrics, self._webhook = metrics, webhook
-        self._ill, self._unready, self._changed = ill, unready, changed
+        self._liveness_problem, self._readiness_problem, self._on_push = liveness_problem, readiness_problem, on_push
 
     def application(self) -> web.Application:
         """The routes."""
-        application = web.Application(client_max_size=LARGEST)
+        application = web.Application(client_max_size=MAX_BODY_BYTES)
         application.router.add_get("/healthz", self._health)
         application.router.add_get("/readyz", self._ready)
-        application.router.add_get("/metrics", self._page)
+        application.router.add_get("/metrics", self._metrics_page)
         if self._webhook is not None:
             application.router.add_post("/hooks/push", self._push)
         return application
 
     async def _health(self, _: web.Request) -> web.Response:
-        return _told(self._ill())
+        return _health_response(self._liveness_problem())
 
     async def _ready(self, _: web.Request) -> web.Response:
-        return _told(self._ill() or self._unready())
+        return _health_response(self._liveness_problem() or self._readiness_problem())
 
-    async def _page(self, _: web.Request) -> web.Response:
-        return web.Response(body=self._metrics.text(), headers={"content-type": "text/plain; version=0.0.4"})
+    async def _metrics_page(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._metrics.exposition(), headers={"content-type": "text/plain; version=0.0.4"})
 
     async def _push(self, request: web.Request) -> web.Response:
         body = await request.read()
         signature = request.headers.get("X-Hub-Signature-256", "")
-        verdict = self._webhook.judge(body, signature) if self._webhook else Verdict.FORGED
+        verdict = self._webhook.check_delivery(body, signature) if self._webhook else DeliveryResult.FORGED
         self._metrics.hints.labels("webhook", verdict.name.lower()).inc()
-        if verdict is Verdict.ACCEPTED:
-            self._changed()
+        if verdict is DeliveryResult.ACCEPTED:
+            self._on_push()
         return web.Response(status=verdict.value, text=f"{verdict.name.lower()}\n")
 
 
 @asynccontextmanager
-async def listening(application: web.Application, host: str, port: int) -> AsyncIterator[str]:
+async def serve(application: web.Application, host: str, port: int) -> AsyncIterator[str]:
     """Serve while this lasts; gives the address. Raises UsageError when it can't be listened on."""
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
@@ -73,5 +73,5 @@ async def listening(application: web.Application, host: str, port: int) -> Async
         await runner.cleanup()
 
 
-def _told(trouble: str) -> web.Response:
-    return web.Response(status=503 if trouble else 200, text=f"{trouble or 'ok'}\n")
+def _health_response(problem: str) -> web.Response:
+    return web.Response(status=503 if problem else 200, text=f"{problem or 'ok'}\n")

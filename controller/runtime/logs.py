@@ -16,12 +16,12 @@ from controller.store.base import Store
 TRAINING_GROUP = "/aws/sagemaker/TrainingJobs"
 _POLL = 2.0
 # CloudWatch Logs shows lines late and out of order by seconds: so much is read again with each look.
-_LATE = 15_000
-_MOST = 100_000
+_LATE_SECONDS = 15_000
+_MAX_REMEMBERED = 100_000
 
 
 @dataclass(frozen=True)
-class Line:
+class LogLine:
     """One line: when (ms since 1970, UTC), from which task, job or resource, and what. `id` tells equal lines apart."""
 
     time: int
@@ -37,66 +37,66 @@ class Line:
 
 
 # Everything since a time (ms), oldest first.
-Source = Callable[[int], Iterable[Line]]
+LogSource = Callable[[int], Iterable[LogLine]]
 
 
-def cloudwatch(aws: AwsClient, group: str, prefix: str = "") -> Source:
+def cloudwatch_source(aws: AwsClient, group: str, prefix: str = "") -> LogSource:
     """The lines of a log group's streams whose names begin with `prefix`. A group that isn't there has none yet."""
     chosen = {"logStreamNamePrefix": prefix} if prefix else {}
 
-    def read(since: int) -> Iterator[Line]:
+    def read(since: int) -> Iterator[LogLine]:
         try:
             found = aws.iter_items(
                 "logs", "filter_log_events", "events", logGroupName=group, startTime=max(0, since), **chosen
             )
             for event in found:
                 source = event["logStreamName"].rpartition("/")[2]
-                yield Line(event["timestamp"], source, event["message"].rstrip("\n"), event["eventId"])
+                yield LogLine(event["timestamp"], source, event["message"].rstrip("\n"), event["eventId"])
         except MissingError:
             return
 
     return read
 
 
-def controller(store: Store, owner: Key) -> Source:
+def controller_source(store: Store, owner: Key) -> LogSource:
     """What the controller noted of a spec: its events."""
 
-    def read(since: int) -> Iterator[Line]:
+    def read(since: int) -> Iterator[LogLine]:
         store.refresh()
         for event in store.list_events(owner, limit=10_000):
-            line = _line(event)
+            line = _parse_event(event)
             if line.time >= since:
                 yield line
 
     return read
 
 
-def lines(source: Source, since: int) -> list[Line]:
+def read_lines(source: LogSource, since: int) -> list[LogLine]:
     """The lines since a time, oldest first; where there are very many, the newest of them."""
-    return sorted(deque(source(since), maxlen=_MOST), key=lambda line: line.time)
+    return sorted(deque(source(since), maxlen=_MAX_REMEMBERED), key=lambda line: line.time)
 
 
-def follow(
-    source: Source, since: int, seen: Iterable[Line], over: Callable[[], bool], sleep: Callable[[float], None]
-) -> Iterator[Line]:
+def follow_lines(
+    source: LogSource, since: int, seen: Iterable[LogLine], is_over: Callable[[], bool], sleep: Callable[[float], None]
+) -> Iterator[LogLine]:
     """Every line since a time but those that were seen, as it comes; ends once `over` says that nothing more will."""
     known = {line.id: line.time for line in seen}
     while True:
-        last = over()
+        last = is_over()
         newest = max(known.values(), default=0)
-        for line in sorted(source(max(since, newest - _LATE)), key=lambda line: line.time):
+        for line in sorted(source(max(since, newest - _LATE_SECONDS)), key=lambda line: line.time):
             if line.id not in known:
                 known[line.id] = line.time
                 yield line
         newest = max(known.values(), default=0)
-        known = {id_: time for id_, time in known.items() if time >= newest - _LATE}
+        known = {id_: time for id_, time in known.items() if time >= newest - _LATE_SECONDS}
         if last:
             return
         sleep(_POLL)
 
 
-def _line(event: Event) -> Line:
+def _parse_event(event: Event) -> LogLine:
     about = str(event.key) if event.key else event.owner.kind
     moment = datetime.fromisoformat(event.time)
     text = f"{event.type} {event.reason}: {event.message}" if event.message else f"{event.type} {event.reason}"
-    return Line(round(moment.timestamp() * 1000), about, text, f"{event.time} {about} {text}")
+    return LogLine(round(moment.timestamp() * 1000), about, text, f"{event.time} {about} {text}")

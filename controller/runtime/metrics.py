@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from controller.aws.calls import AwsCall, Hook
 from controller.core.status import Status
 from controller.errors import MoorageError, ThrottledError
-from controller.runtime.passes import Outcome
+from controller.runtime.passes import PassAttempt
 
 _SECONDS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
 _TIME = "How long one spec's part of a pass took."
@@ -41,10 +41,10 @@ class Metrics(Hook):
         self._failing = gauge("moorage_queue_failing", "Specs that are in a pause after a failure.")
         self._flying = gauge("moorage_queue_unsettled", "Specs that are at work or have a date.")
         self._lease = gauge("moorage_leases_held", "Leases that are ours.")
-        self._statuses = _Conditions()
+        self._statuses = _ConditionCollector()
         self.registry.register(self._statuses)
 
-    def watch(
+    def register_gauges(
         self,
         *,
         depth: Callable[[], float],
@@ -58,16 +58,16 @@ class Metrics(Hook):
         self._flying.set_function(unsettled)
         self._lease.set_function(leases)
 
-    def told(self, outcome: Outcome) -> None:
+    def record_attempt(self, attempt: PassAttempt) -> None:
         """Count one spec's pass."""
-        self.passes.labels(outcome.key.kind, result_of(outcome)).inc()
-        self.seconds.labels(outcome.key.kind).observe(outcome.seconds)
-        if outcome.done is not None:
-            for step in outcome.done.completed_steps:
+        self.passes.labels(attempt.key.kind, result_of(attempt)).inc()
+        self.seconds.labels(attempt.key.kind).observe(attempt.seconds)
+        if attempt.result is not None:
+            for step in attempt.result.completed_steps:
                 self.steps.labels(step.action.value, step.node.key.kind).inc()
-            self._statuses.latest |= {status.owner: status for status in outcome.done.statuses}
+            self._statuses.latest |= {status.owner: status for status in attempt.result.statuses}
 
-    def keep(self, owners: Iterable[object]) -> None:
+    def keep_specs(self, owners: Iterable[object]) -> None:
         """Forget the conditions of specs that are declared no more."""
         kept = set(owners)
         self._statuses.latest = {owner: status for owner, status in self._statuses.latest.items() if owner in kept}
@@ -81,16 +81,16 @@ class Metrics(Hook):
         if isinstance(answer, ThrottledError):
             self.throttles.labels(call.service, call.operation).inc()
 
-    def text(self) -> bytes:
+    def exposition(self) -> bytes:
         """The page, in Prometheus' text format."""
         return generate_latest(self.registry)
 
-    def table(self) -> list[tuple[str, str, str]]:
+    def describe(self) -> list[tuple[str, str, str]]:
         """Name, type and meaning of every metric, by name."""
-        return sorted((_name(family), family.type, family.documentation) for family in self.registry.collect())
+        return sorted((_family_name(family), family.type, family.documentation) for family in self.registry.collect())
 
 
-class _Conditions(Collector):
+class _ConditionCollector(Collector):
     """How many specs have which condition; counted when asked, so that nothing of a removed spec stays."""
 
     def __init__(self) -> None:
@@ -106,12 +106,12 @@ class _Conditions(Collector):
         yield family
 
 
-def result_of(outcome: Outcome) -> str:
+def result_of(attempt: PassAttempt) -> str:
     """`error`, `waiting` or `settled`."""
-    if outcome.error is not None:
+    if attempt.error is not None:
         return "error"
-    return "waiting" if outcome.done is not None and outcome.done.requeue_after is not None else "settled"
+    return "waiting" if attempt.result is not None and attempt.result.requeue_after is not None else "settled"
 
 
-def _name(family: Metric) -> str:
+def _family_name(family: Metric) -> str:
     return f"{family.name}_total" if family.type == "counter" else family.name

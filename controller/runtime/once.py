@@ -11,11 +11,11 @@ from controller.reconcile import PassResult
 
 
 @dataclass
-class Run:
+class RunResult:
     """What a run came to: the last status of each spec, what specs that are gone wait for, and the steps done by action."""
 
     latest: dict[Key, Status] = field(default_factory=dict)
-    leaving: dict[Key, tuple[str, ...]] = field(default_factory=dict)
+    pending_deletions: dict[Key, tuple[str, ...]] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -23,20 +23,20 @@ class Run:
         """By environment, each Environment before its ModelServices."""
         return [self.latest[owner] for owner in sorted(self.latest)]
 
-    def add(self, key: Key, done: PassResult) -> None:
+    def add(self, key: Key, result: PassResult) -> None:
         """Count a spec's pass in."""
-        self.leaving[key] = () if done.statuses else done.waiting_for
-        self.latest |= {status.owner: status for status in done.statuses}
-        for owner in done.deleted_specs:
+        self.pending_deletions[key] = () if result.statuses else result.waiting_for
+        self.latest |= {status.owner: status for status in result.statuses}
+        for owner in result.deleted_specs:
             self.latest.pop(owner, None)
-        for step in done.completed_steps:
+        for step in result.completed_steps:
             self.steps[step.action.value] = self.steps.get(step.action.value, 0) + 1
 
     @property
-    def waiting(self) -> str:
+    def waiting_message(self) -> str:
         """What the specs that aren't ready, and those that aren't gone yet, wait for, in one line."""
-        leaving = (f"{key.name}: {told}" for key, waits in sorted(self.leaving.items()) for told in waits)
-        return "; ".join([*filter(None, [waiting(self.statuses)]), *leaving])
+        leaving = (f"{key.name}: {told}" for key, waits in sorted(self.pending_deletions.items()) for told in waits)
+        return "; ".join([*filter(None, [describe_waiting(self.statuses)]), *leaving])
 
     def summary(self, calls: Mapping[str, int]) -> dict[str, object]:
         """The last line of `--events` and of `-o json`."""
@@ -57,11 +57,11 @@ def is_ready(status: Status) -> bool:
 
 def exit_code(statuses: Iterable[Status]) -> int:
     """0 when all are ready; 4 when one failed; 5 when a gate, an approval or a policy holds one back; 9 when one is under way."""
-    codes = {_code(status) for status in statuses}
+    codes = {_exit_code_of(status) for status in statuses}
     return next((code for code in (4, 5, 9) if code in codes), 0)
 
 
-def _code(status: Status) -> int:
+def _exit_code_of(status: Status) -> int:
     if is_ready(status):
         return 0
     for condition, code in (("Degraded", 4), ("Progressing", 9)):
@@ -71,7 +71,7 @@ def _code(status: Status) -> int:
     return 5
 
 
-def waiting(statuses: Iterable[Status]) -> str:
+def describe_waiting(statuses: Iterable[Status]) -> str:
     """What the specs that aren't ready wait for, in one line."""
     found = [(status.owner.name, status.find_condition("Ready")) for status in statuses]
     return "; ".join(

@@ -163,7 +163,7 @@ def schema() -> str:
     return json_schema.model_schema_text(PlanDocument, "Plan")
 
 
-def document(
+def build_document(
     parts: Iterable[tuple[Sequence[SpecContext], Plan]],
     *,
     costs: Mapping[Key, CostEstimate] | None = None,
@@ -174,7 +174,7 @@ def document(
     environments, steps, refusals = [], list[PlannedStep](), list[PlannedRefusal]()
     for wants, plan in parts:
         environments.append(_environment(wants, plan))
-        steps += map(planned, plan.steps)
+        steps += map(build_step, plan.steps)
         refusals += map(_refusal, plan.refusals)
     made = PlanDocument(
         api_version=API_VERSION,
@@ -185,7 +185,7 @@ def document(
         environments=tuple(environments),
         steps=tuple(steps),
         refusals=tuple(refusals),
-        trains=tuple(dict.fromkeys(_trained(steps))),
+        trains=tuple(dict.fromkeys(_training_specs(steps))),
         costs=tuple(planned_cost(owner, cost) for owner, cost in (costs or {}).items()),
         summary=_summary(steps, len(refusals)),
         digest="",
@@ -193,11 +193,11 @@ def document(
     return made.model_copy(update={"digest": made.checksum})
 
 
-def planned(step: Step) -> PlannedStep:
+def build_step(step: Step) -> PlannedStep:
     """A step as the document has it."""
     return PlannedStep(
         action=step.action.value,
-        **_object(step),
+        **_object_fields(step),
         changes=tuple(map(_field, step.displayed_changes)),
         forces=step.forces,
         why=redact_text(step.why),
@@ -206,9 +206,9 @@ def planned(step: Step) -> PlannedStep:
     )
 
 
-def _environment(wants: Sequence[SpecContext], plan: Plan) -> PlannedEnvironment:
-    home = wants[0]
-    specs = {_named(want.owner): want.spec_digest for want in wants}
+def _environment(contexts: Sequence[SpecContext], plan: Plan) -> PlannedEnvironment:
+    home = contexts[0]
+    specs = {_spec_name(want.owner): want.spec_digest for want in contexts}
     return PlannedEnvironment(
         name=home.owner.name,
         account=home.location.account,
@@ -219,20 +219,22 @@ def _environment(wants: Sequence[SpecContext], plan: Plan) -> PlannedEnvironment
 
 
 def _refusal(refusal: Refusal) -> PlannedRefusal:
-    return PlannedRefusal(**_object(refusal), message=redact_text(refusal.message), hint=redact_text(refusal.hint))
+    return PlannedRefusal(
+        **_object_fields(refusal), message=redact_text(refusal.message), hint=redact_text(refusal.hint)
+    )
 
 
-def _object(one: Step | Refusal) -> dict[str, str]:
+def _object_fields(one: Step | Refusal) -> dict[str, str]:
     key = one.node.key
-    return {"environment": key.environment, "spec": _named(one.owner), "resource": key.kind, "name": key.name}
+    return {"environment": key.environment, "spec": _spec_name(one.owner), "resource": key.kind, "name": key.name}
 
 
-def _named(owner: Key) -> str:
+def _spec_name(owner: Key) -> str:
     """`ModelService housing-model`."""
     return f"{owner.kind} {owner.name}"
 
 
-def _trained(steps: Iterable[PlannedStep]) -> Iterable[str]:
+def _training_specs(steps: Iterable[PlannedStep]) -> Iterable[str]:
     return (
         step.spec.partition(" ")[2]
         for step in steps
@@ -258,16 +260,16 @@ def _summary(steps: Sequence[PlannedStep], refused: int) -> Summary:
 def _field(change: Change) -> PlannedField:
     *way, name = change.path.split(".")
     called = name if "environment" in way else ""
-    return PlannedField(path=change.path, old=_public(change.old, called), new=_public(change.new, called))
+    return PlannedField(path=change.path, old=_redact_value(change.old, called), new=_redact_value(change.new, called))
 
 
-def _public(value: Value, called: str = "") -> Value:
+def _redact_value(value: Value, called: str = "") -> Value:
     """The value as JSON, without secrets: by its shape, and a variable's by what it is `called`."""
     if isinstance(value, Blob):
         return {"sha256": value.sha256, "size": value.size}
     if isinstance(value, Mapping):
         variable = str(value["name"]) if value.keys() == {"name", "value"} else called
-        return {str(key): _public(inner, variable if key == "value" else "") for key, inner in value.items()}
+        return {str(key): _redact_value(inner, variable if key == "value" else "") for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_public(inner) for inner in value]
+        return [_redact_value(inner) for inner in value]
     return redact(value, called) if isinstance(value, str) else to_json_value(value)

@@ -15,7 +15,7 @@ from controller.errors import DataError, Problem, SpecError
 from controller.spec.loaded import LoadedSpec, Specs
 from controller.spec.models import ModelService
 
-_LONGEST_AUTHOR = 200
+_MAX_AUTHOR_LENGTH = 200
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class Snapshot:
         return digest(models, {name: data.digest for name, data in self.data.items()}, self.commit)
 
 
-def snapshot_of(specs: Specs, commit: str = "", author: str = "") -> Snapshot:
+def build_snapshot(specs: Specs, commit: str = "", author: str = "") -> Snapshot:
     """Specs with the data they name. Raises SpecError with every problem of every table."""
-    return Snapshot(specs, read_data(specs), commit, shown(author))
+    return Snapshot(specs, read_data(specs), commit, printable_author(author))
 
 
 def read_data(specs: Specs) -> dict[str, Dataset]:
@@ -90,17 +90,19 @@ def _problem(service: LoadedSpec[ModelService], error: DataError) -> Problem:
     return service.make_problem(f"spec.data.{error.field}", message, error.hint)
 
 
-def wants(snapshot: Snapshot, environment: str, place: AwsLocation, *, server_digest: str) -> list[SpecContext]:
+def build_contexts(
+    snapshot: Snapshot, environment: str, location: AwsLocation, *, server_digest: str
+) -> list[SpecContext]:
     """The Environment of that name and all its ModelServices, in the order in which they were read."""
     home = snapshot.specs.get_environment(environment)
     declared = [service.model for service in snapshot.specs.services.values()]
     services = [service for service in declared if service.spec.environment == environment]
-    inputs = {one.name: _inputs(snapshot, one, server_digest) for one in services}
-    shared = SpecContext(home, None, place, model_services=tuple(services))
-    return [shared, *(SpecContext(home, one, place, inputs[one.name]) for one in services)]
+    inputs = {one.name: _resolve_inputs(snapshot, one, server_digest) for one in services}
+    shared = SpecContext(home, None, location, model_services=tuple(services))
+    return [shared, *(SpecContext(home, one, location, inputs[one.name]) for one in services)]
 
 
-def _inputs(snapshot: Snapshot, service: ModelService, server_digest: str) -> ResolvedInputs:
+def _resolve_inputs(snapshot: Snapshot, service: ModelService, server_digest: str) -> ResolvedInputs:
     data = snapshot.data.get(service.name)
     if data is None:
         # What a job has read that is over, or what nobody knows: there is nothing of it here.
@@ -126,9 +128,9 @@ def author_of(directory: Path, commit: str) -> str:
     return _git(directory, "show", "--no-patch", "--format=%an <%ae>", commit)
 
 
-def shown(author: str) -> str:
+def printable_author(author: str) -> str:
     """An author as it may be printed: whoever commits chooses the text."""
-    return "".join(letter if letter.isprintable() else " " for letter in author)[:_LONGEST_AUTHOR]
+    return "".join(letter if letter.isprintable() else " " for letter in author)[:_MAX_AUTHOR_LENGTH]
 
 
 def _git(directory: Path, *asked: str) -> str:

@@ -6,22 +6,22 @@ from collections.abc import Iterable
 
 from controller.core.values import Key
 from controller.errors import StoppedError
-from controller.runtime.compose import Site
+from controller.runtime.compose import OpenEnvironment
 
 
-def prunable(sites: Iterable[Site], most: float) -> list[Key]:
+def find_prunable(environments: Iterable[OpenEnvironment], max_share: float) -> list[Key]:
     """All that is removed from some environments.
 
     Raises StoppedError when in one of them it is more than the share `most` of what is known; a single one always may go.
     """
     found: list[Key] = []
-    for site in sites:
-        gone = site.gone()
-        known = len(gone) + len(site.wants) - 1
-        if len(gone) > 1 and len(gone) > most * known:
+    for site in environments:
+        gone = site.find_removed_specs()
+        known = len(gone) + len(site.contexts) - 1
+        if len(gone) > 1 and len(gone) > max_share * known:
             raise StoppedError(
-                f"{len(gone)} of {known} ModelServices would be deleted, more than --max-prune {most:.0%} allows",
-                where=f"environment {site.environment}",
+                f"{len(gone)} of {known} ModelServices would be deleted, more than --max-prune {max_share:.0%} allows",
+                where=f"environment {site.name}",
                 why=", ".join(owner.name for owner in gone),
                 hint="check the files, or allow more",
             )

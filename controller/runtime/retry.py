@@ -6,13 +6,13 @@ from controller.aws import AwsClient
 from controller.core.graph import get_output
 from controller.core.status import Event
 from controller.core.values import UNKNOWN, Key, is_known
-from controller.runtime.compose import Site
+from controller.runtime.compose import OpenEnvironment
 from controller.runtime.home import utc_now
 
 
-def retry(site: Site, owner: Key, aws: AwsClient) -> list[str]:
+def retry_spec(environment: OpenEnvironment, owner: Key, aws: AwsClient) -> list[str]:
     """Mark whatever of a spec failed, and say what it was. `aws` needs no lease: marks are for its holder to read."""
-    survey = site.reconciler.survey(site.wants)
+    survey = environment.reconciler.survey(environment.contexts)
     marked = []
     for node in survey.graph.topological_order():
         seen = survey.seen.get(node.key)
@@ -24,8 +24,8 @@ def retry(site: Site, owner: Key, aws: AwsClient) -> list[str]:
             or not is_known(resolved.identity)
         ):
             continue
-        told = site.reconciler.registry[node.key.kind].retry(aws, resolved, seen)
+        told = environment.reconciler.registry[node.key.kind].retry(aws, resolved, seen)
         if told:
-            site.store.emit(Event(utc_now(), owner, "Normal", "Retry", f"asked for: {told}", node.key))
+            environment.store.emit(Event(utc_now(), owner, "Normal", "Retry", f"asked for: {told}", node.key))
             marked.append(told)
     return marked

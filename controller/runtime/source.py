@@ -9,11 +9,11 @@ from typing import Protocol
 
 from watchfiles import Change, awatch
 
-from controller.runtime.prepare import Snapshot, author_of, commit_of, snapshot_of
+from controller.runtime.prepare import Snapshot, author_of, build_snapshot, commit_of
 from controller.spec.load import load_specs
 
 # How often the set of watched directories is compared with what the specs name by now, in milliseconds.
-_LOOK = 5_000
+_POLL_SECONDS = 5_000
 
 
 class Source(Protocol):
@@ -33,7 +33,7 @@ def read_now(source: Source) -> Snapshot:
     return asyncio.run(source.read())
 
 
-class Directory:
+class DirectorySource:
     """Files and directories of this machine, as `-f` names them."""
 
     def __init__(self, named: Sequence[Path]) -> None:
@@ -51,7 +51,10 @@ class Directory:
             watched = self._watched()
             try:
                 async for changes in awatch(
-                    *watched, watch_filter=_seen(watched), rust_timeout=_LOOK, yield_on_timeout=True
+                    *watched,
+                    watch_filter=_fingerprint_files(watched),
+                    rust_timeout=_POLL_SECONDS,
+                    yield_on_timeout=True,
                 ):
                     if changes:
                         changed()
@@ -59,7 +62,7 @@ class Directory:
                         break
             except OSError:
                 # A directory went away, or too many are watched on this machine: look from time to time.
-                await asyncio.sleep(_LOOK / 1000)
+                await asyncio.sleep(_POLL_SECONDS / 1000)
                 changed()
 
     def _read(self) -> Snapshot:
@@ -70,14 +73,14 @@ class Directory:
         first = self._named[0]
         place = first if first.is_dir() else first.parent
         commit = commit_of(place)
-        return snapshot_of(specs, commit, author_of(place, commit))
+        return build_snapshot(specs, commit, author_of(place, commit))
 
     def _watched(self) -> list[Path]:
         places = {path if path.is_dir() else path.parent for path in self._named} | self._data
         return sorted({place.resolve() for place in places if place.is_dir()})
 
 
-def _seen(roots: Sequence[Path]) -> Callable[[Change, str], bool]:
+def _fingerprint_files(roots: Sequence[Path]) -> Callable[[Change, str], bool]:
     """What counts: nothing in hidden directories, such as our own state; `..data` is how ConfigMaps are switched."""
 
     def seen(_: Change, name: str) -> bool:

@@ -12,21 +12,21 @@ _POLL = 1.0
 
 
 @dataclass(frozen=True)
-class Awaited:
+class WaitCondition:
     """A condition's type, and the status it is to have; letters count alike in both cases, as for kubectl."""
 
     type: str
     status: str = "True"
 
     @classmethod
-    def parse(cls, text: str) -> Awaited:
+    def parse(cls, text: str) -> WaitCondition:
         """Read `condition=TYPE` or `condition=TYPE=STATUS`. Raises UsageError."""
         head, *rest = text.split("=")
         if head != "condition" or not 1 <= len(rest) <= 2 or not all(rest):
             raise UsageError(f"'{text}' is nothing to wait for", hint="--for=condition=Ready, or condition=Ready=False")
         return cls(*rest)
 
-    def holds(self, status: Status) -> bool:
+    def is_met(self, status: Status) -> bool:
         """Whether a spec's status has it."""
         return any(
             (found.type.lower(), found.status.lower()) == (self.type.lower(), self.status.lower())
@@ -35,7 +35,7 @@ class Awaited:
 
 
 def wait_for(
-    awaited: Awaited,
+    condition: WaitCondition,
     read: Callable[[], Status | None],
     timeout: float,
     *,
@@ -49,7 +49,7 @@ def wait_for(
     deadline = now() + timeout
     while True:
         status = read()
-        if status is not None and awaited.holds(status):
+        if status is not None and condition.is_met(status):
             return status
         left = deadline - now()
         if left > 0:
@@ -60,4 +60,4 @@ def wait_for(
             )
         else:
             why = "; ".join(f"{c.type} is {c.status}: {c.message or c.reason}" for c in status.conditions[:1])
-            raise DeadlineError(f"{awaited.type} is not {awaited.status} after {timeout:g} s", why=why)
+            raise DeadlineError(f"{condition.type} is not {condition.status} after {timeout:g} s", why=why)

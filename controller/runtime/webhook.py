@@ -12,11 +12,11 @@ from collections import OrderedDict
 from enum import Enum
 
 # Bodies larger than this aren't read: a push of many commits has some hundred KB.
-LARGEST = 2**20
-_REMEMBERED = 10_000
+MAX_BODY_BYTES = 2**20
+_MAX_REMEMBERED = 10_000
 
 
-class Verdict(Enum):
+class DeliveryResult(Enum):
     """What becomes of a delivery, with its HTTP status."""
 
     ACCEPTED = 202
@@ -31,14 +31,14 @@ class Webhook:
         self._secret = secret.encode()
         self._known: OrderedDict[bytes, None] = OrderedDict()
 
-    def judge(self, body: bytes, signature: str) -> Verdict:
+    def check_delivery(self, body: bytes, signature: str) -> DeliveryResult:
         """Whether a delivery counts; in constant time as long as it is forged."""
         right = hmac.new(self._secret, body, hashlib.sha256).digest()
         if not hmac.compare_digest(f"sha256={right.hex()}".encode(), signature.encode("utf-8", "replace")):
-            return Verdict.FORGED
+            return DeliveryResult.FORGED
         if right in self._known:
-            return Verdict.REPLAYED
+            return DeliveryResult.REPLAYED
         self._known[right] = None
-        while len(self._known) > _REMEMBERED:
+        while len(self._known) > _MAX_REMEMBERED:
             self._known.popitem(last=False)
-        return Verdict.ACCEPTED
+        return DeliveryResult.ACCEPTED

@@ -8,8 +8,8 @@ import pytest
 
 from controller.core.plan import Action, Step
 from controller.resources.base import ResourceContext, discover_resources
-from controller.runtime.covering import uncovered
-from controller.runtime.plan_document import document, planned
+from controller.runtime.covering import find_uncovered
+from controller.runtime.plan_document import build_document, build_step
 from tests.complaints.conftest import reconcile_collecting_steps
 from tests.conftest import EmbeddedAws
 from tests.demo import Demo, EmbeddedClients, Model
@@ -57,10 +57,10 @@ def test_apply_does_exactly_the_plan(empty_account: Demo, name: str) -> None:
     reconciler = empty_account.reconciler()
     survey = reconciler.survey(empty_account.spec_contexts(), removed_specs=[one.key for one in gone])
     assert reconciler.aws.call_counter.writes == 0
-    promised = document([(survey.contexts, survey.plan)])
+    promised = build_document([(survey.contexts, survey.plan)])
     done = reconcile_collecting_steps(empty_account, gone)
     assert step_summary(done) == step_summary(list(survey.plan.steps))
-    assert uncovered(promised.steps, map(planned, done)) == []
+    assert find_uncovered(promised.steps, map(build_step, done)) == []
     assert empty_account.survey().plan.steps == ()
 
 

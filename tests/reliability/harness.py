@@ -15,7 +15,7 @@ from controller.aws import AwsClient
 from controller.core.spec_context import AwsLocation, ResolvedInputs, SpecContext
 from controller.reconcile import PassResult, Reconciler
 from controller.resources.base import ResourceContext
-from controller.runtime.compose import Site
+from controller.runtime.compose import OpenEnvironment
 from controller.spec.load import load_text
 from controller.store.file_lease import FileLease
 from tests.demo import ENVIRONMENT, MODEL, Model, UnsettledError
@@ -66,7 +66,7 @@ class Harness:
         aws, ticks = cast("AwsClient", self.cloud), self.ticks
         reconciler = self.parts.reconciler(registry, aws, self.store, lambda: f"t{next(ticks)}")
         wanted = spec_contexts(model)
-        gone = Site("default", reconciler, wanted, UNCONTENDED_LEASE).gone()
+        gone = OpenEnvironment("default", reconciler, wanted, UNCONTENDED_LEASE).find_removed_specs()
         for _ in range(60):
             self.cloud.advance_time()
             done = reconciler.reconcile(wanted, removed_specs=gone)

@@ -19,8 +19,8 @@ from controller.core.status import Event
 from controller.core.values import Key
 from controller.errors import LeaseHeldError, MoorageError
 from controller.reconcile import PassResult, Reconciler
-from controller.runtime.home import make_bucket
-from controller.runtime.leased import UnderLease
+from controller.runtime.home import create_bucket
+from controller.runtime.leased import LeaseGuard
 from controller.runtime.once import exit_code, is_ready
 from controller.store.cached_object import PREFIX
 from controller.store.s3 import S3Store
@@ -97,7 +97,7 @@ class Lifecycle:
     def _run_controller(self, *, is_removed: bool) -> PassResult | None:
         """One look at everything and what follows from it; None when an error ended it."""
         self.fault_injector.surfaced_errors.clear()
-        aws = self.aws_client.with_hooks(UnderLease(self.lease))
+        aws = self.aws_client.with_hooks(LeaseGuard(self.lease))
         # What is one of many in one pass is alone in the next: by turns it is listed and asked for.
         turns = (self.scene.listing_registry, self.scene.registry)
         ways = cycle([Reconciler(types, aws, self.store, self._tick, self.events.append) for types in turns])
@@ -109,7 +109,7 @@ class Lifecycle:
             return None
 
     def _make_bucket(self) -> None:
-        self.events += make_bucket(self.aws_client, self._environment, self.scene.registry)
+        self.events += create_bucket(self.aws_client, self._environment, self.scene.registry)
 
     def _tick(self) -> str:
         return f"t{next(self.demo.ticks)}"

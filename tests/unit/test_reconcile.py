@@ -19,7 +19,7 @@ from controller.core.values import Key, Ref
 from controller.errors import AnswerLostError, DeniedError, RejectedError, ThrottledError, UnavailableError
 from controller.reconcile import PassResult, Reconciler
 from controller.resources.base import Resource, ResourceContext
-from controller.runtime.once import Run, exit_code
+from controller.runtime.once import RunResult, exit_code
 from controller.spec.load import load_text
 from controller.store.memory import MemoryStore
 
@@ -417,7 +417,7 @@ def test_failed_deletion_is_reported() -> None:
     house.settle()
     del house.cpus["n"]
     house.cloud.before[len(house.cloud.writes)] = DeniedError("not allowed", where="test.delete")
-    done, run = house.reconcile(gone), Run()
+    done, run = house.reconcile(gone), RunResult()
     run.add(gone[0], done)
     assert condition(done, "Ready", "n") == ("False", "Denied")
     assert condition(done, "Stalled", "n") == ("True", "Denied")

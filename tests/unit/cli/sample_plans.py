@@ -12,7 +12,7 @@ from controller.core.plan import Action, Plan, Refusal, Step
 from controller.core.spec_context import AwsLocation, SpecContext
 from controller.core.values import ABSENT, UNKNOWN, Blob, Key
 from controller.cost.estimate import CostEstimate, EstimateLine
-from controller.runtime.plan_document import PlanDocument, document
+from controller.runtime.plan_document import PlanDocument, build_document
 from controller.spec.models import Environment
 
 ENVIRONMENT = Key("default", "Environment", "default")
@@ -116,7 +116,9 @@ COST = CostEstimate(
 
 
 def sample_plan(*steps: Step, refusals: tuple[Refusal, ...] = (), costs: bool = False) -> PlanDocument:
-    return document([([PLAN_LOCATION], Plan(steps, refusals))], costs={MODEL: COST} if costs else {}, commit="c0ffee")
+    return build_document(
+        [([PLAN_LOCATION], Plan(steps, refusals))], costs={MODEL: COST} if costs else {}, commit="c0ffee"
+    )
 
 
 DOCUMENTS = {

@@ -22,7 +22,7 @@ from controller.cli.predict import curl
 from controller.core.status import Condition, Event, Status
 from controller.core.values import Key
 from controller.errors import MoorageError, SpecError
-from controller.runtime.home import on_this_machine
+from controller.runtime.home import open_local_backend
 from controller.spec.load import load_specs
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -121,7 +121,7 @@ def test_each_error_has_a_message_and_an_exit_code(
     error: BaseException, code: int, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Every error of the tree has its own exit code, an interrupt 130, a defect 1; none shows a traceback or a secret."""
-    assert failure.guard(lambda: _raise(error)) == code
+    assert failure.run_guarded(lambda: _raise(error)) == code
     assert capsys.readouterr() == ("", told)
 
 
@@ -159,7 +159,7 @@ def test_diff_and_plan_exit_codes(tmp_path: Path) -> None:
     assert run(["plan", "-f", str(tmp_path), "--home", str(tmp_path)]) == 2
     assert run(["plan", "-f", str(tmp_path), "--home", str(tmp_path), "--detailed-exitcode"]) == 1
     assert run(["diff", "-f", str(tmp_path), "--home", str(tmp_path)]) == 2
-    assert failure.guard(lambda: _raise(ZeroDivisionError()), lambda code: max(code, 2)) == 2
+    assert failure.run_guarded(lambda: _raise(ZeroDivisionError()), lambda code: max(code, 2)) == 2
 
 
 def test_validate_lists_what_it_read(capsys: pytest.CaptureFixture[str]) -> None:
@@ -204,7 +204,7 @@ def test_explain_points_to_the_nearest_field(capsys: pytest.CaptureFixture[str])
 @pytest.fixture
 def state_directory(running_aws: Any) -> Iterator[Path]:
     """The state directory of an embedded AWS, which knows one model."""
-    store = on_this_machine(running_aws.home).store
+    store = open_local_backend(running_aws.home).store
     ready = Condition("Ready", "True", "Reconciled", "", "2026-11-23T08:00:00Z", 1)
     store.save_status(Status(MODEL, 1, "", (ready,), {"model": {"version": 2}}))
     store.emit(Event("2026-11-23T08:00:00Z", MODEL, "Normal", "Created", "cpu"))
@@ -277,7 +277,7 @@ def test_predict_asks_through_the_api(
     state_directory: Path, endpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The row is sent to /predict below the endpoint, the answer comes on stdout, the same request as curl on stderr."""
-    store = on_this_machine(state_directory).store
+    store = open_local_backend(state_directory).store
     store.save_status(Status(MODEL, 1, "", (), {"endpoint": f"{endpoint}/"}))
     store.close()
     assert run(["predict", "housing-model", "a=1.5", "b=", "c=41", "--local", "--home", str(state_directory)]) == 0
@@ -314,7 +314,7 @@ def test_predict_asks_through_the_api(
 
 def test_unreachable_api_exits_4(state_directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No answer is a failure of the service, not of the request."""
-    store = on_this_machine(state_directory).store
+    store = open_local_backend(state_directory).store
     store.save_status(Status(MODEL, 1, "", (), {"endpoint": "http://127.0.0.1:1"}))
     store.close()
     assert run(["predict", "housing-model", "a=1", "--local", "--home", str(state_directory)]) == 4
@@ -323,7 +323,7 @@ def test_unreachable_api_exits_4(state_directory: Path, capsys: pytest.CaptureFi
 
 def test_spec_error_has_its_exit_code() -> None:
     """The tree's own classes decide the code: a SpecError is 2 wherever it is raised."""
-    assert failure.guard(lambda: _raise(SpecError(()))) == 2
+    assert failure.run_guarded(lambda: _raise(SpecError(()))) == 2
 
 
 def test_a_bundle_is_made_of_a_model_trained_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from controller.cli import github
-from controller.cli.markdown import code, prose
-from controller.cli.report import COMMENT, report
+from controller.cli.markdown import code_span, escape_prose
+from controller.cli.report import COMMENT_LIMIT, plan_report
 from controller.core.diff import Change
 from controller.core.plan import Action, Step
 from controller.core.values import ABSENT
@@ -38,16 +38,16 @@ def test_report_matches_snapshot(name: str) -> None:
     """The whole text is in `snapshots/`. After a change on purpose, RENEW=1 writes the files anew; look at their diff."""
     plan = DOCUMENTS[name]
     # Which digest it is follows from every default of an Environment.
-    assert_matches_snapshot(f"report-{name}.md", report(plan).replace(plan.digest[:12], "0" * 12))
+    assert_matches_snapshot(f"report-{name}.md", plan_report(plan).replace(plan.digest[:12], "0" * 12))
 
 
-@pytest.mark.parametrize("limit", [1_500, 2_000, 20_000, COMMENT, 1024 * 1024])
+@pytest.mark.parametrize("limit", [1_500, 2_000, 20_000, COMMENT_LIMIT, 1024 * 1024])
 @pytest.mark.parametrize("number", [1, 300])
 def test_report_fits_the_limit_and_counts_omissions(limit: int, number: int) -> None:
     """Never more than the limit, in characters or bytes; no block is left open, no line cut; what is missing is counted."""
     plan = sample_plan(*plan_with_steps(number), refusals=(REFUSAL,))
-    for size in (len, github.in_bytes):
-        text = report(plan, limit, size)
+    for size in (len, github.size_in_bytes):
+        text = plan_report(plan, limit, size)
         assert size(text) <= limit
         lines = text.splitlines()
         assert lines.count("<details>") == lines.count("</details>")
@@ -69,7 +69,7 @@ def test_untrusted_text_cannot_inject_markup() -> None:
             Change(f"tags.{HOSTILE_TEXT}", HOSTILE_TEXT, [HOSTILE_TEXT, {"name": HOSTILE_TEXT}]),
         ),
     )
-    text = report(sample_plan(step, refusals=(replace(REFUSAL, message=HOSTILE_TEXT, hint=HOSTILE_TEXT),)))
+    text = plan_report(sample_plan(step, refusals=(replace(REFUSAL, message=HOSTILE_TEXT, hint=HOSTILE_TEXT),)))
     known = {"<details>", "</details>", "<summary>2 fields, old and new</summary>"}
     outside = [
         part for line in text.splitlines() if line not in known for part in line.replace("\\`", "").split("`")[::2]
@@ -84,6 +84,6 @@ def test_untrusted_text_cannot_inject_markup() -> None:
 
 def test_text_stays_text_and_code_stays_code() -> None:
     """The marks are escaped one by one; code has no delimiter in it, and nothing is no code."""
-    assert prose("a_b *c* <d> @e #f | g") == "a\\_b \\*c\\* &lt;d&gt; @\u200be \\#\u200bf \\| g"
-    assert code("a`b|c\u202e\n") == "`a\\u0060b\\u007cc\\u202e`"
-    assert code("") == ""
+    assert escape_prose("a_b *c* <d> @e #f | g") == "a\\_b \\*c\\* &lt;d&gt; @\u200be \\#\u200bf \\| g"
+    assert code_span("a`b|c\u202e\n") == "`a\\u0060b\\u007cc\\u202e`"
+    assert code_span("") == ""

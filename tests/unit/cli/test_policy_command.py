@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from controller.cli import run
-from controller.cli.render_policy import text
+from controller.cli.render_policy import policy_text
 from controller.permissions import Grant
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -29,7 +29,7 @@ def test_each_resource_has_a_line_and_each_wildcard_a_reason() -> None:
         Grant("ec2:DescribeVpcs", "*", ()),
         Grant("iam:PassRole", "arn:aws:iam::1:role/a", (("iam:PassedToService", "ecs-tasks.amazonaws.com"),)),
     ]
-    assert text({"prod": granted}).plain.splitlines() == [
+    assert policy_text({"prod": granted}).plain.splitlines() == [
         "environment prod",
         "ACTION             WHERE                       ONLY IF",
         "ec2:DescribeVpcs   *                           # the default VPC; Cloud Map asks it too",

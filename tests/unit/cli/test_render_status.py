@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from controller.cli import explain, render_events, render_status
-from controller.cli.progress import Progress, heartbeat, tree
+from controller.cli.progress import Progress, heartbeat, render_tree
 from controller.core.status import Condition, Event, ResourceState, Status
 from controller.core.values import Key
 from controller.spec import explain as fields
@@ -44,7 +44,7 @@ NEW = Status(ENVIRONMENT, 1, "e" * 64)
 
 def test_the_table_has_a_line_for_each_spec() -> None:
     """A spec without conditions is Unknown; numbers are rounded for people."""
-    assert render_status.table([NEW, READY]).plain == (
+    assert render_status.status_table([NEW, READY]).plain == (
         "KIND           NAME            READY     STATUS       VERSION   TEST RMSE   ENDPOINT                    MESSAGE\n"
         "Environment    default         Unknown\n"
         "ModelService   housing-model   True      Reconciled   2         49,610      http://127.0.0.1:8000/api"
@@ -54,7 +54,7 @@ def test_the_table_has_a_line_for_each_spec() -> None:
 def test_the_wide_table_says_more() -> None:
     """`-o wide` adds what is long, and keeps the rest."""
     assert (
-        render_status.table([READY], wide=True)
+        render_status.status_table([READY], wide=True)
         .plain.splitlines()[1]
         .endswith("default       3            abababababab   r@sha256:1")
     )
@@ -75,7 +75,7 @@ EVENTS = [
 
 def test_describe_shows_all_sections() -> None:
     """Facts with their paths, conditions, resources, events: one block each."""
-    assert render_status.describe(READY, EVENTS).plain == (
+    assert render_status.description(READY, EVENTS).plain == (
         "Kind                      ModelService\n"
         "Name                      housing-model\n"
         "Environment               default\n"
@@ -104,7 +104,7 @@ def test_describe_shows_all_sections() -> None:
 def test_an_object_is_the_spec_with_its_status() -> None:
     """`get -o json`: what was declared, and the status under the names that SPEC gives them."""
     declared = load_specs([ROOT / "specs"]).services["housing-model"].model
-    data = json.loads(json.dumps(render_status.as_object(READY, declared)))
+    data = json.loads(json.dumps(render_status.status_object(READY, declared)))
     assert list(data) == ["apiVersion", "kind", "metadata", "spec", "status"]
     assert data["metadata"] == {"name": "housing-model", "labels": {"team": "pricing"}, "environment": "default"}
     assert data["spec"]["service"]["cpu"] == 256
@@ -125,12 +125,12 @@ def test_an_object_is_the_spec_with_its_status() -> None:
         "state": "Waiting",
         "message": "ACTIVE soon",
     }
-    assert "spec" not in render_status.as_object(READY, None)
+    assert "spec" not in render_status.status_object(READY, None)
 
 
 def test_an_event_is_json() -> None:
     """The line of `--events` and of `events -o json`."""
-    assert render_events.data(EVENTS[1]) == {
+    assert render_events.event_data(EVENTS[1]) == {
         "time": "2026-11-23T08:00:01Z",
         "type": "Warning",
         "reason": "GateFailed",
@@ -172,12 +172,12 @@ def test_progress_without_a_terminal_is_lines_and_a_heartbeat() -> None:
     out, clock = io.StringIO(), Clock()
     waiting = Status(MODEL, 1, "", (Condition("Ready", "False", "InProgress", "training"),))
     with Progress(Console(file=out, highlight=False), clock) as progress:
-        progress.event(EVENTS[0])
+        progress.on_event(EVENTS[0])
         clock.time = 29
-        progress.passed([waiting])
+        progress.on_pass([waiting])
         clock.time = 31
-        progress.passed([waiting])
-        progress.passed([waiting])
+        progress.on_pass([waiting])
+        progress.on_pass([waiting])
     assert out.getvalue() == (
         "ecs/service housing-model  Created  cpu, memory\nstill at work: housing-model: training\n"
     )
@@ -188,10 +188,10 @@ def test_progress_on_a_terminal_is_a_tree() -> None:
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=80, color_system=None)
     with Progress(console, Clock()) as progress:
-        progress.passed([READY])
+        progress.on_pass([READY])
     assert "ecs/cluster  Waiting  ACTIVE soon" in out.getvalue()
     plain = io.StringIO()
-    Console(file=plain, width=80).print(tree([READY]))
+    Console(file=plain, width=80).print(render_tree([READY]))
     assert plain.getvalue() == "housing-model  Reconciled\n└── ecs/cluster  Waiting  ACTIVE soon\n"
 
 
@@ -205,5 +205,5 @@ def test_no_color_is_honoured(colour: dict[str, str], expected: bool) -> None:
     """With NO_COLOR in the environment not even a terminal gets colours."""
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, _environ={"TERM": "xterm", **colour})
-    console.print(render_status.resources([READY]))
+    console.print(render_status.resource_table([READY]))
     assert ("\x1b[32m" in out.getvalue()) is expected

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controller.cli.render_why import data, text
+from controller.cli.render_why import lineage_data, lineage_text
 from controller.core.values import Key
 from controller.lineage import Hop, Lineage
 
@@ -21,7 +21,7 @@ LINEAGE = Lineage(
 
 def test_each_hop_is_shown_with_its_problem() -> None:
     """The hop's name and id lead, its facts follow dimmed, and a problem is marked."""
-    assert text(LINEAGE).plain == (
+    assert lineage_text(LINEAGE).plain == (
         "route     a1b2c3\n"
         "          https://a1b2c3.example\n"
         "          GET /livez, POST /predict\n"
@@ -36,7 +36,7 @@ def test_each_hop_is_shown_with_its_problem() -> None:
 
 def test_json_has_every_fact() -> None:
     """Absent ids and problems are null, and `whole` says at once whether anything is wrong."""
-    told = data(LINEAGE)
+    told = lineage_data(LINEAGE)
     assert (told["name"], told["whole"]) == ("housing-model", False)
     (way,) = told["ways"]
     assert way[0]["routes"] == ["GET /livez", "POST /predict"]

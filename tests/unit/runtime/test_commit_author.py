@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.runtime.prepare import author_of, commit_of, shown
+from controller.runtime.prepare import author_of, commit_of, printable_author
 
 
 @pytest.fixture
@@ -39,5 +39,5 @@ def test_uncommitted_changes_have_no_author(tree: Path, tmp_path_factory: pytest
 
 def test_author_name_is_sanitized() -> None:
     """Whoever commits chooses the name: what can't be printed is left out, and so is what is endless."""
-    assert shown("A\x1b[2J <a@b>\n") == "A [2J <a@b> "
-    assert len(shown("x" * 10_000)) == 200
+    assert printable_author("A\x1b[2J <a@b>\n") == "A [2J <a@b> "
+    assert len(printable_author("x" * 10_000)) == 200

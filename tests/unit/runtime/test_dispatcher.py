@@ -24,11 +24,11 @@ from controller.core.values import Key, Ref
 from controller.errors import DeadlineError, DeniedError, FailedError, LeaseHeldError, NotPlannedError, UnavailableError
 from controller.reconcile import Reconciler
 from controller.resources.base import Resource, ResourceContext
-from controller.runtime.compose import Site
-from controller.runtime.halt import Halt
+from controller.runtime.compose import OpenEnvironment
+from controller.runtime.halt import CancellationToken
 from controller.runtime.home import utc_now
-from controller.runtime.once import Run
-from controller.runtime.passes import Outcome, Passes
+from controller.runtime.once import RunResult
+from controller.runtime.passes import Dispatcher, PassAttempt
 from controller.runtime.prepare import Snapshot
 from controller.runtime.queue import MOST, Queue
 from controller.runtime.settle import run_once
@@ -148,13 +148,13 @@ class DispatcherHarness:
     """Passes over one cloud and one store."""
 
     def __init__(self, parallel: int = 4) -> None:
-        self.cloud, self.store, self.lease, self.halt = FakeCloud(), MemoryStore(), NoLease(), Halt()
+        self.cloud, self.store, self.lease, self.halt = FakeCloud(), MemoryStore(), NoLease(), CancellationToken()
         self.thing = FakeResource(ResourceContext(Path()))
         self.thing.cloud = self.cloud
         self.parallel = parallel
         self.opened: list[str] = []
 
-    def open_environment(self, wanted: Snapshot, environment: str) -> Site:
+    def open_environment(self, wanted: Snapshot, environment: str) -> OpenEnvironment:
         self.opened.append(environment)
         place, home = AwsLocation("123456789012", "us-east-1"), wanted.specs.get_environment(environment)
         services = [one.model for one in wanted.specs.services.values()]
@@ -164,33 +164,42 @@ class DispatcherHarness:
         ]
         registry = {"test/thing": self.thing}
         reconciler = Reconciler(
-            registry, cast("AwsClient", self.cloud), self.store, utc_now, raise_if_cancelled=self.halt.check
+            registry,
+            cast("AwsClient", self.cloud),
+            self.store,
+            utc_now,
+            raise_if_cancelled=self.halt.raise_if_cancelled,
         )
-        return Site(environment, reconciler, wants, self.lease)
+        return OpenEnvironment(environment, reconciler, wants, self.lease)
 
-    def once(self, wanted: Snapshot, **options: Any) -> Run:
+    def once(self, wanted: Snapshot, **options: Any) -> RunResult:
         return run_once(
             self.open_environment,
             wanted,
-            Halt(),
+            CancellationToken(),
             **{"timeout": 60, "pace": 0.001, "parallel": self.parallel, **options},
         )
 
-    def loop(self, script: Callable[[Passes, list[Outcome]], Any], wanted: Snapshot) -> list[Outcome]:
+    def loop(self, script: Callable[[Dispatcher, list[PassAttempt]], Any], wanted: Snapshot) -> list[PassAttempt]:
         """Run passes while `script` (a coroutine function) lasts."""
-        outcomes: list[Outcome] = []
+        outcomes: list[PassAttempt] = []
 
         async def run() -> None:
             queue = Queue(time.monotonic, random.random, pace=0.001)
-            passes = Passes(
-                self.open_environment, queue, self.halt, time.monotonic, parallel=self.parallel, told=outcomes.append
+            passes = Dispatcher(
+                self.open_environment,
+                queue,
+                self.halt,
+                time.monotonic,
+                parallel=self.parallel,
+                on_attempt=outcomes.append,
             )
             passes.declare(wanted)
             work = asyncio.create_task(passes.run())
             try:
                 await asyncio.wait_for(script(passes, outcomes), 30)
             finally:
-                self.halt.ask()
+                self.halt.cancel()
                 passes.wake()
                 await work
                 passes.close()
@@ -279,7 +288,7 @@ def test_a_defect_in_one_spec_ends_only_its_pass() -> None:
 
     bench.cloud.on_look = crash
 
-    async def script(_: Passes, outcomes: list[Outcome]) -> None:
+    async def script(_: Dispatcher, outcomes: list[PassAttempt]) -> None:
         await until(lambda: {"a", "c"} <= bench.cloud.objects.keys() and sum(o.key == key("bad") for o in outcomes) > 2)
 
     outcomes = bench.loop(script, snapshot(a="1", bad="1", c="1"))
@@ -297,7 +306,7 @@ def test_stuck_key_does_not_block_others() -> None:
 
     bench.cloud.on_write = hang
 
-    async def script(passes: Passes, _: list[Outcome]) -> None:
+    async def script(passes: Dispatcher, _: list[PassAttempt]) -> None:
         await until(lambda: "stuck" in bench.cloud.writes and "a" in bench.cloud.objects)
         passes.declare(snapshot("second", stuck="1", a="2"))
         await until(lambda: bench.cloud.objects["a"]["cpu"] == "2")
@@ -313,7 +322,7 @@ def test_a_new_commit_supersedes_waiting() -> None:
     bench = DispatcherHarness()
     bench.cloud.verdicts = {"a": [Waiting("Training", "", 3_600_000), Ready()]}
 
-    async def script(passes: Passes, outcomes: list[Outcome]) -> None:
+    async def script(passes: Dispatcher, outcomes: list[PassAttempt]) -> None:
         await until(lambda: any(o.key == key("a") for o in outcomes))
         bench.cloud.verdicts["a"] = [Waiting("Training", "", 3_600_000)]
         passes.declare(snapshot("next", a="2"))
@@ -330,9 +339,9 @@ def test_source_error_degrades_without_other_changes() -> None:
         found = bench.store.get_status(key(name))
         return {c.type: c.status for c in found.conditions} if found else {}
 
-    async def script(passes: Passes, _: list[Outcome]) -> None:
+    async def script(passes: Dispatcher, _: list[PassAttempt]) -> None:
         await until(lambda: conditions("a").get("Ready") == "True")
-        passes.complain("commit 123 can't be used")
+        passes.report_source_error("commit 123 can't be used")
         await until(lambda: conditions("a")["Degraded"] == "True")
         assert conditions("a")["Ready"] == "True"
         passes.declare(snapshot("good", a="1"))
@@ -345,13 +354,13 @@ def test_removed_spec_is_pruned_once() -> None:
     """What is named as gone is deleted; what merely isn't declared any more is left, and looked at no more."""
     bench = DispatcherHarness()
 
-    async def script(passes: Passes, outcomes: list[Outcome]) -> None:
+    async def script(passes: Dispatcher, outcomes: list[PassAttempt]) -> None:
         await until(lambda: {"a", "b", "c"} <= bench.cloud.objects.keys())
         passes.declare(snapshot(a="1"), [key("b")])
         await until(lambda: "b" not in bench.cloud.objects)
         await until(lambda: passes.keys == {ENVIRONMENT_CONTEXT, key("a")})
         outcomes.clear()
-        passes.look()
+        passes.enqueue_all()
         await until(lambda: len(outcomes) >= 2)
         assert {outcome.key for outcome in outcomes} == {ENVIRONMENT_CONTEXT, key("a")}
 
@@ -371,10 +380,10 @@ def test_waiting_for_the_lease_ends_when_it_is_free() -> None:
 def test_cancellation_takes_effect_between_steps() -> None:
     """Asked to end during a write, the run finishes and journals that one, begins no other, and says it was interrupted."""
     bench = DispatcherHarness(parallel=1)
-    bench.cloud.on_write = lambda _: bench.halt.ask()
+    bench.cloud.on_write = lambda _: bench.halt.cancel()
 
-    async def script(_: Passes, __: list[Outcome]) -> None:
-        await until(lambda: bench.halt.asked)
+    async def script(_: Dispatcher, __: list[PassAttempt]) -> None:
+        await until(lambda: bench.halt.is_cancelled)
 
     bench.loop(script, snapshot(a="1", b="1"))
     assert bench.cloud.writes == ["shared"]

@@ -12,7 +12,7 @@ from controller.aws.calls import AwsCall
 from controller.aws.server_date import ClockSkewHook
 from controller.core.spec_context import AwsLocation, SpecContext
 from controller.errors import CredentialsError, DeniedError, MissingError, RejectedError
-from controller.runtime.doctor import Finding, Patient, credentials, examine
+from controller.runtime.doctor import CheckResult, DoctorContext, credentials, run_checks
 from controller.spec.environment import Network
 from controller.spec.models import Environment, ModelService
 
@@ -84,8 +84,8 @@ def findings(
     clock.seconds_behind = clock_skew
     door: Any = FakeAws(**answers)
     want = SpecContext(environment, None, AwsLocation("123456789012", "us-east-1"))
-    patient = Patient(door, clock, want, [SERVICE], {}, bucket if bucket is not None else FakeBucket())
-    findings = [finding for finding in examine(patient) if finding.check == check]
+    patient = DoctorContext(door, clock, want, [SERVICE], {}, bucket if bucket is not None else FakeBucket())
+    findings = [finding for finding in run_checks(patient) if finding.check == check]
     return findings[0] if len(findings) == 1 else findings
 
 
@@ -105,7 +105,9 @@ def routes(target: str) -> Any:
 def test_credentials_are_reported_or_missing():
     """Who asks, and where; or what is wrong."""
     door: Any = FakeAws()
-    assert credentials(door) == Finding("credentials", "ok", f"{IDENTITY['Arn']} in account 123456789012, us-east-1")
+    assert credentials(door) == CheckResult(
+        "credentials", "ok", f"{IDENTITY['Arn']} in account 123456789012, us-east-1"
+    )
     door = FakeAws(get_caller_identity=CredentialsError("expired", hint="renew them"))
     assert credentials(door).state == "failed"
 

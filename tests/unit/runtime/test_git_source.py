@@ -14,7 +14,7 @@ from dulwich.objects import Blob, Commit, ObjectID, Tree
 from dulwich.repo import Repo
 
 from controller.errors import MoorageError, SourceError, SpecError, UsageError
-from controller.runtime.git import Address, Git
+from controller.runtime.git import GitAddress, GitSource
 from controller.runtime.prepare import Snapshot
 
 SPEC = """
@@ -83,15 +83,15 @@ def spec(data: str = "../data/rows.csv") -> bytes:
 VALID_TREE: Mapping[bytes, Node] = {b"specs": {b"m.yaml": spec()}, b"data": {b"rows.csv": ROWS.encode()}}
 
 
-def source(address: str, cache: Path, signers: Path | None = None) -> Git:
-    return Git(Address.parse(address), cache, signers=signers)
+def source(address: str, cache: Path, signers: Path | None = None) -> GitSource:
+    return GitSource(GitAddress.parse(address), cache, signers=signers)
 
 
-def read(git: Git) -> Snapshot:
+def read(git: GitSource) -> Snapshot:
     return asyncio.run(git.read())
 
 
-def read_error(git: Git) -> str:
+def read_error(git: GitSource) -> str:
     with pytest.raises(MoorageError) as raised:
         read(git)
     return str(raised.value)
@@ -287,12 +287,12 @@ def test_only_allowed_signers_are_accepted(remote: Remote, tmp_path: Path) -> No
 def test_addresses_that_are_refused(text: str, words: str) -> None:
     """Each says what is wrong, and repeats no secret."""
     with pytest.raises(UsageError, match="REF") as raised:
-        Address.parse(text)
+        GitAddress.parse(text)
     assert words in str(raised.value)
     assert "secret" not in str(raised.value)
 
 
 def test_addresses() -> None:
     """URL, ref and path are told apart, whatever signs the URL has."""
-    assert Address.parse("git+ssh://git@host:22/a/b@v1:x/y/") == Address("ssh://git@host:22/a/b", "v1", "x/y")
-    assert Address.parse("git+https://host/r@feature/x") == Address("https://host/r", "feature/x", "")
+    assert GitAddress.parse("git+ssh://git@host:22/a/b@v1:x/y/") == GitAddress("ssh://git@host:22/a/b", "v1", "x/y")
+    assert GitAddress.parse("git+https://host/r@feature/x") == GitAddress("https://host/r", "feature/x", "")

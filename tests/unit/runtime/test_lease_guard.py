@@ -6,7 +6,7 @@ import pytest
 
 from controller.aws.calls import AwsCall
 from controller.errors import LeaseLostError
-from controller.runtime.leased import UnderLease
+from controller.runtime.leased import LeaseGuard
 
 READ, WRITE = AwsCall("read", "ecs", "describe_services", {}), AwsCall("write", "ecs", "create_service", {})
 
@@ -31,7 +31,7 @@ class CountingLease:
 def test_no_write_goes_without_the_lease() -> None:
     """Reads go with or without it, and renew it where there is one."""
     lease = CountingLease()
-    hook = UnderLease(lease)
+    hook = LeaseGuard(lease)
     hook.before(READ)
     assert lease.kept == 0
     with pytest.raises(LeaseLostError):

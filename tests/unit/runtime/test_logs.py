@@ -8,12 +8,12 @@ from typing import Any
 from controller.core.status import Event
 from controller.core.values import Key
 from controller.errors import MissingError
-from controller.runtime.logs import Line, cloudwatch, controller, follow, lines
+from controller.runtime.logs import LogLine, cloudwatch_source, controller_source, follow_lines, read_lines
 from controller.store.memory import MemoryStore
 
 
-def line(time: int, id_: str) -> Line:
-    return Line(time, "task", f"line {id_}", id_)
+def line(time: int, id_: str) -> LogLine:
+    return LogLine(time, "task", f"line {id_}", id_)
 
 
 class FakeAws:
@@ -36,7 +36,7 @@ def test_streams_are_merged_in_time_order():
         {"timestamp": 1000, "logStreamName": "server/server/a", "message": "one", "eventId": "1"},
     ]
     door: Any = FakeAws(*events)
-    found = lines(cloudwatch(door, "/moorage/default/m", "server/"), 500)
+    found = read_lines(cloudwatch_source(door, "/moorage/default/m", "server/"), 500)
     assert [(one.source, one.message) for one in found] == [("a", "one"), ("b", "two")]
     assert found[0].stamp == "1970-01-01T00:00:01.000Z"
     assert door.asked == {"logGroupName": "/moorage/default/m", "startTime": 500, "logStreamNamePrefix": "server/"}
@@ -45,7 +45,7 @@ def test_streams_are_merged_in_time_order():
 def test_a_group_that_is_not_there_has_no_lines():
     """A training that hasn't begun made none yet."""
     door: Any = FakeAws(there=False)
-    assert lines(cloudwatch(door, "/aws/sagemaker/TrainingJobs"), 0) == []
+    assert read_lines(cloudwatch_source(door, "/aws/sagemaker/TrainingJobs"), 0) == []
 
 
 def test_following_shows_each_line_once_and_late_ones_too():
@@ -57,14 +57,14 @@ def test_following_shows_each_line_once_and_late_ones_too():
     ]
     asked: list[int] = []
 
-    def source(since: int) -> list[Line]:
+    def source(since: int) -> list[LogLine]:
         asked.append(since)
         return looks.pop(0)
 
     over = iter([False, False, True])
     slept: list[float] = []
     seen = [line(19_000, "old"), line(20_000, "a")]
-    shown = follow(source, 6_000, seen, lambda: next(over), slept.append)
+    shown = follow_lines(source, 6_000, seen, lambda: next(over), slept.append)
     assert [one.id for one in shown] == ["b", "late", "c", "d"]
     assert asked == [6_000, 6_000, 7_000]
     assert len(slept) == 2
@@ -77,9 +77,9 @@ def test_the_controllers_lines_are_its_events():
     store.emit(Event("2026-01-01T00:00:01Z", owner, "Normal", "Created", "cpu", key))
     store.emit(Event("2026-01-01T00:00:02Z", owner, "Warning", "RolledBack", ""))
     store.emit(Event("2026-01-01T00:00:02Z", owner._replace(name="other"), "Normal", "Created", "x"))
-    found = lines(controller(store, owner), 0)
+    found = read_lines(controller_source(store, owner), 0)
     assert [(one.source, one.message) for one in found] == [
         ("ecs/service m", "Normal Created: cpu"),
         ("ModelService", "Warning RolledBack"),
     ]
-    assert len(lines(controller(store, owner), found[1].time)) == 1
+    assert len(read_lines(controller_source(store, owner), found[1].time)) == 1

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pytest
 
-from controller.runtime.covering import uncovered
+from controller.runtime.covering import find_uncovered
 from controller.runtime.plan_document import NOT_KNOWN, NOT_THERE, PlannedField, PlannedStep
 
 Name = Literal["create", "update", "revise", "replace", "adopt", "delete"]
@@ -77,16 +77,19 @@ UNCOVERED = {
 def test_step_toward_the_planned_state_is_covered(name: str) -> None:
     """Equal, become known, or finishing what the plan began."""
     promised, wanted = COVERED[name]
-    assert uncovered([promised], [wanted]) == []
+    assert find_uncovered([promised], [wanted]) == []
 
 
 @pytest.mark.parametrize("name", UNCOVERED)
 def test_uncovered_step_is_named(name: str) -> None:
     """The object, and the field where only that differs."""
     promised, wanted, told = UNCOVERED[name]
-    assert uncovered([promised], [wanted]) == [told]
+    assert find_uncovered([promised], [wanted]) == [told]
 
 
 def test_all_planned_steps_of_an_object_count() -> None:
     """A first step and a later one of the same object cover together."""
-    assert uncovered([step("update", cpu=1), step("update", image=NOT_KNOWN)], [step("update", cpu=1, image="b")]) == []
+    assert (
+        find_uncovered([step("update", cpu=1), step("update", image=NOT_KNOWN)], [step("update", cpu=1, image="b")])
+        == []
+    )

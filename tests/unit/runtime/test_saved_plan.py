@@ -11,8 +11,8 @@ import pytest
 from controller.core.diff import Change
 from controller.core.plan import Action, Plan, Step
 from controller.errors import MoorageError, NotPlannedError, UsageError
-from controller.runtime.plan_document import PlanDocument, PlannedEnvironment, document
-from controller.runtime.planning import Promise, read_plan, write_plan
+from controller.runtime.plan_document import PlanDocument, PlannedEnvironment, build_document
+from controller.runtime.planning import SavedPlan, read_saved_plan, write_saved_plan
 from tests.unit.cli.sample_plans import MODEL, PLAN_LOCATION, REFUSAL, STEPS, node, sample_plan
 
 PLAN = sample_plan(STEPS["update"], STEPS["delete"])
@@ -43,12 +43,12 @@ INVALID_PLANS: dict[str, tuple[Callable[[str], str], str]] = {
 
 def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
     """The same document; a place that can't be written, or isn't there, is told."""
-    write_plan(tmp_path / "plan.json", PLAN)
-    assert read_plan(tmp_path / "plan.json") == PLAN
+    write_saved_plan(tmp_path / "plan.json", PLAN)
+    assert read_saved_plan(tmp_path / "plan.json") == PLAN
     with pytest.raises(UsageError, match="can't be written"):
-        write_plan(tmp_path / "no/plan.json", PLAN)
+        write_saved_plan(tmp_path / "no/plan.json", PLAN)
     with pytest.raises(UsageError, match="can't be read"):
-        read_plan(tmp_path / "other.json")
+        read_saved_plan(tmp_path / "other.json")
 
 
 @pytest.mark.parametrize("name", INVALID_PLANS)
@@ -57,7 +57,7 @@ def test_a_file_that_is_no_whole_plan_is_refused(tmp_path: Path, name: str) -> N
     change, words = INVALID_PLANS[name]
     (tmp_path / "plan.json").write_text(change(PLAN.text()))
     with pytest.raises(UsageError, match=words) as caught:
-        read_plan(tmp_path / "plan.json")
+        read_saved_plan(tmp_path / "plan.json")
     assert caught.value.hint == "make it again: moorage plan --out"
 
 
@@ -84,8 +84,8 @@ def test_a_file_that_is_no_whole_plan_is_refused(tmp_path: Path, name: str) -> N
 def test_difference_from_the_saved_plan_is_named(now: PlanDocument, error: type[MoorageError], words: str) -> None:
     """Another place is the wrong file; the right one, whose plan isn't what would be done now, is too old."""
     with pytest.raises(error, match=words):
-        Promise(PLAN).hold(now)
-    Promise(PLAN).hold(sample_plan(STEPS["update"], STEPS["delete"]))
+        SavedPlan(PLAN).verify_unchanged(now)
+    SavedPlan(PLAN).verify_unchanged(sample_plan(STEPS["update"], STEPS["delete"]))
 
 
 def test_a_changed_spec_is_named() -> None:
@@ -97,7 +97,7 @@ def test_a_changed_spec_is_named() -> None:
         return PLAN.model_copy(update={"environments": (known,)})
 
     with pytest.raises(NotPlannedError, match="a, b differ"):
-        Promise(declaring(a="1", c="3")).hold(declaring(b="2", c="3"))
+        SavedPlan(declaring(a="1", c="3")).verify_unchanged(declaring(b="2", c="3"))
 
 
 def test_newly_unreachable_history_waits_for_the_next_run() -> None:
@@ -107,14 +107,14 @@ def test_newly_unreachable_history_waits_for_the_next_run() -> None:
     another = replace(collected, node=replace(old, identity={"tag": "2"}))
     update = STEPS["update"]
     plan = Plan((replace(update, changes=(Change("taskDefinition", "a", "b"),)), collected))
-    assert Promise(sample_plan(update)).allow(plan).steps == plan.steps[:1]
-    assert Promise(sample_plan(update, collected)).allow(plan) == plan
-    assert Promise(sample_plan(update, another)).allow(plan).steps == plan.steps[:1]
+    assert SavedPlan(sample_plan(update)).restrict(plan).steps == plan.steps[:1]
+    assert SavedPlan(sample_plan(update, collected)).restrict(plan) == plan
+    assert SavedPlan(sample_plan(update, another)).restrict(plan).steps == plan.steps[:1]
     with pytest.raises(NotPlannedError, match="delete apigatewayv2/route"):
-        Promise(sample_plan(update)).allow(Plan((*plan.steps, STEPS["delete"])))
+        SavedPlan(sample_plan(update)).restrict(Plan((*plan.steps, STEPS["delete"])))
 
 
 def test_waiting_and_held_steps_need_no_coverage() -> None:
     """Only what a pass would do now is held against the plan."""
     steps = (STEPS["later"], STEPS["drifted"], replace(STEPS["policy"], held="Suspended"))
-    assert Promise(document([([PLAN_LOCATION], Plan())])).allow(Plan(steps)).steps == steps
+    assert SavedPlan(build_document([([PLAN_LOCATION], Plan())])).restrict(Plan(steps)).steps == steps

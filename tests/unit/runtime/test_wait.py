@@ -9,7 +9,7 @@ import pytest
 from controller.core.status import Condition, Status
 from controller.core.values import Key
 from controller.errors import DeadlineError, NotFoundError, UsageError
-from controller.runtime.wait import Awaited, wait_for
+from controller.runtime.wait import WaitCondition, wait_for
 
 
 def status(truth: str) -> Status:
@@ -26,22 +26,22 @@ class Time:
         self.seconds += seconds
 
     def wait(self, read: Callable[[], Status | None], timeout: float) -> Status:
-        return wait_for(Awaited("Ready"), read, timeout, now=lambda: self.seconds, sleep=self.sleep)
+        return wait_for(WaitCondition("Ready"), read, timeout, now=lambda: self.seconds, sleep=self.sleep)
 
 
 @pytest.mark.parametrize("text", ["Ready", "condition=", "condition=Ready=", "condition=A=B=C", "delete", "=", ""])
 def test_invalid_condition_is_refused(text):
     """With the two forms that do."""
     with pytest.raises(UsageError, match="condition=Ready"):
-        Awaited.parse(text)
+        WaitCondition.parse(text)
 
 
 def test_a_condition_may_be_true_or_anything_else():
     """Written as for kubectl, in any case."""
-    assert Awaited.parse("condition=ready").holds(status("True"))
-    assert not Awaited.parse("condition=Ready").holds(status("False"))
-    assert Awaited.parse("condition=Ready=false").holds(status("False"))
-    assert not Awaited.parse("condition=Trained").holds(status("True"))
+    assert WaitCondition.parse("condition=ready").is_met(status("True"))
+    assert not WaitCondition.parse("condition=Ready").is_met(status("False"))
+    assert WaitCondition.parse("condition=Ready=false").is_met(status("False"))
+    assert not WaitCondition.parse("condition=Trained").is_met(status("True"))
 
 
 def test_wait_ends_when_the_condition_holds():

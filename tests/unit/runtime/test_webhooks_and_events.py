@@ -15,10 +15,10 @@ from aiohttp.test_utils import TestClient, TestServer
 from controller.aws import connect
 from controller.core.status import ResourceState, Status
 from controller.core.values import Key
-from controller.runtime.hints import follow, named_in, names_of, region_of
-from controller.runtime.listen import Pages
+from controller.runtime.hints import find_named_keys, iter_aws_names, parse_region, poll_queue
+from controller.runtime.listen import HttpEndpoints
 from controller.runtime.metrics import Metrics
-from controller.runtime.webhook import LARGEST, Verdict, Webhook
+from controller.runtime.webhook import MAX_BODY_BYTES, DeliveryResult, Webhook
 
 MODEL = Key("default", "ModelService", "m")
 ARN = "arn:aws:ecs:us-east-1:123456789012:service/models/moorage-m-1234"
@@ -32,7 +32,7 @@ STATUS = Status(
         for kind, found in (("ecs/service", ARN), ("ecr/repository", REPOSITORY), ("apigatewayv2/api", "a1b2c3"))
     ),
 )
-KNOWN = dict.fromkeys(names_of(STATUS), MODEL)
+KNOWN = dict.fromkeys(iter_aws_names(STATUS), MODEL)
 
 
 def event(source: str = "aws.ecs", resources: Any = (), detail: Any = None) -> str:
@@ -49,7 +49,7 @@ def event(source: str = "aws.ecs", resources: Any = (), detail: Any = None) -> s
 )
 def test_event_wakes_the_specs_it_names(body: str) -> None:
     """By the ARN, by a task's group, by a repository's name."""
-    assert named_in(body, KNOWN) == {MODEL}
+    assert find_named_keys(body, KNOWN) == {MODEL}
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_event_wakes_the_specs_it_names(body: str) -> None:
 )
 def test_unrelated_events_wake_no_spec(body: str) -> None:
     """No JSON, other services, names that only resemble ours."""
-    assert named_in(body, KNOWN) == set()
+    assert find_named_keys(body, KNOWN) == set()
 
 
 def test_sqs_messages_are_received_and_deleted(running_aws: Any) -> None:
@@ -80,7 +80,7 @@ def test_sqs_messages_are_received_and_deleted(running_aws: Any) -> None:
 
     async def hear() -> None:
         door = connect(region="us-east-1", endpoint=running_aws.endpoint)
-        work = asyncio.create_task(follow(lambda: door, url, heard.extend))
+        work = asyncio.create_task(poll_queue(lambda: door, url, heard.extend))
         while len(heard) < 3:  # noqa: ASYNC110  (what it waits for happens in a thread)
             await asyncio.sleep(0.01)
         work.cancel()
@@ -93,8 +93,8 @@ def test_sqs_messages_are_received_and_deleted(running_aws: Any) -> None:
 
 def test_queue_url_gives_its_region() -> None:
     """So that it may be in another one than the models."""
-    assert region_of("https://sqs.eu-west-1.amazonaws.com/1/q") == "eu-west-1"
-    assert region_of("http://127.0.0.1:5000/1/q") is None
+    assert parse_region("https://sqs.eu-west-1.amazonaws.com/1/q") == "eu-west-1"
+    assert parse_region("http://127.0.0.1:5000/1/q") is None
 
 
 def signed(body: bytes, secret: str = "s") -> str:
@@ -104,14 +104,14 @@ def signed(body: bytes, secret: str = "s") -> str:
 def test_webhook_delivery_must_be_signed_and_is_used_once() -> None:
     """The right signature is taken once; a replay, another key, another body, another algorithm and none at all are not."""
     hook, body = Webhook("s"), b'{"ref": "refs/heads/main"}'
-    assert hook.judge(body, signed(body, "other")) is Verdict.FORGED
-    assert hook.judge(body, "") is Verdict.FORGED
-    assert hook.judge(body, "sha1=" + "0" * 40) is Verdict.FORGED
-    assert hook.judge(body, "sha256=é") is Verdict.FORGED
-    assert hook.judge(body + b" ", signed(body)) is Verdict.FORGED
-    assert hook.judge(body, signed(body)) is Verdict.ACCEPTED
-    assert hook.judge(body, signed(body)) is Verdict.REPLAYED
-    assert hook.judge(body + b" ", signed(body + b" ")) is Verdict.ACCEPTED
+    assert hook.check_delivery(body, signed(body, "other")) is DeliveryResult.FORGED
+    assert hook.check_delivery(body, "") is DeliveryResult.FORGED
+    assert hook.check_delivery(body, "sha1=" + "0" * 40) is DeliveryResult.FORGED
+    assert hook.check_delivery(body, "sha256=é") is DeliveryResult.FORGED
+    assert hook.check_delivery(body + b" ", signed(body)) is DeliveryResult.FORGED
+    assert hook.check_delivery(body, signed(body)) is DeliveryResult.ACCEPTED
+    assert hook.check_delivery(body, signed(body)) is DeliveryResult.REPLAYED
+    assert hook.check_delivery(body + b" ", signed(body + b" ")) is DeliveryResult.ACCEPTED
 
 
 def test_remembered_deliveries_are_bounded() -> None:
@@ -119,7 +119,7 @@ def test_remembered_deliveries_are_bounded() -> None:
     hook = Webhook("s")
     for number in range(10_050):
         body = str(number).encode()
-        assert hook.judge(body, signed(body)) is Verdict.ACCEPTED
+        assert hook.check_delivery(body, signed(body)) is DeliveryResult.ACCEPTED
     assert len(hook._known) == 10_000
 
 
@@ -129,12 +129,12 @@ def test_http_endpoints() -> None:
 
     async def ask() -> list[tuple[int, str]]:
         metrics = Metrics()
-        pages = Pages(
+        pages = HttpEndpoints(
             metrics,
             Webhook("s"),
-            ill=lambda: trouble["ill"],
-            unready=lambda: trouble["unready"],
-            changed=lambda: woken.append(True),
+            liveness_problem=lambda: trouble["ill"],
+            readiness_problem=lambda: trouble["unready"],
+            on_push=lambda: woken.append(True),
         )
         async with TestClient(TestServer(pages.application())) as client:
             found = []
@@ -142,7 +142,12 @@ def test_http_endpoints() -> None:
                 answer = await client.get(page)
                 found.append((answer.status, await answer.text()))
             headers = {"X-Hub-Signature-256": signed(b"{}")}
-            for body, with_headers in ((b"{}", headers), (b"{}", headers), (b"{}", {}), (b"x" * (LARGEST + 1), {})):
+            for body, with_headers in (
+                (b"{}", headers),
+                (b"{}", headers),
+                (b"{}", {}),
+                (b"x" * (MAX_BODY_BYTES + 1), {}),
+            ):
                 answer = await client.post("/hooks/push", data=BytesIO(body), headers=with_headers)
                 found.append((answer.status, ""))
             return found
