@@ -23,7 +23,7 @@ from controller.core.spec_context import AwsLocation, SpecContext
 from controller.core.values import Key
 from controller.reconcile import PassResult, Reconciler, Survey
 from controller.resources.base import ResourceRegistry
-from controller.runtime.prepare import build_contexts, build_snapshot
+from controller.sources.snapshots import build_contexts, build_snapshot
 from controller.spec.load import load_text
 from controller.store.base import Store
 from controller.store.memory import MemoryStore

@@ -21,11 +21,11 @@ from benchmarks.reconcile.process import own_cpu, peak_megabytes
 from benchmarks.reconcile.written import Written
 from controller.aws.calls import AwsCall, Hook
 from controller.aws.rate_limits import RateLimiter, minimum_seconds
-from controller.runtime.compose import EnvironmentFactory
-from controller.runtime.halt import CancellationToken
-from controller.runtime.once import exit_code
-from controller.runtime.settle import run_once
-from controller.runtime.source import DirectorySource, read_now
+from controller.engine.run_once import run_once
+from controller.engine.run_result import exit_code
+from controller.environments.cancellation import CancellationToken
+from controller.environments.factory import EnvironmentFactory
+from controller.sources.source import DirectorySource, read_now
 
 _PATIENCE: Final = 7200.0
 # What is under way in AWS for minutes takes the embedded AWS moments.

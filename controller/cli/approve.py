@@ -7,11 +7,11 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.text import Text
 
-from controller.cli import output
 from controller.cli.get import Environments, find_status, resource_id
 from controller.cli.options import BackendOptions, FileOptions, Name
+from controller.cli.output import console
+from controller.environments.factory import open_aws_client, open_store
 from controller.resources.sagemaker_model_package import decide_approval
-from controller.runtime.compose import open_aws_client, open_store
 
 
 def approve(
@@ -32,6 +32,6 @@ def approve(
     number, held = decide_approval(aws, group, approve=not reject, version=version, message=message)
     word = "rejected" if reject else "approved"
     if held and not reject:
-        output.print_progress(Text(f"its gates held it back: {held}", "yellow"))
-    output.print_text(Text(f"version {number} of {name} is {word}"))
+        console.print_progress(Text(f"its gates held it back: {held}", "yellow"))
+    console.print_text(Text(f"version {number} of {name} is {word}"))
     return 0

@@ -9,8 +9,8 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from controller import bundle as bundles
-from controller.cli import output
 from controller.cli.options import BackendOptions
+from controller.cli.output import console
 from controller.dataset import SplitShares, load_dataset
 
 
@@ -41,7 +41,7 @@ def bundle(
         channels={channel: part.content for channel, part in rows.items()},
     )
     made.write(directory)
-    output.print_progress(
+    console.print_progress(
         Text(f"wrote {directory}: {made.manifest.objective}, {len(made.manifest.canaries)} canary rows")
     )
     return 0

@@ -9,18 +9,18 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.text import Text
 
-from controller.cli import output
 from controller.cli.get import Environments
 from controller.cli.options import BackendOptions, FileOptions, Name, parse_duration_option
-from controller.cli.progress import Progress
-from controller.cli.render import align_columns
+from controller.cli.output import console
+from controller.cli.output.columns import align_columns
+from controller.cli.output.progress_view import Progress
 from controller.core.values import Key
+from controller.environments.cancellation import CancellationToken
+from controller.environments.factory import EnvironmentFactory, OpenEnvironment
 from controller.errors import StoppedError, UsageError
-from controller.runtime.compose import EnvironmentFactory, OpenEnvironment
-from controller.runtime.delete import DeletionPreview, preview_deletion
-from controller.runtime.delete import delete_spec as carry_out
-from controller.runtime.halt import CancellationToken
-from controller.runtime.source import DirectorySource, read_now
+from controller.operations.delete import DeletionPreview, preview_deletion
+from controller.operations.delete import delete_spec as carry_out
+from controller.sources.source import DirectorySource, read_now
 
 
 def delete(
@@ -43,17 +43,17 @@ def delete(
         CancellationToken(),
     )
     snapshot = read_now(DirectorySource(files.file))
-    progress = Progress(output.console(stderr=True), time.monotonic)
+    progress = Progress(console.console(stderr=True), time.monotonic)
     with EnvironmentFactory(place.home, local=place.local, on_event=progress.on_event, cancellation=halt) as house:
         site = house.open_environment(snapshot, environment)
         _refuse_suspended(site, owner)
-        output.print_text(preview_text(preview_deletion(site, owner)))
+        console.print_text(preview_text(preview_deletion(site, owner)))
         if not yes:
             _confirm(name)
         with progress:
             carry_out(house, snapshot, owner, halt, timeout=seconds, pace=place.pace)
     if name in snapshot.specs.services:
-        output.print_progress(Text(f"a file still declares {name}: the next reconcile makes it again", "yellow"))
+        console.print_progress(Text(f"a file still declares {name}: the next reconcile makes it again", "yellow"))
     return 0
 
 
@@ -73,6 +73,6 @@ def _refuse_suspended(environment: OpenEnvironment, owner: Key) -> None:
 def _confirm(name: str) -> None:
     if not sys.stdin.isatty():
         raise UsageError("nobody can be asked whether to delete", why="this is no terminal", hint="--yes")
-    output.print_progress(Text(f"Type {name} to delete it:"))
+    console.print_progress(Text(f"Type {name} to delete it:"))
     if sys.stdin.readline().strip() != name:
         raise StoppedError("nothing was deleted", why="the name was not typed")

@@ -7,15 +7,16 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from controller.cli import failure, output, render_diff
+from controller.cli import failure
 from controller.cli.options import BackendOptions, FileOptions, Name, Output, SourceOptions
+from controller.cli.output import console, diff_view
 from controller.cli.sources import open_source
 from controller.core.drift import ResourceDrift, find_resource_drifts
 from controller.core.plan import Refusal
 from controller.core.values import Key
+from controller.environments.factory import EnvironmentFactory, OpenEnvironment
 from controller.errors import NotFoundError
-from controller.runtime.compose import EnvironmentFactory, OpenEnvironment
-from controller.runtime.source import read_now
+from controller.sources.source import read_now
 
 
 def diff(
@@ -37,12 +38,12 @@ def diff(
 
     def show() -> int:
         found = compare(files, remote, place, name)
-        departed = [item for item in found.drifts if not drift or render_diff.has_drift(item)]
+        departed = [item for item in found.drifts if not drift or diff_view.has_drift(item)]
         refusals = [] if drift else found.refusals
-        output.print_result(
+        console.print_result(
             form,
-            table=lambda _: render_diff.diff_text(departed, refusals),
-            data=lambda: render_diff.diff_data(departed, refusals),
+            table=lambda _: diff_view.diff_text(departed, refusals),
+            data=lambda: diff_view.diff_data(departed, refusals),
             names=[str(item.step.node.key) for item in departed],
         )
         return 1 if departed or refusals else 0

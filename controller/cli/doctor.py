@@ -10,17 +10,17 @@ from rich.text import Text
 
 from controller.aws.s3_object_storage import S3ObjectStorage
 from controller.aws.server_date import ClockSkewHook
-from controller.cli import output
 from controller.cli.get import Environments
 from controller.cli.options import BackendOptions, FileOptions, Output
-from controller.cli.render import Cell, align_columns
+from controller.cli.output import console
+from controller.cli.output.columns import Cell, align_columns
 from controller.core.spec_context import AwsLocation as Account
 from controller.core.spec_context import SpecContext
+from controller.environments.factory import open_aws_client
 from controller.errors import MoorageError, SpecError
+from controller.operations.doctor import CheckResult, DoctorContext, credentials, run_checks
 from controller.resources.base import ResourceContext, discover_resources
-from controller.runtime import prepare
-from controller.runtime.compose import open_aws_client
-from controller.runtime.doctor import CheckResult, DoctorContext, credentials, run_checks
+from controller.sources import snapshots
 from controller.spec.load import load_specs
 from controller.spec.loaded import Specs
 from controller.spec.models import ModelService
@@ -40,7 +40,7 @@ def doctor(
     Exit 2 for the source, 3 for the credentials, 4 for anything else that failed; 0 with warnings, too.
     """
     found = list(_findings(environment, files, place))
-    output.print_result(
+    console.print_result(
         form,
         table=lambda _: table(found),
         data=lambda: [asdict(finding) for finding in found],
@@ -60,7 +60,7 @@ def table(found: Sequence[CheckResult]) -> Text:
 def _findings(environment: str, files: FileOptions, place: BackendOptions) -> Iterator[CheckResult]:
     try:
         specs = load_specs(files.file)
-        prepare.read_data(specs)
+        snapshots.read_data(specs)
         yield CheckResult("source", "ok", f"{len(specs.documents)} documents, and the data that they name")
     except SpecError as error:
         first, *more = error.problems

@@ -7,9 +7,9 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.text import Text
 
-from controller.cli import output
 from controller.cli.options import BackendOptions
-from controller.cli.render import align_columns
+from controller.cli.output import console
+from controller.cli.output.columns import align_columns
 from controller.errors import NotFoundError
 from controller.spec import explain as fields
 from controller.spec import validation_errors
@@ -26,12 +26,12 @@ def explain(
     del place
     if not path:
         rows = [(kind.lower(), (model.__doc__ or "").strip()) for kind, model in KINDS.items()]
-        output.print_text(align_columns(rows))
+        console.print_text(align_columns(rows))
         return 0
     field = fields.find_field(path)
     if field is None:
         raise NotFoundError(f"there is no field {path}", hint=_nearest(path))
-    output.print_text(text(field))
+    console.print_text(text(field))
     return 0
 
 

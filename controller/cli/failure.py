@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from controller.cli import github
+from controller.cli.output import github_actions
 from controller.errors import MoorageError
 
 EXIT_INTERRUPTED = 130
@@ -19,7 +19,7 @@ def run_guarded(command: Callable[[], int], code_of: Callable[[int], int] = int)
         code = command()
         sys.stdout.flush()
     except MoorageError as error:
-        github.annotate(error)
+        github_actions.annotate(error)
         return code_of(_exit_with(str(error), error.exit_code))
     except KeyboardInterrupt:
         return _exit_with("interrupted; what was started goes on, and the next run resumes", EXIT_INTERRUPTED)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from controller.cli import reference
-from controller.runtime import plan_document
+from controller.planning import plan_document
 from controller.spec import json_schema
 
 ROOT = Path(__file__).resolve().parents[2]

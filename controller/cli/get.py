@@ -8,11 +8,11 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.text import Text
 
-from controller.cli import output, render_events, render_status
 from controller.cli.options import BackendOptions, FileOptions, Name, Output
+from controller.cli.output import console, event_view, status_view
 from controller.core.status import Event, Status
+from controller.environments.factory import open_store
 from controller.errors import NotFoundError, SpecError
-from controller.runtime.compose import open_store
 from controller.spec import validation_errors
 from controller.spec.load import load_specs
 from controller.spec.models import Environment, ModelService
@@ -34,16 +34,16 @@ def get(
     store = open_store(files.file, environment, home=place.home, local=place.local)
     found = [find_status(store, environment, name)] if name else list(store.list_statuses(environment))
     if not found:
-        output.print_progress(Text(f"nothing is known of environment {environment} yet"))
+        console.print_progress(Text(f"nothing is known of environment {environment} yet"))
     declared = _declared_owners(files)
     objects = [
-        render_status.status_object(status, declared.get((status.owner.kind, status.owner.name))) for status in found
+        status_view.status_object(status, declared.get((status.owner.kind, status.owner.name))) for status in found
     ]
-    output.print_result(
+    console.print_result(
         form,
-        table=lambda wide: render_status.status_table(found, wide=wide),
+        table=lambda wide: status_view.status_table(found, wide=wide),
         data=lambda: objects[0] if name else {"items": objects},
-        names=[render_status.resource_name(status) for status in found],
+        names=[status_view.resource_name(status) for status in found],
     )
     return 0
 
@@ -63,14 +63,13 @@ def describe(
     status = find_status(store, environment, name)
     latest = list(store.list_events(status.owner, limit=events)) if events else []
     known = _declared_owners(files).get((status.owner.kind, status.owner.name))
-    output.print_result(
+    console.print_result(
         form,
-        table=lambda _: render_status.description(status, latest),
+        table=lambda _: status_view.description(status, latest),
         data=lambda: (
-            render_status.status_object(status, known)
-            | {"events": [render_events.event_data(event) for event in latest]}
+            status_view.status_object(status, known) | {"events": [event_view.event_data(event) for event in latest]}
         ),
-        names=[render_status.resource_name(status)],
+        names=[status_view.resource_name(status)],
     )
     return 0
 
@@ -89,11 +88,11 @@ def events(
     store = open_store(files.file, environment, home=place.home, local=place.local)
     owner = find_status(store, environment, name).owner if name else None
     found: Sequence[Event] = list(store.list_events(owner, limit=limit))
-    output.print_result(
+    console.print_result(
         form,
-        table=lambda _: render_events.event_lines(found),
-        data=lambda: [render_events.event_data(event) for event in found],
-        names=[render_events.event_subject(event) for event in found],
+        table=lambda _: event_view.event_lines(found),
+        data=lambda: [event_view.event_data(event) for event in found],
+        names=[event_view.event_subject(event) for event in found],
     )
     return 0
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from rich.text import Text
 
-from controller.cli import output
 from controller.cli.get import Environments, find_status
 from controller.cli.options import BackendOptions, FileOptions, Name, Output
-from controller.cli.render import Cell, align_columns, style_status
+from controller.cli.output import console
+from controller.cli.output.columns import Cell, align_columns, style_status
 from controller.core.history import Revision
-from controller.runtime.compose import open_store
+from controller.environments.factory import open_store
 
 _SHORT = 12  # characters of a commit or a digest that people compare
 
@@ -32,7 +32,7 @@ def history(
     """
     store = open_store(files.file, environment, home=place.home, local=place.local)
     found = find_status(store, environment, name).history
-    output.print_result(
+    console.print_result(
         form,
         table=lambda wide: table(found, wide=wide),
         data=lambda: [data(revision) for revision in found],

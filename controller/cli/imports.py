@@ -12,13 +12,13 @@ from rich.text import Text
 
 from controller import embedded
 from controller.aws import AwsClient
-from controller.cli import output
 from controller.cli.options import BackendOptions, FileOptions
+from controller.cli.output import console
+from controller.environments.factory import connect_environment
 from controller.errors import UsageError
 from controller.imports.draft import Draft
 from controller.imports.importer import import_api, import_service
 from controller.imports.training_job import add_job
-from controller.runtime.compose import connect_environment
 from controller.spec.load import load_specs, load_text
 from controller.spec.models import Environment, EnvironmentSpec
 
@@ -105,10 +105,10 @@ def _write(read: Callable[[AwsClient], Draft], options: DraftOptions, files: Fil
     text = _draft_text(draft, options.environment)
     load_text(text, str(options.out or "import"))  # what is written can be read again
     if options.out is None:
-        output.print_text(Text(text.rstrip("\n")))
+        console.print_text(Text(text.rstrip("\n")))
     else:
         options.out.write_text(text, encoding="utf-8")
-        output.print_progress(Text(f"wrote {options.out}"))
+        console.print_progress(Text(f"wrote {options.out}"))
     return 0
 
 
@@ -121,10 +121,10 @@ def _environment(options: DraftOptions, files: FileOptions) -> Environment:
 
 def _draft_text(draft: Draft, environment: str) -> str:
     documents = draft.documents(environment or "default", declared=bool(environment))
-    text = _comment(draft.notes()) + "---\n".join(output.to_yaml(document) for document in documents)
+    text = _comment(draft.notes()) + "---\n".join(console.to_yaml(document) for document in documents)
     if not draft.is_served_as_is:
         return text
-    own = [f"  {line}" for line in output.to_yaml(draft.model_sections).splitlines()]
+    own = [f"  {line}" for line in console.to_yaml(draft.model_sections).splitlines()]
     return text + _comment([_OWN, *own, *draft.training_notes()])
 
 

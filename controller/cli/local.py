@@ -8,9 +8,9 @@ from cyclopts import App, Parameter
 from rich.text import Text
 
 from controller import embedded
-from controller.cli import output
 from controller.cli.options import BackendOptions, Output
-from controller.cli.render import Cell, align_columns
+from controller.cli.output import console
+from controller.cli.output.columns import Cell, align_columns
 
 app = App(name="local", help="Start, stop and find the embedded AWS.")
 
@@ -47,7 +47,7 @@ def status(*, place: BackendOptions = BackendOptions(), form: Output = "table") 
 
 
 def _show(found: embedded.Status, form: Output) -> int:
-    output.print_result(
+    console.print_result(
         form, table=lambda _: _table(found), data=lambda: _data(found), names=[found.endpoint] * found.running
     )
     return 0

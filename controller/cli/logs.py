@@ -14,9 +14,8 @@ from cyclopts import Parameter
 from controller.cli.get import Environments, find_status, resource_id
 from controller.cli.options import BackendOptions, FileOptions, Name, parse_duration_option
 from controller.core.status import Status
-from controller.resources.sagemaker_training_job import is_finished
-from controller.runtime.compose import open_aws_client, open_store
-from controller.runtime.logs import (
+from controller.environments.factory import open_aws_client, open_store
+from controller.operations.logs import (
     TRAINING_GROUP,
     LogLine,
     LogSource,
@@ -24,7 +23,8 @@ from controller.runtime.logs import (
     controller_source,
     follow_lines,
 )
-from controller.runtime.logs import read_lines as lines_of
+from controller.operations.logs import read_lines as lines_of
+from controller.resources.sagemaker_training_job import is_finished
 from controller.store.base import Store
 
 

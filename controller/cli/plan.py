@@ -8,15 +8,16 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from controller.cli import failure, github, output, render_plan
+from controller.cli import failure
 from controller.cli.options import BackendOptions, FileOptions, Format, Output, SourceOptions
-from controller.cli.report import plan_report as as_markdown
+from controller.cli.output import console, github_actions, plan_view
+from controller.cli.output.plan_report import plan_report as as_markdown
 from controller.cli.sources import open_source
+from controller.environments.factory import EnvironmentFactory
 from controller.errors import UsageError
-from controller.runtime.compose import EnvironmentFactory
-from controller.runtime.plan_document import PlanDocument
-from controller.runtime.planning import plan_environments, write_saved_plan
-from controller.runtime.source import read_now
+from controller.planning.plan_document import PlanDocument
+from controller.planning.saved_plan import plan_environments, write_saved_plan
+from controller.sources.source import read_now
 
 
 def plan(
@@ -41,7 +42,7 @@ def plan(
     """Show what reconcile would do: field by field, what follows later, what trains."""
 
     def show() -> int:
-        if report == "github" and not github.remaining_bytes():
+        if report == "github" and not github_actions.remaining_bytes():
             raise UsageError("there is no step's summary to add to", hint="in GitHub Actions, or --report markdown")
         found = make_plan_document(files, remote, place, prune=prune)
         if out is not None:
@@ -51,7 +52,9 @@ def plan(
         else:
             show_plan(found, form)
         if report == "github":
-            github.append_summary(as_markdown(found, github.remaining_bytes(), github.size_in_bytes))
+            github_actions.append_summary(
+                as_markdown(found, github_actions.remaining_bytes(), github_actions.size_in_bytes)
+            )
         return 2 if detailed_exitcode and found.acts else 0
 
     return failure.run_guarded(show, lambda _: 1) if detailed_exitcode else show()
@@ -68,9 +71,9 @@ def make_plan_document(
 
 def show_plan(document: PlanDocument, form: Format) -> None:
     """Print a plan."""
-    output.print_result(
+    console.print_result(
         form,
-        table=lambda wide: render_plan.plan_text(document, output.terminal_width(render_plan.WIDTH), whole=wide),
+        table=lambda wide: plan_view.plan_text(document, console.terminal_width(plan_view.WIDTH), whole=wide),
         data=lambda: document.model_dump(mode="json", by_alias=True),
         names=[step.object for step in document.steps],
     )

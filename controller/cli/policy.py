@@ -5,13 +5,13 @@ from __future__ import annotations
 from rich.text import Text
 
 from controller import embedded
-from controller.cli import output, render_policy
 from controller.cli.options import BackendOptions, FileOptions, Output
+from controller.cli.output import console, policy_view
 from controller.core import spec_context
+from controller.environments.factory import connect_environment
 from controller.permissions import MAX_POLICIES, derive_grants, pack_policies
 from controller.resources.base import ResourceContext, discover_resources
-from controller.runtime import prepare
-from controller.runtime.compose import connect_environment
+from controller.sources import snapshots
 from controller.spec.load import load_specs
 
 
@@ -23,7 +23,7 @@ def policy(
     AWS is asked for the account at most, and not even that where the Environment names it.
     """
     snapshot, registry = (
-        prepare.build_snapshot(load_specs(files.file)),
+        snapshots.build_snapshot(load_specs(files.file)),
         discover_resources(ResourceContext(place.home / "cache")),
     )
     endpoint = embedded.up(place.home).endpoint if place.local else None
@@ -33,20 +33,20 @@ def policy(
         aws = connect_environment(home, endpoint)
         account = (None if place.local else home.spec.account) or aws.account
         where = spec_context.AwsLocation(account, aws.region, aws.partition)
-        found[name] = derive_grants(registry, prepare.build_contexts(snapshot, name, where, server_digest=""))
+        found[name] = derive_grants(registry, snapshots.build_contexts(snapshot, name, where, server_digest=""))
     named = {
         f"moorage-{name}-{number}": document
         for name, granted in found.items()
         for number, document in enumerate(pack_policies(granted), 1)
     }
-    output.print_result(
+    console.print_result(
         form,
-        table=lambda _: render_policy.policy_text(found),
-        data=lambda: render_policy.policy_data(named, found.values()),
+        table=lambda _: policy_view.policy_text(found),
+        data=lambda: policy_view.policy_data(named, found.values()),
         names=list(named),
     )
     if len(named) > MAX_POLICIES * len(found):
-        output.print_progress(
+        console.print_progress(
             Text(f"{len(named)} policies: a role takes {MAX_POLICIES} of them unless IAM's quota is raised")
         )
     return 0

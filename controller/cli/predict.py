@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 from cyclopts import Parameter
 from rich.text import Text
 
-from controller.cli import output
 from controller.cli.get import Environments, find_status
 from controller.cli.options import BackendOptions, FileOptions, Name
+from controller.cli.output import console
+from controller.environments.factory import open_store
 from controller.errors import FailedError, NotFoundError, UsageError
-from controller.runtime.compose import open_store
 from inference_server.client import Client, ClientError, RefusedError
 
 PATH = "/predict"
@@ -38,8 +38,8 @@ def predict(
     if urlsplit(endpoint).scheme not in ("http", "https"):
         raise NotFoundError(f"{name} has no endpoint", hint="add 'api' to its spec, and reconcile")
     endpoint, body = endpoint.rstrip("/"), _body(features, data)
-    output.print_progress(Text(curl(endpoint + PATH, body), "dim"))
-    sys.stdout.write(output.to_json(ask(endpoint, body)))
+    console.print_progress(Text(curl(endpoint + PATH, body), "dim"))
+    sys.stdout.write(console.to_json(ask(endpoint, body)))
     return 0
 
 

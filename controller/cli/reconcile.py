@@ -15,7 +15,6 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from controller.aws.log import configure_logging
-from controller.cli import github, output, render_events, render_status
 from controller.cli.options import (
     BackendOptions,
     FileOptions,
@@ -25,23 +24,23 @@ from controller.cli.options import (
     parse_duration_option,
     parse_option,
 )
+from controller.cli.output import console, event_view, github_actions, status_view
+from controller.cli.output.progress_view import Progress
 from controller.cli.plan import plan as show_plan
-from controller.cli.progress import Progress
 from controller.cli.sources import open_source
 from controller.core.status import Event, Status
+from controller.engine.loop import LoopSettings, log_event, run_loop
+from controller.engine.metrics import Metrics
+from controller.engine.run_once import run_once
+from controller.engine.run_result import RunResult, exit_code
+from controller.environments.cancellation import CancellationToken
+from controller.environments.factory import EnvironmentFactory
 from controller.errors import UsageError
-from controller.runtime.compose import EnvironmentFactory
-from controller.runtime.halt import CancellationToken
-from controller.runtime.loop import LoopSettings, run_loop
-from controller.runtime.loop import log_event as log_event
-from controller.runtime.metrics import Metrics
-from controller.runtime.once import RunResult, exit_code
-from controller.runtime.plan_document import PlanDocument
-from controller.runtime.planning import SavedPlan, plan_environments, read_saved_plan
-from controller.runtime.prepare import Snapshot
-from controller.runtime.prune import find_prunable
-from controller.runtime.settle import run_once
-from controller.runtime.source import Source, read_now
+from controller.planning.plan_document import PlanDocument
+from controller.planning.prune_limit import find_prunable
+from controller.planning.saved_plan import SavedPlan, plan_environments, read_saved_plan
+from controller.sources.snapshots import Snapshot
+from controller.sources.source import Source, read_now
 from controller.spec.units import parse_percent
 
 
@@ -128,7 +127,7 @@ def _once(
     promise = SavedPlan(planned) if planned else None
     if promise and how.prune and not promise.prune:
         raise UsageError("--prune isn't what was planned", hint="plan with --prune, too")
-    progress, halt = Progress(output.console(stderr=True), time.monotonic), CancellationToken()
+    progress, halt = Progress(console.console(stderr=True), time.monotonic), CancellationToken()
     with _open_event_file(events) as write, progress:
         tell = _event_handler(progress.on_event, write)
         with EnvironmentFactory(place.home, local=place.local, on_event=tell, cancellation=halt) as house:
@@ -137,12 +136,12 @@ def _once(
             )
             summary = total.summary(house.count_calls())
         write(summary)
-    github.write_summary(total.statuses, total.steps)
-    output.print_result(
+    github_actions.write_summary(total.statuses, total.steps)
+    console.print_result(
         form,
-        table=lambda wide: render_status.status_table(total.statuses, wide=wide),
-        data=lambda: {"items": [render_status.status_object(status, None) for status in total.statuses], **summary},
-        names=[render_status.resource_name(status) for status in total.statuses],
+        table=lambda wide: status_view.status_table(total.statuses, wide=wide),
+        data=lambda: {"items": [status_view.status_object(status, None) for status in total.statuses], **summary},
+        names=[status_view.resource_name(status) for status in total.statuses],
     )
     return exit_code(total.statuses)
 
@@ -214,7 +213,7 @@ def _event_handler(show: Callable[[Event], None], write: Callable[[Any], None]) 
     def tell(event: Event) -> None:
         with lock:
             show(event)
-            write(render_events.event_data(event))
+            write(event_view.event_data(event))
 
     return tell
 

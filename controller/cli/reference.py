@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from controller.cli import app
-from controller.runtime.metrics import Metrics
+from controller.engine.metrics import Metrics
 from controller.spec import explain, hyperparameters
 from controller.spec.models import KINDS
 
@@ -45,7 +45,7 @@ stdout is data, stderr is progress. Everything works without a terminal exactly 
 
 _METRICS_HEAD = """# Metrics
 
-<!-- Made from controller/runtime/metrics.py by `make generate`; edits here are lost. -->
+<!-- Made from controller/engine/metrics.py by `make generate`; edits here are lost. -->
 
 What `reconcile` tells at `/metrics` while it runs as a loop; see [Running the controller](../how-to/run-the-controller.md).
 """

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from controller.cli import output
 from controller.cli.get import Environments
 from controller.cli.options import BackendOptions, FileOptions, Name
+from controller.cli.output import console
 from controller.core.values import Key
+from controller.environments.factory import EnvironmentFactory, OpenEnvironment, open_aws_client
 from controller.errors import NotFoundError
-from controller.runtime.compose import EnvironmentFactory, OpenEnvironment, open_aws_client
-from controller.runtime.retry import retry_spec as mark
-from controller.runtime.source import DirectorySource, read_now
+from controller.operations.retry import retry_spec as mark
+from controller.sources.source import DirectorySource, read_now
 from controller.spec import validation_errors
 
 
@@ -30,9 +30,9 @@ def retry(
         site = house.open_environment(snapshot, environment)
         marked = mark(site, _declared(site, name), aws)
     if not marked:
-        output.print_progress(Text(f"nothing of {name} failed for good"))
+        console.print_progress(Text(f"nothing of {name} failed for good"))
     for told in marked:
-        output.print_text(Text(f"to be tried again: {told}"))
+        console.print_text(Text(f"to be tried again: {told}"))
     return 0
 
 

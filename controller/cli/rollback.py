@@ -11,13 +11,13 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from controller import embedded
-from controller.cli import output
 from controller.cli.options import BackendOptions as Where
 from controller.cli.options import FileOptions, Name
+from controller.cli.output import console
 from controller.core.spec_context import AwsLocation, SpecContext
+from controller.environments.factory import connect_environment
 from controller.errors import NotFoundError
 from controller.lineage import find_rollback_target
-from controller.runtime.compose import connect_environment
 from controller.spec import validation_errors
 from controller.spec.edit import pin_version
 from controller.spec.load import load_specs
@@ -51,7 +51,7 @@ def rollback(
     sys.stdout.writelines(difflib.unified_diff(old, new, file, file))
     if not dry_run:
         Path(file).write_text(text, encoding="utf-8")
-    output.print_progress(
+    console.print_progress(
         Text(f"version {version} served in revision {revision}; commit the edit, and reconcile follows it")
     )
     return 0

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from controller.cli.options import BackendOptions
-from controller.runtime import plan_document
+from controller.planning import plan_document
 from controller.spec import json_schema
 
 _TEXTS = {

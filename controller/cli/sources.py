@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from controller.cli.options import BackendOptions, FileOptions, SourceOptions
 from controller.errors import UsageError
-from controller.runtime.git import GitAddress, GitSource
-from controller.runtime.source import DirectorySource, Source
+from controller.sources.git_source import GitAddress, GitSource
+from controller.sources.source import DirectorySource, Source
 
 
 def open_source(files: FileOptions, remote: SourceOptions, place: BackendOptions, *, interval: float = 60.0) -> Source:

@@ -7,11 +7,11 @@ from typing import Any
 
 from rich.text import Text
 
-from controller.cli import output
 from controller.cli.options import BackendOptions, FileOptions, Output
-from controller.cli.render import Cell, align_columns
+from controller.cli.output import console
+from controller.cli.output.columns import Cell, align_columns
 from controller.dataset import Dataset
-from controller.runtime.prepare import read_data
+from controller.sources.snapshots import read_data
 from controller.spec.load import load_specs
 from controller.spec.loaded import LoadedSpec
 from controller.spec.models import Environment, ModelService
@@ -25,7 +25,7 @@ def validate(
     specs = load_specs(files.file)
     data = read_data(specs)
     documents = specs.documents
-    output.print_result(
+    console.print_result(
         form,
         table=lambda _: _table(documents, data),
         data=lambda: [_data(document) for document in documents],

@@ -7,13 +7,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from controller.cli import output, render_status
 from controller.cli.get import Environments
 from controller.cli.options import BackendOptions, FileOptions, Name, Output, parse_duration_option
+from controller.cli.output import console, status_view
 from controller.core.status import Status
 from controller.core.values import Key
-from controller.runtime.compose import open_store
-from controller.runtime.wait import WaitCondition, wait_for
+from controller.environments.factory import open_store
+from controller.operations.wait import WaitCondition, wait_for
 
 
 def wait(
@@ -39,10 +39,10 @@ def wait(
         return store.get_status(owner)
 
     status = wait_for(awaited, read, seconds, now=time.monotonic, sleep=time.sleep)
-    output.print_result(
+    console.print_result(
         form,
-        table=lambda wide: render_status.status_table([status], wide=wide),
-        data=lambda: render_status.status_object(status, None),
-        names=[render_status.resource_name(status)],
+        table=lambda wide: status_view.status_table([status], wide=wide),
+        data=lambda: status_view.status_object(status, None),
+        names=[status_view.resource_name(status)],
     )
     return 0

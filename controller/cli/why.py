@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from controller.cli import output, render_why
 from controller.cli.get import Environments
 from controller.cli.options import BackendOptions, FileOptions, Name, Output
+from controller.cli.output import console, lineage_view
 from controller.core.values import Key
+from controller.environments.factory import open_aws_client
 from controller.lineage import trace
-from controller.runtime.compose import open_aws_client
 from controller.spec.load import load_specs
 
 
@@ -27,10 +27,10 @@ def why(
     where = load_specs(files.file).get_environment(environment)
     aws = open_aws_client(files.file, environment, home=place.home, local=place.local)
     lineage = trace(aws, Key(environment, "ModelService", name), where.spec.cluster)
-    output.print_result(
+    console.print_result(
         form,
-        table=lambda _: render_why.lineage_text(lineage),
-        data=lambda: render_why.lineage_data(lineage),
+        table=lambda _: lineage_view.lineage_text(lineage),
+        data=lambda: lineage_view.lineage_data(lineage),
         names=[f"{hop.kind}/{hop.id}" for way in lineage.paths for hop in way],
     )
     return 0 if lineage.is_complete else 6

@@ -8,9 +8,9 @@ import pytest
 
 from controller.core.plan import Step
 from controller.core.status import Status
+from controller.engine.run_result import exit_code
 from controller.reconcile import PassResult
 from controller.resources.base import ResourceContext, discover_resources
-from controller.runtime.once import exit_code
 from tests.conftest import EmbeddedAws
 from tests.demo import Demo, EmbeddedClients, Model
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from controller.runtime.once import exit_code
+from controller.engine.run_result import exit_code
 from tests.complaints.conftest import condition_of
 from tests.demo import Demo, Model
 from tests.reliability.crash_injection import CrashedError, CrashInjector, CrashMoment

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from controller.engine.run_result import exit_code
 from controller.resources.base import ResourceContext, discover_resources
-from controller.runtime.once import exit_code
 from tests.complaints.conftest import model_status
 from tests.conftest import EmbeddedAws
 from tests.demo import Demo, EmbeddedClients, Model

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from controller.core.plan import Action, Step
+from controller.planning.plan_coverage import find_uncovered
+from controller.planning.plan_document import build_document, build_step
 from controller.resources.base import ResourceContext, discover_resources
-from controller.runtime.covering import find_uncovered
-from controller.runtime.plan_document import build_document, build_step
 from tests.complaints.conftest import reconcile_collecting_steps
 from tests.conftest import EmbeddedAws
 from tests.demo import Demo, EmbeddedClients, Model

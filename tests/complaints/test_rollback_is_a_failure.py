@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from controller.aws import AwsCall, Hook
+from controller.engine.run_result import exit_code
 from controller.resources.base import ResourceContext, discover_resources
-from controller.runtime.once import exit_code
 from controller.store.memory import MemoryStore
 from tests.complaints.conftest import condition_of, model_status
 from tests.conftest import EmbeddedAws

@@ -16,10 +16,10 @@ from controller.core.graph import Node, Observed, Target, get_output
 from controller.core.ownership import OWNER_TAG
 from controller.core.plan import Action, Plan, Step, find_record
 from controller.core.values import UNKNOWN, Value, iter_refs
+from controller.engine.run_result import is_ready
 from controller.errors import MoorageError
 from controller.permissions import Grant, derive_grants
 from controller.reconcile import Survey
-from controller.runtime.once import is_ready
 from tests.conformance.call_attribution import CallAttribution
 from tests.demo import Demo, UnsettledError
 

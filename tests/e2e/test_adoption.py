@@ -9,8 +9,8 @@ import pytest
 from controller.core.ownership import OWNER_TAG
 from controller.core.plan import Action, Step
 from controller.core.values import Key
+from controller.engine.run_result import is_ready
 from controller.resources.base import ResourceContext, discover_resources
-from controller.runtime.once import is_ready
 from tests.conformance.resource_lifecycle import FOREIGN_OWNER, _apply, _resolved
 from tests.conformance.update_cases import NOT_TRANSFERABLE
 from tests.conftest import EmbeddedAws

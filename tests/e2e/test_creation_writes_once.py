@@ -10,9 +10,9 @@ import pytest
 
 from benchmarks.reconcile.written import COMPLETED, FILLED, OPENED, Written
 from controller.aws.calls import AwsCall, Hook
+from controller.engine.run_result import exit_code
 from controller.errors import AnswerLostError, MoorageError
 from controller.resources.base import ResourceContext, discover_resources
-from controller.runtime.once import exit_code
 from tests.conftest import EmbeddedAws
 from tests.demo import Demo, EmbeddedClients, Model
 

@@ -11,8 +11,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from controller.runtime import plan_document
-from controller.runtime.plan_document import PlanDocument
+from controller.planning import plan_document
+from controller.planning.plan_document import PlanDocument
 from tests.cli_workspace import CliWorkspace
 from tests.e2e.conftest import until
 

@@ -13,9 +13,9 @@ from typing import Any, cast
 
 from controller.aws import AwsClient
 from controller.core.spec_context import AwsLocation, ResolvedInputs, SpecContext
+from controller.environments.factory import OpenEnvironment
 from controller.reconcile import PassResult, Reconciler
 from controller.resources.base import ResourceContext
-from controller.runtime.compose import OpenEnvironment
 from controller.spec.load import load_text
 from controller.store.file_lease import FileLease
 from tests.demo import ENVIRONMENT, MODEL, Model, UnsettledError

@@ -17,11 +17,11 @@ from controller.aws.s3_object_storage import S3ObjectStorage
 from controller.core.spec_context import SpecContext
 from controller.core.status import Event
 from controller.core.values import Key
+from controller.engine.run_result import exit_code, is_ready
+from controller.environments.backend import create_bucket
+from controller.environments.lease_guard import LeaseGuard
 from controller.errors import LeaseHeldError, MoorageError
 from controller.reconcile import PassResult, Reconciler
-from controller.runtime.home import create_bucket
-from controller.runtime.leased import LeaseGuard
-from controller.runtime.once import exit_code, is_ready
 from controller.store.cached_object import PREFIX
 from controller.store.s3 import S3Store
 from controller.store.s3_lease import S3Lease

@@ -77,7 +77,7 @@ EXCUSED = {
 
 _READ_ONLY_COMMAND = "a command that looks once, changes nothing, and ends with the error"
 _ONLY_HASTENS = (
-    "a hint only hastens what the next look at everything finds (tests/unit/runtime/test_webhooks_and_events.py)"
+    "a hint only hastens what the next look at everything finds (tests/unit/engine/test_webhooks_and_events.py)"
 )
 # Calls that are no type's, store's or lease's, and so in no story of a reconciler.
 OUTSIDE_THE_SCENARIO = {

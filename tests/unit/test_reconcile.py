@@ -16,10 +16,10 @@ from controller.core.plan import Step
 from controller.core.spec_context import AwsLocation, SpecContext
 from controller.core.status import Event, Failed, Held, Ready, Status, Verdict, Waiting
 from controller.core.values import Key, Ref
+from controller.engine.run_result import RunResult, exit_code
 from controller.errors import AnswerLostError, DeniedError, RejectedError, ThrottledError, UnavailableError
 from controller.reconcile import PassResult, Reconciler
 from controller.resources.base import Resource, ResourceContext
-from controller.runtime.once import RunResult, exit_code
 from controller.spec.load import load_text
 from controller.store.memory import MemoryStore
 

@@ -12,7 +12,7 @@ from controller.core.plan import Action, Plan, Refusal, Step
 from controller.core.spec_context import AwsLocation, SpecContext
 from controller.core.values import ABSENT, UNKNOWN, Blob, Key
 from controller.cost.estimate import CostEstimate, EstimateLine
-from controller.runtime.plan_document import PlanDocument, build_document
+from controller.planning.plan_document import PlanDocument, build_document
 from controller.spec.models import Environment
 
 ENVIRONMENT = Key("default", "Environment", "default")

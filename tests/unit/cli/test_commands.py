@@ -21,8 +21,8 @@ from controller.cli import failure, run
 from controller.cli.predict import curl
 from controller.core.status import Condition, Event, Status
 from controller.core.values import Key
+from controller.environments.backend import open_local_backend
 from controller.errors import MoorageError, SpecError
-from controller.runtime.home import open_local_backend
 from controller.spec.load import load_specs
 
 ROOT = Path(__file__).resolve().parents[3]

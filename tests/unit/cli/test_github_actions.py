@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from controller.cli.github import annotation
+from controller.cli.output.github_actions import annotation
 from controller.errors import Problem
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from controller.cli import github
-from controller.cli.markdown import code_span, escape_prose
-from controller.cli.report import COMMENT_LIMIT, plan_report
+from controller.cli.output import github_actions
+from controller.cli.output.markdown import code_span, escape_prose
+from controller.cli.output.plan_report import COMMENT_LIMIT, plan_report
 from controller.core.diff import Change
 from controller.core.plan import Action, Step
 from controller.core.values import ABSENT
@@ -46,7 +46,7 @@ def test_report_matches_snapshot(name: str) -> None:
 def test_report_fits_the_limit_and_counts_omissions(limit: int, number: int) -> None:
     """Never more than the limit, in characters or bytes; no block is left open, no line cut; what is missing is counted."""
     plan = sample_plan(*plan_with_steps(number), refusals=(REFUSAL,))
-    for size in (len, github.size_in_bytes):
+    for size in (len, github_actions.size_in_bytes):
         text = plan_report(plan, limit, size)
         assert size(text) <= limit
         lines = text.splitlines()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from controller.cli import run
-from controller.cli.render_policy import policy_text
+from controller.cli.output.policy_view import policy_text
 from controller.permissions import Grant
 
 ROOT = Path(__file__).resolve().parents[3]

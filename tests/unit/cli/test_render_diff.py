@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from controller.cli import render_diff
+from controller.cli.output import diff_view
 from controller.core.diff import Change
 from controller.core.drift import FieldDifference, Origin, ResourceDrift
 from controller.core.graph import Node
@@ -82,7 +82,7 @@ Only live: ecr/image housing-model  (superseded)
 
 def test_a_difference_reads_as_a_unified_diff() -> None:
     """`-` is live, `+` is declared; what isn't there, or isn't wanted, is told as a whole; the end counts."""
-    assert render_diff.diff_text(FOUND, REFUSALS).plain == TEXT
+    assert diff_view.diff_text(FOUND, REFUSALS).plain == TEXT
 
 
 def test_difference_kept_by_a_policy_is_marked() -> None:
@@ -90,17 +90,17 @@ def test_difference_kept_by_a_policy_is_marked() -> None:
     item = FOUND[2]
     left = replace(item, step=replace(item.step, held="Drifted"))
     line = "@@ taskDefinition @@ follows from another change; left so: policy.driftCorrection is false"
-    assert line in render_diff.diff_text([left], []).plain.splitlines()
+    assert line in diff_view.diff_text([left], []).plain.splitlines()
 
 
 def test_no_difference_is_stated() -> None:
     """Nobody has to read an empty screen."""
-    assert render_diff.diff_text([], []).plain == "No difference: what is live is as declared."
+    assert diff_view.diff_text([], []).plain == "No difference: what is live is as declared."
 
 
 def test_a_difference_is_json() -> None:
     """All of it, with `null` for what isn't there, and what was applied where that is neither."""
-    data = json.loads(json.dumps(render_diff.diff_data(FOUND, REFUSALS)))
+    data = json.loads(json.dumps(diff_view.diff_data(FOUND, REFUSALS)))
     assert data["differs"] is True
     assert data["summary"] == {"objects": 5, "drifted": 3, "fields": {"drift": 1, "spec": 1, "both": 1, "follows": 1}}
     assert data["objects"][0]["fields"] == [
@@ -114,4 +114,4 @@ def test_a_difference_is_json() -> None:
 
 def test_drift_option_shows_only_drift() -> None:
     """What `--drift` shows: objects of which anything drifted."""
-    assert [render_diff.has_drift(item) for item in FOUND] == [True, True, False, True, False]
+    assert [diff_view.has_drift(item) for item in FOUND] == [True, True, False, True, False]

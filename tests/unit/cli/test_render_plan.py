@@ -12,8 +12,8 @@ import pytest
 import yaml
 from rich.console import Console
 
-from controller.cli import output, render_plan
-from controller.runtime import plan_document
+from controller.cli.output import console, plan_view
+from controller.planning import plan_document
 from tests.unit.cli.sample_plans import DOCUMENTS
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -44,7 +44,7 @@ def printed(view: str, *, colour: bool) -> str:
     console = Console(
         file=out, force_terminal=colour, color_system="standard" if colour else None, width=width, highlight=False
     )
-    console.print(render_plan.plan_text(DOCUMENTS[document], width, whole=whole), soft_wrap=True)
+    console.print(plan_view.plan_text(DOCUMENTS[document], width, whole=whole), soft_wrap=True)
     return out.getvalue()
 
 
@@ -63,7 +63,7 @@ def test_colours_add_nothing_but_colour() -> None:
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     """But for names and paths, which are never cut: a terminal would wrap a line into the next one's columns."""
     for document in DOCUMENTS.values():
-        for line in render_plan.plan_text(document, width).plain.splitlines():
+        for line in plan_view.plan_text(document, width).plain.splitlines():
             unbroken = [step.object for step in document.steps] + [c.path for s in document.steps for c in s.changes]
             assert len(line) <= width or any(name in line and len(name) + 30 > width for name in unbroken), line
 
@@ -75,7 +75,7 @@ def test_every_plan_is_as_the_schema_says(name: str) -> None:
     jsonschema.Draft7Validator.check_schema(schema)
     check = jsonschema.Draft7Validator(schema)
     data = DOCUMENTS[name].model_dump(mode="json", by_alias=True)
-    assert json.loads(output.to_json(data)) == yaml.safe_load(output.to_yaml(data)) == data
+    assert json.loads(console.to_json(data)) == yaml.safe_load(console.to_yaml(data)) == data
     assert not list(check.iter_errors(data))
     assert data["apiVersion"] == "moorage/v1alpha1"
     for key in data:
@@ -97,7 +97,7 @@ def test_plan_counts_now_later_held_and_refused() -> None:
 def test_no_secret_gets_into_a_plan() -> None:
     """By the name of a variable, in a list of them or alone, and by the shape of the value; in no form of the plan."""
     document = DOCUMENTS["everything"]
-    shown = document.text() + render_plan.plan_text(document, whole=True).plain
+    shown = document.text() + plan_view.plan_text(document, whole=True).plain
     assert "hunter" not in shown
     assert "DB_PASSWORD" in shown
     variables = [{"name": "API_TOKEN", "value": "t0ken"}, {"name": "A", "value": "AKIAIOSFODNN7EXAMPLE"}]

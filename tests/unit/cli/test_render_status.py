@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from controller.cli import explain, render_events, render_status
-from controller.cli.progress import Progress, heartbeat, render_tree
+from controller.cli import explain
+from controller.cli.output import event_view, status_view
+from controller.cli.output.progress_view import Progress, heartbeat, render_tree
 from controller.core.status import Condition, Event, ResourceState, Status
 from controller.core.values import Key
 from controller.spec import explain as fields
@@ -44,7 +45,7 @@ NEW = Status(ENVIRONMENT, 1, "e" * 64)
 
 def test_the_table_has_a_line_for_each_spec() -> None:
     """A spec without conditions is Unknown; numbers are rounded for people."""
-    assert render_status.status_table([NEW, READY]).plain == (
+    assert status_view.status_table([NEW, READY]).plain == (
         "KIND           NAME            READY     STATUS       VERSION   TEST RMSE   ENDPOINT                    MESSAGE\n"
         "Environment    default         Unknown\n"
         "ModelService   housing-model   True      Reconciled   2         49,610      http://127.0.0.1:8000/api"
@@ -54,7 +55,7 @@ def test_the_table_has_a_line_for_each_spec() -> None:
 def test_the_wide_table_says_more() -> None:
     """`-o wide` adds what is long, and keeps the rest."""
     assert (
-        render_status.status_table([READY], wide=True)
+        status_view.status_table([READY], wide=True)
         .plain.splitlines()[1]
         .endswith("default       3            abababababab   r@sha256:1")
     )
@@ -75,7 +76,7 @@ EVENTS = [
 
 def test_describe_shows_all_sections() -> None:
     """Facts with their paths, conditions, resources, events: one block each."""
-    assert render_status.description(READY, EVENTS).plain == (
+    assert status_view.description(READY, EVENTS).plain == (
         "Kind                      ModelService\n"
         "Name                      housing-model\n"
         "Environment               default\n"
@@ -104,7 +105,7 @@ def test_describe_shows_all_sections() -> None:
 def test_an_object_is_the_spec_with_its_status() -> None:
     """`get -o json`: what was declared, and the status under the names that SPEC gives them."""
     declared = load_specs([ROOT / "specs"]).services["housing-model"].model
-    data = json.loads(json.dumps(render_status.status_object(READY, declared)))
+    data = json.loads(json.dumps(status_view.status_object(READY, declared)))
     assert list(data) == ["apiVersion", "kind", "metadata", "spec", "status"]
     assert data["metadata"] == {"name": "housing-model", "labels": {"team": "pricing"}, "environment": "default"}
     assert data["spec"]["service"]["cpu"] == 256
@@ -125,12 +126,12 @@ def test_an_object_is_the_spec_with_its_status() -> None:
         "state": "Waiting",
         "message": "ACTIVE soon",
     }
-    assert "spec" not in render_status.status_object(READY, None)
+    assert "spec" not in status_view.status_object(READY, None)
 
 
 def test_an_event_is_json() -> None:
     """The line of `--events` and of `events -o json`."""
-    assert render_events.event_data(EVENTS[1]) == {
+    assert event_view.event_data(EVENTS[1]) == {
         "time": "2026-11-23T08:00:01Z",
         "type": "Warning",
         "reason": "GateFailed",
@@ -205,5 +206,5 @@ def test_no_color_is_honoured(colour: dict[str, str], expected: bool) -> None:
     """With NO_COLOR in the environment not even a terminal gets colours."""
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, _environ={"TERM": "xterm", **colour})
-    console.print(render_status.resource_table([READY]))
+    console.print(status_view.resource_table([READY]))
     assert ("\x1b[32m" in out.getvalue()) is expected

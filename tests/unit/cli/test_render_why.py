@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controller.cli.render_why import lineage_data, lineage_text
+from controller.cli.output.lineage_view import lineage_data, lineage_text
 from controller.core.values import Key
 from controller.lineage import Hop, Lineage
 

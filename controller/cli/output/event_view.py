@@ -1,0 +1,48 @@
+"""Events, as lines and as JSON. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.text import Text
+
+from controller.cli.output.columns import Cell, align_columns, style_status
+from controller.core.status import Event
+
+
+def event_lines(events: Sequence[Event]) -> Text:
+    """One line for each event, oldest first."""
+    head: tuple[Cell, ...] = ("TIME", "TYPE", "REASON", "OBJECT", "MESSAGE")
+    return align_columns(
+        [head, *((e.time, style_status(e.type), e.reason, event_subject(e), e.message) for e in events)]
+    )
+
+
+def event_line(event: Event) -> Text:
+    """One event as progress: `ecs/service housing-model  Created  …`."""
+    style = "red" if event.type == "Warning" else "green"
+    return (
+        Text(f"{event_subject(event)}  ")
+        .append(event.reason, style)
+        .append(f"  {event.message}" if event.message else "")
+    )
+
+
+def event_data(event: Event) -> dict[str, Any]:
+    """Give an event as JSON."""
+    return {
+        "time": event.time,
+        "type": event.type,
+        "reason": event.reason,
+        "message": event.message,
+        "environment": event.owner.environment,
+        "kind": event.owner.kind,
+        "name": event.owner.name,
+        "resource": str(event.key) if event.key else None,
+    }
+
+
+def event_subject(event: Event) -> str:
+    """What an event is about: the resource, where it was one, or else the spec."""
+    return str(event.key) if event.key else f"{event.owner.kind} {event.owner.name}"

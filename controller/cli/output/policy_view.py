@@ -1,0 +1,40 @@
+"""What may be done, where and why: as a table, and as IAM's documents. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import groupby
+from typing import Any
+
+from rich.text import Text
+
+from controller.cli.output.columns import Cell, align_columns
+from controller.permissions import UNSCOPED_ACTIONS, Grant, PolicyDocument, policy_size
+
+
+def policy_text(found: Mapping[str, Iterable[Grant]]) -> Text:
+    """One line for each action and place of each environment; what knows no place says why it is needed."""
+    return Text("\n\n").join(_environment(name, granted) for name, granted in found.items())
+
+
+def policy_data(named: Mapping[str, PolicyDocument], found: Iterable[Iterable[Grant]]) -> dict[str, Any]:
+    """Give the documents as `aws iam create-policy` takes them, and why each wildcard is needed."""
+    actions = {grant.action for granted in found for grant in granted if grant.arn == "*"}
+    documents = [
+        {"name": name, "characters": policy_size(document), "document": document} for name, document in named.items()
+    ]
+    return {"policies": documents, "wildcards": {action: _why(action) for action in sorted(actions)}}
+
+
+def _environment(name: str, granted: Iterable[Grant]) -> Text:
+    rows: list[tuple[Cell, ...]] = [(Text(f"environment {name}", "bold"),), ("ACTION", "WHERE", "ONLY IF")]
+    for action, group in groupby(sorted(granted), key=lambda grant: grant.action):
+        for number, grant in enumerate(group):
+            conditions = ", ".join(f"{key} = {value}" for key, value in grant.conditions)
+            why = Text(f"# {_why(action)}", "dim") if grant.arn == "*" and not conditions else conditions
+            rows.append(("" if number else action, grant.arn, why))
+    return align_columns(rows[:1]) + Text("\n") + align_columns(rows[1:])
+
+
+def _why(action: str) -> str:
+    return UNSCOPED_ACTIONS.get(action, "it knows no resources; a condition narrows it")

@@ -1,0 +1,1 @@
+"""Run passes: the dispatcher, its work queue, the control loop, single runs, metrics and HTTP endpoints."""

@@ -1,0 +1,220 @@
+"""Puts the parts together: who is asked, what is remembered, what is wanted.
+
+A process has one `House`; everything else takes a `Site`: one environment, opened. The embedded AWS differs from AWS in
+its endpoint, and in where it is remembered.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from controller import embedded
+from controller.aws import AssumeRole, AwsClient, connect
+from controller.aws.calls import Hook
+from controller.aws.rate_limits import RateLimiter
+from controller.aws.s3_object_storage import S3ObjectStorage
+from controller.bundle.layers import digest_server_layers
+from controller.core.spec_context import AwsLocation, SpecContext
+from controller.core.status import Event
+from controller.core.values import Key
+from controller.environments import memory_arena
+from controller.environments.backend import Backend, open_local_backend, open_s3_backend, utc_now
+from controller.environments.cancellation import CancellationToken
+from controller.environments.lease_guard import LeaseGuard
+from controller.errors import NotFoundError
+from controller.reconcile import Reconciler
+from controller.resources.base import ResourceContext, discover_resources
+from controller.sources.snapshots import Snapshot, build_contexts
+from controller.spec.load import load_specs
+from controller.spec.models import Environment
+from controller.store.base import Store
+from controller.store.lease import Lease
+from controller.store.s3 import S3Store
+
+
+@dataclass(frozen=True)
+class OpenEnvironment:
+    """One environment, opened: its reconciler, and what its specs want."""
+
+    name: str
+    reconciler: Reconciler
+    contexts: Sequence[SpecContext]
+    lease: Lease
+
+    @property
+    def aws(self) -> AwsClient:
+        """The door to its account and region."""
+        return self.reconciler.aws
+
+    @property
+    def store(self) -> Store:
+        """What is remembered of it."""
+        return self.reconciler.store
+
+    def find_removed_specs(self) -> list[Key]:
+        """The ModelServices that were reconciled once and that no spec declares any more.
+
+        Something of them is recorded before their first status is: a pass may have been cut short.
+        """
+        declared = {want.owner for want in self.contexts}
+        statuses, records = self.store.list_statuses(self.name), self.store.list_records(self.name)
+        known = dict.fromkeys([*(status.owner for status in statuses), *(record.owner for record in records)])
+        return [owner for owner in known if owner not in declared and owner.kind == "ModelService"]
+
+
+EnvironmentOpener = Callable[[Snapshot, str], OpenEnvironment]
+
+
+def open_store(paths: Sequence[Path], environment: str, *, home: Path, local: bool) -> Store:
+    """The store of an environment, to be read. Raises NotFoundError, CredentialsError, SpecError."""
+    if local:
+        return open_local_backend(home).store
+    specs = load_specs(paths)
+    aws = connect_environment(specs.get_environment(environment))
+    want = SpecContext(specs.get_environment(environment), None, AwsLocation(aws.account, aws.region, aws.partition))
+    return S3Store(S3ObjectStorage(aws, want.bucket_name))
+
+
+def open_aws_client(paths: Sequence[Path], environment: str, *, home: Path, local: bool) -> AwsClient:
+    """The door to an environment's account, to look or to act for a person. Raises NotFoundError, CredentialsError, SpecError."""
+    status = embedded.status(home) if local else None
+    if status is not None and not status.running:
+        raise NotFoundError("no embedded AWS is running", hint="moorage local up, or reconcile --once --local")
+    return connect_environment(load_specs(paths).get_environment(environment), status.endpoint if status else None)
+
+
+class EnvironmentFactory:
+    """What a process opens once, whatever comes and goes in the specs: homes, doors, and one set of rate budgets.
+
+    `local` asks the embedded AWS of `directory`, and starts it if need be. `hooks` watch every call; `halt` ends what
+    reconciles, and lets leases be given back; `budgets` are AWS's rates, unless others are given. Use it as a context manager. Raises StoreError and UsageError.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        local: bool,
+        on_event: Callable[[Event], None] = lambda _: None,
+        hooks: Sequence[Hook] = (),
+        cancellation: CancellationToken | None = None,
+        rate_limiter: RateLimiter | None = None,
+    ) -> None:
+        memory_arena.share_one_arena()
+        self._endpoint = embedded.up(directory).endpoint if local else None
+        self._local_backend = open_local_backend(directory) if local else None
+        self._registry = discover_resources(ResourceContext(directory / "cache"))
+        self._on_event, self._hooks, self._cancellation = on_event, tuple(hooks), cancellation or CancellationToken()
+        self._rate_limiter, self._server_digest = rate_limiter or RateLimiter(), digest_server_layers()
+        self._lock = threading.Lock()
+        self._aws_clients: dict[_ClientKey, AwsClient] = {}
+        self._backends: dict[tuple[_ClientKey, str], Backend] = {}
+
+    def open_environment(self, snapshot: Snapshot, name: str) -> OpenEnvironment:
+        """Open the environment of that name, with all that the snapshot wants of it; quick when it was open before.
+
+        Raises CredentialsError and AwsError.
+        """
+        environment = snapshot.specs.get_environment(name)
+        aws = self._aws_client(environment)
+        place = AwsLocation(aws.account, aws.region, aws.partition)
+        wanted = build_contexts(snapshot, name, place, server_digest=self._server_digest)
+        home = self._backend(aws, wanted[0])
+        under = aws.with_hooks(self._cancellation, LeaseGuard(home.lease))
+        reconciler = Reconciler(
+            self._registry,
+            under,
+            home.store,
+            utc_now,
+            self._on_event,
+            self._cancellation.raise_if_cancelled,
+            home.mutation_cache,
+        )
+        return OpenEnvironment(name, reconciler, wanted, home.lease)
+
+    def queue_client(self, region: str | None) -> AwsClient:
+        """The door to the hints' queue, as whoever the process is: it belongs to no Environment."""
+        return connect(
+            region=region,
+            hooks=[*self._hooks, self._cancellation],
+            endpoint=self._endpoint,
+            rate_limiter=self._rate_limiter,
+        )
+
+    def count_calls(self) -> Counter[str]:
+        """How many calls were sent through all doors: `{"read": n, "write": n}`."""
+        with self._lock:
+            totals = Counter({"read": 0, "write": 0})
+            for door in self._aws_clients.values():
+                totals.update(door.call_counter.counts_by_kind())
+            return totals
+
+    @property
+    def leases(self) -> Sequence[Lease]:
+        """The leases of all environments that were opened, held or not."""
+        with self._lock:
+            return (
+                [self._local_backend.lease] if self._local_backend else [home.lease for home in self._backends.values()]
+            )
+
+    def _aws_client(self, environment: Environment) -> AwsClient:
+        with self._lock:
+            key = _client_key(environment)
+            if key not in self._aws_clients:
+                self._aws_clients[key] = connect_environment(
+                    environment, self._endpoint, hooks=self._hooks, rate_limiter=self._rate_limiter
+                )
+            return self._aws_clients[key]
+
+    def _backend(self, aws: AwsClient, want: SpecContext) -> Backend:
+        if self._local_backend is not None:
+            return self._local_backend
+        with self._lock:
+            key = (_client_key(want.environment), want.bucket_name)
+            if key not in self._backends:
+                self._backends[key] = open_s3_backend(aws, want, self._registry, self._on_event)
+            return self._backends[key]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for lease in self.leases:
+            lease.release()
+        for home in [self._local_backend] if self._local_backend else self._backends.values():
+            home.store.close()
+
+
+_ClientKey = tuple[str | None, ...]
+
+
+def _client_key(environment: Environment) -> _ClientKey:
+    spec = environment.spec
+    return environment.name, spec.region, spec.account, spec.assume_role
+
+
+def connect_environment(
+    environment: Environment,
+    endpoint: str | None = None,
+    *,
+    hooks: Sequence[Hook] = (),
+    rate_limiter: RateLimiter | None = None,
+) -> AwsClient:
+    """The door to an Environment's account and region. Raises CredentialsError when the account is another one."""
+    spec = environment.spec
+    # The embedded AWS is one account for all specs, so that production's can be tried as they are.
+    account = None if endpoint else spec.account
+    role = AssumeRole(spec.assume_role, tags={"moorage:environment": environment.name}) if spec.assume_role else None
+    return connect(
+        region=spec.region,
+        assume_role=role,
+        expected_account=account,
+        hooks=hooks,
+        endpoint=endpoint,
+        rate_limiter=rate_limiter,
+    )

@@ -1,0 +1,1 @@
+"""Carry out one request of a person: delete, retry, logs, wait, doctor."""

@@ -1,0 +1,1 @@
+"""Turn plans into documents: costs, saved plans, plan coverage, and the limit on pruning."""

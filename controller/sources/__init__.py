@@ -1,0 +1,1 @@
+"""Read specs from a directory or a Git repository into a snapshot."""

@@ -1,0 +1,95 @@
+"""What a promised plan covers of later steps: the same, what has become known, what finishes it; and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pytest
+
+from controller.planning.plan_coverage import find_uncovered
+from controller.planning.plan_document import NOT_KNOWN, NOT_THERE, PlannedField, PlannedStep
+
+Name = Literal["create", "update", "revise", "replace", "adopt", "delete"]
+
+
+def step(action: Name, kind: str = "ecs/service", held: Literal["", "Drifted"] = "", **changes: Any) -> PlannedStep:
+    return PlannedStep(
+        environment="default",
+        spec="ModelService m",
+        resource=kind,
+        name="m",
+        action=action,
+        changes=tuple(
+            PlannedField(path=path.replace("__", "."), old=NOT_THERE, new=new) for path, new in changes.items()
+        ),
+        forces=(),
+        why="",
+        later=False,
+        held=held,
+    )
+
+
+RULES = [{"port": 80, "source": NOT_KNOWN}, {"port": 81, "source": "sg-2"}]
+CONTAINERS = [{"name": "server", "cpu": 1, "image": NOT_KNOWN}]
+COVERED = {
+    "the same": (step("update", cpu=1), step("update", cpu=1)),
+    "what has become known": (step("create", cpu=NOT_KNOWN), step("create", cpu=1)),
+    "known deep inside": (
+        step("create", ingress=RULES),
+        step("create", ingress=[RULES[1], {"port": 80, "source": "x"}]),
+    ),
+    "what is made by half": (step("create", cpu=1, tags={"team": "a"}), step("update", tags__team="a")),
+    "part of something unknown": (step("replace", tags=NOT_KNOWN), step("update", tags__team="a")),
+    "a named element": (step("create", containers=CONTAINERS), step("update", containers__server__image="b")),
+    "a made one that was journaled": (step("create", cpu=1), step("replace", cpu=1)),
+    "the forerunner": (step("replace", cpu=1), step("delete")),
+    "the very deletion": (step("delete", route=NOT_THERE), step("delete", route=NOT_THERE)),
+    "less than that": (step("update", cpu=1, memory=2), step("update", memory=2)),
+    "as a whole": (step("revise", tags__team="a"), step("revise", tags={"team": "a"})),
+    "empty for absent": (step("create", tags={}), step("update", tags=NOT_THERE)),
+}
+UNCOVERED = {
+    "another value": (step("update", cpu=1), step("update", cpu=2), "update ecs/service m: cpu"),
+    "another field": (step("update", cpu=1), step("update", memory=1), "update ecs/service m: memory"),
+    "another object": (step("update", cpu=1), step("update", "ecs/cluster", cpu=1), "update ecs/cluster m (cpu)"),
+    "another action": (step("update", cpu=1), step("create", cpu=1), "create ecs/service m"),
+    "a deletion of what was to stay": (step("update", cpu=1), step("delete"), "delete ecs/service m"),
+    "what was held": (step("update", held="Drifted", cpu=1), step("update", cpu=1), "update ecs/service m (cpu)"),
+    "deep inside": (
+        step("create", ingress=RULES),
+        step("create", ingress=[RULES[1] | {"source": "world"}, {"port": 80, "source": "x"}]),
+        "create ecs/service m: ingress",
+    ),
+    "one more element": (
+        step("create", ingress=RULES[1:]),
+        step("update", ingress=RULES),
+        "update ecs/service m: ingress",
+    ),
+    "another element": (
+        step("create", containers=CONTAINERS),
+        step("update", containers__sidecar__image="b"),
+        "update ecs/service m: containers.sidecar.image",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", COVERED)
+def test_step_toward_the_planned_state_is_covered(name: str) -> None:
+    """Equal, become known, or finishing what the plan began."""
+    promised, wanted = COVERED[name]
+    assert find_uncovered([promised], [wanted]) == []
+
+
+@pytest.mark.parametrize("name", UNCOVERED)
+def test_uncovered_step_is_named(name: str) -> None:
+    """The object, and the field where only that differs."""
+    promised, wanted, told = UNCOVERED[name]
+    assert find_uncovered([promised], [wanted]) == [told]
+
+
+def test_all_planned_steps_of_an_object_count() -> None:
+    """A first step and a later one of the same object cover together."""
+    assert (
+        find_uncovered([step("update", cpu=1), step("update", image=NOT_KNOWN)], [step("update", cpu=1, image="b")])
+        == []
+    )
