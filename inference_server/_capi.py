@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from inference_server.errors import StartError
+from inference_server.errors import StartupError
 
 Shape = POINTER(c_uint64)
 Floats = POINTER(c_float)
@@ -47,7 +47,7 @@ class Library:
         try:
             self.dll = ctypes.CDLL(str(path))
         except OSError as error:
-            raise StartError(f"{path}: can't be loaded: {error}; reinstall xgboost-cpu") from None
+            raise StartupError(f"{path}: can't be loaded: {error}; reinstall xgboost-cpu") from None
         self.dll.XGBGetLastError.restype = c_char_p
         for name, arguments in _FUNCTIONS.items():
             getattr(self.dll, name).argtypes = arguments
@@ -73,9 +73,9 @@ def load() -> Library:
     """Load the library of the installed `xgboost` package, once per process. Raise StartError where there is none."""
     spec = find_spec("xgboost")  # finds a top-level package without importing it
     if spec is None or not spec.submodule_search_locations:
-        raise StartError("libxgboost isn't there: no package 'xgboost' is installed; install xgboost-cpu")
+        raise StartupError("libxgboost isn't there: no package 'xgboost' is installed; install xgboost-cpu")
     directory = Path(spec.submodule_search_locations[0]) / "lib"
     for name in ("libxgboost.so", "libxgboost.dylib"):
         if (directory / name).is_file():
             return Library(directory / name)
-    raise StartError(f"{directory}: holds no libxgboost; reinstall xgboost-cpu")
+    raise StartupError(f"{directory}: holds no libxgboost; reinstall xgboost-cpu")

@@ -14,34 +14,38 @@ from typing import Final
 
 from inference_server.errors import OverloadedError
 
-_FEWER: Final = 8
-_AT_WORK: Final = 32  # with a thirty-second of `most` waiting at once there is no processor time to spare
-_MEMORY: Final = 1.0  # seconds
+_REDUCTION: Final = 8
+_BUSY_SHARE: Final = 32  # with a thirty-second of `most` waiting at once there is no processor time to spare
+_REDUCED_SECONDS: Final = 1.0  # seconds
 
 
 class Admission:
     """Counts who waits. `most` may wait at once; `clock` gives seconds."""
 
-    def __init__(self, most: int, clock: Callable[[], float] = monotonic) -> None:
-        self._most, self._few, self._at_work = most, max(1, most // _FEWER), max(1, most // _AT_WORK)
-        self._limit, self._clock = most, clock
-        self._until = 0.0  # when the lower limit ends
+    def __init__(self, limit: int, clock: Callable[[], float] = monotonic) -> None:
+        self._limit, self._reduced_limit, self._busy_threshold = (
+            limit,
+            max(1, limit // _REDUCTION),
+            max(1, limit // _BUSY_SHARE),
+        )
+        self._current_limit, self._clock = limit, clock
+        self._reduced_until = 0.0  # when the lower limit ends
         self.waiting = 0
 
-    def enter(self, late: bool = False) -> None:
+    def enter(self, delayed: bool = False) -> None:
         """Let one more wait, who has to `leave`. Raise OverloadedError, at once, rather than let all wait ever longer.
 
         `late` is who may have waited already, nobody knows how long: in a crowd there is no answering them in time.
         """
-        if self._limit < self._most:
+        if self._current_limit < self._limit:
             now = self._clock()
-            if self.waiting >= self._at_work:
-                self._until = now + _MEMORY
-            elif now > self._until:
-                self._limit = self._most
-        if self.waiting >= self._limit or (late and self._limit < self._most):
-            if not late:
-                self._limit, self._until = self._few, self._clock() + _MEMORY
+            if self.waiting >= self._busy_threshold:
+                self._reduced_until = now + _REDUCED_SECONDS
+            elif now > self._reduced_until:
+                self._current_limit = self._limit
+        if self.waiting >= self._current_limit or (delayed and self._current_limit < self._limit):
+            if not delayed:
+                self._current_limit, self._reduced_until = self._reduced_limit, self._clock() + _REDUCED_SECONDS
             raise OverloadedError(f"{self.waiting} requests wait already; try again soon, or elsewhere")
         self.waiting += 1
 

@@ -39,7 +39,7 @@ Rows = Sequence[Mapping[str, float | None]] | Sequence[Sequence[float | None]]
 _T = TypeVar("_T")
 _JSON: Final = "application/json"
 # Seconds before another attempt where the server names none. Together less than a person waits gladly.
-_PAUSES: Final = (0.1, 0.4, 1.6)
+_RETRY_DELAYS: Final = (0.1, 0.4, 1.6)
 
 
 class ClientError(Exception):
@@ -181,7 +181,7 @@ class AsyncClient:
     async def ready(self) -> bool:
         """Tell whether the server takes traffic. One attempt: whoever asks wants to know of now."""
         try:
-            await self._once("/readyz", None)
+            await self._attempt("/readyz", None)
         except ClientError:
             return False
         return True
@@ -203,17 +203,17 @@ class AsyncClient:
     async def _send(self, path: str, body: bytes | None) -> bytes:
         """Send it as often as is safe, within the time."""
         end = monotonic() + self._timeout
-        for pause in _PAUSES:
+        for pause in _RETRY_DELAYS:
             try:
-                return await self._once(path, body, end)
+                return await self._attempt(path, body, end)
             except (UnreachableError, RefusedError) as error:
-                wait = _wait(error, pause)
+                wait = _retry_delay(error, pause)
                 if wait is None or monotonic() + wait >= end:
                     raise
             await self._sleep(wait)
-        return await self._once(path, body, end)
+        return await self._attempt(path, body, end)
 
-    async def _once(self, path: str, body: bytes | None, end: float | None = None) -> bytes:
+    async def _attempt(self, path: str, body: bytes | None, end: float | None = None) -> bytes:
         if self._session is None:
             raise RuntimeError("the client is not open: use it in a with statement")
         url = self._url + path
@@ -311,7 +311,7 @@ def _is_loopback(host: str) -> bool:
 # --- when it is sent again ---
 
 
-def _wait(error: UnreachableError | RefusedError, pause: float) -> float | None:
+def _retry_delay(error: UnreachableError | RefusedError, pause: float) -> float | None:
     """Give how long to wait before another attempt is safe, None where it isn't."""
     if isinstance(error, UnreachableError):
         # A name that nobody knows and a certificate that isn't trusted stay so.
@@ -350,7 +350,9 @@ def _error(body: bytes) -> Mapping[str, Any]:
 
 
 def _predictions(document: Any) -> Predictions:
-    return Predictions(list(map(_value, document["predictions"])), Identity(**_members(document["model"], Identity)))
+    return Predictions(
+        list(map(_value, document["predictions"])), Identity(**_known_members(document["model"], Identity))
+    )
 
 
 def _explanations(document: Any) -> list[Explanation]:
@@ -367,12 +369,12 @@ def _explanations(document: Any) -> list[Explanation]:
 
 def _served(document: Any) -> Served:
     return Served(
-        features=[Range(**_members(feature, Range)) for feature in document["features"]],
+        features=[Range(**_known_members(feature, Range)) for feature in document["features"]],
         **{name: document[name] for name in ("name", "version", "sha256", "objective", "target", "metrics", "lineage")},
     )
 
 
-def _members(document: Any, kind: type[Identity | Range]) -> dict[str, Any]:
+def _known_members(document: Any, kind: type[Identity | Range]) -> dict[str, Any]:
     """Take a class' members; a newer server may send more."""
     return {field.name: document[field.name] for field in fields(kind)}
 

@@ -17,7 +17,7 @@ from ctypes import POINTER, byref, c_char_p, c_float, c_uint64, c_void_p
 from typing import Any, Final
 
 from inference_server import _capi
-from inference_server.errors import StartError
+from inference_server.errors import StartupError
 
 FLOAT: Final = 4  # bytes
 # Rows per call. A bigger buffer would only cost memory: the library itself works in blocks of 64 rows.
@@ -27,7 +27,7 @@ CAPACITY: Final = 1024
 _VERSION: Final = re.compile(rb"version\[#L\x00{7}\x03i(.)i(.)i(.)\}?", re.DOTALL)
 
 
-def _ask(kind: int) -> bytes:
+def _predict_config(kind: int) -> bytes:
     return (
         f'{{"type":{kind},"training":false,"iteration_begin":0,"iteration_end":0,"strict_shape":true,'
         f'"missing":NaN,"cache_id":0}}'
@@ -35,7 +35,7 @@ def _ask(kind: int) -> bytes:
 
 
 # c_api.h numbers what can be asked for.
-_VALUE, _MARGIN, _CONTRIBUTIONS = _ask(0), _ask(1), _ask(2)
+_VALUE, _MARGIN, _CONTRIBUTIONS = _predict_config(0), _predict_config(1), _predict_config(2)
 
 
 class _Workspace(threading.local):
@@ -74,27 +74,29 @@ class Engine:
 
     def __init__(self, raw: bytes, threads: int = 1) -> None:
         self.library = _capi.load()
-        self.version = _written_by(raw)
+        self.version = _model_version(raw)
         self._booster = self._load(raw, threads)
         self._threads = threads
         learner = self._config()["learner"]
         self.objective = str(learner["objective"]["name"])
         self.booster = str(learner["gradient_booster"]["name"])
         if self.booster not in {"gbtree", "dart"}:
-            raise StartError(f"model.ubj: booster {self.booster!r} isn't served; only tree boosters (gbtree, dart) are")
+            raise StartupError(
+                f"model.ubj: booster {self.booster!r} isn't served; only tree boosters (gbtree, dart) are"
+            )
         self.width = int(learner["learner_model_param"]["num_feature"])
         self.feature_names = self._feature_info(b"feature_name")
         self.feature_types = self._feature_info(b"feature_type")
         self._workspace = _Workspace(self.library, self.width)
         # dart adds its trees up in another order in place, which can differ in the last bit.
-        self._value = self._in_place if self.booster == "gbtree" else self._through_matrix
+        self._value = self._predict_in_place if self.booster == "gbtree" else self._predict_with_matrix
         empty = bytes(FLOAT * self.width)
-        self.outputs = len(self._through_matrix(empty, 1))
+        self.outputs = len(self._predict_with_matrix(empty, 1))
         self.predict(empty, 1)  # the library configures itself at the first call, which must not happen in two threads
         try:
             self.contributions(empty, 1)
         except _capi.LibraryError as error:
-            raise StartError(
+            raise StartupError(
                 f"model.ubj: a model of multi_strategy=multi_output_tree isn't served, for the library can't explain it ({error})"
             ) from None
 
@@ -111,13 +113,13 @@ class Engine:
 
     def margin(self, data: bytes, rows: int) -> list[float]:
         """Predict before the objective's last transformation: what contributions sum to."""
-        return self._through_matrix(data, rows, _MARGIN)
+        return self._predict_with_matrix(data, rows, _MARGIN)
 
     def contributions(self, data: bytes, rows: int) -> list[float]:
         """Give each feature's SHAP contribution and the bias: `rows * groups * (width + 1)` values, summing to the margin."""
-        return self._through_matrix(data, rows, _CONTRIBUTIONS)
+        return self._predict_with_matrix(data, rows, _CONTRIBUTIONS)
 
-    def _in_place(self, data: bytes | memoryview, rows: int) -> list[float]:
+    def _predict_in_place(self, data: bytes | memoryview, rows: int) -> list[float]:
         work = self._workspace
         ctypes.memmove(work.address, bytes(data), len(data))
         code = self.library.dll.XGBoosterPredictFromDense(
@@ -127,7 +129,7 @@ class Engine:
             self.library.check(code)
         return work.floats[: rows * self.outputs]
 
-    def _through_matrix(self, data: bytes | memoryview, rows: int, ask: bytes = _VALUE) -> list[float]:
+    def _predict_with_matrix(self, data: bytes | memoryview, rows: int, config: bytes = _VALUE) -> list[float]:
         buffer = (c_float * (rows * self.width)).from_buffer_copy(data)
         address = ctypes.addressof(buffer)
         interface = f'{{"data":[{address},true],"shape":[{rows},{self.width}],"typestr":"<f4","version":3}}'
@@ -135,7 +137,7 @@ class Engine:
         with self._matrix(interface.encode()) as matrix:
             self.library.check(
                 self.library.dll.XGBoosterPredictFromDMatrix(
-                    self._booster, matrix, ask, byref(shape), byref(dimensions), byref(floats)
+                    self._booster, matrix, config, byref(shape), byref(dimensions), byref(floats)
                 )
             )
             size = 1
@@ -156,7 +158,7 @@ class Engine:
     def _load(self, raw: bytes, threads: int) -> c_void_p:
         library, handle = self.library, c_void_p()
         if self.version and self.version > library.version:
-            raise StartError(f"model.ubj: {_newer(self.version, library.version)}")
+            raise StartupError(f"model.ubj: {_newer_trainer_message(self.version, library.version)}")
         # Containers with a CPU quota see all cores of the host: more threads than asked for only fight each other. The
         # booster's own setting holds for predicting only; loading would still start one per core, which then stay.
         library.check(library.dll.XGBSetGlobalConfig(f'{{"nthread":{threads}}}'.encode()))
@@ -164,7 +166,7 @@ class Engine:
         try:
             library.check(library.dll.XGBoosterLoadModelFromBuffer(handle, raw, len(raw)))
         except _capi.LibraryError as error:
-            raise StartError(f"model.ubj: libxgboost can't read it: {error}") from None
+            raise StartupError(f"model.ubj: libxgboost can't read it: {error}") from None
         library.check(library.dll.XGBoosterSetParam(handle, b"nthread", str(threads).encode()))
         return handle
 
@@ -186,16 +188,16 @@ def check_version(trained: str) -> None:
     """Refuse a model of a newer trainer: an older library may read it without an error and predict wrongly."""
     version = tuple(map(int, trained.split(".")))
     if version > (library := _capi.load().version):
-        raise StartError(f"manifest.json: {_newer(version, library)}")
+        raise StartupError(f"manifest.json: {_newer_trainer_message(version, library)}")
 
 
-def _newer(trained: tuple[int, ...], library: tuple[int, ...]) -> str:
+def _newer_trainer_message(trained: tuple[int, ...], library: tuple[int, ...]) -> str:
     return (
         f"trained by xgboost {'.'.join(map(str, trained))}, newer than this server's {'.'.join(map(str, library))}, "
         "which could read it wrongly without an error; use a newer server image"
     )
 
 
-def _written_by(raw: bytes) -> tuple[int, int, int] | None:
+def _model_version(raw: bytes) -> tuple[int, int, int] | None:
     match = _VERSION.search(raw, max(0, len(raw) - 64))
     return (match[1][0], match[2][0], match[3][0]) if match else None

@@ -30,7 +30,7 @@ from typing import ClassVar, Final
 STATUSES: Final = (200, 400, 404, 405, 406, 408, 413, 415, 422, 431, 500, 503, 504)
 
 
-class StartError(Exception):
+class StartupError(Exception):
     """The process can't serve: a missing, damaged or unsuitable bundle, or an unsuitable library."""
 
 
@@ -58,7 +58,7 @@ class NotFoundError(RequestError):
     code = "not_found"
 
 
-class MethodError(RequestError):
+class MethodNotAllowedError(RequestError):
     """The path is right, the method isn't."""
 
     status = 405
@@ -69,7 +69,7 @@ class MethodError(RequestError):
         super().__init__(f"this path takes {self.allowed}")
 
 
-class SlowBodyError(RequestError):
+class BodyTimeoutError(RequestError):
     """The body took too long to arrive."""
 
     status = 408
@@ -83,28 +83,28 @@ class NotAcceptableError(RequestError):
     code = "not_acceptable"
 
 
-class TooLargeError(RequestError):
+class BodyTooLargeError(RequestError):
     """The body is above the limit."""
 
     status = 413
     code = "body_too_large"
 
 
-class UnsupportedError(RequestError):
+class UnsupportedMediaTypeError(RequestError):
     """The body's media type isn't known at this route."""
 
     status = 415
     code = "unsupported_media_type"
 
 
-class InvalidError(RequestError):
+class InvalidInputError(RequestError):
     """The body could be read, and does not fit the model's signature."""
 
     status = 422
     code = "invalid_input"
 
 
-class WidthError(InvalidError):
+class RowWidthError(InvalidInputError):
     """A row with fewer or more values than the model has features."""
 
 
@@ -144,7 +144,7 @@ class OverloadedError(RequestError):
     retry_after: ClassVar[int] = 1  # seconds
 
 
-class SlowAnswerError(RequestError):
+class AnswerTimeoutError(RequestError):
     """The answer took longer than a request may."""
 
     status = 504

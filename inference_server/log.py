@@ -13,7 +13,7 @@ import orjson
 import structlog
 
 
-def configure(level: str) -> structlog.typing.FilteringBoundLogger:
+def configure_logging(level: str) -> structlog.typing.FilteringBoundLogger:
     """Set up the process's log and give it. What libraries log through `logging` comes out in the same form."""
     structlog.configure(
         processors=[
@@ -22,7 +22,7 @@ def configure(level: str) -> structlog.typing.FilteringBoundLogger:
             structlog.processors.JSONRenderer(serializer=_dumps),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.BytesLoggerFactory(Out()),  # type: ignore[arg-type]  # it writes and flushes, no more
+        logger_factory=structlog.BytesLoggerFactory(StdoutWriter()),  # type: ignore[arg-type]  # it writes and flushes, no more
         cache_logger_on_first_use=True,
     )
     log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
@@ -30,7 +30,7 @@ def configure(level: str) -> structlog.typing.FilteringBoundLogger:
     return log
 
 
-class Out:
+class StdoutWriter:
     """Stdout, for lines that must not be in the way: when their reader has gone they are lost, and nothing fails for it.
 
     Unbuffered, so workers' lines don't mix and nothing is left over for the interpreter to fail at in the end.
@@ -46,7 +46,7 @@ class Out:
         """Nothing waits."""
 
 
-def traced(error: BaseException) -> dict[str, Any]:
+def describe_error(error: BaseException) -> dict[str, Any]:
     """Say of an error what it is and where it was raised, without its message: that may quote a client's data."""
     trace = traceback.extract_tb(error.__traceback__)
     return {"error": type(error).__name__, "trace": [f"{Path(at.filename).name}:{at.lineno} {at.name}" for at in trace]}
@@ -65,6 +65,6 @@ class _Forward(logging.Handler):
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        where = traced(record.exc_info[1]) if record.exc_info and record.exc_info[1] else {}
+        where = describe_error(record.exc_info[1]) if record.exc_info and record.exc_info[1] else {}
         first = str(record.msg).partition("\n")[0]
         self._log.warning("library", logger=record.name, message=first, **where)

@@ -110,7 +110,7 @@ def dumps(manifest: Manifest) -> bytes:
 def loads(text: bytes | str) -> Manifest:
     """Read and check a manifest. Raise ManifestError for anything unknown, missing, of a wrong type or contradictory."""
     try:
-        document = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        document = json.loads(text, object_pairs_hook=_reject_duplicates, parse_constant=_reject_constant)
     except ManifestError:
         raise
     except (ValueError, RecursionError) as error:
@@ -118,7 +118,7 @@ def loads(text: bytes | str) -> Manifest:
     if isinstance(document, dict) and isinstance(found := document.get("schema"), int) and found > SCHEMA:
         raise ManifestError(f"schema: {found} is newer than this server reads ({SCHEMA}); use a newer server")
     manifest = Manifest(**_object(_MANIFEST)(document, ""))
-    _agree(manifest)
+    _check_consistency(manifest)
     return manifest
 
 
@@ -133,7 +133,7 @@ def _encode(manifest: Manifest) -> bytes:
 # --- what must agree across fields ---
 
 
-def _agree(manifest: Manifest) -> None:
+def _check_consistency(manifest: Manifest) -> None:
     """Hold what no single field can tell: widths, uniqueness, and classes where the objective has them."""
     if len(set(manifest.feature_names)) != len(manifest.features):
         raise ManifestError("features: two have the same name")
@@ -170,7 +170,7 @@ def _histogram(value: object, where: str) -> Histogram:
 # --- readers: (value, where it stands) → checked value ---
 
 
-def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+def _reject_duplicates(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     document: dict[str, Any] = {}
     for key, value in pairs:
         if key in document:
@@ -179,11 +179,11 @@ def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return document
 
 
-def _no_constant(word: str) -> None:
+def _reject_constant(word: str) -> None:
     raise ManifestError(f"not JSON: {word} is no number")
 
 
-def _wrong(where: str, must: str, value: object) -> ManifestError:
+def _type_error(where: str, must: str, value: object) -> ManifestError:
     shown = repr(value)
     return ManifestError(
         f"{where or 'manifest'}: must be {must}, is {shown if len(shown) <= 60 else shown[:57] + '...'}"
@@ -193,7 +193,7 @@ def _wrong(where: str, must: str, value: object) -> ManifestError:
 def _object(readers: Mapping[str, _Read[Any]]) -> _Read[dict[str, Any]]:
     def read(value: object, where: str) -> dict[str, Any]:
         if not isinstance(value, dict):
-            raise _wrong(where, "an object", value)
+            raise _type_error(where, "an object", value)
         prefix = f"{where}." if where else ""
         for key in value.keys() - readers.keys():
             raise ManifestError(f"{prefix}{key}: is not a field of the manifest")
@@ -207,7 +207,7 @@ def _object(readers: Mapping[str, _Read[Any]]) -> _Read[dict[str, Any]]:
 def _map(reader: _Read[_T]) -> _Read[dict[str, _T]]:
     def read(value: object, where: str) -> dict[str, _T]:
         if not isinstance(value, dict):
-            raise _wrong(where, "an object", value)
+            raise _type_error(where, "an object", value)
         return {key: reader(item, f"{where}.{key}") for key, item in value.items()}
 
     return read
@@ -216,7 +216,7 @@ def _map(reader: _Read[_T]) -> _Read[dict[str, _T]]:
 def _list(reader: _Read[_T], at_least: int = 0) -> _Read[tuple[_T, ...]]:
     def read(value: object, where: str) -> tuple[_T, ...]:
         if not isinstance(value, list) or len(value) < at_least:
-            raise _wrong(where, f"a list of {at_least} or more" if at_least else "a list", value)
+            raise _type_error(where, f"a list of {at_least} or more" if at_least else "a list", value)
         return tuple(reader(item, f"{where}[{index}]") for index, item in enumerate(value))
 
     return read
@@ -231,25 +231,25 @@ def _optional(reader: _Read[_T]) -> _Read[_T | None]:
 
 def _number(value: object, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _wrong(where, "a number", value)
+        raise _type_error(where, "a number", value)
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise _wrong(where, "a finite number", value)
+        raise _type_error(where, "a finite number", value)
     return number
 
 
 def _count(value: object, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise _wrong(where, "a whole number, 0 or more", value)
+        raise _type_error(where, "a whole number, 0 or more", value)
     return value
 
 
 def _text(value: object, where: str) -> str:
     if not isinstance(value, str):
-        raise _wrong(where, "a text", value)
+        raise _type_error(where, "a text", value)
     return value
 
 
@@ -258,7 +258,7 @@ def _matching(pattern: str, must: str) -> _Read[str]:
 
     def read(value: object, where: str) -> str:
         if not isinstance(value, str) or not matches(value):
-            raise _wrong(where, must, value)
+            raise _type_error(where, must, value)
         return value
 
     return read

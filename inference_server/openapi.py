@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from inference_server.http_messages import CSV, JSON, TEXT
 from inference_server.manifest import Feature
-from inference_server.messages import CSV, JSON, TEXT
 from inference_server.model import Model
 from inference_server.signature import LARGEST_CODE, TOO_LARGE
 
 _LINES: Final = "application/jsonlines"
 _NUMBER: Final = r"-?\d{1,9}(\.\d{1,9})?"
 _CODE: Final = r"\d{1,6}"
-_WHY: Final = {
+_ERROR_DESCRIPTIONS: Final = {
     400: "The body can't be read.",
     404: "There is no such output.",
     406: "There is no answer in a form that Accept names.",
@@ -28,13 +28,13 @@ _WHY: Final = {
     503: "Too many requests wait, or the server is about to stop.",
     504: "The answer took too long.",
 }
-_READING: Final = (400, 408, 413, 422, 500, 503, 504)
+_READ_ERRORS: Final = (400, 408, 413, 422, 500, 503, 504)
 _REQUEST_ID: Final = {"X-Request-Id": {"schema": {"type": "string"}}}
 
 Json = dict[str, Any]
 
 
-def document(model: Model) -> Json:
+def build_document(model: Model) -> Json:
     """Describe the whole server."""
     manifest = model.manifest
     return {
@@ -44,7 +44,7 @@ def document(model: Model) -> Json:
             "version": str(manifest.version or "unregistered"),
             "description": f"Predicts {manifest.target.name} ({manifest.objective}).",
         },
-        "paths": _predictions(model) | _foreign(model) | _pages() | _open_inference(model),
+        "paths": _predictions(model) | _seed(model) | _status_routes() | _open_inference(model),
         "components": {"schemas": _schemas(model)},
     }
 
@@ -111,10 +111,10 @@ def _predictions(model: Model) -> Json:
         _LINES: {"schema": {"type": "string", "description": "One row per line."}},
     }
     scores = _object({"predictions": {"type": "array", "items": _object({"score": _ref("Prediction")})}})
-    errors = _errors((*_READING, 415))
+    errors = _errors((*_READ_ERRORS, 415))
     sparse = {"schema": _libsvm(model)}
     invocation_rows = rows | {"text/libsvm": sparse, "text/x-libsvm": sparse}
-    answers = {CSV: {"schema": _STRING}, JSON: {"schema": scores}, _LINES: {"schema": _STRING}}
+    responses = {CSV: {"schema": _STRING}, JSON: {"schema": scores}, _LINES: {"schema": _STRING}}
     return {
         "/predict": _post("Predict rows.", rows, {JSON: {"schema": _ref("Predictions")}}, errors),
         "/explain": _post(
@@ -123,32 +123,34 @@ def _predictions(model: Model) -> Json:
             {JSON: {"schema": _ref("Explanations")}},
             errors,
         ),
-        "/invocations": _post("SageMaker's container contract.", invocation_rows, answers, errors | _errors((406,))),
+        "/invocations": _post("SageMaker's container contract.", invocation_rows, responses, errors | _errors((406,))),
     }
 
 
-def _foreign(model: Model) -> Json:
+def _seed(model: Model) -> Json:
     """The seed's contract, which has an error shape of its own."""
     wanted = {"description": f"{TEXT} for plain text; anything else for JSON.", "examples": [JSON, TEXT]}
-    call = {
+    request_schema = {
         "type": "object",
         "properties": {"response_content_type": wanted, "pred_x_csv": _csv(model, lines=False)},
         "required": ["pred_x_csv"],
     }
-    failed = {JSON: {"schema": _object({"Error": _STRING})}, TEXT: {"schema": _STRING}}
+    error_content = {JSON: {"schema": _object({"Error": _STRING})}, TEXT: {"schema": _STRING}}
     done = {JSON: {"schema": _object({"Predicted value": _STRING})}, TEXT: {"schema": _STRING}}
     errors = {
-        str(code): {"description": _WHY[code], "content": failed, "headers": _REQUEST_ID}
+        str(code): {"description": _ERROR_DESCRIPTIONS[code], "content": error_content, "headers": _REQUEST_ID}
         for code in (400, 408, 413, 500, 503, 504)
     }
     return {
         "/": _get("The page for people.", {"text/html": {"schema": _STRING}})
-        | _post("Predict one row, by the contract of the Flask server.", {JSON: {"schema": call}}, done, errors),
+        | _post(
+            "Predict one row, by the contract of the Flask server.", {JSON: {"schema": request_schema}}, done, errors
+        ),
         "/healthcheck": _get("Answers OK.", {TEXT: {"schema": {"const": "OK"}}}),
     }
 
 
-def _pages() -> Json:
+def _status_routes() -> Json:
     status = {JSON: {"schema": _object({"status": _STRING})}}
     return {
         "/livez": _get("Whether the process is alive.", status),
@@ -171,11 +173,12 @@ def _pages() -> Json:
 
 def _open_inference(model: Model) -> Json:
     width = model.signature.width
-    failed = {JSON: {"schema": {"type": "object", "required": ["error"], "properties": {"error": _STRING}}}}
+    error_content = {JSON: {"schema": {"type": "object", "required": ["error"], "properties": {"error": _STRING}}}}
     anything = {JSON: {"schema": {"type": "object"}}}
-    unready = {"503": {"description": _WHY[503], "content": failed, "headers": _REQUEST_ID}}
+    unready = {"503": {"description": _ERROR_DESCRIPTIONS[503], "content": error_content, "headers": _REQUEST_ID}}
     errors = {
-        str(code): {"description": _WHY[code], "content": failed, "headers": _REQUEST_ID} for code in (*_READING, 404)
+        str(code): {"description": _ERROR_DESCRIPTIONS[code], "content": error_content, "headers": _REQUEST_ID}
+        for code in (*_READ_ERRORS, 404)
     }
     row = {"allOf": [_ref("Row")]}
     tensor = {
@@ -188,7 +191,7 @@ def _open_inference(model: Model) -> Json:
             "data": {"type": "array", "prefixItems": [row], "items": False, "minItems": 1, "maxItems": 1},
         },
     }
-    call = {
+    request_schema = {
         "type": "object",
         "required": ["inputs"],
         "description": "One tensor [rows, features], here of one row, or one tensor per feature; or raw bytes behind the "
@@ -205,7 +208,7 @@ def _open_inference(model: Model) -> Json:
     for path in (base,) if version is None else (base, f"{base}/versions/{version}"):
         paths[path] = _get("The model's metadata.", anything)
         paths[f"{path}/ready"] = _get("Whether traffic may come.", anything, unready)
-        paths[f"{path}/infer"] = _post("Predict tensors.", {JSON: {"schema": call}}, anything, errors)
+        paths[f"{path}/infer"] = _post("Predict tensors.", {JSON: {"schema": request_schema}}, anything, errors)
     return paths
 
 
@@ -243,17 +246,20 @@ def _object(properties: Mapping[str, Any]) -> Json:
 
 def _errors(codes: Iterable[int]) -> Json:
     content = {JSON: {"schema": _ref("Error")}}
-    return {str(code): {"description": _WHY[code], "content": content, "headers": _REQUEST_ID} for code in codes}
+    return {
+        str(code): {"description": _ERROR_DESCRIPTIONS[code], "content": content, "headers": _REQUEST_ID}
+        for code in codes
+    }
 
 
-def _post(summary: str, bodies: Json, answers: Json, errors: Json) -> Json:
+def _post(summary: str, bodies: Json, responses: Json, errors: Json) -> Json:
     body = {"required": True, "content": bodies}
-    return {"post": {"summary": summary, "requestBody": body, "responses": {"200": _done(answers), **errors}}}
+    return {"post": {"summary": summary, "requestBody": body, "responses": {"200": _success(responses), **errors}}}
 
 
-def _get(summary: str, answers: Json, errors: Json | None = None) -> Json:
-    return {"get": {"summary": summary, "responses": {"200": _done(answers), **(errors or {})}}}
+def _get(summary: str, responses: Json, errors: Json | None = None) -> Json:
+    return {"get": {"summary": summary, "responses": {"200": _success(responses), **(errors or {})}}}
 
 
-def _done(content: Json) -> Json:
+def _success(content: Json) -> Json:
     return {"description": "Done.", "content": content}

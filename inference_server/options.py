@@ -23,7 +23,7 @@ def _number(low: float, kind: type[int | float]) -> Callable[[str], float]:
     return read
 
 
-def _share(text: str) -> float:
+def _fraction(text: str) -> float:
     value = _number(0, float)(text)
     if value > 1:
         raise argparse.ArgumentTypeError(f"{text} is no share; it must be from 0 to 1")
@@ -63,7 +63,7 @@ class Options:
     )
     drift_window: int = _option(5000, _number(10, int), "rows, per worker, that drift is told of")
     capture: str = _option("", str, "file to which a sample of rows and predictions is appended; none without it")
-    capture_share: float = _option(0.01, _share, "share of rows that is captured")
+    capture_share: float = _option(0.01, _fraction, "share of rows that is captured")
     emf_interval: float = _option(0.0, _number(0, float), "how often CloudWatch metrics are logged; 0 is never")
     log_level: str = _option("info", str.lower, "debug, info, warning or error")
 

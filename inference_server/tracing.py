@@ -29,7 +29,7 @@ def trace_id(headers: Mapping[str, str]) -> str | None:
     return match[1] if match else None
 
 
-class Spans:
+class SpanRecorder:
     """Makes one span per answered request, as a child of the caller's. `close` sends what waits."""
 
     def __init__(self, manifest: Manifest, name: str, exporter: SpanExporter) -> None:
@@ -37,8 +37,10 @@ class Spans:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-        about = {SERVICE_NAME: name, SERVICE_VERSION: str(manifest.version or "")}
-        self._provider: TracerProvider = TracerProvider(resource=Resource.create(about), shutdown_on_exit=False)
+        resource_attributes = {SERVICE_NAME: name, SERVICE_VERSION: str(manifest.version or "")}
+        self._provider: TracerProvider = TracerProvider(
+            resource=Resource.create(resource_attributes), shutdown_on_exit=False
+        )
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("inference_server")
 
@@ -66,7 +68,9 @@ class Spans:
         self._provider.shutdown()
 
 
-def spans(environment: Mapping[str, str], manifest: Manifest, log: FilteringBoundLogger) -> Spans | None:
+def create_span_recorder(
+    environment: Mapping[str, str], manifest: Manifest, log: FilteringBoundLogger
+) -> SpanRecorder | None:
     """Give what makes spans if the environment asks for it. A missing extra is logged, and keeps nobody from serving."""
     if not any(environment.get(name) for name in _ENDPOINTS) or environment.get("OTEL_SDK_DISABLED") == "true":
         return None
@@ -77,4 +81,4 @@ def spans(environment: Mapping[str, str], manifest: Manifest, log: FilteringBoun
             "can't trace", reason="OpenTelemetry isn't installed; install moorage[otel], or unset its variables"
         )
         return None
-    return Spans(manifest, environment.get("OTEL_SERVICE_NAME") or manifest.name, OTLPSpanExporter())
+    return SpanRecorder(manifest, environment.get("OTEL_SERVICE_NAME") or manifest.name, OTLPSpanExporter())

@@ -17,21 +17,21 @@ from structlog.typing import FilteringBoundLogger
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def supervise(count: int, work: Callable[[int], int], log: FilteringBoundLogger) -> int:
+def supervise(count: int, run_worker: Callable[[int], int], log: FilteringBoundLogger) -> int:
     """Run `work(index)` in `count` processes until all have ended. Give 0 if they ended well, after a signal."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # a signal that comes meanwhile waits until all are there
-    children = {_fork(work, index) for index in range(count)}
-    told = False
+    children = {_fork(run_worker, index) for index in range(count)}
+    stopping = False
 
-    def tell(number: int, _frame: object) -> None:
-        nonlocal told
-        told = True
+    def forward_signal(number: int, _frame: object) -> None:
+        nonlocal stopping
+        stopping = True
         for child in children:
             with suppress(ProcessLookupError):  # it has just ended
                 os.kill(child, number)
 
     for number in _SIGNALS:
-        signal.signal(number, tell)
+        signal.signal(number, forward_signal)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     result = 0
     while children:
@@ -40,22 +40,22 @@ def supervise(count: int, work: Callable[[int], int], log: FilteringBoundLogger)
             continue
         children.remove(child)
         code = os.waitstatus_to_exitcode(status)
-        if code or not told:
+        if code or not stopping:
             log.error("worker ended", pid=child, exit_code=code)
             result = 1
-            if not told:
-                tell(signal.SIGTERM, None)
+            if not stopping:
+                forward_signal(signal.SIGTERM, None)
     return result
 
 
-def _fork(work: Callable[[int], int], index: int) -> int:
+def _fork(run_worker: Callable[[int], int], index: int) -> int:
     child = os.fork()
     if child:
         return child
     code = 1
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-        code = work(index)
+        code = run_worker(index)
     except SystemExit:
         code = 0  # told to stop before it had begun
     finally:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from inference_server.messages import Reply
+from inference_server.http_messages import HttpResponse
 
 _HERE: Final = Path(__file__).parent
 _FILES: Final = {
@@ -37,6 +37,9 @@ HEADERS: Final = {
 }
 
 
-def files() -> Mapping[str, Reply]:
+def load_files() -> Mapping[str, HttpResponse]:
     """Read the page's files; path → answer."""
-    return {path: Reply((_HERE / name).read_bytes(), kind, 200, HEADERS) for path, (name, kind) in _FILES.items()}
+    return {
+        path: HttpResponse((_HERE / name).read_bytes(), media_type, 200, HEADERS)
+        for path, (name, media_type) in _FILES.items()
+    }

@@ -12,27 +12,27 @@ from typing import Any
 
 import orjson
 
-from inference_server.messages import Reply
+from inference_server.http_messages import HttpResponse
 from inference_server.model import Model
-from inference_server.protocols.predict import grouped
+from inference_server.protocols.predict import group_by_row
 from inference_server.signature import Rows
 
 
-def explain(model: Model, rows: Rows) -> Reply:
+def explain(model: Model, rows: Rows) -> HttpResponse:
     """Explain rows. Takes milliseconds per row, so not on the event loop."""
     engine, manifest = model.engine, model.manifest
-    predictions = grouped(engine.predict(rows.data, rows.count), engine.outputs)
+    predictions = group_by_row(engine.predict(rows.data, rows.count), engine.outputs)
     margins = engine.margin(rows.data, rows.count)
     contributions = engine.contributions(rows.data, rows.count)
     groups = len(margins) // rows.count  # one per class; softmax has one prediction and as many margins as classes
     names, step = (*model.signature.names, None), groups * (engine.width + 1)
     explanations = []
-    for index, (prediction, margin) in enumerate(zip(predictions, grouped(margins, groups), strict=True)):
+    for index, (prediction, margin) in enumerate(zip(predictions, group_by_row(margins, groups), strict=True)):
         shares = _by_name(names, contributions[index * step : (index + 1) * step], groups)
         bias = shares.pop(None)
         explanations.append({"prediction": prediction, "margin": margin, "bias": bias, "contributions": shares})
     identity = {"name": manifest.name, "version": manifest.version}
-    return Reply(orjson.dumps({"explanations": explanations, "model": identity}))
+    return HttpResponse(orjson.dumps({"explanations": explanations, "model": identity}))
 
 
 def _by_name(names: Sequence[str | None], values: Sequence[float], groups: int) -> dict[str | None, Any]:

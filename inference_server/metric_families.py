@@ -21,7 +21,7 @@ class Buckets:
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class MetricFamily:
     """One metric: `samples` pair labels with a number, with Buckets in a histogram, in an info with what it says."""
 
     kind: Literal["counter", "gauge", "histogram", "info"]
@@ -30,8 +30,8 @@ class Family:
     samples: Sequence[tuple[Labels, float | Buckets | Labels]]
 
 
-class Source(Protocol):
+class MetricSource(Protocol):
     """Whoever has metrics."""
 
-    def collect(self) -> Iterator[Family]:
+    def collect(self) -> Iterator[MetricFamily]:
         """Give them as they are now."""

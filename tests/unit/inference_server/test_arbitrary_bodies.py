@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from inference_server import model as models
 from inference_server.errors import RequestError
-from inference_server.messages import Call, Question
+from inference_server.http_messages import HttpRequest, PredictionRequest
 from inference_server.model import Model
-from inference_server.protocols.open_inference import OpenInference
-from inference_server.protocols.predict import Predict
-from inference_server.protocols.sagemaker import Invocations
-from inference_server.protocols.seed import Seed
+from inference_server.protocols.open_inference import OpenInferenceProtocol
+from inference_server.protocols.predict import PredictProtocol
+from inference_server.protocols.sagemaker import InvocationsProtocol
+from inference_server.protocols.seed import SeedProtocol
 
-from .bundles import NAMES
+from .model_bundles import NAMES
 
 MEDIA_TYPES = ["", "application/json", "text/csv", "application/jsonlines", "text/libsvm", "text/plain; charset=x", "é"]
 # Values that fit, values that nearly do, and the rest.
@@ -75,7 +75,9 @@ documents = st.one_of(
     tensors,
     good_rows.map(as_tensor),
     st.recursive(
-        cells, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3), max_leaves=8
+        cells,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+        max_leaves=8,
     ),
 )
 texts = st.one_of(
@@ -94,12 +96,12 @@ bodies = st.one_of(
 
 
 @pytest.fixture(scope="module", params=[False, True])
-def model(request: Any, trained: Any) -> Model:
+def model(request: Any, train_bundle: Any) -> Model:
     """A plain model and one with a categorical feature."""
-    return models.load(trained("reg:squarederror", **({"categorical": True} if request.param else {})).directory)
+    return models.load(train_bundle("reg:squarederror", **({"categorical": True} if request.param else {})).directory)
 
 
-@pytest.mark.parametrize("protocol", [Predict, Seed, Invocations, OpenInference])
+@pytest.mark.parametrize("protocol", [PredictProtocol, SeedProtocol, InvocationsProtocol, OpenInferenceProtocol])
 @settings(
     max_examples=100, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], deadline=None
 )
@@ -109,33 +111,35 @@ def model(request: Any, trained: Any) -> Model:
     accept=st.sampled_from(["", "*/*", "a/b;q=", ",;"]),
     part=st.integers(0, 90),
 )
-def test_any_body_is_rows_or_refused(
+def test_any_body_gives_finite_rows_or_a_request_error(
     model: Model, protocol: Callable[[Model], Any], body: bytes, kind: str, accept: str, part: int
 ) -> None:
     """What is read are whole rows without infinities; the prediction of it can be phrased."""
     headers = {"Content-Type": kind, "Accept": accept}
-    if part and protocol is OpenInference:
+    if part and protocol is OpenInferenceProtocol:
         headers["Inference-Header-Content-Length"] = str(part)
     try:
-        question: Question = protocol(model).read(Call(body, headers))
+        prediction: PredictionRequest = protocol(model).read(HttpRequest(body, headers))
     except RequestError:
         return
-    data, count = question.rows.data, question.rows.count
+    data, count = prediction.rows.data, prediction.rows.count
     assert len(data) == count * 8 * 4 > 0
     assert float("inf") not in map(abs, struct.unpack(f"<{count * 8}f", data))
-    assert question.answer(model.engine.predict(data, count)).body
+    assert prediction.to_response(model.engine.predict(data, count)).body
 
 
-def test_a_planted_defect_is_found(housing: Any) -> None:
+def test_property_check_detects_a_leaked_infinity(housing_bundle: Any) -> None:
     """The check above fails for a protocol that lets an infinity through."""
-    model = models.load(housing.directory)
+    model = models.load(housing_bundle.directory)
 
-    class Careless(Predict):
-        def read(self, call: Call) -> Question:
-            question = super().read(call)
-            return replace(question, rows=replace(question.rows, data=struct.pack("<8f", *[float("inf")] * 8), count=1))
+    class LeakyProtocol(PredictProtocol):
+        def read(self, call: HttpRequest) -> PredictionRequest:
+            prediction = super().read(call)
+            return replace(
+                prediction, rows=replace(prediction.rows, data=struct.pack("<8f", *[float("inf")] * 8), count=1)
+            )
 
-    check = test_any_body_is_rows_or_refused.hypothesis.inner_test  # type: ignore[attr-defined]
+    check = test_any_body_gives_finite_rows_or_a_request_error.hypothesis.inner_test  # type: ignore[attr-defined]
     body = json.dumps([[1] * 8]).encode()
     with pytest.raises(AssertionError):
-        check(model, Careless, body, "", "", 0)
+        check(model, LeakyProtocol, body, "", "", 0)

@@ -15,7 +15,7 @@ _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}").fullmatch
 NO_ROUTE: Final = "none"
 
 
-class Exchange:
+class RequestContext:
     """What a request asks for. `start` is when its head was there; `route` is None until one is found."""
 
     __slots__ = ("_id", "headers", "method", "path", "route", "start")
@@ -35,16 +35,16 @@ class Exchange:
         return self._id
 
     @property
-    def name(self) -> str:
+    def route_name(self) -> str:
         """The name under which it is counted: never a path that a client made up."""
         return self.route.name if self.route else NO_ROUTE
 
     @property
-    def template(self) -> str:
+    def route_path(self) -> str:
         """The path in the table of routes, likewise."""
         return self.path if self.route else NO_ROUTE
 
-    def named(self) -> dict[str, str]:
+    def log_fields(self) -> dict[str, str]:
         """Say which request it is, for the log: its route, its id, and the trace that it is part of."""
         trace = trace_id(self.headers)
-        return {"route": self.name, "request_id": self.id} | ({"trace_id": trace} if trace else {})
+        return {"route": self.route_name, "request_id": self.id} | ({"trace_id": trace} if trace else {})

@@ -21,7 +21,7 @@ JSON_LINES: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class HttpRequest:
     """One request: its whole body, and its headers (case-insensitive).
 
     `late` if it was sent while the server didn't listen to its connection, nobody knows how long ago.
@@ -29,7 +29,7 @@ class Call:
 
     body: bytes
     headers: Mapping[str, str]
-    late: bool = False
+    delayed: bool = False
 
     @property
     def media_type(self) -> str:
@@ -43,7 +43,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class HttpResponse:
     """One answer, ready to be sent."""
 
     body: bytes
@@ -53,8 +53,8 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class PredictionRequest:
     """Rows to predict, and how to phrase the values: `rows.count * model.engine.outputs` of them."""
 
     rows: Rows
-    answer: Callable[[Sequence[float]], Reply]
+    to_response: Callable[[Sequence[float]], HttpResponse]

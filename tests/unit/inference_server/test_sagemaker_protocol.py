@@ -9,40 +9,40 @@ import numpy as np
 import pytest
 
 from inference_server.errors import NotAcceptableError
-from inference_server.protocols.sagemaker import accepted
+from inference_server.protocols.sagemaker import choose_media_type
 
-from .bundles import lists, same_bits
+from .model_bundles import same_floats, to_lists
 
 
 def as_csv(rows: np.ndarray) -> str:
-    return "\n".join(",".join("" if value is None else repr(value) for value in row) for row in lists(rows))
+    return "\n".join(",".join("" if value is None else repr(value) for value in row) for row in to_lists(rows))
 
 
-def test_ping(housing: Any, serve: Any) -> None:
+def test_ping_is_empty_and_ok(housing_bundle: Any, start_server: Any) -> None:
     """`GET /ping` answers 200 with an empty body."""
-    answer = serve(housing).ask("GET", "/ping")
+    answer = start_server(housing_bundle).send("GET", "/ping")
     assert (answer.status, answer.body) == (200, b"")
 
 
 @pytest.mark.parametrize("headers", [{"content_type": "text/csv"}, {}])
-def test_csv_in_csv_out(housing: Any, serve: Any, headers: dict[str, str]) -> None:
+def test_csv_in_csv_out(housing_bundle: Any, start_server: Any, headers: dict[str, str]) -> None:
     """CSV is understood, also unannounced, and CSV is the answer when nobody asks for more: one line per row."""
-    answer = serve(housing).ask("POST", "/invocations", as_csv(housing.rows[:9]), **headers)
+    answer = start_server(housing_bundle).send("POST", "/invocations", as_csv(housing_bundle.rows[:9]), **headers)
     assert (answer.status, answer.headers["content-type"]) == (200, "text/csv")
     assert answer.body.endswith(b"\n")
-    assert same_bits([float(line) for line in answer.body.split()], housing.predict(housing.rows[:9]))
+    assert same_floats([float(line) for line in answer.body.split()], housing_bundle.predict(housing_bundle.rows[:9]))
 
 
 @pytest.mark.parametrize("label", ["", "1 "])
 @pytest.mark.parametrize("media_type", ["text/libsvm", "text/x-libsvm"])
-def test_libsvm(housing: Any, serve: Any, label: str, media_type: str) -> None:
+def test_libsvm_is_predicted(housing_bundle: Any, start_server: Any, label: str, media_type: str) -> None:
     """Columns count from 0, a label is passed over, what is left out is missing."""
     lines = [
         label + " ".join(f"{column}:{value!r}" for column, value in enumerate(row) if value is not None)
-        for row in lists(housing.rows[:9])
+        for row in to_lists(housing_bundle.rows[:9])
     ]
-    answer = serve(housing).ask("POST", "/invocations", "\n".join(lines), content_type=media_type)
-    assert same_bits([float(line) for line in answer.body.split()], housing.predict(housing.rows[:9]))
+    answer = start_server(housing_bundle).send("POST", "/invocations", "\n".join(lines), content_type=media_type)
+    assert same_floats([float(line) for line in answer.body.split()], housing_bundle.predict(housing_bundle.rows[:9]))
 
 
 @pytest.mark.parametrize(
@@ -62,33 +62,37 @@ def test_libsvm(housing: Any, serve: Any, label: str, media_type: str) -> None:
         ("0:inf", "must be a finite number"),
     ],
 )
-def test_wrong_libsvm_is_refused(housing: Any, serve: Any, body: str, words: str) -> None:
+def test_invalid_libsvm_is_rejected(housing_bundle: Any, start_server: Any, body: str, words: str) -> None:
     """Nothing is guessed in libsvm either."""
-    answer = serve(housing).ask("POST", "/invocations", body, content_type="text/libsvm")
+    answer = start_server(housing_bundle).send("POST", "/invocations", body, content_type="text/libsvm")
     assert answer.status == 422
     assert words in f"{answer.error['field']}: {answer.error['message']}"
 
 
-def test_json_in_json_out(housing: Any, serve: Any) -> None:
+def test_json_in_json_out(housing_bundle: Any, start_server: Any) -> None:
     """JSON instances, and scores in the shape of SageMaker's container."""
-    body = {"instances": lists(housing.rows[:3])}
-    answer = serve(housing).ask(
+    body = {"instances": to_lists(housing_bundle.rows[:3])}
+    answer = start_server(housing_bundle).send(
         "POST", "/invocations", body, content_type="application/json", accept="application/json"
     )
     assert set(answer.json) == {"predictions"}
-    assert same_bits([each["score"] for each in answer.json["predictions"]], housing.predict(housing.rows[:3]))
+    assert same_floats(
+        [each["score"] for each in answer.json["predictions"]], housing_bundle.predict(housing_bundle.rows[:3])
+    )
 
 
-def test_json_lines_in_json_lines_out(trained: Any, serve: Any) -> None:
+def test_json_lines_in_json_lines_out(train_bundle: Any, start_server: Any) -> None:
     """One row per line, one score per line; with several classes a score is a list."""
-    bundle = trained("multi:softprob")
-    body = "\n".join(map(json.dumps, lists(bundle.rows[:3])))
+    bundle = train_bundle("multi:softprob")
+    body = "\n".join(map(json.dumps, to_lists(bundle.rows[:3])))
     kind = "application/jsonlines"
-    answer = serve(bundle).ask("POST", "/invocations", body, content_type=kind, accept=kind)
+    answer = start_server(bundle).send("POST", "/invocations", body, content_type=kind, accept=kind)
     assert answer.headers["content-type"] == kind
-    assert same_bits([json.loads(line)["score"] for line in answer.body.splitlines()], bundle.predict(bundle.rows[:3]))
-    answer = serve(bundle).ask("POST", "/invocations", body, content_type=kind)
-    assert same_bits(
+    assert same_floats(
+        [json.loads(line)["score"] for line in answer.body.splitlines()], bundle.predict(bundle.rows[:3])
+    )
+    answer = start_server(bundle).send("POST", "/invocations", body, content_type=kind)
+    assert same_floats(
         [list(map(float, line.split(b","))) for line in answer.body.splitlines()], bundle.predict(bundle.rows[:3])
     )
 
@@ -109,23 +113,25 @@ def test_json_lines_in_json_lines_out(trained: Any, serve: Any) -> None:
         ("text/html;q=nonsense, text/csv", "text/csv"),
     ],
 )
-def test_accept_chooses(accept: str, media_type: str) -> None:
+def test_accept_header_selects_the_media_type(accept: str, media_type: str) -> None:
     """Preference by quality, wildcards, and CSV where the client leaves it open."""
-    assert accepted(accept) == media_type
+    assert choose_media_type(accept) == media_type
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/xml;q=1", "text/csv;q=0"])
-def test_nothing_acceptable_is_406(housing: Any, serve: Any, accept: str) -> None:
+def test_nothing_acceptable_is_406(housing_bundle: Any, start_server: Any, accept: str) -> None:
     """A client that takes nothing of what there is hears so, before any work."""
     with pytest.raises(NotAcceptableError):
-        accepted(accept)
-    answer = serve(housing).ask("POST", "/invocations", "1,2", accept=accept)
+        choose_media_type(accept)
+    answer = start_server(housing_bundle).send("POST", "/invocations", "1,2", accept=accept)
     assert (answer.status, answer.error["code"]) == (406, "not_acceptable")
 
 
-def test_wrong_rows_and_types_are_refused(housing: Any, serve: Any) -> None:
+def test_invalid_rows_and_media_types_are_rejected(housing_bundle: Any, start_server: Any) -> None:
     """A row too short is 422, an unknown form 415."""
-    answer = serve(housing).ask("POST", "/invocations", "1,2,3,4,5,6,7", content_type="text/csv")
+    answer = start_server(housing_bundle).send("POST", "/invocations", "1,2,3,4,5,6,7", content_type="text/csv")
     assert (answer.status, answer.error["field"]) == (422, "row[0].longitude")
-    answer = serve(housing).ask("POST", "/invocations", b"\0", content_type="application/x-recordio-protobuf")
+    answer = start_server(housing_bundle).send(
+        "POST", "/invocations", b"\0", content_type="application/x-recordio-protobuf"
+    )
     assert answer.status == 415

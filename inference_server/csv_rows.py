@@ -14,73 +14,73 @@ from typing import Final
 
 import orjson
 
-from inference_server.errors import InvalidError, MalformedError
+from inference_server.errors import InvalidInputError, MalformedError
 from inference_server.signature import Rows, Signature
 
 # What numbers are made of. Rows of nothing else need no further look at a cell.
-_OF_NUMBERS: Final = b"0123456789.eE+- \t"
-_PIECE: Final = 16 * 1024  # bytes
+_NUMBER_BYTES: Final = b"0123456789.eE+- \t"
+_CHUNK_SIZE: Final = 16 * 1024  # bytes
 _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?|nan", re.IGNORECASE).fullmatch
 _MISSING: Final = frozenset({"", "nan", "na", "null"})
 
 
-def read(signature: Signature, body: bytes, where: str = "row") -> Rows:
+def parse(signature: Signature, body: bytes, where: str = "row") -> Rows:
     """Read comma-separated rows. Raise MalformedError for what is no text, InvalidError for what does not fit."""
     lines = body.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n").strip(b"\n")
-    if rows := _plain(signature, lines):
+    if rows := _parse_numbers(signature, lines):
         return rows
     try:
         text = body.decode("utf-8-sig").replace("\r\n", "\n").strip("\n")
     except UnicodeDecodeError as error:
         raise MalformedError(f"the body is not UTF-8 text (byte {error.start})") from None
     if not text.strip():
-        raise InvalidError("there is no row", where)
-    return _careful(signature, text, where)
+        raise InvalidInputError("there is no row", where)
+    return _parse_cells(signature, text, where)
 
 
-def _plain(signature: Signature, lines: bytes) -> Rows | None:
+def _parse_numbers(signature: Signature, lines: bytes) -> Rows | None:
     """Read rows of numbers alone, each with all its cells; None if anything isn't so, for the careful way to name."""
-    separators = lines.translate(None, _OF_NUMBERS) + b"\n"
+    separators = lines.translate(None, _NUMBER_BYTES) + b"\n"
     row = b"," * (signature.width - 1) + b"\n"
     count = len(separators) // len(row)
     if separators != row * count:
         return None
     try:
         # The same numbers as `float` gives, in a fifth of its time.
-        packed = [signature.pack(orjson.loads(piece), "").data for piece in _pieces(lines)]
-    except (orjson.JSONDecodeError, InvalidError):
+        packed = [signature.pack(orjson.loads(chunk), "").data for chunk in _json_chunks(lines)]
+    except (orjson.JSONDecodeError, InvalidInputError):
         return None  # an empty cell, perhaps; `.5`, `+1` and `007` are numbers, though not in JSON
     return Rows(b"".join(packed), count)
 
 
-def _pieces(lines: bytes) -> Iterator[bytes]:
+def _json_chunks(lines: bytes) -> Iterator[bytes]:
     """Give some whole lines at a time, as a JSON array: all at once would be many times the memory of the rows."""
     start = 0
     while start < len(lines):
-        end = lines.find(b"\n", start + _PIECE)
+        end = lines.find(b"\n", start + _CHUNK_SIZE)
         end = len(lines) if end < 0 else end
         yield b"[" + lines[start:end].replace(b"\n", b",") + b"]"
         start = end + 1
 
 
-def _careful(signature: Signature, text: str, where: str) -> Rows:
+def _parse_cells(signature: Signature, text: str, where: str) -> Rows:
     """Read cell by cell, to understand a header, quotes and missing values, and to name what is wrong."""
     try:
         table = [row for row in csv.reader(text.split("\n"), strict=True) if row]
     except csv.Error as error:
         raise MalformedError(f"the body is not CSV: {error}") from None
-    order = _header(signature, table[0]) if table else None
+    order = _header_order(signature, table[0]) if table else None
     if order:
-        table = [_reordered(signature, row, order, f"{where}[{index}]") for index, row in enumerate(table[1:])]
+        table = [_reorder(signature, row, order, f"{where}[{index}]") for index, row in enumerate(table[1:])]
     if not table:
-        raise InvalidError("there is no row", where)
+        raise InvalidInputError("there is no row", where)
     for index, row in enumerate(table):
         signature.check_width(len(row), f"{where}[{index}]")
     cells = [cell for row in table for cell in row]
-    return signature.pack([_cell(signature, cell, index, where) for index, cell in enumerate(cells)], where)
+    return signature.pack([_parse_cell(signature, cell, index, where) for index, cell in enumerate(cells)], where)
 
 
-def _header(signature: Signature, first: Sequence[str]) -> list[int] | None:
+def _header_order(signature: Signature, first: Sequence[str]) -> list[int] | None:
     """Give each feature's column where the first line names all features, None where it names none."""
     names = [cell.strip() for cell in first]
     known = set(names) & set(signature.names)
@@ -88,31 +88,31 @@ def _header(signature: Signature, first: Sequence[str]) -> list[int] | None:
         return None
     for name in signature.names:
         if name not in known:
-            raise InvalidError(f"the header has no column {name!r}", f"header.{name}")
+            raise InvalidInputError(f"the header has no column {name!r}", f"header.{name}")
     if len(names) != signature.width:
         strange = next((name for name in names if name not in known), "")
-        raise InvalidError(f"the header has a column {strange[:80]!r} too many", "header")
+        raise InvalidInputError(f"the header has a column {strange[:80]!r} too many", "header")
     return [names.index(name) for name in signature.names]
 
 
-def _reordered(signature: Signature, row: Sequence[str], order: Sequence[int], where: str) -> list[str]:
+def _reorder(signature: Signature, row: Sequence[str], order: Sequence[int], where: str) -> list[str]:
     signature.check_width(len(row), where)
     return [row[column] for column in order]
 
 
-def number(text: str) -> float:
+def parse_number(text: str) -> float:
     """Read one number. Raise ValueError for what is none; float() alone would take `1_000`."""
     if not _NUMBER(text):
         raise ValueError
     return float(text)
 
 
-def _cell(signature: Signature, cell: str, index: int, where: str) -> float:
+def _parse_cell(signature: Signature, cell: str, index: int, where: str) -> float:
     text = cell.strip()
     if text.lower() in _MISSING:
         return math.nan
     try:
-        return number(text)
+        return parse_number(text)
     except ValueError:
-        place = signature.place(index, where)
-        raise InvalidError(f"must be a number or empty, is the text {text[:40]!r}", place) from None
+        location = signature.locate(index, where)
+        raise InvalidInputError(f"must be a number or empty, is the text {text[:40]!r}", location) from None

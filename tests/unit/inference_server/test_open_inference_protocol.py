@@ -8,26 +8,26 @@ from typing import Any
 import numpy as np
 import pytest
 
-from .bundles import NAMES, lists, same_bits
+from .model_bundles import NAMES, same_floats, to_lists
 
 INFER = "/v2/models/housing-model/infer"
 
 
 def matrix(rows: np.ndarray, **changes: Any) -> dict[str, Any]:
     """Write rows as one JSON tensor."""
-    tensor = {"name": "input", "datatype": "FP32", "shape": list(rows.shape), "data": lists(rows)}
+    tensor = {"name": "input", "datatype": "FP32", "shape": list(rows.shape), "data": to_lists(rows)}
     return {"inputs": [tensor | changes]}
 
 
-def test_health_and_metadata(housing: Any, serve: Any) -> None:
+def test_health_and_metadata(housing_bundle: Any, start_server: Any) -> None:
     """Live, ready, who the server is, and which tensors the model takes and gives; also under its version."""
-    server = serve(housing)
-    assert server.ask("GET", "/v2/health/live").json == {"live": True}
-    assert server.ask("GET", "/v2/health/ready").json == {"ready": True}
-    assert server.ask("GET", "/v2").json["extensions"] == ["binary_tensor_data"]
+    server = start_server(housing_bundle)
+    assert server.send("GET", "/v2/health/live").json == {"live": True}
+    assert server.send("GET", "/v2/health/ready").json == {"ready": True}
+    assert server.send("GET", "/v2").json["extensions"] == ["binary_tensor_data"]
     for path in ("/v2/models/housing-model", "/v2/models/housing-model/versions/3"):
-        assert server.ask("GET", f"{path}/ready").status == 200
-        model = server.ask("GET", path).json
+        assert server.send("GET", f"{path}/ready").status == 200
+        model = server.send("GET", path).json
         assert (model["name"], model["versions"]) == ("housing-model", ["3"])
         assert model["inputs"] == [{"name": "input", "datatype": "FP32", "shape": [-1, 8]}]
         assert model["outputs"] == [{"name": "predict", "datatype": "FP32", "shape": [-1]}]
@@ -41,35 +41,37 @@ def test_health_and_metadata(housing: Any, serve: Any) -> None:
         ("GET", "/v2/models/housing-model/infer", 405),
     ],
 )
-def test_where_no_route_is_the_protocol_is_kept(housing: Any, serve: Any, method: str, path: str, status: int) -> None:
+def test_unknown_models_get_the_protocol_error_shape(
+    housing_bundle: Any, start_server: Any, method: str, path: str, status: int
+) -> None:
     """Another model, another version, another method: the reason is a text under `error`, as clients read it."""
-    answer = serve(housing).ask(method, path)
+    answer = start_server(housing_bundle).send(method, path)
     assert (answer.status, type(answer.json["error"])) == (status, str)
 
 
 @pytest.mark.parametrize("nested", [True, False])
-def test_a_json_matrix(housing: Any, serve: Any, nested: bool) -> None:
+def test_json_matrix_is_predicted(housing_bundle: Any, start_server: Any, nested: bool) -> None:
     """One tensor of rows, nested or flat, with nulls; the id comes back."""
-    rows = housing.rows[:6]
-    data = lists(rows) if nested else [value for row in lists(rows) for value in row]
-    answer = serve(housing).ask("POST", INFER, matrix(rows, data=data) | {"id": "42"})
+    rows = housing_bundle.rows[:6]
+    data = to_lists(rows) if nested else [value for row in to_lists(rows) for value in row]
+    answer = start_server(housing_bundle).send("POST", INFER, matrix(rows, data=data) | {"id": "42"})
     assert answer.json["model_name"] == "housing-model"
     assert (answer.json["model_version"], answer.json["id"]) == ("3", "42")
     output = answer.json["outputs"][0]
     assert (output["name"], output["datatype"], output["shape"]) == ("predict", "FP32", [6])
-    assert same_bits(output["data"], housing.predict(rows))
+    assert same_floats(output["data"], housing_bundle.predict(rows))
 
 
 @pytest.mark.parametrize("shape", [[5], [5, 1]])
-def test_one_tensor_per_feature(housing: Any, serve: Any, shape: list[int]) -> None:
+def test_one_tensor_per_feature_is_predicted(housing_bundle: Any, start_server: Any, shape: list[int]) -> None:
     """Columns by name, in any order, of any number type."""
-    rows = np.nan_to_num(housing.rows[:5]).round()
+    rows = np.nan_to_num(housing_bundle.rows[:5]).round()
     inputs = [
         {"name": name, "datatype": "INT64", "shape": shape, "data": rows[:, column].astype(int).tolist()}
         for column, name in reversed(list(enumerate(NAMES)))
     ]
-    answer = serve(housing).ask("POST", INFER, {"inputs": inputs})
-    assert same_bits(answer.json["outputs"][0]["data"], housing.predict(rows))
+    answer = start_server(housing_bundle).send("POST", INFER, {"inputs": inputs})
+    assert same_floats(answer.json["outputs"][0]["data"], housing_bundle.predict(rows))
 
 
 def raw_call(rows: np.ndarray, datatype: str, code: str, **more: Any) -> tuple[bytes, dict[str, str]]:
@@ -88,17 +90,17 @@ def raw_call(rows: np.ndarray, datatype: str, code: str, **more: Any) -> tuple[b
 @pytest.mark.parametrize(
     ("datatype", "code"), [("FP32", "<f4"), ("FP64", "<f8"), ("INT32", "<i4"), ("UINT8", "u1"), ("FP16", "<f2")]
 )
-def test_raw_tensors_in(housing: Any, serve: Any, datatype: str, code: str) -> None:
+def test_raw_input_tensors(housing_bundle: Any, start_server: Any, datatype: str, code: str) -> None:
     """Raw little-endian values of every number type, NaN for missing where the type has it."""
     rows = (
-        housing.rows[:7].astype(np.float64)
+        housing_bundle.rows[:7].astype(np.float64)
         if code.startswith("<f")
-        else np.abs(np.nan_to_num(housing.rows[:7])).round()
+        else np.abs(np.nan_to_num(housing_bundle.rows[:7])).round()
     )
     rows = rows.astype(code).astype(np.float32)
     body, headers = raw_call(rows, datatype, code)
-    answer = serve(housing).ask("POST", INFER, body, **headers)
-    assert same_bits(answer.json["outputs"][0]["data"], housing.predict(rows))
+    answer = start_server(housing_bundle).send("POST", INFER, body, **headers)
+    assert same_floats(answer.json["outputs"][0]["data"], housing_bundle.predict(rows))
 
 
 @pytest.mark.parametrize(
@@ -108,16 +110,16 @@ def test_raw_tensors_in(housing: Any, serve: Any, datatype: str, code: str) -> N
         {"outputs": [{"name": "predict", "parameters": {"binary_data": True}}]},
     ],
 )
-def test_raw_tensors_out(trained: Any, serve: Any, more: dict[str, Any]) -> None:
+def test_raw_output_tensors(train_bundle: Any, start_server: Any, more: dict[str, Any]) -> None:
     """Asked for, the answer's values come raw behind the JSON, with its length in the header."""
-    bundle = trained("multi:softprob")
+    bundle = train_bundle("multi:softprob")
     body, headers = raw_call(bundle.rows[:7], "FP32", "<f4", **more)
-    answer = serve(bundle).ask("POST", INFER, body, **headers)
+    answer = start_server(bundle).send("POST", INFER, body, **headers)
     size = int(answer.headers["inference-header-content-length"])
     output = json.loads(answer.body[:size])["outputs"][0]
     assert output["shape"] == [7, 3]
     assert output["parameters"]["binary_data_size"] == len(answer.body) - size
-    assert same_bits(np.frombuffer(answer.body[size:], "<f4"), bundle.predict(bundle.rows[:7]))
+    assert same_floats(np.frombuffer(answer.body[size:], "<f4"), bundle.predict(bundle.rows[:7]))
 
 
 ONE = np.ones((1, 8), np.float32)
@@ -147,23 +149,25 @@ ONE = np.ones((1, 8), np.float32)
         ("{", 400, "the body is not JSON"),
     ],
 )
-def test_wrong_tensors_are_refused(housing: Any, serve: Any, body: Any, status: int, words: str) -> None:
+def test_invalid_tensors_are_rejected(
+    housing_bundle: Any, start_server: Any, body: Any, status: int, words: str
+) -> None:
     """The protocol's error is a text; it names the tensor; code, field and request id stand beside it."""
-    answer = serve(housing).ask("POST", INFER, body)
+    answer = start_server(housing_bundle).send("POST", INFER, body)
     assert answer.status == status
     assert words in answer.json["error"]
     assert answer.json["request_id"] == answer.headers["x-request-id"]
 
 
-def test_wrong_raw_bodies_are_refused(housing: Any, serve: Any) -> None:
+def test_invalid_raw_bodies_are_rejected(housing_bundle: Any, start_server: Any) -> None:
     """A header length beyond the body, bytes too many, an infinity among raw values."""
     body, headers = raw_call(ONE, "FP32", "<f4")
-    server = serve(housing)
+    server = start_server(housing_bundle)
     for length in ("99999", "x", "-1"):
-        answer = server.ask("POST", INFER, body, **headers | {"inference_header_content_length": length})
+        answer = server.send("POST", INFER, body, **headers | {"inference_header_content_length": length})
         assert answer.status == 400
-    assert "behind the last tensor" in server.ask("POST", INFER, body + b"1234", **headers).json["error"]
+    assert "behind the last tensor" in server.send("POST", INFER, body + b"1234", **headers).json["error"]
     for datatype, code in (("FP32", "<f4"), ("FP64", "<f8")):
         body, headers = raw_call(np.array([[1, 2, 3, np.inf, 5, 6, 7, 8]]), datatype, code)
-        answer = server.ask("POST", INFER, body, **headers)
+        answer = server.send("POST", INFER, body, **headers)
         assert (answer.status, answer.json["field"]) == (422, "inputs[0][0].total_bedrooms")

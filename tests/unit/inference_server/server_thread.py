@@ -16,13 +16,13 @@ import structlog
 
 from inference_server import model as models
 from inference_server.engine import Engine
-from inference_server.metrics import Board
+from inference_server.metrics import SharedCounters
 from inference_server.options import Options
-from inference_server.routes import table
+from inference_server.routes import build_routes
 from inference_server.service import Service
 from inference_server.transport import Transport
 
-from .bundles import Bundle
+from .model_bundles import Bundle
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,13 @@ class Answer:
         return error
 
 
-class Running:
+class ThreadedServer:
     """A server in a thread of the test process, asked through a real socket. `engine` may put another one in its place."""
 
     def __init__(self, bundle: Bundle, engine: Callable[[Engine], Any] = lambda engine: engine, **options: Any) -> None:
         self._engine = engine
         self._options = Options(model_dir=bundle.directory, **options)
-        self.logged: list[dict[str, Any]] = []
+        self.log_events: list[dict[str, Any]] = []
         self._started: Future[int] = Future()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
         self._thread.start()
@@ -61,10 +61,10 @@ class Running:
 
     async def _run(self) -> None:
         self.loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        log = structlog.wrap_logger(None, processors=[self._keep])
+        log = structlog.wrap_logger(None, processors=[self._capture_log_event])
         model = models.load(self._options.model_dir)
-        self.service = Service(replace(model, engine=self._engine(model.engine)), self._options, Board())
-        self.routes = table(self.service)
+        self.service = Service(replace(model, engine=self._engine(model.engine)), self._options, SharedCounters())
+        self.routes = build_routes(self.service)
         transport = Transport(self.service, self.routes, self._options, log, None)
         server = await self.loop.create_server(transport.protocol, "127.0.0.1", 0)
         self._started.set_result(server.sockets[0].getsockname()[1])
@@ -73,8 +73,8 @@ class Running:
         await transport.server.shutdown(0.1)
         self.service.close()
 
-    def _keep(self, _logger: object, _method: str, event: dict[str, Any]) -> Any:
-        self.logged.append(event)
+    def _capture_log_event(self, _logger: object, _method: str, event: dict[str, Any]) -> Any:
+        self.log_events.append(event)
         raise structlog.DropEvent
 
     def stop(self) -> None:
@@ -82,7 +82,7 @@ class Running:
         self.loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(10)
 
-    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+    def send(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
         """Send one request; a body that is no text or bytes goes as JSON. Headers are given with underscores."""
         sent = body if isinstance(body, bytes | str | None) else json.dumps(body)
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
@@ -97,18 +97,18 @@ class Running:
         """Open a connection."""
         return socket.create_connection(("127.0.0.1", self.port), 10)
 
-    def raw(self, data: bytes) -> bytes:
+    def send_raw(self, data: bytes) -> bytes:
         """Send bytes as they are and read until the server closes."""
         with self.connect() as connection:
             connection.sendall(data)
             return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
-class Stand:
+class EngineProxy:
     """Stands before an engine: whatever a subclass does not do itself, the engine does."""
 
     def __init__(self, engine: Engine) -> None:
-        self._real = engine
+        self._engine = engine
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
+        return getattr(self._engine, name)

@@ -14,84 +14,88 @@ import xgboost as xgb
 
 from inference_server.manifest import ModelFile
 
-from .bundles import NAMES, lists, same_bits
+from .model_bundles import NAMES, same_floats, to_lists
 
 ROW = [8.3, 41.0, 880.0, 129.0, 322.0, 126.0, 37.88, -122.23]
 
 
-def test_instances_as_lists(housing: Any, serve: Any) -> None:
+def test_lists_are_predicted(housing_bundle: Any, start_server: Any) -> None:
     """Rows with nulls, in the model's order: the very bits of the xgboost package, and who answered."""
-    answer = serve(housing).ask("POST", "/predict", {"instances": lists(housing.rows[:50])})
+    answer = start_server(housing_bundle).send("POST", "/predict", {"instances": to_lists(housing_bundle.rows[:50])})
     assert answer.status == 200
     assert answer.headers["content-type"] == "application/json"
-    assert same_bits(answer.json["predictions"], housing.predict(housing.rows[:50]))
+    assert same_floats(answer.json["predictions"], housing_bundle.predict(housing_bundle.rows[:50]))
     assert answer.json["model"] == {"name": "housing-model", "version": 3}
 
 
-def test_instances_as_objects_in_any_order(housing: Any, serve: Any) -> None:
+def test_objects_are_predicted_in_any_key_order(housing_bundle: Any, start_server: Any) -> None:
     """Rows by feature name, whatever their order, wrapped in 'instances' or bare."""
-    rows = [dict(reversed(list(zip(NAMES, row, strict=True)))) for row in lists(housing.rows[:3])]
+    rows = [dict(reversed(list(zip(NAMES, row, strict=True)))) for row in to_lists(housing_bundle.rows[:3])]
     for body in ({"instances": rows}, rows):
-        answer = serve(housing).ask("POST", "/predict", body)
-        assert same_bits(answer.json["predictions"], housing.predict(housing.rows[:3]))
+        answer = start_server(housing_bundle).send("POST", "/predict", body)
+        assert same_floats(answer.json["predictions"], housing_bundle.predict(housing_bundle.rows[:3]))
 
 
 @pytest.mark.parametrize("header", [False, True])
-def test_csv(housing: Any, serve: Any, header: bool) -> None:
+def test_csv_is_predicted(housing_bundle: Any, start_server: Any, header: bool) -> None:
     """Comma-separated rows, empty cells missing, with or without a header in an order of its own."""
     order = list(range(8))
     if header:
         order = [3, 1, 0, 2, 7, 6, 5, 4]
     lines = [",".join(NAMES[i] for i in order)] if header else []
-    lines += [",".join("" if row[i] is None else repr(row[i]) for i in order) for row in lists(housing.rows[:9])]
-    answer = serve(housing).ask("POST", "/predict", "\r\n".join(lines) + "\r\n", content_type="text/csv; charset=utf-8")
-    assert same_bits(answer.json["predictions"], housing.predict(housing.rows[:9]))
+    lines += [
+        ",".join("" if row[i] is None else repr(row[i]) for i in order) for row in to_lists(housing_bundle.rows[:9])
+    ]
+    answer = start_server(housing_bundle).send(
+        "POST", "/predict", "\r\n".join(lines) + "\r\n", content_type="text/csv; charset=utf-8"
+    )
+    assert same_floats(answer.json["predictions"], housing_bundle.predict(housing_bundle.rows[:9]))
 
 
 @pytest.mark.parametrize("last", ["1.5", "+1.5", "0001.50", "1.5e0", ".15e1", " 1.5\t"])
-def test_much_csv_is_read_in_pieces(housing: Any, serve: Any, last: str) -> None:
+def test_large_csv_is_parsed_in_chunks(housing_bundle: Any, start_server: Any, last: str) -> None:
     """Thousands of rows of numbers give what they would give in JSON, however the last number is written."""
     rows = [[index + column / 7 for column in range(8)] for index in range(2_000)]
     rows[-1][-1] = 1.5
     lines = [",".join(map(repr, row)) for row in rows]
     lines[-1] = lines[-1].removesuffix("1.5") + last
-    server = serve(housing)
-    answer = server.ask("POST", "/predict", "\n".join(lines), content_type="text/csv")
-    assert answer.json["predictions"] == server.ask("POST", "/predict", {"instances": rows}).json["predictions"]
+    server = start_server(housing_bundle)
+    answer = server.send("POST", "/predict", "\n".join(lines), content_type="text/csv")
+    assert answer.json["predictions"] == server.send("POST", "/predict", {"instances": rows}).json["predictions"]
 
 
 @pytest.mark.parametrize("wrong", ["1e39", "1-2", "1.2.3", "inf"])
-def test_what_is_wrong_in_much_csv_is_named(housing: Any, serve: Any, wrong: str) -> None:
+def test_errors_in_large_csv_name_the_row(housing_bundle: Any, start_server: Any, wrong: str) -> None:
     """The place is counted through all pieces."""
     lines = ["1.5,2,3,4,5,6,7,8"] * 2_000
     lines[1_900] = f"1,2,3,4,{wrong},6,7,8"
-    answer = serve(housing).ask("POST", "/predict", "\n".join(lines), content_type="text/csv")
+    answer = start_server(housing_bundle).send("POST", "/predict", "\n".join(lines), content_type="text/csv")
     assert (answer.status, answer.error["field"]) == (422, f"row[1900].{NAMES[4]}")
 
 
-def test_json_lines(housing: Any, serve: Any) -> None:
+def test_json_lines_are_predicted(housing_bundle: Any, start_server: Any) -> None:
     """One row per line."""
-    body = "\n".join(map(json.dumps, lists(housing.rows[:4]))) + "\n"
-    answer = serve(housing).ask("POST", "/predict", body, content_type="application/jsonlines")
-    assert same_bits(answer.json["predictions"], housing.predict(housing.rows[:4]))
+    body = "\n".join(map(json.dumps, to_lists(housing_bundle.rows[:4]))) + "\n"
+    answer = start_server(housing_bundle).send("POST", "/predict", body, content_type="application/jsonlines")
+    assert same_floats(answer.json["predictions"], housing_bundle.predict(housing_bundle.rows[:4]))
 
 
-def test_many_rows(housing: Any, serve: Any) -> None:
+def test_ten_thousand_rows_are_predicted(housing_bundle: Any, start_server: Any) -> None:
     """10,000 rows in one request, parsed and predicted aside from the event loop."""
-    rows = np.resize(housing.rows, (10_000, 8))
-    answer = serve(housing).ask("POST", "/predict", {"instances": lists(rows)})
-    assert same_bits(answer.json["predictions"], housing.predict(rows))
+    rows = np.resize(housing_bundle.rows, (10_000, 8))
+    answer = start_server(housing_bundle).send("POST", "/predict", {"instances": to_lists(rows)})
+    assert same_floats(answer.json["predictions"], housing_bundle.predict(rows))
 
 
-def test_multi_class_gives_a_list_per_row(trained: Any, serve: Any) -> None:
+def test_multi_class_gives_a_list_per_row(train_bundle: Any, start_server: Any) -> None:
     """Probabilities stand in one list per row, one per class."""
-    bundle = trained("multi:softprob")
-    answer = serve(bundle).ask("POST", "/predict", {"instances": lists(bundle.rows[:3])})
-    assert same_bits(answer.json["predictions"], bundle.predict(bundle.rows[:3]))
+    bundle = train_bundle("multi:softprob")
+    answer = start_server(bundle).send("POST", "/predict", {"instances": to_lists(bundle.rows[:3])})
+    assert same_floats(answer.json["predictions"], bundle.predict(bundle.rows[:3]))
     assert [len(row) for row in answer.json["predictions"]] == [3, 3, 3]
 
 
-def changed(index: int, value: Any) -> list[Any]:
+def row_with(index: int, value: Any) -> list[Any]:
     return [*ROW[:index], value, *ROW[index + 1 :]]
 
 
@@ -108,15 +112,15 @@ NAMED = json.dumps(dict(zip(NAMES, ROW, strict=True)))
         (f'{NAMED[:-1]}, "latitude": null}}', "application/jsonlines"),
     ],
 )
-def test_a_name_that_stands_twice_is_refused(housing: Any, serve: Any, body: str, media_type: str) -> None:
+def test_duplicate_names_are_rejected(housing_bundle: Any, start_server: Any, body: str, media_type: str) -> None:
     """Which of the two values is meant nobody knows."""
-    answer = serve(housing).ask("POST", "/predict", body, content_type=media_type)
+    answer = start_server(housing_bundle).send("POST", "/predict", body, content_type=media_type)
     assert (answer.status, answer.error["message"]) == (422, "has a name twice in one object")
 
 
-def test_colons_in_names_are_no_names_twice(trained: Any, serve: Any, tmp_path: Path) -> None:
+def test_colons_in_names_are_not_duplicates(train_bundle: Any, start_server: Any, tmp_path: Path) -> None:
     """Names may have colons of their own; with them, too, a second value for one is refused."""
-    bundle = trained()
+    bundle = train_bundle()
     names = [f"{name}:x:" for name in NAMES]
     booster = xgb.Booster(model_file=bytearray(bundle.booster.save_raw("ubj")))
     booster.feature_names = names
@@ -127,8 +131,8 @@ def test_colons_in_names_are_no_names_twice(trained: Any, serve: Any, tmp_path: 
         bundle, directory=bundle.write(tmp_path, replace(bundle.manifest, features=features, model=model), raw)
     )
     row = json.dumps(dict(zip(names, ROW, strict=True)))
-    assert serve(bundle).ask("POST", "/predict", f'{{"instances": [{row}, {row}]}}').status == 200
-    assert serve(bundle).ask("POST", "/predict", f'[{row[:-1]}, "latitude:x:": 1}}]').status == 422
+    assert start_server(bundle).send("POST", "/predict", f'{{"instances": [{row}, {row}]}}').status == 200
+    assert start_server(bundle).send("POST", "/predict", f'[{row[:-1]}, "latitude:x:": 1}}]').status == 422
 
 
 @pytest.mark.parametrize(
@@ -142,17 +146,17 @@ def test_colons_in_names_are_no_names_twice(trained: Any, serve: Any, tmp_path: 
         ),
         ({"instances": [[*ROW, 1]]}, 422, "instances[0]", "has 9 values"),
         (
-            {"instances": [changed(2, "many")]},
+            {"instances": [row_with(2, "many")]},
             422,
             "instances[0].total_rooms",
             "must be a number or null, is the text 'many'",
         ),
-        ({"instances": [changed(2, "880")]}, 422, "instances[0].total_rooms", "is the text '880'"),
-        ({"instances": [changed(1, True)]}, 422, "instances[0].housing_median_age", "is true or false"),
-        ({"instances": [changed(1, [41])]}, 422, "instances[0].housing_median_age", "is a list"),
-        ({"instances": [changed(5, 1e39)]}, 422, "instances[0].households", "must be a finite number"),
+        ({"instances": [row_with(2, "880")]}, 422, "instances[0].total_rooms", "is the text '880'"),
+        ({"instances": [row_with(1, True)]}, 422, "instances[0].housing_median_age", "is true or false"),
+        ({"instances": [row_with(1, [41])]}, 422, "instances[0].housing_median_age", "is a list"),
+        ({"instances": [row_with(5, 1e39)]}, 422, "instances[0].households", "must be a finite number"),
         (
-            {"instances": [changed(5, 10**18 * 10**18 * 1000)]},
+            {"instances": [row_with(5, 10**18 * 10**18 * 1000)]},
             422,
             "instances[0].households",
             "must be a finite number",
@@ -189,9 +193,11 @@ def test_colons_in_names_are_no_names_twice(trained: Any, serve: Any, tmp_path: 
         ("", 400, None, "the body is not JSON"),
     ],
 )
-def test_wrong_json_is_refused(housing: Any, serve: Any, body: Any, status: int, field: str, words: str) -> None:
+def test_invalid_json_is_rejected(
+    housing_bundle: Any, start_server: Any, body: Any, status: int, field: str, words: str
+) -> None:
     """Never a wrong 200: each wrong body has its status, its field and its reason."""
-    answer = serve(housing).ask("POST", "/predict", body)
+    answer = start_server(housing_bundle).send("POST", "/predict", body)
     assert (answer.status, answer.error["field"]) == (status, field)
     assert words in answer.error["message"]
 
@@ -217,33 +223,39 @@ def test_wrong_json_is_refused(housing: Any, serve: Any, body: Any, status: int,
         (b"\xff\xfe1,2", 400, None, "not UTF-8"),
     ],
 )
-def test_wrong_csv_is_refused(housing: Any, serve: Any, body: Any, status: int, field: str, words: str) -> None:
+def test_invalid_csv_is_rejected(
+    housing_bundle: Any, start_server: Any, body: Any, status: int, field: str, words: str
+) -> None:
     """The same for text: no cell is ever guessed at."""
-    answer = serve(housing).ask("POST", "/predict", body, content_type="text/csv")
+    answer = start_server(housing_bundle).send("POST", "/predict", body, content_type="text/csv")
     assert (answer.status, answer.error["field"]) == (status, field)
     assert words in answer.error["message"]
 
 
-def test_wrong_json_lines_name_the_line(housing: Any, serve: Any) -> None:
+def test_errors_in_json_lines_name_the_line(housing_bundle: Any, start_server: Any) -> None:
     """A line that is no JSON is named by its number, a row that does not fit by its index."""
-    answer = serve(housing).ask("POST", "/predict", f"{json.dumps(ROW)}\n[1,", content_type="application/x-ndjson")
+    answer = start_server(housing_bundle).send(
+        "POST", "/predict", f"{json.dumps(ROW)}\n[1,", content_type="application/x-ndjson"
+    )
     assert (answer.status, answer.error["field"]) == (400, "line 2")
-    answer = serve(housing).ask("POST", "/predict", f"{json.dumps(ROW)}\n[1]", content_type="application/x-ndjson")
+    answer = start_server(housing_bundle).send(
+        "POST", "/predict", f"{json.dumps(ROW)}\n[1]", content_type="application/x-ndjson"
+    )
     assert (answer.status, answer.error["field"]) == (422, "line[1].housing_median_age")
 
 
-def test_an_unknown_media_type_is_refused(housing: Any, serve: Any) -> None:
+def test_unknown_media_type_is_rejected(housing_bundle: Any, start_server: Any) -> None:
     """What isn't known is 415, not a guess."""
-    answer = serve(housing).ask("POST", "/predict", "<rows/>", content_type="application/xml")
+    answer = start_server(housing_bundle).send("POST", "/predict", "<rows/>", content_type="application/xml")
     assert (answer.status, answer.error["code"]) == (415, "unsupported_media_type")
 
 
-def test_categories_are_codes(trained: Any, serve: Any) -> None:
+def test_categorical_features_take_codes(train_bundle: Any, start_server: Any) -> None:
     """A categorical feature takes a category's code or null; a fraction or a negative number is refused by name."""
-    bundle = trained("reg:squarederror", categorical=True)
-    answer = serve(bundle).ask("POST", "/predict", {"instances": lists(bundle.rows[:20])})
-    assert same_bits(answer.json["predictions"], bundle.predict(bundle.rows[:20]))
+    bundle = train_bundle("reg:squarederror", categorical=True)
+    answer = start_server(bundle).send("POST", "/predict", {"instances": to_lists(bundle.rows[:20])})
+    assert same_floats(answer.json["predictions"], bundle.predict(bundle.rows[:20]))
     for wrong in (1.5, -1, 2**25):
-        answer = serve(bundle).ask("POST", "/predict", {"instances": [changed(2, wrong)]})
+        answer = start_server(bundle).send("POST", "/predict", {"instances": [row_with(2, wrong)]})
         assert (answer.status, answer.error["field"]) == (422, "instances[0].total_rooms")
         assert "category's code" in answer.error["message"]

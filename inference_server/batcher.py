@@ -12,7 +12,7 @@ from functools import partial
 from inference_server.engine import Engine
 from inference_server.signature import Rows
 
-Tell = Callable[[list[float] | Exception], None]
+OnResult = Callable[[list[float] | Exception], None]
 
 
 class Batcher:
@@ -22,39 +22,39 @@ class Batcher:
         self, engine: Engine, loop: asyncio.AbstractEventLoop, on_batch: Callable[[bytes, list[float], int], None]
     ) -> None:
         self._engine, self._loop, self._on_batch = engine, loop, on_batch
-        self._waiting: list[tuple[Rows, Tell]] = []
+        self._queue: list[tuple[Rows, OnResult]] = []
 
-    def ask(self, rows: Rows, tell: Tell) -> None:
+    def submit(self, rows: Rows, on_result: OnResult) -> None:
         """Have the values of `rows`, or why there are none, told in the loop's next turn. `tell` must not raise."""
-        if not self._waiting:
+        if not self._queue:
             self._loop.call_soon(self._flush)
-        self._waiting.append((rows, tell))
+        self._queue.append((rows, on_result))
 
     def predict(self, rows: Rows) -> asyncio.Future[list[float]]:
         """Give the future values of `rows`."""
         future = self._loop.create_future()
-        self.ask(rows, partial(_settle, future))
+        self.submit(rows, partial(_set_outcome, future))
         return future
 
     def _flush(self) -> None:
-        batch, self._waiting = self._waiting, []
+        batch, self._queue = self._queue, []
         total = sum(rows.count for rows, _ in batch)
         try:
             data = b"".join([rows.data for rows, _ in batch])
             values = self._engine.predict(data, total)
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to those who wait
-            for _, tell in batch:
-                tell(error)
+            for _, on_result in batch:
+                on_result(error)
             return
         start = 0
-        for rows, tell in batch:
+        for rows, on_result in batch:
             end = start + rows.count * self._engine.outputs
-            tell(values[start:end])
+            on_result(values[start:end])
             start = end
         self._on_batch(data, values, total)
 
 
-def _settle(future: asyncio.Future[list[float]], outcome: list[float] | Exception) -> None:
+def _set_outcome(future: asyncio.Future[list[float]], outcome: list[float] | Exception) -> None:
     if future.done():  # its client has gone
         return
     if isinstance(outcome, Exception):

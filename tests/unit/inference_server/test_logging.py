@@ -9,24 +9,24 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .processes import BODY, ask
+from .server_process import BODY, send
 
 CODE = """
 import logging
-from inference_server.log import configure, traced
-log = configure("info")
+from inference_server.log import configure_logging, describe_error
+log = configure_logging("info")
 log.info("began", size=3)
 log.debug("unseen")
 try:
     float("secret-cell")
 except ValueError as error:
-    log.error("failed", **traced(error))
+    log.error("failed", **describe_error(error))
     logging.getLogger("aiohttp.server").exception("in %s", "secret-cell")
 logging.getLogger("asyncio").error("never retrieved\\nfuture: secret-cell")
 """
 
 
-def test_lines_and_levels() -> None:
+def test_log_lines_are_json_without_error_messages() -> None:
     """One JSON object per line with time, level and event; errors say what and where, without their message."""
     env = {"PATH": os.environ["PATH"]}
     root = Path(__file__).parents[3]
@@ -46,13 +46,13 @@ def test_lines_and_levels() -> None:
     assert "secret" not in done.stdout + done.stderr
 
 
-def test_a_log_that_nobody_reads_any_more_stops_nobody(housing: Any, start: Any) -> None:
+def test_closed_stdout_does_not_stop_the_server(housing_bundle: Any, start_process: Any) -> None:
     """When the reader of stdout has gone, requests are answered, metrics are told, and the server ends with 0."""
-    process = start(housing.directory, "--log-level", "debug", "--emf-interval", "0.01", DRAIN_DELAY="0")
-    port = process.started()
+    process = start_process(housing_bundle.directory, "--log-level", "debug", "--emf-interval", "0.01", DRAIN_DELAY="0")
+    port = process.wait_until_started()
     process.process.stdout.close()
     for _ in range(20):
-        assert json.loads(ask(port, "/predict", BODY))["predictions"]
+        assert json.loads(send(port, "/predict", BODY))["predictions"]
     process.process.terminate()
     process.process.stdout = None
     assert process.process.wait(60) == 0

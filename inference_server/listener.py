@@ -19,7 +19,7 @@ _SO_ATTACH_FILTER: Final = 26  # Linux, socket(7); Python has no name for it
 _SYN: Final = 0x02
 
 
-def reserve(host: str, port: int, shared: bool) -> socket.socket:
+def bind(host: str, port: int, shared: bool) -> socket.socket:
     """Bind an address, alone or to be shared with other sockets of ours. Raise OSError if it can't be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -34,12 +34,12 @@ def reserve(host: str, port: int, shared: bool) -> socket.socket:
     return listener
 
 
-def listen(host: str, port: int, shared: bool, patience: float) -> socket.socket:
+def listen(host: str, port: int, shared: bool, write_timeout: float) -> socket.socket:
     """Bind an address and listen. A client that takes nothing of an answer for `patience` s is cut off. Raise OSError."""
-    listener = reserve(host, port, shared)
+    listener = bind(host, port, shared)
     try:
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, math.ceil(patience * 1000))
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, math.ceil(write_timeout * 1000))
         listener.listen(BACKLOG)  # only here another's exclusive listener is met
     except OSError:
         listener.close()
@@ -48,7 +48,7 @@ def listen(host: str, port: int, shared: bool, patience: float) -> socket.socket
     return listener
 
 
-def turn_away(listener: socket.socket) -> None:
+def drop_new_connections(listener: socket.socket) -> None:
     """Let no new connection begin. Those that have begun can still be accepted. Does nothing where it can't be done."""
     # A classic BPF program over the TCP header: load the flags, and drop the packet if it opens a connection.
     instructions = ((0x30, 0, 0, 13), (0x45, 0, 1, _SYN), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))

@@ -20,14 +20,14 @@ import atheris
 with atheris.instrument_imports(include=["inference_server"]):
     from inference_server import model as models
     from inference_server.errors import RequestError
-    from inference_server.messages import Call
-    from inference_server.protocols.open_inference import OpenInference
-    from inference_server.protocols.predict import Predict
-    from inference_server.protocols.sagemaker import Invocations
-    from inference_server.protocols.seed import Seed
+    from inference_server.http_messages import HttpRequest
+    from inference_server.protocols.open_inference import OpenInferenceProtocol
+    from inference_server.protocols.predict import PredictProtocol
+    from inference_server.protocols.sagemaker import InvocationsProtocol
+    from inference_server.protocols.seed import SeedProtocol
 
-BUNDLES = Path(__file__).parents[1] / "unit/inference_server/bundles.py"
-PROTOCOLS = (Predict, Seed, Invocations, OpenInference)
+BUNDLES = Path(__file__).parents[1] / "unit/inference_server/model_bundles.py"
+PROTOCOLS = (PredictProtocol, SeedProtocol, InvocationsProtocol, OpenInferenceProtocol)
 MEDIA_TYPES = ("application/json", "text/csv", "application/jsonlines", "text/libsvm", "")
 ROW = [8.3, 41.0, 880.0, 3.0, 322.0, 126.0, 37.88, None]
 TENSOR = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 8], "data": [1.0] * 8}]}
@@ -58,16 +58,16 @@ def _check(model: models.Model, protocols: list[Any], data: bytes) -> None:
     if choice >= 128:  # a part of the body stands for raw tensors
         headers["Inference-Header-Content-Length"] = str(len(body) * (choice - 128) // 128)
     try:
-        question = protocol.read(Call(body, headers))
+        prediction = protocol.read(HttpRequest(body, headers))
     except RequestError as error:
         if error.status < 500:
             return
         raise
-    rows = question.rows
+    rows = prediction.rows
     values = struct.unpack(f"<{len(rows.data) // 4}f", rows.data)
     assert len(values) == rows.count * model.signature.width > 0
     assert not any(map(math.isinf, values))
-    assert question.answer(model.engine.predict(rows.data, rows.count)).body
+    assert prediction.to_response(model.engine.predict(rows.data, rows.count)).body
 
 
 def main() -> None:

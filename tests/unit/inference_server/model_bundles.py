@@ -66,8 +66,8 @@ def train(directory: Path, objective: str, categorical: bool = False, **paramete
         parameters = {"quantile_alpha": 0.4} | parameters
     matrix = xgb.DMatrix(rows, feature_names=list(NAMES), feature_types=types, enable_categorical=categorical)
     _label(matrix, objective, label)
-    trained = xgb.train({"objective": objective, "nthread": 1, "seed": 1, "max_depth": 4} | parameters, matrix, 12)
-    raw = bytes(trained.save_raw("ubj"))
+    train_bundle = xgb.train({"objective": objective, "nthread": 1, "seed": 1, "max_depth": 4} | parameters, matrix, 12)
+    raw = bytes(train_bundle.save_raw("ubj"))
     booster = xgb.Booster({"nthread": 1})
     booster.load_model(bytearray(raw))
     expected = booster.predict(matrix, strict_shape=True)
@@ -92,7 +92,7 @@ def train(directory: Path, objective: str, categorical: bool = False, **paramete
     return bundle
 
 
-def profiled(bundle: Bundle, directory: Path) -> Bundle:
+def with_histograms(bundle: Bundle, directory: Path) -> Bundle:
     """Give the bundle with histograms of its rows and predictions, as bundles of real models have them."""
     features = [
         Feature(
@@ -101,19 +101,19 @@ def profiled(bundle: Bundle, directory: Path) -> Bundle:
             float(values.max()),
             float(values.mean()),
             len(column) - len(values),
-            tenths(values),
+            decile_histogram(values),
         )
         for name, column in zip(NAMES, bundle.rows.T, strict=True)
         for values in (column[~np.isnan(column)],)
     ]
     predictions = bundle.predict(bundle.rows)
-    target = Target("median_house_value", tenths(predictions) if predictions.ndim == 1 else None)
+    target = Target("median_house_value", decile_histogram(predictions) if predictions.ndim == 1 else None)
     manifest = replace(bundle.manifest, features=tuple(features), target=target)
     bundle.write(directory, manifest)
     return replace(bundle, directory=directory, manifest=manifest)
 
 
-def tenths(values: np.ndarray) -> Histogram:
+def decile_histogram(values: np.ndarray) -> Histogram:
     """Count values between their own deciles."""
     edges = np.unique(np.quantile(values, np.linspace(0, 1, 11)).astype(np.float64))
     return Histogram(tuple(edges.tolist()), tuple(np.histogram(values, edges)[0].tolist()))
@@ -137,11 +137,11 @@ def _label(matrix: xgb.DMatrix, objective: str, values: np.ndarray) -> None:
         matrix.set_float_info("label_upper_bound", np.where(values > 3, np.inf, np.abs(values) + 2))
 
 
-def same_bits(found: Any, expected: Any) -> bool:
+def same_floats(found: Any, expected: Any) -> bool:
     """Compare as 32-bit floats, bit for bit."""
     return np.asarray(found, dtype=np.float32).tobytes() == np.asarray(expected, dtype=np.float32).tobytes()
 
 
-def lists(rows: np.ndarray) -> list[list[float | None]]:
+def to_lists(rows: np.ndarray) -> list[list[float | None]]:
     """Give rows as JSON has them, with null for missing."""
     return [[None if np.isnan(value) else float(value) for value in row] for row in rows]
