@@ -17,8 +17,8 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-from benchmarks.reconcile.process import own_cpu, peak_megabytes
-from benchmarks.reconcile.written import Written
+from benchmarks.reconcile.resource_usage import own_cpu, peak_megabytes
+from benchmarks.reconcile.write_counter import WriteCounter
 from controller.aws.budget import Budgets, seconds_for
 from controller.aws.calls import Call, Hook
 from controller.runtime.compose import House
@@ -27,13 +27,13 @@ from controller.runtime.once import exit_code
 from controller.runtime.settle import run_once
 from controller.runtime.source import Directory, read_now
 
-_PATIENCE: Final = 7200.0
+_TIMEOUT_SECONDS: Final = 7200.0
 # What is under way in AWS for minutes takes the embedded AWS moments.
 _PACE: Final = 0.02
 
 
 @dataclass(frozen=True)
-class Turn:
+class RunMeasurement:
     """What one turn took. `cpu` is the controller's own, `measuring` that of the children in which models are measured.
 
     `rates` is how many seconds AWS's rates would take for the calls; `peak` (MB) is of the process so far. `objects` is how
@@ -53,43 +53,43 @@ class Turn:
     exit_code: int
 
 
-class Tally(Hook):
+class CallCounter(Hook):
     """Counts calls by their names."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.made: dict[str, Counter[str]] = {"read": Counter(), "write": Counter()}
+        self.counts: dict[str, Counter[str]] = {"read": Counter(), "write": Counter()}
 
     def before(self, call: Call) -> None:
         """Count one."""
         with self._lock:
-            self.made[call.kind][call.name] += 1
+            self.counts[call.kind][call.name] += 1
 
     def take(self) -> tuple[Counter[str], Counter[str]]:
         """What was counted since the last time: reads, writes."""
         with self._lock:
-            taken, self.made = self.made, {"read": Counter(), "write": Counter()}
-        return taken["read"], taken["write"]
+            counts, self.counts = self.counts, {"read": Counter(), "write": Counter()}
+        return counts["read"], counts["write"]
 
 
-def main(home: Path, specs: Path, turns: int) -> None:
+def main(home: Path, specs: Path, runs: int) -> None:
     """Reconcile so many times in a row, as one process would."""
-    tally, written = Tally(), Written()
+    call_counter, write_counter = CallCounter(), WriteCounter()
     # Ever full: each look at its clock is long after the one before.
     budgets = Budgets(clock=count(step=10**6).__next__)
-    with House(home, local=True, hooks=[tally, written], budgets=budgets) as house:
-        for _ in range(turns):
-            print(json.dumps(asdict(_turn(house, specs, tally, written))), flush=True)
+    with House(home, local=True, hooks=[call_counter, write_counter], budgets=budgets) as house:
+        for _ in range(runs):
+            print(json.dumps(asdict(_measure_run(house, specs, call_counter, write_counter))), flush=True)
 
 
-def _turn(house: House, specs: Path, tally: Tally, written: Written) -> Turn:
-    (cpu, children), began = own_cpu(), time.monotonic()
+def _measure_run(house: House, specs: Path, call_counter: CallCounter, write_counter: WriteCounter) -> RunMeasurement:
+    (cpu, children), started_at = own_cpu(), time.monotonic()
     snapshot = read_now(Directory([specs]))
-    run = run_once(house.site, snapshot, Halt(), timeout=_PATIENCE, pace=_PACE, leases=lambda: house.leases)
-    reads, writes = tally.take()
-    objects, repeated = written.take()
+    run = run_once(house.site, snapshot, Halt(), timeout=_TIMEOUT_SECONDS, pace=_PACE, leases=lambda: house.leases)
+    reads, writes = call_counter.take()
+    objects, repeated = write_counter.take()
     now, measuring = own_cpu()
-    return Turn(
+    return RunMeasurement(
         dict(sorted(reads.items())),
         dict(sorted(writes.items())),
         objects,
@@ -97,7 +97,7 @@ def _turn(house: House, specs: Path, tally: Tally, written: Written) -> Turn:
         run.steps,
         now - cpu,
         measuring - children,
-        time.monotonic() - began,
+        time.monotonic() - started_at,
         seconds_for(reads + writes),
         peak_megabytes(),
         exit_code(run.statuses),

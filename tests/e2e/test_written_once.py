@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.reconcile.written import COMPLETED, FILLED, OPENED, Written
+from benchmarks.reconcile.write_counter import COMPLETED, FILLED, OPENED, WriteCounter
 from controller.aws.calls import Call, Hook
 from controller.errors import AnswerLostError, MoorageError
 from controller.resources.base import Workshop, discover
@@ -46,7 +46,7 @@ def test_a_creation_writes_each_object_once(
     written is an object; once all is there, nothing is written any more.
     """
     idle_aws.admin("reset", "POST")
-    written, writes = Written(), Writes()
+    written, writes = WriteCounter(), Writes()
     models = (Model(name="one"), Model(name="two"))
     demo = Demo(
         Clients(idle_aws.endpoint),

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.reconcile import report
 
 
-def turn(reads: int = 0, writes: int = 0, peak: float = 100.0) -> dict[str, Any]:
+def run(reads: int = 0, writes: int = 0, peak: float = 100.0) -> dict[str, Any]:
     return {
         "reads": {"iam.get_role": reads},
         "writes": {"iam.create_role": writes} if writes else {},
@@ -23,9 +23,9 @@ def turn(reads: int = 0, writes: int = 0, peak: float = 100.0) -> dict[str, Any]
     }
 
 
-def results(**turns: dict[str, Any]) -> dict[str, Any]:
-    told = {"create": turn(9000, 30_000), "again": turn(), "resync": turn(), "change": turn(10, 10)} | turns
-    return {"machine": {"cpu": "c", "cores": 2, "kernel": "k", "python": "3"}, "sizes": {"1000": told}}
+def results(**runs: dict[str, Any]) -> dict[str, Any]:
+    expected = {"create": run(9000, 30_000), "again": run(), "resync": run(), "change": run(10, 10)} | runs
+    return {"machine": {"cpu": "c", "cores": 2, "kernel": "k", "python": "3"}, "sizes": {"1000": expected}}
 
 
 def test_the_tables_count_per_spec() -> None:
@@ -39,16 +39,16 @@ def test_the_tables_count_per_spec() -> None:
     ("turns", "told"),
     [
         ({}, []),
-        ({"resync": turn(4000)}, []),
-        ({"resync": turn(4001)}, ["4.00 reads per spec in a resync of 1000, above 4"]),
-        ({"again": turn(writes=1)}, ["no-op, a new process of 1000 specs changes something"]),
-        ({"create": turn(peak=301)}, ["301 MB at 1000 specs, above 300"]),
+        ({"resync": run(4000)}, []),
+        ({"resync": run(4001)}, ["4.00 reads per spec in a resync of 1000, above 4"]),
+        ({"again": run(writes=1)}, ["no-op, a new process of 1000 specs changes something"]),
+        ({"create": run(peak=301)}, ["301 MB at 1000 specs, above 300"]),
         (
-            {"create": turn() | {"repeated": {"iam.create_role r": 2}}},
+            {"create": run() | {"repeated": {"iam.create_role r": 2}}},
             ["iam.create_role r, written 2 times in the creation of 1000"],
         ),
     ],
 )
-def test_what_is_beyond_its_limit_is_told(turns: dict[str, Any], told: list[str]) -> None:
+def test_exceeded_limits_are_reported(runs: dict[str, Any], expected: list[str]) -> None:
     """Four reads are allowed and the least more isn't; a no-op must change nothing; memory has its limit."""
-    assert list(report.beyond(results(**turns))) == told
+    assert list(report.exceeded_limits(results(**runs))) == expected

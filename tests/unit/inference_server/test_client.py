@@ -99,7 +99,7 @@ def test_answers_are_typed_objects(start_server: Callable[..., ThreadedServer], 
         assert (plain.model.name, plain.model.version) == ("housing-model", 3)
         named = [dict(zip(NAMES, map(float, row), strict=True)) for row in rows]
         assert any(math.isnan(value) for row in named for value in row.values())
-        assert client.predict(named) == client.predict_without_sleeping(rows) == plain
+        assert client.predict(named) == client.predict(rows) == plain
         for explanation, value in zip(client.explain(named), plain.values, strict=True):
             assert explanation.prediction == value
             assert tuple(explanation.contributions) == NAMES

@@ -44,21 +44,21 @@ def bundle(number: int) -> Bundle:
 BUNDLES = (bundle(0), bundle(1))
 
 
-def base() -> bytes:
+def base_manifest() -> bytes:
     """The base's manifest."""
     parts = [{"mediaType": "c", "digest": digest_of(CONFIG), "size": len(CONFIG)}]
     parts.append({"mediaType": LAYER_TYPE, "digest": digest_of(BASE_LAYER), "size": len(BASE_LAYER)})
     return json.dumps({"schemaVersion": 2, "config": parts[0], "layers": parts[1:]}).encode()
 
 
-def image_of(number: int, cache: Path, below: Sequence[Layer] = ()) -> Image:
+def build_image(number: int, cache: Path, below: Sequence[Layer] = ()) -> Image:
     """The image of one of the two models."""
     layers = [*(below or server_layers(cache, "amd64")), model_layer(BUNDLES[number])]
-    return assemble(base(), CONFIG, layers, runtime=Runtime(PYTHON, "amd64"), server_version="1")
+    return assemble(base_manifest(), CONFIG, layers, runtime=Runtime(PYTHON, "amd64"), server_version="1")
 
 
 @dataclass
-class Memory:
+class InMemoryRepository:
     """A repository in memory."""
 
     blobs: dict[str, bytes] = field(default_factory=lambda: {digest_of(BASE_LAYER): BASE_LAYER})
@@ -88,7 +88,7 @@ def main() -> None:
         if "BENCH_WHEELS" in os.environ:
             files = closure.fetched("amd64", Path(directory) / "wheels")
             below = (_pack("dependencies", _entries(files)), _pack("server", _entries(closure.server())))
-        print(image_of(0, Path(directory) / "cache", below).digest)
+        print(build_image(0, Path(directory) / "cache", below).digest)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.serving import peers
-from benchmarks.serving.model import Model
+from benchmarks.serving.served_model import Model
 from benchmarks.serving.servers import Server
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunSettings:
     """`seconds` per point; `rounds` of alternation; `starts` of each kind; `overload` seconds beyond capacity."""
 
     seconds: int
@@ -21,5 +21,5 @@ class Plan:
     peers: Sequence[Callable[[Model], Server]]
 
 
-FULL = Plan(seconds=6, rounds=5, starts=11, overload=60, peers=peers.ALL)
-QUICK = Plan(seconds=1, rounds=2, starts=2, overload=3, peers=(peers.seed, peers.fastapi))
+FULL = RunSettings(seconds=6, rounds=5, starts=11, overload=60, peers=peers.ALL)
+QUICK = RunSettings(seconds=1, rounds=2, starts=2, overload=3, peers=(peers.seed, peers.fastapi))

@@ -20,7 +20,7 @@ import orjson
 
 from inference_server import _capi
 
-_ASK = (
+_PREDICT_CONFIG = (
     b'{"type":0,"training":false,"iteration_begin":0,"iteration_end":0,"strict_shape":true,"missing":NaN,"cache_id":0}'
 )
 
@@ -30,8 +30,8 @@ def main(model: Path, body: Path, seconds: float) -> None:
     text = body.read_bytes()
     rows = orjson.loads(text)["instances"]
     predict, read = _prepare(model.read_bytes(), rows)
-    kernel, parse = _median(predict, seconds), _median(lambda: orjson.loads(text), seconds)
-    print(json.dumps({"kernel": kernel, "parse": parse, "first": read()}))
+    library_time, parse = _median(predict, seconds), _median(lambda: orjson.loads(text), seconds)
+    print(json.dumps({"library": library_time, "parse": parse, "first": read()}))
 
 
 def _prepare(raw: bytes, rows: list[list[float]]) -> tuple[Callable[[], object], Callable[[], float]]:
@@ -43,13 +43,13 @@ def _prepare(raw: bytes, rows: list[list[float]]) -> tuple[Callable[[], object],
     library.check(library.dll.XGProxyDMatrixCreate(byref(proxy)))
     values = [value for row in rows for value in row]
     buffer = ctypes.create_string_buffer(struct.pack(f"<{len(values)}f", *values))
-    place, shape = ctypes.addressof(buffer), [len(rows), len(rows[0])]
-    array = json.dumps({"data": [place, True], "shape": shape, "typestr": "<f4", "version": 3}).encode()
+    address, shape = ctypes.addressof(buffer), [len(rows), len(rows[0])]
+    array = json.dumps({"data": [address, True], "shape": shape, "typestr": "<f4", "version": 3}).encode()
     shape_out, dimensions, floats = _capi.Shape(), c_uint64(), _capi.Floats()
     output = byref(shape_out), byref(dimensions), byref(floats)
 
-    def predict(_keep: object = buffer) -> None:
-        library.check(library.dll.XGBoosterPredictFromDense(booster, array, _ASK, proxy, *output))
+    def predict(_keep_alive: object = buffer) -> None:
+        library.check(library.dll.XGBoosterPredictFromDense(booster, array, _PREDICT_CONFIG, proxy, *output))
 
     predict()
     return predict, lambda: float(floats[0])

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from benchmarks.reconcile import specs
-from benchmarks.reconcile.process import cpu_of
+from benchmarks.reconcile.resource_usage import cpu_of
 from controller.aws import Aws, connect
 from controller.aws.repository import Repository
 from controller.bundle import closure, image
@@ -23,7 +23,7 @@ from controller.local import control
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 # Tasks are healthy at once, equal training jobs train once, and VPC links take no time.
-_IDLE: Final = {
+_ENVIRONMENT: Final = {
     "MOORAGE_LOCAL_RUNNER": "noop",
     "MOORAGE_LOCAL_TRAINER": "once",
     "MOORAGE_LOCAL_VPC_LINK_SECONDS": "0.02",
@@ -36,24 +36,24 @@ class UnmeasurableError(Exception):
 
 
 @dataclass(frozen=True)
-class Scene:
+class Testbed:
     """A directory with specs, and the embedded AWS that runs for them."""
 
     directory: Path
     pid: int
 
-    def reconcile(self, turns: int = 1) -> list[dict[str, Any]]:
+    def reconcile(self, runs: int = 1) -> list[dict[str, Any]]:
         """Run the controller to its end, and give what each of its turns took. Raises UnmeasurableError."""
-        command = [sys.executable, "-m", "benchmarks.reconcile.controller", str(self.home), str(self.specs), str(turns)]
-        before = cpu_of(self.pid)
+        command = [sys.executable, "-m", "benchmarks.reconcile.controller", str(self.home), str(self.specs), str(runs)]
+        cpu_before = cpu_of(self.pid)
         done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
-        told = [json.loads(line) for line in done.stdout.splitlines()]
-        if done.returncode or len(told) != turns or any(turn["exit_code"] for turn in told):
+        results = [json.loads(line) for line in done.stdout.splitlines()]
+        if done.returncode or len(results) != runs or any(run["exit_code"] for run in results):
             raise UnmeasurableError(
                 f"the controller didn't bring every spec to Ready (it ended with {done.returncode})"
             )
-        told[-1]["aws_cpu"] = cpu_of(self.pid) - before
-        return told
+        results[-1]["aws_cpu"] = cpu_of(self.pid) - cpu_before
+        return results
 
     @property
     def home(self) -> Path:
@@ -67,21 +67,21 @@ class Scene:
 
 
 @contextmanager
-def scene(count: int) -> Iterator[Scene]:
+def create_testbed(count: int) -> Iterator[Testbed]:
     """A stage with `count` ModelServices; all of it is gone afterwards."""
     with TemporaryDirectory(prefix="moorage-reconcile-") as name:
         directory = Path(name)
         specs.write(directory, count)
-        before = dict(os.environ)
-        os.environ |= _IDLE
+        saved_environment = dict(os.environ)
+        os.environ |= _ENVIRONMENT
         try:
-            running = control.up(directory / "home")
+            embedded_aws = control.up(directory / "home")
         finally:
             os.environ.clear()
-            os.environ.update(before)
+            os.environ.update(saved_environment)
         try:
-            _base_image(connect(region="us-east-1", endpoint=running.endpoint))
-            yield Scene(directory, running.pid)
+            _base_image(connect(region="us-east-1", endpoint=embedded_aws.endpoint))
+            yield Testbed(directory, embedded_aws.pid)
         finally:
             control.down(directory / "home")
 

@@ -16,7 +16,7 @@ from controller.aws.calls import Call, Hook
 
 OPENED, FILLED, COMPLETED = "ecr.initiate_layer_upload", "ecr.upload_layer_part", "ecr.complete_layer_upload"
 # What names the object of a write, among its parameters.
-_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+_IDENTIFYING_PARAMETERS: Final[Mapping[str, tuple[str, ...]]] = {
     "apigatewayv2.create_api": ("Name",),
     "apigatewayv2.create_integration": ("ApiId",),
     "apigatewayv2.create_route": ("ApiId", "RouteKey"),
@@ -48,22 +48,22 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-class Written(Hook):
+class WriteCounter(Hook):
     """Counts how often each object is written. What a creation has no need to call is an object without a name."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._times: Counter[tuple[str, ...]] = Counter()
+        self._counts: Counter[tuple[str, ...]] = Counter()
 
     def before(self, call: Call) -> None:
         """Count a write; the parts of a blob are none by themselves."""
         if call.kind == "write" and call.name not in (OPENED, FILLED):
-            named = (str(call.params.get(name, "")) for name in _NAMES.get(call.name, ()))
+            identity = (str(call.params.get(name, "")) for name in _IDENTIFYING_PARAMETERS.get(call.name, ()))
             with self._lock:
-                self._times[call.name, *named] += 1
+                self._counts[call.name, *identity] += 1
 
     def take(self) -> tuple[int, dict[str, int]]:
         """What was written since the last time: how many objects, and how often those that were written more than once."""
         with self._lock:
-            taken, self._times = self._times, Counter()
-        return len(taken), {" ".join(named): times for named, times in sorted(taken.items()) if times > 1}
+            counts, self._counts = self._counts, Counter()
+        return len(counts), {" ".join(identity): count for identity, count in sorted(counts.items()) if count > 1}

@@ -16,74 +16,74 @@ from typing import Any
 
 from benchmarks.serving import moorage
 from benchmarks.serving.closed_loop import load
-from benchmarks.serving.figures import Spread
-from benchmarks.serving.model import Model
-from benchmarks.serving.plan import Plan
-from benchmarks.serving.processes import SERVER_CORE, Memory, cpu_seconds, memory, start, stop, watched
+from benchmarks.serving.processes import SERVER_CORE, Memory, cpu_seconds, memory_of, sample_memory, start, stop
+from benchmarks.serving.run_settings import RunSettings
+from benchmarks.serving.served_model import Model
 from benchmarks.serving.servers import Running, Server, first_answer, free_port, running
+from benchmarks.serving.summary import Spread
 
 
-def measure(model: Model, plan: Plan) -> dict[str, Any]:
+def measure(model: Model, settings: RunSettings) -> dict[str, Any]:
     """Give both times and their CPU times in seconds, and memory in MB."""
-    ours, theirs = [], []
+    ours, imports = [], []
     server = moorage.as_json(model)
-    for _ in range(plan.starts + 1):
+    for _ in range(settings.starts + 1):
         ours.append(_first_prediction(server))
-        theirs.append(_import())
-    del ours[0], theirs[0]  # they warmed the caches
-    walls = [start.wall for start in ours], [start.wall for start in theirs]
-    cpus = [start.cpu for start in ours], [start.cpu for start in theirs]
-    with running(moorage.as_json(model)) as up:
+        imports.append(_import())
+    del ours[0], imports[0]  # they warmed the caches
+    walls = [start.wall for start in ours], [start.wall for start in imports]
+    cpus = [start.cpu for start in ours], [start.cpu for start in imports]
+    with running(moorage.as_json(model)) as process:
         time.sleep(1)
-        idle = memory(up.pid)
-        one_row = _most(up, 128, plan.seconds)
-        after = memory(up.pid)
-    with running(moorage.as_csv(model, 10_000)) as up:
-        many_rows = _most(up, 4, plan.seconds)
+        idle = memory_of(process.pid)
+        one_row = _peak_memory(process, 128, settings.seconds)
+        after = memory_of(process.pid)
+    with running(moorage.as_csv(model, 10_000)) as process:
+        many_rows = _peak_memory(process, 4, settings.seconds)
     return {
         "first_prediction": {"wall": Spread.of(walls[0]), "cpu": Spread.of(cpus[0])},
         "import": {"wall": Spread.of(walls[1]), "cpu": Spread.of(cpus[1])},
         "ratio": Spread.ratio(*walls),
         "memory": {
             "idle": asdict(idle),
-            "most at 128 connections": asdict(one_row),
-            "after it": asdict(after),
-            "most at 4 connections with 10,000 rows of CSV": asdict(many_rows),
+            "peak at 128 connections": asdict(one_row),
+            "afterwards": asdict(after),
+            "peak at 4 connections with 10,000 rows of CSV": asdict(many_rows),
         },
     }
 
 
-def _most(up: Running, connections: int, seconds: int) -> Memory:
-    with watched(up.pid, 0.05) as seen:
-        load(up, connections, seconds)
-    return Memory(max(look.pss for look in seen), max(look.rss for look in seen))
+def _peak_memory(process: Running, connections: int, seconds: int) -> Memory:
+    with sample_memory(process.pid, 0.05) as samples:
+        load(process, connections, seconds)
+    return Memory(max(sample.pss for sample in samples), max(sample.rss for sample in samples))
 
 
 @dataclass(frozen=True)
-class _Start:
+class _StartupTimes:
     """Seconds on the clock and of CPU."""
 
     wall: float
     cpu: float
 
 
-def _first_prediction(server: Server) -> _Start:
+def _first_prediction(server: Server) -> _StartupTimes:
     port = free_port()
-    begin = time.perf_counter()
+    started_at = time.perf_counter()
     process = start(server.command(port), SERVER_CORE, output=subprocess.DEVNULL)
     try:
         first_answer(server, port, lambda: process.poll() is None)
-        return _Start(time.perf_counter() - begin, cpu_seconds(process.pid))
+        return _StartupTimes(time.perf_counter() - started_at, cpu_seconds(process.pid))
     finally:
         stop(process)
 
 
-def _import() -> _Start:
-    begin = time.perf_counter()
+def _import() -> _StartupTimes:
+    started_at = time.perf_counter()
     argv = [sys.executable, "-c", "import xgboost; print(flush=True)"]
     process = start(argv, SERVER_CORE, output=subprocess.PIPE)
     assert process.stdout
     process.stdout.read(1)
-    found = _Start(time.perf_counter() - begin, cpu_seconds(process.pid))
+    times = _StartupTimes(time.perf_counter() - started_at, cpu_seconds(process.pid))
     process.communicate()
-    return found
+    return times

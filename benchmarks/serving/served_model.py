@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks.serving.environments import PLACE, ROOT
+from benchmarks.serving.virtualenvs import ROOT, WORK_DIR
 
-MOST: Final = 10_000
+MAX_ROWS: Final = 10_000
 _SPEC: Final = ROOT / "specs" / "housing-model.yaml"
 _DATA: Final = ROOT / "data" / "california_housing.csv"
 
@@ -48,12 +48,12 @@ class Model:
         return struct.pack(f"<{len(values)}f", *values)
 
 
-def make() -> Model:
+def train_and_bundle() -> Model:
     """Train and bundle anew."""
-    directory = PLACE / "model"
-    subprocess.run([sys.executable, "-m", "benchmarks.serving.model", str(directory)], cwd=ROOT, check=True)
-    asked = json.loads((directory / "asked.json").read_text())
-    return Model(directory, asked["rows"], asked["expected"])
+    directory = WORK_DIR / "model"
+    subprocess.run([sys.executable, "-m", "benchmarks.serving.served_model", str(directory)], cwd=ROOT, check=True)
+    requested = json.loads((directory / "asked.json").read_text())
+    return Model(directory, requested["rows"], requested["expected"])
 
 
 def _train(directory: Path) -> None:
@@ -74,7 +74,7 @@ def _train(directory: Path) -> None:
     trained = directory / "trained.ubj"
     booster.save_model(trained)
     channels = {name: channel.content for name, channel in data.channels.items()}
-    made = bundle.build(
+    bundled = bundle.build(
         bundle.read_model(trained),
         name="housing-model",
         features=data.features,
@@ -82,8 +82,8 @@ def _train(directory: Path) -> None:
         channels=channels,
         version=1,
     )
-    made.write(directory)
-    rows = [line.partition(",")[2] for line in _DATA.read_text().splitlines()[1 : MOST + 1]]
+    bundled.write(directory)
+    rows = [line.partition(",")[2] for line in _DATA.read_text().splitlines()[1 : MAX_ROWS + 1]]
     matrix = xgboost.DMatrix(np.loadtxt(rows, delimiter=",", dtype=np.float32))
     expected = xgboost.Booster(model_file=directory / "model.ubj").predict(matrix)
     (directory / "asked.json").write_text(json.dumps({"rows": rows, "expected": [float(value) for value in expected]}))

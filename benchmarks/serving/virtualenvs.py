@@ -13,33 +13,35 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-PLACE: Final = ROOT / ".bench"
+WORK_DIR: Final = ROOT / ".bench"
 PEERS: Final = Path(__file__).parent / "peers"
 
 
 _SERVER: Final = ROOT / "inference_server" / "requirements.lock"
 
 
-def server() -> str:
+def server_interpreter() -> str:
     """Give the interpreter with what is in the server's image."""
-    return _python("server", _SERVER)
+    return _interpreter("server", _SERVER)
 
 
-def peer(name: str) -> str:
+def peer_interpreter(name: str) -> str:
     """Give a peer's interpreter."""
-    return _python(name, PEERS / name / "requirements.txt")
+    return _interpreter(name, PEERS / name / "requirements.txt")
 
 
-def _python(name: str, pinned: Path) -> str:
+def _interpreter(name: str, requirements: Path) -> str:
     """Give an environment's interpreter, after making the environment unless it is there and up to date."""
-    home = PLACE / "environments" / name
-    interpreter, installed = str(home / "bin" / "python"), home / "installed.txt"
-    if not installed.exists() or installed.read_bytes() != pinned.read_bytes():
-        print(f"installing {name} into {home.relative_to(ROOT)} ...", file=sys.stderr)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True)
+    directory = WORK_DIR / "environments" / name
+    interpreter, installed = str(directory / "bin" / "python"), directory / "installed.txt"
+    if not installed.exists() or installed.read_bytes() != requirements.read_bytes():
+        print(f"installing {name} into {directory.relative_to(ROOT)} ...", file=sys.stderr)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(directory)], check=True)
         pip = [interpreter, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
-        subprocess.run([*pip, "--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", str(pinned)], check=True)
+        subprocess.run(
+            [*pip, "--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", str(requirements)], check=True
+        )
         # Compiled now, so that no server's first start pays for it.
-        subprocess.run([interpreter, "-m", "compileall", "-qq", str(home / "lib")], check=False)
-        installed.write_bytes(pinned.read_bytes())
+        subprocess.run([interpreter, "-m", "compileall", "-qq", str(directory / "lib")], check=False)
+        installed.write_bytes(requirements.read_bytes())
     return interpreter
