@@ -9,7 +9,7 @@ import pytest
 from benchmarks.reconcile import report
 
 
-def run(reads: int = 0, writes: int = 0, peak: float = 100.0) -> dict[str, Any]:
+def run_result(reads: int = 0, writes: int = 0, peak: float = 100.0) -> dict[str, Any]:
     return {
         "reads": {"iam.get_role": reads},
         "writes": {"iam.create_role": writes} if writes else {},
@@ -24,8 +24,13 @@ def run(reads: int = 0, writes: int = 0, peak: float = 100.0) -> dict[str, Any]:
 
 
 def results(**runs: dict[str, Any]) -> dict[str, Any]:
-    expected = {"create": run(9000, 30_000), "again": run(), "resync": run(), "change": run(10, 10)} | runs
-    return {"machine": {"cpu": "c", "cores": 2, "kernel": "k", "python": "3"}, "sizes": {"1000": expected}}
+    sizes = {
+        "create": run_result(9000, 30_000),
+        "again": run_result(),
+        "resync": run_result(),
+        "change": run_result(10, 10),
+    } | runs
+    return {"machine": {"cpu": "c", "cores": 2, "kernel": "k", "python": "3"}, "sizes": {"1000": sizes}}
 
 
 def test_the_tables_count_per_spec() -> None:
@@ -36,15 +41,15 @@ def test_the_tables_count_per_spec() -> None:
 
 
 @pytest.mark.parametrize(
-    ("turns", "told"),
+    ("runs", "expected"),
     [
         ({}, []),
-        ({"resync": run(4000)}, []),
-        ({"resync": run(4001)}, ["4.00 reads per spec in a resync of 1000, above 4"]),
-        ({"again": run(writes=1)}, ["no-op, a new process of 1000 specs changes something"]),
-        ({"create": run(peak=301)}, ["301 MB at 1000 specs, above 300"]),
+        ({"resync": run_result(4000)}, []),
+        ({"resync": run_result(4001)}, ["4.00 reads per spec in a resync of 1000, above 4"]),
+        ({"again": run_result(writes=1)}, ["no-op, a new process of 1000 specs changes something"]),
+        ({"create": run_result(peak=301)}, ["301 MB at 1000 specs, above 300"]),
         (
-            {"create": run() | {"repeated": {"iam.create_role r": 2}}},
+            {"create": run_result() | {"repeated": {"iam.create_role r": 2}}},
             ["iam.create_role r, written 2 times in the creation of 1000"],
         ),
     ],
