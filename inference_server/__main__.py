@@ -1,4 +1,7 @@
-"""`python -m inference_server --model-dir DIR`: load, prove, serve. Exit 0 after a signal, 1 if it can't serve, 2 on usage."""
+"""Load, verify and serve one model bundle: `python -m inference_server --model-dir DIR`.
+
+Exit codes: 0 after a signal, 1 if the server can't serve, 2 on a usage error.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from dataclasses import replace
 import uvloop
 from structlog.typing import FilteringBoundLogger
 
-from inference_server import aiohttp_without_ca_certs, listener, workers  # noqa: F401 - aiohttp_without_ca_certs before what follows
+from inference_server import aiohttp_without_ca_certs, listener, workers  # noqa: F401 - imports aiohttp first
 from inference_server import model as models
 from inference_server.errors import StartupError
 from inference_server.lifecycle import serve
@@ -20,8 +23,8 @@ from inference_server.options import Options, parse
 
 
 def main() -> int:
-    """Run the server until it is told to stop."""
-    # As PID 1 a process ignores SIGTERM until it says otherwise, and loading a large model takes a while.
+    """Run the server until a signal stops it, and return the exit code."""
+    # PID 1 ignores SIGTERM until it installs a handler, and loading a large model takes a while.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     options = parse(sys.argv[1:], os.environ)
     log = configure_logging(options.log_level)
@@ -50,7 +53,7 @@ def _run_worker(options: Options, log: FilteringBoundLogger, counters: SharedCou
         model = models.load(options.model_dir, options.threads)
         uvloop.run(serve(model, options, log, counters))
     except StartupError as error:
-        log.error("can't serve", reason=str(error))  # noqa: TRY400 - the reason says it all
+        log.error("can't serve", reason=str(error))  # noqa: TRY400 - the reason suffices
         return 1
     return 0
 

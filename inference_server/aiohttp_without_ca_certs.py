@@ -1,8 +1,8 @@
-"""Imports aiohttp without the certificate authorities. To be imported before anything that imports aiohttp.
+"""Import aiohttp without loading certificate authorities. Import this module before any module that imports aiohttp.
 
-aiohttp makes a TLS context for its client as soon as it is imported, and OpenSSL then reads every authority that the
-system trusts: a sixth of this server's start, for a client that it never is. So OpenSSL is shown an empty file
-meanwhile (`SSL_CERT_FILE`: OpenSSL's SSL_CTX_load_verify_locations(3)).
+aiohttp creates a TLS context for its client at import, and OpenSSL then reads every authority that the system trusts.
+That takes a sixth of this server's start, for a client that the server never uses. So OpenSSL gets an empty file during
+the import (`SSL_CERT_FILE`: OpenSSL's SSL_CTX_load_verify_locations(3)).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Predicts together what arrived together: all rows read in one turn of the event loop go to the engine in one call.
+"""Batching: predicts all rows that arrive in one iteration of the event loop with one engine call.
 
-No request ever waits for a timer or for company: the call is made in the loop's next turn, alone if nobody else came.
+No request waits for a timer or for other requests. The engine call runs in the next iteration, if need be for one
+request.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ OnResult = Callable[[list[float] | Exception], None]
 
 
 class Batcher:
-    """Collects rows of one event loop. `on_batch` hears of each call to the engine: packed rows, values, how many rows."""
+    """Collects rows within one event loop.
+
+    `on_batch` gets the packed rows, the values and the number of rows of each engine call.
+    """
 
     def __init__(
         self, engine: Engine, loop: asyncio.AbstractEventLoop, on_batch: Callable[[bytes, list[float], int], None]
@@ -25,13 +29,16 @@ class Batcher:
         self._queue: list[tuple[Rows, OnResult]] = []
 
     def submit(self, rows: Rows, on_result: OnResult) -> None:
-        """Have the values of `rows`, or why there are none, told in the loop's next turn. `tell` must not raise."""
+        """Queue `rows`; call `on_result` in the next iteration with their values or the exception.
+
+        `on_result` must not raise.
+        """
         if not self._queue:
             self._loop.call_soon(self._flush)
         self._queue.append((rows, on_result))
 
     def predict(self, rows: Rows) -> asyncio.Future[list[float]]:
-        """Give the future values of `rows`."""
+        """Return a future of the values of `rows`."""
         future = self._loop.create_future()
         self.submit(rows, partial(_set_outcome, future))
         return future
@@ -42,7 +49,7 @@ class Batcher:
         try:
             data = b"".join([rows.data for rows, _ in batch])
             values = self._engine.predict(data, total)
-        except Exception as error:  # noqa: BLE001 - whatever it is belongs to those who wait
+        except Exception as error:  # noqa: BLE001 - passed on to the waiting requests
             for _, on_result in batch:
                 on_result(error)
             return
@@ -55,7 +62,7 @@ class Batcher:
 
 
 def _set_outcome(future: asyncio.Future[list[float]], outcome: list[float] | Exception) -> None:
-    if future.done():  # its client has gone
+    if future.done():  # the client has disconnected
         return
     if isinstance(outcome, Exception):
         future.set_exception(outcome)

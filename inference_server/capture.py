@@ -1,7 +1,7 @@
-"""Keeps a sampled share of rows with their predictions, as JSON lines, for whoever asks for it: `--capture FILE`.
+"""Capture: writes a sampled share of rows with their predictions as JSON lines, if enabled by `--capture FILE`.
 
-Predicting never waits for it. A thread of its own writes; while it is behind, rows are dropped and counted. Nothing else
-in the server writes a row anywhere.
+Predictions never wait for it. A dedicated thread writes; while it lags behind, rows are dropped and counted. No other
+part of the server writes rows anywhere.
 """
 
 from __future__ import annotations
@@ -24,14 +24,17 @@ from inference_server.metric_families import MetricFamily
 from inference_server.metrics import SharedCounters
 from inference_server.model import Model
 
-_QUEUE_SIZE: Final = 1024  # rows that may wait for the disk
-_CLOSE_SECONDS: Final = 2.0  # seconds for those at the end
+_QUEUE_SIZE: Final = 1024  # rows waiting for the disk
+_CLOSE_SECONDS: Final = 2.0  # time to write the remaining rows
 
-_Sample = tuple[float, bytes, Sequence[float]]  # when, the packed row, its values
+_Sample = tuple[float, bytes, Sequence[float]]  # time of capture, packed row, predicted values
 
 
 class Capture:
-    """One process' sample. Only the event loop's thread may call `see`; `chance` gives numbers in [0, 1)."""
+    """The row sampler of one process. Only the event loop's thread may call `record`; `draw` returns numbers in [0, 1).
+
+    Raises StartupError when the file can't be opened.
+    """
 
     def __init__(
         self, path: Path, share: float, model: Model, counters: SharedCounters, draw: Callable[[], float] = random
@@ -40,18 +43,18 @@ class Capture:
         self._counters, self._worker_slots = counters, counters.worker_slots()
         self._slots = self._written, self._failed, self._dropped = counters.allocate(3)
         try:
-            # Appended to line by line, so several processes can share a file; a pipe without a reader fails at once.
+            # Each line is one append, so several processes can share the file. A pipe without a reader fails at once.
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StartupError(
-                f"{path}: rows can't be captured: {error.strerror}; leave --capture out, or mount it"
+                f"{path}: rows can't be captured: {error.strerror}; omit --capture, or mount the directory"
             ) from None
         self._waiting: Queue[_Sample | None] = Queue(_QUEUE_SIZE)
         self._thread = Thread(target=self._write_all, name="capture", daemon=True)
         self._thread.start()
 
     def record(self, data: bytes, values: Sequence[float], rows: int) -> None:
-        """Keep some of these rows, or drop them if the disk is behind."""
+        """Queue a sample of these rows for writing; drop them if the writer lags behind."""
         size, outputs = len(data) // rows, self._model.engine.outputs
         for row in range(rows):
             if self._draw() < self._share:
@@ -62,7 +65,7 @@ class Capture:
                     self._worker_slots[self._dropped] += 1
 
     def close(self) -> None:
-        """Write what waits, within a moment."""
+        """Write the queued rows, within a few seconds."""
         try:
             self._waiting.put(None, timeout=_CLOSE_SECONDS)
         except Full:
@@ -70,7 +73,7 @@ class Capture:
         self._thread.join(_CLOSE_SECONDS)
 
     def collect(self) -> Iterator[MetricFamily]:
-        """Give the metrics."""
+        """Yield the capture metrics."""
         written, failed, dropped = self._counters.sum_slots(self._slots)
         outcomes = [({"outcome": "written"}, written), ({"outcome": "dropped"}, failed + dropped)]
         yield MetricFamily("counter", "moorage_capture_rows", "Rows sampled for capture.", outcomes)
@@ -80,7 +83,7 @@ class Capture:
             line = orjson.dumps(self._describe(sample), option=orjson.OPT_APPEND_NEWLINE)
             try:
                 complete = os.write(self._file, line) == len(line)
-            except OSError:  # a full disk, a pipe whose reader is behind or gone
+            except OSError:  # disk full, or a pipe whose reader lags behind or has exited
                 complete = False
             self._worker_slots[self._written if complete else self._failed] += 1
         os.close(self._file)

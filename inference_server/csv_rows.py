@@ -1,6 +1,6 @@
-"""Rows out of text: CSV cells to numbers. What a number means and whether it fits is the signature's business.
+"""Parsing CSV into rows. The signature decides the meaning of a number and whether it fits.
 
-A first line of feature names is understood, in any order. An empty cell, `nan`, `na` or `null` is a missing value.
+The first line may name the features, in any order. An empty cell, `nan`, `na` or `null` is a missing value.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import orjson
 from inference_server.errors import InvalidInputError, MalformedError
 from inference_server.signature import Rows, Signature
 
-# What numbers are made of. Rows of nothing else need no further look at a cell.
+# The bytes of numbers. Rows without other bytes need no inspection cell by cell.
 _NUMBER_BYTES: Final = b"0123456789.eE+- \t"
 _CHUNK_SIZE: Final = 16 * 1024  # bytes
 _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?|nan", re.IGNORECASE).fullmatch
@@ -25,7 +25,7 @@ _MISSING: Final = frozenset({"", "nan", "na", "null"})
 
 
 def parse(signature: Signature, body: bytes, where: str = "row") -> Rows:
-    """Read comma-separated rows. Raise MalformedError for what is no text, InvalidError for what does not fit."""
+    """Parse comma-separated rows. Raise MalformedError for invalid text, InvalidInputError for rows that don't fit."""
     lines = body.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n").strip(b"\n")
     if rows := _parse_numbers(signature, lines):
         return rows
@@ -34,27 +34,27 @@ def parse(signature: Signature, body: bytes, where: str = "row") -> Rows:
     except UnicodeDecodeError as error:
         raise MalformedError(f"the body is not UTF-8 text (byte {error.start})") from None
     if not text.strip():
-        raise InvalidInputError("there is no row", where)
+        raise InvalidInputError("the body has no rows", where)
     return _parse_cells(signature, text, where)
 
 
 def _parse_numbers(signature: Signature, lines: bytes) -> Rows | None:
-    """Read rows of numbers alone, each with all its cells; None if anything isn't so, for the careful way to name."""
+    """Parse complete rows that hold only numbers. Return None otherwise; `_parse_cells` then reports the error."""
     separators = lines.translate(None, _NUMBER_BYTES) + b"\n"
     row = b"," * (signature.width - 1) + b"\n"
     count = len(separators) // len(row)
     if separators != row * count:
         return None
     try:
-        # The same numbers as `float` gives, in a fifth of its time.
+        # Gives the same numbers as `float` in a fifth of the time.
         packed = [signature.pack(orjson.loads(chunk), "").data for chunk in _json_chunks(lines)]
     except (orjson.JSONDecodeError, InvalidInputError):
-        return None  # an empty cell, perhaps; `.5`, `+1` and `007` are numbers, though not in JSON
+        return None  # e.g. an empty cell; `.5`, `+1` and `007` are numbers, but not in JSON
     return Rows(b"".join(packed), count)
 
 
 def _json_chunks(lines: bytes) -> Iterator[bytes]:
-    """Give some whole lines at a time, as a JSON array: all at once would be many times the memory of the rows."""
+    """Yield a few whole lines at a time as a JSON array: all at once would need many times the memory of the rows."""
     start = 0
     while start < len(lines):
         end = lines.find(b"\n", start + _CHUNK_SIZE)
@@ -64,7 +64,7 @@ def _json_chunks(lines: bytes) -> Iterator[bytes]:
 
 
 def _parse_cells(signature: Signature, text: str, where: str) -> Rows:
-    """Read cell by cell, to understand a header, quotes and missing values, and to name what is wrong."""
+    """Parse cell by cell, to handle a header, quotes and missing values and to locate errors."""
     try:
         table = [row for row in csv.reader(text.split("\n"), strict=True) if row]
     except csv.Error as error:
@@ -73,7 +73,7 @@ def _parse_cells(signature: Signature, text: str, where: str) -> Rows:
     if order:
         table = [_reorder(signature, row, order, f"{where}[{index}]") for index, row in enumerate(table[1:])]
     if not table:
-        raise InvalidInputError("there is no row", where)
+        raise InvalidInputError("the body has no rows", where)
     for index, row in enumerate(table):
         signature.check_width(len(row), f"{where}[{index}]")
     cells = [cell for row in table for cell in row]
@@ -81,7 +81,7 @@ def _parse_cells(signature: Signature, text: str, where: str) -> Rows:
 
 
 def _header_order(signature: Signature, first: Sequence[str]) -> list[int] | None:
-    """Give each feature's column where the first line names all features, None where it names none."""
+    """Return each feature's column if the first line names all features, None if it names none."""
     names = [cell.strip() for cell in first]
     known = set(names) & set(signature.names)
     if not known:
@@ -90,8 +90,8 @@ def _header_order(signature: Signature, first: Sequence[str]) -> list[int] | Non
         if name not in known:
             raise InvalidInputError(f"the header has no column {name!r}", f"header.{name}")
     if len(names) != signature.width:
-        strange = next((name for name in names if name not in known), "")
-        raise InvalidInputError(f"the header has a column {strange[:80]!r} too many", "header")
+        unknown = next((name for name in names if name not in known), "")
+        raise InvalidInputError(f"the header has an unknown or duplicate column {unknown[:80]!r}", "header")
     return [names.index(name) for name in signature.names]
 
 
@@ -101,7 +101,7 @@ def _reorder(signature: Signature, row: Sequence[str], order: Sequence[int], whe
 
 
 def parse_number(text: str) -> float:
-    """Read one number. Raise ValueError for what is none; float() alone would take `1_000`."""
+    """Parse one number. Raise ValueError for any other text; float() alone would accept `1_000`."""
     if not _NUMBER(text):
         raise ValueError
     return float(text)
@@ -115,4 +115,4 @@ def _parse_cell(signature: Signature, cell: str, index: int, where: str) -> floa
         return parse_number(text)
     except ValueError:
         location = signature.locate(index, where)
-        raise InvalidInputError(f"must be a number or empty, is the text {text[:40]!r}", location) from None
+        raise InvalidInputError(f"must be a number or empty, is the string {text[:40]!r}", location) from None

@@ -1,7 +1,7 @@
-"""Metrics as log lines for CloudWatch, for tasks that nobody scrapes: `--emf-interval SECONDS`.
+"""Metrics as log lines for CloudWatch, for tasks without a Prometheus scraper: `--emf-interval SECONDS`.
 
-Each line is a JSON object in CloudWatch's embedded metric format: CloudWatch Logs makes metrics of it, without a call
-from here. What the lines say is read from the same metrics that Prometheus gets, as the change since the last lines.
+Each line is a JSON object in CloudWatch's embedded metric format. CloudWatch Logs extracts the metrics; the server
+calls no API. The lines report the change of the Prometheus metrics since the previous lines.
 Source: "Specification: Embedded metric format" in the CloudWatch user guide.
 """
 
@@ -16,22 +16,22 @@ import orjson
 from inference_server.metric_families import Buckets, MetricFamily
 
 NAMESPACE: Final = "Moorage"
-_MAX_VALUES: Final = 100  # per metric and line, by the specification
+_MAX_VALUES: Final = 100  # per metric and line, as specified
 _COUNT, _MILLISECONDS, _NONE = "Count", "Milliseconds", "None"
 
-_Totals = dict[tuple[str, tuple[str, ...]], float]  # family, label values, with a bucket's edge as the last → value
+_Totals = dict[tuple[str, tuple[str, ...]], float]  # family and label values (the last a bucket's edge) → value
 _Metrics = Mapping[str, tuple[str, Any]]  # name → unit, value or values
 
 
 class EmfFormatter:
-    """Makes the lines of one server. `model` is the dimension that all of them have."""
+    """Formats the log lines of one server. Every line has the dimension `model`."""
 
     def __init__(self, model: str) -> None:
         self._model = model
         self._previous: _Totals = {}
 
     def format_changes(self, families: Iterable[MetricFamily], milliseconds: int) -> Iterator[bytes]:
-        """Give the lines for what has changed since the last call; `milliseconds` is the time since the epoch."""
+        """Yield the lines for all changes since the last call; `milliseconds` is the time since the epoch."""
         now = dict(_totals(families))
         change = {key: value - self._previous.get(key, 0.0) for key, value in now.items()}
         self._previous = now
@@ -64,14 +64,13 @@ def _model_metrics(now: _Totals, change: _Totals) -> _Metrics:
 
 
 def _route_metrics(change: _Totals) -> Iterator[tuple[str, _Metrics]]:
-    """Count requests by route: all of them, those refused (4xx, and 503 for a full queue), those that failed (other 5xx)."""
+    """Count requests by route: all, refused (4xx, and 503 for a full queue) and failed (other 5xx)."""
     counts: dict[str, dict[str, float]] = defaultdict(lambda: dict.fromkeys(("Requests", "Refused", "Failed"), 0.0))
     buckets: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for (name, labels), value in change.items():
         if name == "moorage_requests" and value:
             route, status = labels
-            kinds = ["Requests", *(["Refused"] if status.startswith("4") or status == "503" else [])]
-            for kind in [*kinds, *(["Failed"] if status in {"500", "504"} else [])]:
+            for kind in _request_kinds(status):
                 counts[route][kind] += value
         elif name == "moorage_request_seconds":
             route, edge = labels
@@ -79,6 +78,14 @@ def _route_metrics(change: _Totals) -> Iterator[tuple[str, _Metrics]]:
     for route, metrics in counts.items():
         latency = (_MILLISECONDS, _representative_values(buckets[route]))
         yield route, {kind: (_COUNT, count) for kind, count in metrics.items()} | {"Latency": latency}
+
+
+def _request_kinds(status: str) -> list[str]:
+    if status in {"500", "504"}:
+        return ["Requests", "Failed"]
+    if status.startswith("4") or status == "503":
+        return ["Requests", "Refused"]
+    return ["Requests"]
 
 
 def _feature_metrics(now: _Totals, change: _Totals) -> Iterator[tuple[str, _Metrics]]:
@@ -95,7 +102,10 @@ def _feature_metrics(now: _Totals, change: _Totals) -> Iterator[tuple[str, _Metr
 
 
 def _representative_values(buckets: list[tuple[float, float]]) -> list[float]:
-    """Give values that stand for a cumulative histogram, evenly by rank, each its bucket's upper edge in milliseconds."""
+    """Return values that represent a cumulative histogram.
+
+    They are evenly spaced by rank; each is its bucket's upper edge in milliseconds.
+    """
     total = round(buckets[-1][1])
     count = min(total, _MAX_VALUES)
     largest = buckets[-2][0]

@@ -1,4 +1,4 @@
-"""Metrics as Prometheus' text. The only user of its library."""
+"""Metrics in Prometheus's text format. The only module that uses the Prometheus library."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _KINDS: Final[Mapping[str, Callable[..., Any]]] = {
 
 
 def render(families: Iterable[MetricFamily]) -> bytes:
-    """Write them in the text format 0.0.4."""
+    """Render metric families in the text format 0.0.4."""
     registry = CollectorRegistry()
     registry.register(_SingleScrape(families))
     return generate_latest(registry)
@@ -38,11 +38,11 @@ class _SingleScrape(Collector):
         self._families = families
 
     def describe(self) -> Iterable[Metric]:
-        """Name nothing beforehand: else it would be collected for its names as it is registered."""
+        """Return nothing: otherwise the registry would collect the families once more at registration."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        """Give the library's own families."""
+        """Convert to the library's own families."""
         return map(_translate, self._families)
 
 

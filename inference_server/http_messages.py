@@ -1,7 +1,7 @@
-"""The words between transport and protocols: a call comes in, a reply goes out, and a question lies between.
+"""The types between transport and protocols: HTTP request, HTTP response, and the prediction request between them.
 
-A protocol is one function from `Call` to `Question`: it reads rows out of a body and knows how to phrase predictions.
-It never predicts, waits, or sees a socket, so each can be tested with plain values.
+A protocol is one function from `HttpRequest` to `PredictionRequest`: it parses rows from a body and knows how to format
+predictions. It never predicts, waits or uses a socket, so plain values suffice to test it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ JSON_LINES: Final = frozenset(
 class HttpRequest:
     """One request: its whole body, and its headers (case-insensitive).
 
-    `late` if it was sent while the server didn't listen to its connection, nobody knows how long ago.
+    `delayed` marks a request that was sent, at an unknown time, while the server had paused reading its connection.
     """
 
     body: bytes
@@ -33,18 +33,18 @@ class HttpRequest:
 
     @property
     def media_type(self) -> str:
-        """The body's media type in lower case, without parameters; empty if the client didn't say."""
+        """Media type of the body in lower case, without parameters; empty if the client sent none."""
         return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
     @property
     def accept(self) -> str:
-        """The Accept header in lower case; empty if there is none."""
+        """The Accept header in lower case; empty if absent."""
         return self.headers.get("Accept", "").lower()
 
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """One answer, ready to be sent."""
+    """One response, ready to be sent."""
 
     body: bytes
     media_type: str = JSON
@@ -54,7 +54,7 @@ class HttpResponse:
 
 @dataclass(frozen=True, slots=True)
 class PredictionRequest:
-    """Rows to predict, and how to phrase the values: `rows.count * model.engine.outputs` of them."""
+    """Rows to predict, and the function that formats their `rows.count * model.engine.outputs` values."""
 
     rows: Rows
     to_response: Callable[[Sequence[float]], HttpResponse]

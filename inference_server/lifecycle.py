@@ -1,8 +1,8 @@
-"""From the first socket to the exit code: listen, serve, drain on SIGTERM, end.
+"""The server's lifecycle from the first socket to the exit code: listen, serve, drain on SIGTERM, exit.
 
-What a signal starts: `/readyz` turns false and every answer closes its connection, while new connections are still
-taken for the drain delay, since load balancers and name servers need a while to look elsewhere. Then the listener goes;
-requests under way finish; the process ends with 0.
+On a signal, `/readyz` turns false and every response closes its connection. During the drain delay the server still
+accepts new connections, because load balancers and name servers need time to route elsewhere. Then the listener closes,
+requests in progress finish, and the process exits with 0.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from inference_server.service import Service
 from inference_server.tracing import create_span_recorder
 from inference_server.transport import Transport
 
-_HANDSHAKE_SECONDS = 0.1  # seconds for those who have begun to connect: a round trip
-_IDLE_GRACE_SECONDS = 1.0  # seconds in which a connection that is open, and idle, may still begin a request
+_HANDSHAKE_SECONDS = 0.1  # for connections in their handshake: one round trip
+_IDLE_GRACE_SECONDS = 1.0  # for idle connections to start one more request
 
 
 async def serve(model: Model, options: Options, log: FilteringBoundLogger, counters: SharedCounters) -> None:
-    """Serve until a signal. Raise OSError if the address can't be had, StartError if an option can't."""
+    """Serve until a signal. Raise OSError if the address can't be bound, StartupError for an unusable option."""
     loop = asyncio.get_running_loop()
     stop, skip_delay = asyncio.Event(), asyncio.Event()
 
@@ -67,7 +67,7 @@ async def serve(model: Model, options: Options, log: FilteringBoundLogger, count
 
 
 async def _log_emf(service: Service, options: Options, counters: SharedCounters) -> None:
-    """Log metrics for CloudWatch if asked for; one worker does so for all, and once more at the end."""
+    """Log metrics for CloudWatch if enabled, and once more at the end. One worker logs for all."""
     if not options.emf_interval or counters.worker:
         return
     formatter = EmfFormatter(service.model.manifest.name)
@@ -81,7 +81,7 @@ async def _log_emf(service: Service, options: Options, counters: SharedCounters)
 
 async def _wait_for_connections(transport: Transport, seconds: float) -> None:
     deadline = monotonic() + seconds
-    while transport.server.connections and monotonic() < deadline:  # noqa: ASYNC110 - aiohttp tells nobody
+    while transport.server.connections and monotonic() < deadline:  # noqa: ASYNC110 - aiohttp has no event for it
         await asyncio.sleep(0.02)
 
 

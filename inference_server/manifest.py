@@ -1,7 +1,7 @@
-"""The bundle's manifest: everything that the server must know of a model besides the model itself.
+"""The manifest of a bundle: everything that the server must know about a model besides the model itself.
 
-A bundle is `model.ubj` and `manifest.json`. The manifest is defined here and nowhere else: who builds bundles imports
-this module. It lives on the server's start-up path, so it needs the standard library only. No file is opened here.
+A bundle is `model.ubj` and `manifest.json`. Only this module defines the manifest; code that builds bundles imports it.
+It is on the server's start-up path, so it needs only the standard library. It opens no files.
 """
 
 from __future__ import annotations
@@ -22,12 +22,15 @@ _Read = Callable[[object, str], _T]
 
 
 class ManifestError(ValueError):
-    """The manifest can't be trusted. The message names the field: `features[2].min: must be …`."""
+    """An invalid manifest. The message names the field: `features[2].min: must be …`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Counts of values between neighbouring edges: `len(edges) == len(counts) + 1`; the last bin holds its right edge."""
+    """Counts of values between adjacent edges: `len(edges) == len(counts) + 1`.
+
+    The last bin includes its right edge.
+    """
 
     edges: tuple[float, ...]
     counts: tuple[int, ...]
@@ -35,7 +38,7 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One column of the model's input, in the model's order. Statistics are of the training rows; None where unknown."""
+    """One input column, in the model's order. Statistics are of the training rows, None if unknown."""
 
     name: str
     min: float | None = None
@@ -47,7 +50,7 @@ class Feature:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The column that the model predicts. `predictions` is what it predicted for its training rows."""
+    """The column that the model predicts. `predictions` is the histogram of its predictions for the training rows."""
 
     name: str
     predictions: Histogram | None = None
@@ -55,7 +58,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """What `model.ubj` must be: its SHA-256 in lower-case hex and its size in bytes."""
+    """The expected content of `model.ubj`: its SHA-256 in lower-case hex and its size in bytes."""
 
     sha256: str
     size: int
@@ -63,7 +66,7 @@ class ModelFile:
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """One row, None for a missing value, and what the trainer's library predicts for it: one value, or one per class."""
+    """One row, None for a missing value, and the prediction of the trainer's library: one value, or one per class."""
 
     row: tuple[float | None, ...]
     prediction: tuple[float, ...]
@@ -71,9 +74,9 @@ class Canary:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One model, as built.
+    """The manifest of one built model.
 
-    `version` is the model package's version, None until it is registered. `num_class` is 0 unless the objective is
+    `version` is the model package's version, None until registered. `num_class` is 0 unless the objective is
     multi-class. `xgboost_version` is the trainer's. `metrics` is dataset (train, validation, test) → metric → value.
     """
 
@@ -97,18 +100,18 @@ class Manifest:
 
     @property
     def outputs(self) -> int:
-        """How many values one prediction has: the number of classes for `multi:softprob`, else 1."""
+        """Number of values per prediction: the number of classes for `multi:softprob`, else 1."""
         return self.num_class if self.objective == "multi:softprob" else 1
 
 
 def dumps(manifest: Manifest) -> bytes:
-    """Write as JSON: keys sorted, the same bytes for equal manifests. Raise ManifestError rather than write nonsense."""
-    # Reading back checks every rule and makes 41 and 41.0 the same bytes.
+    """Serialize as JSON with sorted keys: equal manifests give equal bytes. Raise ManifestError if it is invalid."""
+    # Parsing the result checks every rule and gives 41 and 41.0 the same bytes.
     return _encode(loads(_encode(manifest)))
 
 
 def loads(text: bytes | str) -> Manifest:
-    """Read and check a manifest. Raise ManifestError for anything unknown, missing, of a wrong type or contradictory."""
+    """Parse and check a manifest. Raise ManifestError for unknown, missing, ill-typed or contradictory fields."""
     try:
         document = json.loads(text, object_pairs_hook=_reject_duplicates, parse_constant=_reject_constant)
     except ManifestError:
@@ -130,11 +133,11 @@ def _encode(manifest: Manifest) -> bytes:
         raise ManifestError(f"can't be written as JSON: {error}") from None
 
 
-# --- what must agree across fields ---
+# --- checks across fields ---
 
 
 def _check_consistency(manifest: Manifest) -> None:
-    """Hold what no single field can tell: widths, uniqueness, and classes where the objective has them."""
+    """Check rules across fields: widths, uniqueness, and the number of classes of a multi-class objective."""
     if len(set(manifest.feature_names)) != len(manifest.features):
         raise ManifestError("features: two have the same name")
     if manifest.objective.startswith("multi:") != (manifest.num_class > 1):
@@ -146,7 +149,8 @@ def _check_consistency(manifest: Manifest) -> None:
             )
         if len(canary.prediction) != manifest.outputs:
             raise ManifestError(
-                f"canaries[{index}].prediction: has {len(canary.prediction)} values, the objective gives {manifest.outputs}"
+                f"canaries[{index}].prediction: has {len(canary.prediction)} values, "
+                f"the objective has {manifest.outputs}"
             )
 
 
@@ -167,20 +171,20 @@ def _histogram(value: object, where: str) -> Histogram:
     return histogram
 
 
-# --- readers: (value, where it stands) → checked value ---
+# --- readers: (value, position) → checked value ---
 
 
 def _reject_duplicates(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     document: dict[str, Any] = {}
     for key, value in pairs:
         if key in document:
-            raise ManifestError(f"{key}: stands twice")
+            raise ManifestError(f"{key}: is duplicated")
         document[key] = value
     return document
 
 
 def _reject_constant(word: str) -> None:
-    raise ManifestError(f"not JSON: {word} is no number")
+    raise ManifestError(f"not JSON: {word} is not a number")
 
 
 def _type_error(where: str, must: str, value: object) -> ManifestError:
@@ -249,7 +253,7 @@ def _count(value: object, where: str) -> int:
 
 def _text(value: object, where: str) -> str:
     if not isinstance(value, str):
-        raise _type_error(where, "a text", value)
+        raise _type_error(where, "a string", value)
     return value
 
 

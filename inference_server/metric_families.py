@@ -1,6 +1,6 @@
-"""What metrics look like to those who read them, in Prometheus' terms and without its library.
+"""The metric types that exporters read, in Prometheus's terms but without its library.
 
-That library is imported by `exposition.py` when somebody first asks for `/metrics`: it would be a tenth of the start.
+`exposition.py` imports that library at the first request for `/metrics`: it would take a tenth of the start.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Labels = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Buckets:
-    """A histogram's value: cumulative counts by upper edge (text, the last `+Inf`), and the sum of what was seen."""
+    """A histogram's value: cumulative counts by upper edge (as text, the last `+Inf`), and the sum of observations."""
 
     counts: Sequence[tuple[str, float]]
     total: float
@@ -22,7 +22,7 @@ class Buckets:
 
 @dataclass(frozen=True, slots=True)
 class MetricFamily:
-    """One metric: `samples` pair labels with a number, with Buckets in a histogram, in an info with what it says."""
+    """One metric: `samples` pair labels with a number, with Buckets for a histogram, with labels for an info."""
 
     kind: Literal["counter", "gauge", "histogram", "info"]
     name: str
@@ -31,7 +31,7 @@ class MetricFamily:
 
 
 class MetricSource(Protocol):
-    """Whoever has metrics."""
+    """A component that provides metrics."""
 
     def collect(self) -> Iterator[MetricFamily]:
-        """Give them as they are now."""
+        """Yield the current metrics."""

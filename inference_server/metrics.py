@@ -1,8 +1,8 @@
-"""What Prometheus sees, summed over all worker processes.
+"""The metrics for Prometheus, summed over all worker processes.
 
-Each worker counts in its own part of one piece of shared memory, with plain additions; whoever is asked for `/metrics`
-adds the parts up. So counting costs next to nothing, any worker gives the whole, and nothing is written to a file.
-Labels are few and known beforehand: the routes of the table, never a path that a client made up.
+Each worker counts in its own part of one shared memory block, with plain additions. The worker that answers `/metrics`
+sums the parts. So counting is cheap, any worker reports the totals, and no file is written. Labels are few and known in
+advance: the routes of the table, never a path from a client.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from inference_server.errors import RequestError
 from inference_server.manifest import Manifest
 from inference_server.metric_families import Buckets, MetricFamily, MetricSource
 
-# Numbers per worker, for thousands of features; memory that nobody writes to is never really there. Taking more raises
-# IndexError at start.
+# Slots per worker, enough for thousands of features. The system provides memory only once it is written to. Allocating
+# more slots raises IndexError at startup.
 _SLOTS: Final = 2**18
 _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _ROWS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096, 16384)
 
 
 class SharedCounters:
-    """The shared memory, made before workers are forked. `worker` says whose part this process writes."""
+    """The shared memory, created before workers are forked. `worker` selects the part that this process writes."""
 
     def __init__(self, workers: int = 1) -> None:
         self._numbers = memoryview(mmap.mmap(-1, workers * _SLOTS * 8)).cast("d")
@@ -34,23 +34,26 @@ class SharedCounters:
         self.worker = 0
 
     def allocate(self, count: int) -> range:
-        """Take `count` numbers. Workers of one model take the same in the same order, so their slots agree."""
+        """Allocate `count` slots. Raise IndexError when the memory is full.
+
+        Workers of one model allocate the same slots in the same order.
+        """
         start, self._next = self._next, self._next + count
         if self._next > _SLOTS:
-            raise IndexError("the board has no more slots")
+            raise IndexError("all shared counters are allocated")
         return range(start, self._next)
 
     def worker_slots(self) -> memoryview[float]:
-        """Give this worker's part: one float per slot."""
+        """Return this worker's part: one float per slot."""
         return self._numbers[self.worker * _SLOTS : (self.worker + 1) * _SLOTS]
 
     def sum_slots(self, slots: Iterable[int]) -> list[float]:
-        """Add up all workers' numbers, slot by slot."""
+        """Sum each slot over all workers."""
         return [sum(self._numbers[worker * _SLOTS + slot] for worker in range(self._workers)) for slot in slots]
 
 
 class _Histogram:
-    """Counts per bucket, the last without an upper edge, and the sum of what was seen."""
+    """Counts per bucket, the last without an upper edge, and the sum of all observations."""
 
     def __init__(self, counters: SharedCounters, edges: Sequence[float]) -> None:
         self._counters, self._edges, self._worker_slots = counters, edges, counters.worker_slots()
@@ -63,14 +66,14 @@ class _Histogram:
         self._worker_slots[self._sum] += value
 
     def read(self) -> Buckets:
-        """Give what all workers counted."""
+        """Return the counts of all workers."""
         *counts, total = self._counters.sum_slots(self._slots)
         names = [*(f"{edge:g}" for edge in self._edges), "+Inf"]
         return Buckets(list(zip(names, accumulate(counts), strict=True)), total)
 
 
 class Metrics:
-    """Counts of one process; reads those of all. Only the event loop's thread may count."""
+    """The counters of one process; reads sum over all workers. Only the event loop's thread may count."""
 
     def __init__(self, manifest: Manifest, counters: SharedCounters) -> None:
         self._manifest, self._counters, self._worker_slots = manifest, counters, counters.worker_slots()
@@ -83,11 +86,11 @@ class Metrics:
         self._sources: list[MetricSource] = [self]
 
     def add_source(self, source: MetricSource) -> None:
-        """Give another's metrics too."""
+        """Include the metrics of another source."""
         self._sources.append(source)
 
     def register_routes(self, routes: Iterable[str], statuses: Sequence[int]) -> None:
-        """Make room for these routes, each with these statuses; no others can be counted."""
+        """Allocate counters for these routes, each with these statuses; no others can be counted."""
         for route in routes:
             self._requests |= {
                 (route, status): slot
@@ -96,12 +99,12 @@ class Metrics:
             self._seconds[route] = _Histogram(self._counters, _SECONDS)
 
     def count_response(self, route: str, status: int, seconds: float) -> None:
-        """Count one answered request."""
+        """Count one response."""
         self._worker_slots[self._requests[route, status]] += 1
         self._seconds[route].observe(seconds)
 
     def count_rejection(self, code: str) -> None:
-        """Count one refusal, by its code."""
+        """Count one rejection by its code."""
         self._worker_slots[self._rejections[code]] += 1
 
     def count_prediction(self, rows: int) -> None:
@@ -110,25 +113,25 @@ class Metrics:
         self._batches.observe(rows)
 
     def add_pending(self, change: int) -> None:
-        """Count who waits for a prediction: 1 came, -1 went."""
+        """Add `change` to the number of requests that wait for a prediction."""
         self._worker_slots[self._pending] += change
 
     def set_ready(self, state: bool) -> None:
-        """Note whether this process takes traffic."""
+        """Record whether this process takes traffic."""
         self._worker_slots[self._ready] = float(state)
 
     def collect_all(self) -> Iterator[MetricFamily]:
-        """Give everything, others' metrics too."""
+        """Yield the metrics of all sources."""
         return chain.from_iterable(source.collect() for source in self._sources)
 
     def collect(self) -> Iterator[MetricFamily]:
-        """Give all metrics, summed over the workers."""
+        """Yield this source's metrics, summed over the workers."""
         requests = zip(self._requests, self._counters.sum_slots(self._requests.values()), strict=True)
         answered = [({"route": route, "status": str(status)}, count) for (route, status), count in requests if count]
         yield MetricFamily("counter", "moorage_requests", "Requests answered.", answered)
         rejects = zip(self._rejections, self._counters.sum_slots(self._rejections.values()), strict=True)
         refused = [({"code": code}, count) for code, count in rejects if count]
-        yield MetricFamily("counter", "moorage_rejects", "Requests refused, by why.", refused)
+        yield MetricFamily("counter", "moorage_rejects", "Requests refused, by reason.", refused)
         histograms = {route: histogram.read() for route, histogram in self._seconds.items()}
         times = [({"route": route}, found) for route, found in histograms.items() if found.counts[-1][1]]
         yield MetricFamily("histogram", "moorage_request_seconds", "From the head of a request to its answer.", times)
@@ -145,5 +148,5 @@ class Metrics:
 
 
 def rejection_codes(error: type[RequestError]) -> set[str]:
-    """Give the codes that a refusal can have."""
+    """Return the codes of an error class and its subclasses."""
     return {error.code}.union(*map(rejection_codes, error.__subclasses__()))

@@ -1,6 +1,6 @@
-"""The served model: a bundle's two files, checked against each other, loaded, and proved on its canary rows.
+"""The served model: the two files of a bundle, checked against each other, loaded, and verified on the canary rows.
 
-Whatever is wrong here ends the process before it takes traffic. Knows no HTTP.
+Any error here ends the process before it takes traffic. This module knows no HTTP.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from inference_server.errors import RequestError, StartupError
 from inference_server.manifest import Manifest, ManifestError
 from inference_server.signature import Signature
 
-# The same library gives the same bits; another CPU's or a newer library's exp() may differ in the last few.
+# The same library gives the same bits; exp() of another CPU or a newer library may differ in the last few.
 _TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What is served: `manifest` says what it is, `signature` makes rows of input, `engine` predicts them."""
+    """The served model: `manifest` describes it, `signature` converts input to rows, `engine` predicts them."""
 
     manifest: Manifest
     signature: Signature
@@ -30,7 +30,7 @@ class Model:
 
 
 def load(directory: Path, threads: int = 1) -> Model:
-    """Load the bundle in `directory` and prove it. Raise StartError with the reason."""
+    """Load and verify the bundle in `directory`. Raise StartupError with the reason."""
     try:
         manifest = manifests.loads((directory / manifests.MANIFEST_FILE).read_bytes())
         raw = (directory / manifests.MODEL_FILE).read_bytes()
@@ -53,7 +53,7 @@ def load(directory: Path, threads: int = 1) -> Model:
 
 
 def _check_manifest(manifest: Manifest, engine: Engine) -> None:
-    """Hold the manifest against what the model says of itself."""
+    """Compare the manifest with the model's own properties."""
     pairs: dict[str, tuple[object, object]] = {
         "number of features": (len(manifest.features), engine.width),
         "objective": (manifest.objective, engine.objective),
@@ -67,7 +67,7 @@ def _check_manifest(manifest: Manifest, engine: Engine) -> None:
 
 
 def _check_canaries(manifest: Manifest, signature: Signature, engine: Engine) -> None:
-    """Predict the canary rows; what the trainer's library predicted must come out."""
+    """Predict the canary rows and compare with the predictions of the trainer's library."""
     for index, canary in enumerate(manifest.canaries):
         try:
             rows = signature.rows([list(canary.row)], f"canaries[{index}].row")
@@ -77,7 +77,7 @@ def _check_canaries(manifest: Manifest, signature: Signature, engine: Engine) ->
         if not all(map(_is_close, found, canary.prediction)):
             raise StartupError(
                 f"canary row {index}: expected {list(canary.prediction)}, this server predicts {found}; "
-                "the model would answer wrongly, so it does not serve"
+                "the model would predict wrongly, so the server stops"
             )
 
 

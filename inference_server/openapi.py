@@ -1,6 +1,6 @@
-"""`GET /openapi.json`: OpenAPI 3.1, made from the model's own signature: its feature names, ranges and an example row.
+"""`GET /openapi.json`: OpenAPI 3.1, generated from the model's signature: feature names, ranges and an example row.
 
-Holds what every route takes and answers, and nothing that serves it. A test holds it against the table of routes.
+Describes the input and output of every route, and serves none. A test compares it with the table of routes.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ _LINES: Final = "application/jsonlines"
 _NUMBER: Final = r"-?\d{1,9}(\.\d{1,9})?"
 _CODE: Final = r"\d{1,6}"
 _ERROR_DESCRIPTIONS: Final = {
-    400: "The body can't be read.",
-    404: "There is no such output.",
-    406: "There is no answer in a form that Accept names.",
+    400: "The body can't be parsed.",
+    404: "The output does not exist.",
+    406: "No supported media type matches the Accept header.",
     408: "The body took too long to arrive.",
-    413: "The body is above the limit.",
-    415: "The body's media type isn't known here.",
-    422: "The body does not fit the model's signature; `field` says where.",
+    413: "The body exceeds the limit.",
+    415: "The route doesn't support the body's media type.",
+    422: "The body does not fit the model's signature; `field` names the position.",
     500: "The server failed.",
-    503: "Too many requests wait, or the server is about to stop.",
+    503: "Too many requests are waiting, or the server is shutting down.",
     504: "The answer took too long.",
 }
 _READ_ERRORS: Final = (400, 408, 413, 422, 500, 503, 504)
@@ -99,7 +99,7 @@ def _example(model: Model) -> list[float]:
 
 
 def _are_codes(model: Model) -> list[bool]:
-    """Tell of each feature whether its values are codes of categories."""
+    """Return for each feature whether its values are category codes."""
     types = model.engine.feature_types or ("q",) * model.signature.width
     return [kind == "c" for kind in types]
 
@@ -128,7 +128,7 @@ def _predictions(model: Model) -> Json:
 
 
 def _seed(model: Model) -> Json:
-    """The seed's contract, which has an error shape of its own."""
+    """Describe the seed's contract, which has its own error shape."""
     wanted = {"description": f"{TEXT} for plain text; anything else for JSON.", "examples": [JSON, TEXT]}
     request_schema = {
         "type": "object",
@@ -142,7 +142,7 @@ def _seed(model: Model) -> Json:
         for code in (400, 408, 413, 500, 503, 504)
     }
     return {
-        "/": _get("The page for people.", {"text/html": {"schema": _STRING}})
+        "/": _get("The HTML page.", {"text/html": {"schema": _STRING}})
         | _post(
             "Predict one row, by the contract of the Flask server.", {JSON: {"schema": request_schema}}, done, errors
         ),
@@ -154,17 +154,17 @@ def _status_routes() -> Json:
     status = {JSON: {"schema": _object({"status": _STRING})}}
     return {
         "/livez": _get("Whether the process is alive.", status),
-        "/readyz": _get("Whether traffic may come.", status, _errors((503,))),
+        "/readyz": _get("Whether the server takes traffic.", status, _errors((503,))),
         "/ping": _get("SageMaker's health check; its body is empty.", {TEXT: {"schema": _STRING}}, _errors((503,))),
         "/model": _get(
-            "What is served: identity, signature, metrics, lineage.", {JSON: {"schema": {"type": "object"}}}
+            "The served model: identity, signature, metrics, lineage.", {JSON: {"schema": {"type": "object"}}}
         ),
         "/drift": _get(
-            "How far the rows of late are from the training rows: per feature, and for the prediction.",
+            "The distance of recent rows from the training rows: per feature, and for the prediction.",
             {JSON: {"schema": {"type": "object"}}},
         ),
-        "/page.css": _get("The page's looks.", {"text/css": {"schema": _STRING}}),
-        "/page.js": _get("The page's life.", {"text/javascript": {"schema": _STRING}}),
+        "/page.css": _get("The page's styles.", {"text/css": {"schema": _STRING}}),
+        "/page.js": _get("The page's script.", {"text/javascript": {"schema": _STRING}}),
         "/icon.svg": _get("The page's icon.", {"image/svg+xml": {"schema": _STRING}}),
         "/metrics": _get("Prometheus metrics.", {TEXT: {"schema": _STRING}}),
         "/openapi.json": _get("This document.", {JSON: {"schema": {"type": "object"}}}),
@@ -194,8 +194,8 @@ def _open_inference(model: Model) -> Json:
     request_schema = {
         "type": "object",
         "required": ["inputs"],
-        "description": "One tensor [rows, features], here of one row, or one tensor per feature; or raw bytes behind the "
-        "JSON, with its length in Inference-Header-Content-Length.",
+        "description": "One tensor [rows, features], here of one row, or one tensor per feature; or raw bytes after "
+        "the JSON, with its length in Inference-Header-Content-Length.",
         "properties": {"id": _STRING, "inputs": {"type": "array", "items": tensor, "minItems": 1, "maxItems": 1}},
     }
     base = f"/v2/models/{model.manifest.name}"
@@ -203,11 +203,11 @@ def _open_inference(model: Model) -> Json:
     paths = {
         "/v2": _get("The server's metadata.", anything),
         "/v2/health/live": _get("Whether the process is alive.", anything),
-        "/v2/health/ready": _get("Whether traffic may come.", anything, unready),
+        "/v2/health/ready": _get("Whether the server takes traffic.", anything, unready),
     }
     for path in (base,) if version is None else (base, f"{base}/versions/{version}"):
         paths[path] = _get("The model's metadata.", anything)
-        paths[f"{path}/ready"] = _get("Whether traffic may come.", anything, unready)
+        paths[f"{path}/ready"] = _get("Whether the server takes traffic.", anything, unready)
         paths[f"{path}/infer"] = _post("Predict tensors.", {JSON: {"schema": request_schema}}, anything, errors)
     return paths
 
@@ -221,7 +221,7 @@ def _csv(model: Model, lines: bool = True) -> Json:
 
 
 def _libsvm(model: Model) -> Json:
-    text = f"Rows of column:value; columns 0 to {model.signature.width - 1}; what is left out is missing."
+    text = f"Rows of column:value; columns 0 to {model.signature.width - 1}; an omitted column is missing."
     row = f"0:{_CODE if _are_codes(model)[0] else _NUMBER}"
     return {"type": "string", "pattern": f"^{row}(\\n{row})*$", "description": text}
 
@@ -235,7 +235,7 @@ def _ref(name: str) -> Json:
 
 
 def _object(properties: Mapping[str, Any]) -> Json:
-    """Describe an object that has these members, all of them and no other."""
+    """Describe an object with exactly these members, all required."""
     return {
         "type": "object",
         "properties": dict(properties),

@@ -1,7 +1,7 @@
-"""Reads bodies within limits: the size of one, the time it may take, and the bytes of all that are held at once.
+"""Reading request bodies within limits: size of one body, time to arrive, and total bytes of all bodies in memory.
 
-A body stays in memory from its first byte until it is answered. Without the last limit, a few hundred large requests
-at once would take more memory than a small container has, each of them well within its own limit.
+A body stays in memory from its first byte until its request is answered. Without the total limit, a few hundred large
+requests, each within its own limit, would exceed a small container's memory.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from aiohttp import StreamReader, web
 from inference_server.errors import BodyTimeoutError, BodyTooLargeError, MalformedError, OverloadedError
 from inference_server.options import Options
 
-# Smaller bodies aren't counted: the number of connections bounds them well enough.
+# Smaller bodies aren't counted: the number of connections bounds them sufficiently.
 _UNCOUNTED_SIZE: Final = 64 * 1024
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class BodyMemory:
-    """The limits of one process, and how many bytes its large bodies hold now."""
+    """The body limits of one process, and how many bytes its large bodies use now."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -28,7 +28,7 @@ class BodyMemory:
 
 
 class RequestBody:
-    """One request's body. Whoever opens it closes it when the request is answered."""
+    """The body of one request. The caller closes it when the request is answered."""
 
     __slots__ = ("_memory", "_reserved_bytes")
 
@@ -36,14 +36,14 @@ class RequestBody:
         self._memory, self._reserved_bytes = memory, 0
 
     def close(self) -> None:
-        """Give back the memory."""
+        """Release the reserved memory."""
         self._memory.used_bytes -= self._reserved_bytes
 
     async def read(self, request: web.BaseRequest) -> bytes:
-        """Read it whole. Raise a RequestError for a limit that it meets, or if it is broken."""
+        """Read the whole body. Raise a RequestError if it exceeds a limit or is malformed."""
         try:
             return await self._read(request)
-        except (web.RequestPayloadError, ConnectionError):  # its client may have gone: then nobody hears of it
+        except (web.RequestPayloadError, ConnectionError):  # ConnectionError: the client may have disconnected
             raise MalformedError("the body can't be decoded or is incomplete") from None
 
     async def _read(self, request: web.BaseRequest) -> bytes:
@@ -55,7 +55,7 @@ class RequestBody:
             return await self._read_rest(content)
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(_CONTINUE)
-            request.writer.output_size = 0  # aiohttp reads it as: the response has not begun
+            request.writer.output_size = 0  # tells aiohttp that the response has not begun
         seconds = self._memory.options.body_timeout
         try:
             async with asyncio.timeout(seconds):
@@ -67,7 +67,7 @@ class RequestBody:
         first = await content.readany()
         self._reserve(len(first))
         body = None
-        # How long a chunked body is, and how long a compressed one grows, shows only on the way.
+        # The size of a chunked or compressed body is known only while it is read.
         while chunk := await content.readany():
             body = bytearray(first) if body is None else body
             body += chunk
@@ -75,22 +75,22 @@ class RequestBody:
         return first if body is None else bytes(body)
 
     def _reserve(self, size: int) -> None:
-        """Let it be `size` bytes long. Raise TooLargeError, or OverloadedError if others hold too much already."""
+        """Reserve `size` bytes. Raise BodyTooLargeError, or OverloadedError if other bodies use too much memory."""
         limit = self._memory.options
         if size > limit.max_body:
-            raise BodyTooLargeError(f"the body is above the limit of {limit.max_body} bytes")
+            raise BodyTooLargeError(f"the body exceeds the limit of {limit.max_body} bytes")
         if size <= max(self._reserved_bytes, _UNCOUNTED_SIZE):
             return
         others_bytes = self._memory.used_bytes - self._reserved_bytes
         if others_bytes and others_bytes + size > limit.max_bodies:
-            raise OverloadedError("too many large bodies are under way; try again soon, or elsewhere")
+            raise OverloadedError("too many large bodies are in memory; retry later, or on another server")
         self._memory.used_bytes = others_bytes + size
         self._reserved_bytes = size
 
 
 def _check_transfer_coding(request: web.BaseRequest) -> None:
-    """Refuse a transfer coding that the parser lets through undecoded: `gzip, chunked` would be read as plain bytes."""
+    """Reject a transfer coding that the parser would leave undecoded: it would read `gzip, chunked` as plain bytes."""
     coding = request.headers.get("Transfer-Encoding")
     if coding is not None and coding.strip().lower() != "chunked":
-        request.protocol.close()  # once this is answered: whoever sent it may mean another end of the body
-        raise MalformedError("the only transfer coding that is understood is 'chunked'")
+        request.protocol.close()  # after the response: the sender may place the body's end elsewhere
+        raise MalformedError("the only supported transfer coding is 'chunked'")

@@ -1,4 +1,4 @@
-"""One request on its way to its answer, whichever way it takes: what transport, refusals, logs and headers need of it."""
+"""The context of one request, on either path: shared by transport, error formats, logs and headers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NO_ROUTE: Final = "none"
 
 
 class RequestContext:
-    """What a request asks for. `start` is when its head was there; `route` is None until one is found."""
+    """The context of a request. `start` is when its head was parsed; `route` is None until found."""
 
     __slots__ = ("_id", "headers", "method", "path", "route", "start")
 
@@ -28,7 +28,7 @@ class RequestContext:
 
     @property
     def id(self) -> str:
-        """The client's own request id if it is a decent one, else this request's new one."""
+        """The client's request id if it is valid, else a new one."""
         if not self._id:
             sent = self.headers.get("X-Request-Id", "")
             self._id = sent if _REQUEST_ID(sent) else os.urandom(8).hex()
@@ -36,15 +36,15 @@ class RequestContext:
 
     @property
     def route_name(self) -> str:
-        """The name under which it is counted: never a path that a client made up."""
+        """The route's name in metrics: never a path from a client."""
         return self.route.name if self.route else NO_ROUTE
 
     @property
     def route_path(self) -> str:
-        """The path in the table of routes, likewise."""
+        """The route's path in the table: never a path from a client."""
         return self.path if self.route else NO_ROUTE
 
     def log_fields(self) -> dict[str, str]:
-        """Say which request it is, for the log: its route, its id, and the trace that it is part of."""
+        """Return the fields that identify the request in the log: route, request id and trace id."""
         trace = trace_id(self.headers)
         return {"route": self.route_name, "request_id": self.id} | ({"trace_id": trace} if trace else {})

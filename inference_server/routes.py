@@ -1,4 +1,4 @@
-"""The table of routes: method and path to what answers there. No pattern, no logic."""
+"""The table of routes: method and path to handler. No patterns, no logic."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from inference_server.service import Service
 
 
 def format_error(error: RequestError, request_id: str) -> HttpResponse:
-    """Phrase an error in the one shape that all routes but a foreign contract's use."""
+    """Format an error in the common shape, used by all routes without a contract of their own."""
     body = {"code": error.code, "message": error.message, "field": error.field or None, "request_id": request_id}
     return HttpResponse(orjson.dumps({"error": body}), status=error.status)
 
@@ -30,7 +30,7 @@ FastHandler = Callable[[HttpRequest, Callable[[HttpResponse | Exception], None]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What answers, under which name it is counted, and how it refuses. `ask` answers small bodies without a task."""
+    """A handler, the name for its metrics, and its error format. `handle_fast` answers small bodies without a task."""
 
     name: str
     handle: Callable[[HttpRequest], Awaitable[HttpResponse]]
@@ -39,7 +39,7 @@ class Route:
 
 
 def error_formatter_for(path: str) -> Callable[[RequestError, str], HttpResponse]:
-    """Give the phrasing of refusals where no route is: clients of a foreign contract read only its own."""
+    """Return the error format of a path without a route: clients of another contract parse only its own errors."""
     return open_inference.format_error if path.startswith("/v2") else format_error
 
 
@@ -47,7 +47,7 @@ Routes = Mapping[str, Mapping[str, Route]]  # path → method → route
 
 
 def build_routes(service: Service) -> Routes:
-    """Give the routes of a service."""
+    """Return the routes of a service."""
     predict, files = PredictProtocol(service.model).read, page.load_files()
     return {
         "/predict": {"POST": _inference_route(service, "predict", predict)},
@@ -80,7 +80,7 @@ def _inference_route(
 
 
 def _open_inference(service: Service) -> Routes:
-    """Give the `/v2` routes: the one model's name and version are plain parts of their paths."""
+    """Return the `/v2` routes; their paths contain the one model's name and version literally."""
     model = OpenInferenceProtocol(service.model)
 
     def get(name: str, handler: Callable[[HttpRequest], Awaitable[HttpResponse]]) -> Mapping[str, Route]:

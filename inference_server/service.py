@@ -1,6 +1,6 @@
-"""What the server answers: protocols and pages tied to one model, as functions from `Call` to `Reply`.
+"""The handlers of the server: protocols and pages for one model, as functions from `HttpRequest` to `HttpResponse`.
 
-Knows no transport: `routes.py` says under which path a function stands, `transport.py` carries it.
+This module knows no transport: `routes.py` assigns paths to handlers, `transport.py` calls them.
 """
 
 from __future__ import annotations
@@ -29,12 +29,15 @@ from inference_server.protocols.explain import explain
 from inference_server.signature import Rows
 
 _T = TypeVar("_T")
-# Bodies above this are parsed and predicted in a thread of their own, so that small ones and health checks stay quick.
+# Larger bodies are parsed and predicted in a separate thread, so that small ones and health checks stay quick.
 LARGE_BODY: Final = 64 * 1024
 
 
 class Service:
-    """One model in one event loop. `draining` is set when the server is about to stop. Raise StartError if it can't be."""
+    """One model in one event loop. `draining` is set while the server shuts down.
+
+    Raises StartupError if capture can't start.
+    """
 
     def __init__(self, model: Model, options: Options, counters: SharedCounters) -> None:
         self.model, self.metrics = model, Metrics(model.manifest, counters)
@@ -54,18 +57,18 @@ class Service:
         self.metrics.set_ready(True)
 
     def drain(self) -> None:
-        """Say from now on that traffic should go elsewhere."""
+        """Report from now on that traffic should go elsewhere."""
         self.draining = True
         self.metrics.set_ready(False)
 
     def close(self) -> None:
-        """Let the threads end, after what they are at."""
+        """Stop the threads after their current work."""
         if self._capture is not None:
             self._capture.close()
         self._large_body_thread.shutdown(cancel_futures=True)
 
     async def infer(self, read: Callable[[HttpRequest], PredictionRequest], request: HttpRequest) -> HttpResponse:
-        """Read rows with a protocol's `read`, predict them, and answer in the protocol's words."""
+        """Parse rows with a protocol's `read`, predict them, and format the answer in the protocol's form."""
         self._admit()
         try:
             if len(request.body) > LARGE_BODY:
@@ -83,9 +86,9 @@ class Service:
         request: HttpRequest,
         on_response: Callable[[HttpResponse | Exception], None],
     ) -> None:
-        """Do the same for a small body, without a task: tell the reply, or what went wrong, when the batch is done.
+        """Predict a small body without a task; call `on_response` with the response or exception after the batch.
 
-        Raise what `infer` would raise for a request that never gets into a batch.
+        Raise the same errors as `infer` for a request that never enters a batch.
         """
         self._admit(request.delayed)
         try:
@@ -107,13 +110,13 @@ class Service:
             return
         try:
             response = prediction.to_response(outcome)
-        except Exception as error:  # noqa: BLE001 - it belongs to the one who asked
+        except Exception as error:  # noqa: BLE001 - passed on to the request
             on_response(error)
         else:
             on_response(response)
 
     async def explain(self, read: Callable[[HttpRequest], PredictionRequest], request: HttpRequest) -> HttpResponse:
-        """Read rows with a protocol's `read` and explain their predictions."""
+        """Parse rows with a protocol's `read` and explain their predictions."""
         self._admit()
         try:
             count, response = await self._run_in_thread(self._explain_large, read, request)
@@ -123,33 +126,33 @@ class Service:
             self._release()
 
     async def respond_alive(self, response: HttpResponse, _: HttpRequest) -> HttpResponse:
-        """Answer as long as the event loop turns."""
+        """Answer while the event loop runs."""
         return response
 
     async def respond_if_ready(self, response: HttpResponse, _: HttpRequest) -> HttpResponse:
-        """Answer while traffic may come. Raise UnavailableError while draining."""
+        """Answer while the server takes traffic. Raise UnavailableError while draining."""
         if self.draining:
-            raise UnavailableError("the server is about to stop; send traffic elsewhere")
+            raise UnavailableError("the server is shutting down; send traffic elsewhere")
         return response
 
     async def describe_model(self, _: HttpRequest) -> HttpResponse:
-        """Say what is served."""
+        """Describe the served model."""
         return self._description
 
     async def openapi_document(self, _: HttpRequest) -> HttpResponse:
-        """Give the OpenAPI document, made when somebody first asks."""
+        """Return the OpenAPI document, built at the first request."""
         if self._document is None:
             self._document = HttpResponse(orjson.dumps(build_document(self.model)))
         return self._document
 
     async def prometheus_metrics(self, _: HttpRequest) -> HttpResponse:
-        """Give the metrics."""
-        from inference_server import exposition  # only now: it would be a tenth of the start
+        """Return the metrics."""
+        from inference_server import exposition  # at first use: it would take a tenth of the start
 
         return HttpResponse(exposition.render(self.metrics.collect_all()), exposition.MEDIA_TYPE)
 
     async def drift_report(self, _: HttpRequest) -> HttpResponse:
-        """Tell how far the rows of delayed are from the training rows."""
+        """Return the distance of recent rows from the training rows."""
         return HttpResponse(self.drift.report())
 
     def _record_batch(self, data: bytes, values: list[float], rows: int) -> None:
@@ -159,7 +162,7 @@ class Service:
             self._capture.record(data, values, rows)
 
     def _admit(self, delayed: bool = False) -> None:
-        """Count one more who waits. Raise OverloadedError if there are too many."""
+        """Admit one more request. Raise OverloadedError if too many wait."""
         self._admission.enter(delayed)
         self.metrics.add_pending(1)
 
@@ -168,7 +171,7 @@ class Service:
         self.metrics.add_pending(-1)
 
     async def _run_in_thread(self, function: Callable[..., _T], *arguments: Any) -> _T:
-        """Work in the thread for what is large. Raise SlowAnswerError when the request's time is over."""
+        """Run in the thread for large bodies. Raise AnswerTimeoutError when the request's time limit is reached."""
         try:
             async with asyncio.timeout(self._options.request_timeout):
                 return await self._loop.run_in_executor(self._large_body_thread, function, *arguments)
@@ -188,13 +191,15 @@ class Service:
         rows = self._check_row_count(read(request)).rows
         if rows.count > self._options.max_explained:
             raise TooManyRowsError(
-                f"has {rows.count} rows; one request may have {self._options.max_explained} explained"
+                f"has {rows.count} rows; the limit for explanations is {self._options.max_explained}"
             )
         return rows.count, explain(self.model, rows)
 
     def _check_row_count(self, prediction: PredictionRequest) -> PredictionRequest:
         if prediction.rows.count > self._options.max_rows:
-            raise TooManyRowsError(f"has {prediction.rows.count} rows; one request may have {self._options.max_rows}")
+            raise TooManyRowsError(
+                f"has {prediction.rows.count} rows; the limit per request is {self._options.max_rows}"
+            )
         return prediction
 
 

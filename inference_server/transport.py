@@ -1,7 +1,7 @@
-"""HTTP: requests to calls, replies to responses. Routes, limits and errors; nothing of models.
+"""HTTP transport: converts requests and responses, applies routes, limits and errors. Knows nothing of models.
 
-It is aiohttp's low-level server, with a plain table for a router: no route here has a pattern, and a prediction costs
-little more than its HTTP, so a framework's own layers would be felt. How a connection works is `connection.py`'s.
+It uses aiohttp's low-level server with a plain table as its router: no route has a pattern, and a prediction costs
+little more than its HTTP, so a framework's layers would be noticeable. `connection.py` implements the connections.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _SERVER: Final = "moorage"  # instead of aiohttp's banner with versions
 
 
 class Transport:
-    """Carries one service's routes. `protocol` makes the protocol of a new connection."""
+    """Serves the routes of one service. `protocol` creates the protocol of a new connection."""
 
     def __init__(
         self, service: Service, routes: Routes, options: Options, log: FilteringBoundLogger, spans: SpanRecorder | None
@@ -56,13 +56,13 @@ class Transport:
         self.server = web.Server(self._serve)
 
     def protocol(self) -> web.RequestHandler:
-        """Make a connection's protocol."""
+        """Create the protocol of a connection."""
         return Connection(self, self.server, self._loop, self._options)
 
     def fast_path(
         self, message: RawRequestMessage, payload: StreamReader, delayed: bool
     ) -> Callable[[WriteResponse], None] | None:
-        """Give what begins on a request that is here as a whole, None if it has to take the long way."""
+        """Return a function that starts a complete request, None if it must take the regular path."""
         context = RequestContext(message.method, message.url.path, message.headers)
         route = context.route = self._routes.get(context.path, {}).get(message.method)
         if (
@@ -88,7 +88,7 @@ class Transport:
 
         try:
             handler(HttpRequest(payload.read_nowait(), context.headers, delayed), on_response)
-        except Exception as error:  # noqa: BLE001 - `_refused` tells them apart
+        except Exception as error:  # noqa: BLE001 - `_error_response` distinguishes them
             on_response(error)
 
     async def _serve(self, request: web.BaseRequest) -> web.Response:
@@ -96,7 +96,7 @@ class Transport:
         try:
             context.route = self._find_route(context)
             response = await self._handle_request(request, context.route)
-        except Exception as error:  # noqa: BLE001 - `_refused` tells them apart
+        except Exception as error:  # noqa: BLE001 - `_error_response` distinguishes them
             response = self._error_response(context, error)
         result = self._to_aiohttp(context, response)
         if self._service.draining or response.status in {408, 413}:
@@ -104,7 +104,7 @@ class Transport:
         return result
 
     def handle_parse_error(self, request: web.BaseRequest, error: BaseException | None) -> web.Response:
-        """Answer what is no HTTP, or not within the limits of a head."""
+        """Answer a request that isn't valid HTTP or whose head exceeds a limit."""
         context = RequestContext(request.method, request.path, request.headers)
         response = self._error_response(context, _parse_error(error))
         result = self._to_aiohttp(context, response)
@@ -117,7 +117,7 @@ class Transport:
     def _find_route(self, context: RequestContext) -> Route:
         methods = self._routes.get(context.path)
         if methods is None:
-            raise NotFoundError(f"nothing is at this path; there are: {', '.join(self._routes)}")
+            raise NotFoundError(f"no route at this path; available paths: {', '.join(self._routes)}")
         route = methods.get("GET" if context.method == "HEAD" else context.method)
         if route is None:
             raise MethodNotAllowedError(methods)
@@ -131,10 +131,10 @@ class Transport:
             body.close()
 
     def _error_response(self, context: RequestContext, error: Exception) -> HttpResponse:
-        """Phrase a refusal in the route's words, with the headers that belong to its status; log what is our fault."""
+        """Format an error in the route's form, with the headers of its status; log the server's own failures."""
         if not isinstance(error, RequestError):
             self.log.error("request failed", **context.log_fields(), **describe_error(error))
-            error = InternalError("the server failed; its log says why")
+            error = InternalError("internal server error; see the server's log")
         self._service.metrics.count_rejection(error.code)
         format_error = context.route.format_error if context.route else error_formatter_for(context.path)
         response = format_error(error, context.id)
@@ -145,7 +145,7 @@ class Transport:
         return response
 
     def _finish(self, context: RequestContext, response: HttpResponse) -> Mapping[str, str]:
-        """Count an answer, tell of it where that is asked for, and give its headers."""
+        """Count a response, log and trace it if enabled, and return its headers."""
         seconds = perf_counter() - context.start
         self._service.metrics.count_response(context.route_name, response.status, seconds)
         if self._logs_requests:
@@ -161,9 +161,9 @@ class Transport:
 
 
 def _parse_error(error: BaseException | None) -> Exception:
-    """Say what was wrong with what aiohttp could not parse, without a byte of it."""
+    """Describe a request that aiohttp could not parse, without quoting it."""
     if isinstance(error, LineTooLong):
         return HeaderTooLargeError("the request line or a header is too long")
     if isinstance(error, HttpProcessingError):
-        return MalformedError("the request is not HTTP that this server understands")
-    return error if isinstance(error, Exception) else InternalError("the server failed")
+        return MalformedError("the request is not valid HTTP")
+    return error if isinstance(error, Exception) else InternalError("internal server error")

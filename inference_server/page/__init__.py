@@ -1,6 +1,6 @@
-"""The page for people at `/`, and the files that it needs: plain HTML, CSS and JavaScript, without a build step.
+"""The HTML page at `/` and its files: plain HTML, CSS and JavaScript, without a build step.
 
-What the page shows it asks of the same routes as any other client. Nothing of models is known here.
+The page uses the same routes as any other client. This module knows nothing of models.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ HEADERS: Final = {
 
 
 def load_files() -> Mapping[str, HttpResponse]:
-    """Read the page's files; path → answer."""
+    """Read the page's files; return path → response."""
     return {
         path: HttpResponse((_HERE / name).read_bytes(), media_type, 200, HEADERS)
         for path, (name, media_type) in _FILES.items()

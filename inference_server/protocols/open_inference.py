@@ -1,7 +1,7 @@
 """`/v2`: the Open Inference Protocol over HTTP, with the binary tensor data extension.
 
-Rows come as one tensor of shape [rows, features], or as one tensor per feature, by name; values as JSON or as raw
-little-endian bytes behind the JSON. Predictions go out as one 32-bit tensor, as JSON or, if asked, as raw bytes.
+Input is one tensor of shape [rows, features], or one tensor per feature, by name. Values are JSON, or raw little-endian
+bytes after the JSON. Output is one tensor of 32-bit floats, as JSON or, on request, as raw bytes.
 Source: github.com/kserve/open-inference-protocol, specification/protocol/inference_rest.md; Triton's extension
 `binary_tensor_data`.
 """
@@ -22,7 +22,7 @@ from inference_server.protocols.predict import parse_json
 from inference_server.signature import Rows
 
 _HEADER: Final = "Inference-Header-Content-Length"
-# Datatype to struct's letter; BOOL and BYTES are no numbers.
+# Datatype → struct's format letter; BOOL and BYTES aren't numeric.
 _DATATYPES: Final = "FP16 FP32 FP64 INT8 INT16 INT32 INT64 UINT8 UINT16 UINT32 UINT64"
 _LETTERS: Final = dict(zip(_DATATYPES.split(), "efdbhiqBHIQ", strict=True))
 _OUTPUT: Final = "predict"
@@ -32,7 +32,7 @@ SERVER: Final = HttpResponse(orjson.dumps({"name": "moorage", "version": "2", "e
 
 
 class OpenInferenceProtocol:
-    """Reads `/v2` inference calls for one model, and describes it in the protocol's words."""
+    """Parses `/v2` inference requests for one model, and provides its metadata."""
 
     def __init__(self, model: Model) -> None:
         self._signature = model.signature
@@ -41,7 +41,7 @@ class OpenInferenceProtocol:
         self.version = None if model.manifest.version is None else str(model.manifest.version)
 
     def model_metadata(self) -> HttpResponse:
-        """Give the model's metadata."""
+        """Return the model's metadata."""
         inputs = [{"name": "input", "datatype": "FP32", "shape": [-1, self._signature.width]}]
         shape = [-1] if self._outputs == 1 else [-1, self._outputs]
         outputs = [{"name": _OUTPUT, "datatype": "FP32", "shape": shape}]
@@ -49,14 +49,14 @@ class OpenInferenceProtocol:
         return _json(name=self.name, versions=versions, platform="xgboost", inputs=inputs, outputs=outputs)
 
     def read(self, request: HttpRequest) -> PredictionRequest:
-        """Read tensors. Raise a RequestError that names the tensor."""
+        """Parse tensors. Raise a RequestError that names the tensor."""
         head, raw_bytes = _split_body(request)
         document = parse_json(head)
         if not isinstance(document, dict) or not isinstance(document.get("inputs"), list) or not document["inputs"]:
             raise InvalidInputError("the body needs a list of tensors 'inputs'", "inputs")
         name, raw = document.get("id", ""), _requests_raw_output(document)
         if not isinstance(name, str):
-            raise InvalidInputError("must be a text", "id")
+            raise InvalidInputError("must be a string", "id")
         return PredictionRequest(
             self._rows(document["inputs"], raw_bytes), lambda values: self._response(values, name, raw)
         )
@@ -67,10 +67,10 @@ class OpenInferenceProtocol:
             tensor = _Tensor(each, f"inputs[{index}]", raw_bytes)
             raw_bytes = raw_bytes[tensor.raw_size :]
             if tensor.name in tensors:
-                raise InvalidInputError(f"{tensor.name[:80]!r} stands twice", f"inputs[{index}].name")
+                raise InvalidInputError(f"{tensor.name[:80]!r} is duplicated", f"inputs[{index}].name")
             tensors[tensor.name] = tensor
         if raw_bytes:
-            raise MalformedError(f"there are {len(raw_bytes)} bytes behind the last tensor")
+            raise MalformedError(f"{len(raw_bytes)} bytes follow the last tensor")
         if tensors.keys() == set(self._signature.names):
             return self._columns([tensors[name] for name in self._signature.names])
         if len(tensors) > 1:
@@ -97,7 +97,7 @@ class OpenInferenceProtocol:
         for tensor in tensors:
             if tensor.shape not in ([count], [count, 1]) or not count:
                 raise InvalidInputError(
-                    f"must be [rows] or [rows, 1], alike in all, is {tensor.shape}", f"{tensor.where}.shape"
+                    f"must be [rows] or [rows, 1], equal for all tensors, is {tensor.shape}", f"{tensor.where}.shape"
                 )
         return self._signature.pack_values(
             list(chain.from_iterable(zip(*(tensor.values() for tensor in tensors), strict=True))), "inputs"
@@ -125,7 +125,7 @@ class OpenInferenceProtocol:
 
 
 class _Tensor:
-    """One input: its name, datatype, shape, and values from JSON or from the bytes behind it."""
+    """One input: its name, datatype, shape, and values from JSON or from the raw bytes."""
 
     def __init__(self, document: Any, where: str, raw_bytes: memoryview) -> None:
         if not isinstance(document, dict):
@@ -133,7 +133,7 @@ class _Tensor:
         self.where = where
         self.name, self.datatype = (_text(document, key, where) for key in ("name", "datatype"))
         if self.datatype not in _LETTERS:
-            raise InvalidInputError(f"{self.datatype[:20]!r} is no datatype of numbers", f"{where}.datatype")
+            raise InvalidInputError(f"{self.datatype[:20]!r} is not a numeric datatype", f"{where}.datatype")
         self.shape: list[int] = document.get("shape", [])
         if not isinstance(self.shape, list) or any(type(length) is not int or length < 0 for length in self.shape):
             raise InvalidInputError("must be a list of lengths", f"{where}.shape")
@@ -147,21 +147,23 @@ class _Tensor:
         self._data = document.get("data")
 
     def values(self) -> Sequence[Any]:
-        """Give the values in row-major order."""
+        """Return the values in row-major order."""
         if self.raw is not None:
             return struct.unpack(f"<{self.size}{_LETTERS[self.datatype]}", self.raw)
         data = self._data
         while isinstance(data, list) and data and all(isinstance(part, list) for part in data):
             data = list(chain.from_iterable(data))
         if not isinstance(data, list) or len(data) != self.size:
-            raise InvalidInputError(f"must be a list of {self.size} values, as the shape says", f"{self.where}.data")
+            raise InvalidInputError(
+                f"must be a list of {self.size} values, as the shape requires", f"{self.where}.data"
+            )
         return data
 
     def _raw(self, announced_size: Any, raw_bytes: memoryview) -> memoryview:
         expected = self.size * struct.calcsize("<" + _LETTERS[self.datatype])
         if announced_size != expected or type(announced_size) is not int:
             raise InvalidInputError(
-                f"is {str(announced_size)[:20]}, datatype and shape say {expected}",
+                f"is {str(announced_size)[:20]}, but datatype and shape require {expected}",
                 f"{self.where}.parameters.binary_data_size",
             )
         if len(raw_bytes) < expected:
@@ -170,7 +172,7 @@ class _Tensor:
 
 
 def format_error(error: RequestError, request_id: str) -> HttpResponse:
-    """Phrase an error as the protocol does, a text under `error`; code, field and request id stand beside it."""
+    """Format an error as the protocol does: a string under `error`. Code, field and request id are added beside it."""
     text = f"{error.field}: {error.message}" if error.field else error.message
     return HttpResponse(
         orjson.dumps({"error": text, "code": error.code, "field": error.field or None, "request_id": request_id}),
@@ -183,7 +185,7 @@ def _split_body(request: HttpRequest) -> tuple[bytes, memoryview]:
     if announced_size is None:
         return request.body, memoryview(b"")
     if not announced_size.isdecimal() or int(announced_size) > len(request.body):
-        raise MalformedError("is not the length of a JSON part within the body", _HEADER)
+        raise MalformedError("is not the length of a JSON document within the body", _HEADER)
     size = int(announced_size)
     return request.body[:size], memoryview(request.body)[size:]
 
@@ -205,7 +207,7 @@ def _requests_raw_output(document: Mapping[str, Any]) -> bool:
 def _text(document: Mapping[str, Any], key: str, where: str) -> str:
     value = document.get(key)
     if not isinstance(value, str):
-        raise InvalidInputError("must be a text", f"{where}.{key}")
+        raise InvalidInputError("must be a string", f"{where}.{key}")
     return value
 
 

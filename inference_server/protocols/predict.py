@@ -13,12 +13,12 @@ from inference_server.http_messages import CSV, JSON, JSON_LINES, HttpRequest, H
 from inference_server.model import Model
 from inference_server.signature import Rows
 
-# What curl sends unless told otherwise is taken as JSON: a wrong guess is refused by the parser.
+# curl's default media type is read as JSON: the parser rejects a wrong guess.
 _READ_AS_JSON: Final = frozenset({JSON, "", "application/x-www-form-urlencoded"})
 
 
 class PredictProtocol:
-    """Reads `/predict` calls for one model."""
+    """Parses `/predict` requests for one model."""
 
     def __init__(self, model: Model) -> None:
         self._signature = model.signature
@@ -28,11 +28,11 @@ class PredictProtocol:
         self._end = b',"model":' + orjson.dumps(identity) + b"}"
 
     def read(self, request: HttpRequest) -> PredictionRequest:
-        """Read the body. Raise a RequestError that names what is wrong."""
+        """Parse the body. Raise a RequestError with the position of the error."""
         return PredictionRequest(self.rows(request), self._response)
 
     def rows(self, request: HttpRequest) -> Rows:
-        """Read the rows of a body in any of the media types that are known here."""
+        """Parse the rows of a body in any supported media type."""
         media_type = request.media_type
         if media_type in _READ_AS_JSON:
             document = parse_json(request.body)
@@ -41,19 +41,19 @@ class PredictProtocol:
             return csv_rows.parse(self._signature, request.body)
         if media_type in JSON_LINES:
             return self._read(parse_json_lines(request.body), "line", request.body)
-        raise UnsupportedMediaTypeError(f"{media_type!r} isn't known here; send {JSON}, {CSV} or application/jsonlines")
+        raise UnsupportedMediaTypeError(f"{media_type!r} is not supported; send {JSON}, {CSV} or application/jsonlines")
 
     def _read(self, instances: Sequence[Any], where: str, body: bytes, names: int = 0) -> Rows:
-        """Pack instances. Raise InvalidError also if a name stood twice: of those a JSON parser takes the last, silently.
+        """Pack instances. Raise InvalidInputError also for a duplicate name, since a JSON parser keeps only the last.
 
-        In what the signature takes, only names are texts: so a right body has no more colons than names, and in names.
-        `names` is how many stand outside the instances.
+        In valid input, only names are strings. So a valid body has exactly as many colons as its names require.
+        `names` counts the names outside the instances.
         """
         rows = self._signature.rows(instances, where)
         if isinstance(instances[0], dict):
             names += rows.count * self._colons
         if body.count(b":") > names:
-            raise InvalidInputError("has a name twice in one object", where)
+            raise InvalidInputError("an object has a duplicate name", where)
         return rows
 
     def _response(self, values: Sequence[float]) -> HttpResponse:
@@ -61,14 +61,14 @@ class PredictProtocol:
 
 
 def group_by_row(values: Sequence[float], outputs: int) -> Sequence[Any]:
-    """Give one value per row, or one list per row where a prediction has several values."""
+    """Return one value per row, or one list per row if predictions have several values."""
     if outputs == 1:
         return values
     return [values[start : start + outputs] for start in range(0, len(values), outputs)]
 
 
 def parse_json(body: bytes) -> Any:
-    """Parse JSON. Raise MalformedError with the place, and never with the body's own words."""
+    """Parse JSON. Raise MalformedError with the position, never with content of the body."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -78,7 +78,7 @@ def parse_json(body: bytes) -> Any:
 
 
 def parse_json_lines(body: bytes) -> list[Any]:
-    """Parse one JSON value per line; empty lines are skipped."""
+    """Parse one JSON value per line; skip empty lines."""
     values = []
     for parse_number, line in enumerate(body.split(b"\n"), 1):
         if line.strip():
@@ -94,7 +94,7 @@ def parse_json_lines(body: bytes) -> list[Any]:
 def _instances(document: Any) -> list[Any]:
     if isinstance(document, dict):
         for name in document.keys() - {"instances"}:
-            raise InvalidInputError(f"{name[:80]!r} isn't known here; the body has one member, 'instances'", name[:80])
+            raise InvalidInputError(f"unknown member {name[:80]!r}; the body has one member, 'instances'", name[:80])
         if "instances" not in document:
             raise InvalidInputError("the body has no member 'instances'", "instances")
         document = document["instances"]

@@ -1,8 +1,8 @@
 """`POST /invocations` and `GET /ping`: the contract of a SageMaker inference container.
 
-In: CSV, libsvm, JSON, JSON lines. Out: what Accept asks for, CSV unless it does; one line, or one object, per row, with
-the shapes of SageMaker's own XGBoost container. Its libsvm columns count from 0; what a row leaves out is missing.
-Source: "Common data formats for inference" in the SageMaker developer guide, and the container's repository.
+Input is CSV, libsvm, JSON or JSON lines. The Accept header selects the output, by default CSV: one line or one object
+per row, in the shapes of SageMaker's own XGBoost container. Its libsvm columns count from 0; omitted columns are
+missing. Source: "Common data formats for inference" in the SageMaker developer guide, and the container's repository.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PONG: Final = HttpResponse(b"", TEXT)
 
 
 class InvocationsProtocol:
-    """Reads `/invocations` calls for one model."""
+    """Parses `/invocations` requests for one model."""
 
     def __init__(self, model: Model) -> None:
         self._signature = model.signature
@@ -33,7 +33,7 @@ class InvocationsProtocol:
         self._rows = PredictProtocol(model).rows
 
     def read(self, request: HttpRequest) -> PredictionRequest:
-        """Read the body. Raise a RequestError that names what is wrong."""
+        """Parse the body. Raise a RequestError with the position of the error."""
         media_type = choose_media_type(request.accept)
         write = _WRITERS[media_type]
         rows = (
@@ -47,14 +47,14 @@ class InvocationsProtocol:
 
 
 def choose_media_type(accept: str) -> str:
-    """Choose the answer's media type by an Accept header, in the client's order of preference; CSV if it has none."""
+    """Choose the output's media type from an Accept header, in the client's order of preference; CSV if it is empty."""
     ranges = [_preference(part) for part in accept.split(",")] if accept.strip() else [(1.0, "*/*")]
     for quality, accepted in sorted(ranges, key=lambda each: -each[0]):
         if quality > 0:
             for media_type in _WRITERS:
                 if accepted in {media_type, "*/*", media_type.partition("/")[0] + "/*"}:
                     return media_type
-    raise NotAcceptableError(f"there is no answer in that form; there are: {', '.join(_WRITERS)}")
+    raise NotAcceptableError(f"no supported media type matches Accept; supported: {', '.join(_WRITERS)}")
 
 
 def _preference(part: str) -> tuple[float, str]:
@@ -84,7 +84,7 @@ def _to_json_lines(rows: Sequence[Any]) -> bytes:
     return b"".join(orjson.dumps({"score": row}, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
 
 
-# In order of preference where the client leaves it open.
+# In order of the server's preference.
 _WRITERS: Final[Mapping[str, Callable[[Sequence[Any]], bytes]]] = {
     CSV: _to_csv,
     JSON: _to_json,
@@ -93,13 +93,13 @@ _WRITERS: Final[Mapping[str, Callable[[Sequence[Any]], bytes]]] = {
 
 
 def _parse_libsvm(signature: Signature, body: bytes) -> Rows:
-    """Read rows of `[label] column:value …`."""
+    """Parse rows of `[label] column:value …`."""
     try:
         lines = body.decode().strip().splitlines()
     except UnicodeDecodeError as error:
         raise MalformedError(f"the body is not UTF-8 text (byte {error.start})") from None
     if not lines:
-        raise InvalidInputError("there is no row", "line")
+        raise InvalidInputError("the body has no rows", "line")
     values: list[float] = []
     for parse_number, line in enumerate(lines, 1):
         values += _parse_libsvm_row(signature.width, line.split(), f"line {parse_number}")
@@ -116,10 +116,10 @@ def _parse_libsvm_row(width: int, words: Sequence[str], where: str) -> list[floa
     for word in words:
         column, _, value = word.partition(":")
         if not column.isdecimal() or int(column) >= width:
-            raise InvalidInputError(f"has column {column[:40]!r}; the model's are 0 to {width - 1}", where)
+            raise InvalidInputError(f"has column {column[:40]!r}; the model has columns 0 to {width - 1}", where)
         values[int(column)] = _number(value, word, where)
     if len(values) < len(words):
-        raise InvalidInputError("has a column twice", where)
+        raise InvalidInputError("has a duplicate column", where)
     return [values.get(column, math.nan) for column in range(width)]
 
 
@@ -127,4 +127,4 @@ def _number(text: str, word: str, where: str) -> float:
     try:
         return csv_rows.parse_number(text)
     except ValueError:
-        raise InvalidInputError(f"has {word[:40]!r} where column:value must stand", where) from None
+        raise InvalidInputError(f"has {word[:40]!r} where column:value is expected", where) from None

@@ -1,7 +1,8 @@
-"""`POST /` and `GET /healthcheck`: the contract of the Flask server that Moorage takes the place of, to the letter.
+"""`POST /` and `GET /healthcheck`: the exact contract of the seed, the Flask server that Moorage replaces.
 
-The body is JSON whatever its content type says. `pred_x_csv` holds one row; of several, the first is answered. Errors
-are 400 in this contract's own shape. Only what it answered wrongly is refused: a row with too few or too many values.
+The body is parsed as JSON, whatever its content type. `pred_x_csv` holds one row; of several, the first is answered.
+Errors have status 400 and this contract's own shape. The one difference: the seed answered rows with too few or too
+many values wrongly, and this server rejects them.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ HEALTHY = HttpResponse(b"OK", TEXT)
 
 
 class SeedError(RequestError):
-    """Refused in the seed's words; `media_type` is the form in which the client wants to hear it."""
+    """An error with the seed's message; `media_type` is the form that the client requested."""
 
     code = "seed_contract"
 
@@ -30,14 +31,14 @@ class SeedError(RequestError):
 
 
 class SeedProtocol:
-    """Reads the seed's calls for one model."""
+    """Parses the seed's requests for one model."""
 
     def __init__(self, model: Model) -> None:
         self._signature = model.signature
         self._outputs = model.engine.outputs
 
     def read(self, request: HttpRequest) -> PredictionRequest:
-        """Read the one row. Raise SeedError."""
+        """Parse the one row. Raise SeedError."""
         try:
             document = parse_json(request.body)
         except RequestError as error:
@@ -66,7 +67,7 @@ class SeedProtocol:
 
 
 def format_error(error: RequestError, _request_id: str) -> HttpResponse:
-    """Phrase any refusal in the seed's shape."""
+    """Format any error in the seed's shape."""
     if isinstance(error, SeedError) and error.media_type == TEXT:
         return HttpResponse(error.message.encode(), TEXT, 400)
     status = error.status if error.status >= 500 or error.status in {408, 413} else 400
@@ -74,7 +75,7 @@ def format_error(error: RequestError, _request_id: str) -> HttpResponse:
 
 
 def _format_values(values: Sequence[float]) -> str:
-    """Write as NumPy writes a 32-bit float, or an array of them: the fewest digits that give it back."""
+    """Format as NumPy formats a 32-bit float, or an array of them: the fewest digits that round-trip."""
     texts = [_shortest_text(value) for value in values]
     return texts[0] if len(texts) == 1 else f"[{' '.join(texts)}]"
 

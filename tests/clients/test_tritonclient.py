@@ -132,7 +132,7 @@ def test_concurrent_requests(housing_bundle: Any, start_server: Any) -> None:
     [
         (np.zeros((2, 7), np.float32), "housing-model", "422", "must be [rows, 8]"),
         (np.full((2, 8), np.inf, np.float32), "housing-model", "422", "must be a finite number"),
-        (np.zeros((2, 8), np.float32), "another", "404", "nothing is at this path"),
+        (np.zeros((2, 8), np.float32), "another", "404", "no route at this path"),
     ],
 )
 def test_errors_reach_the_caller(

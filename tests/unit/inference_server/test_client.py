@@ -239,5 +239,5 @@ def test_proxy_is_used_except_for_loopback(start_scripted: Callable[..., Scripte
 def test_invalid_urls_are_rejected() -> None:
     """A client is for http and https."""
     for url in ("localhost:8080", "file:///etc/passwd", "http://", ""):
-        with pytest.raises(ValueError, match="is no http:// or https:// URL"):
+        with pytest.raises(ValueError, match="is not an http:// or https:// URL"):
             Client(url)

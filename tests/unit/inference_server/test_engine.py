@@ -129,7 +129,7 @@ def test_unsupported_models_are_rejected(housing_bundle: Any) -> None:
     """A linear booster, a damaged model and one of a newer library end the start with the reason."""
     matrix = xgb.DMatrix(np.nan_to_num(housing_bundle.rows), np.zeros(len(housing_bundle.rows)))
     linear = xgb.train({"booster": "gblinear", "nthread": 1}, matrix, 2)
-    with pytest.raises(StartupError, match="'gblinear' isn't served"):
+    with pytest.raises(StartupError, match="'gblinear' is not supported"):
         Engine(bytes(linear.save_raw("ubj")))
     raw = (housing_bundle.directory / "model.ubj").read_bytes()
     with pytest.raises(StartupError, match="can't read it"):
@@ -149,7 +149,7 @@ def test_unsupported_models_are_rejected(housing_bundle: Any) -> None:
             "multi:softprob",
             1,
             {"num_class": 3, "multi_strategy": "multi_output_tree"},
-            "multi_output_tree isn't served",
+            "multi_output_tree is not supported",
         ),
     ],
 )

@@ -81,7 +81,7 @@ def test_equal_manifests_have_one_byte_form() -> None:
         ({"xgboost_version": "3.2"}, "xgboost_version: must be a version"),
         ({"metrics": {"test": {"rmse": "low"}}}, "metrics.test.rmse: must be a number"),
         ({"metrics": {"test": {"rmse": 10**400}}}, "metrics.test.rmse: must be a finite number"),
-        ({"lineage": {"commit": 5}}, "lineage.commit: must be a text"),
+        ({"lineage": {"commit": 5}}, "lineage.commit: must be a string"),
         ({"canaries": [{"row": [1], "prediction": [1]}]}, "canaries[0].row: has 1 values for 2 features"),
         ({"canaries": [{"row": [1, 2], "prediction": [1, 2]}]}, "canaries[0].prediction: has 2 values"),
         ({"target": {"name": "y"}}, "target.predictions: is missing"),

@@ -131,20 +131,20 @@ ONE = np.ones((1, 8), np.float32)
         ({}, 422, "inputs: the body needs a list of tensors"),
         ({"inputs": []}, 422, "inputs: the body needs"),
         ({"inputs": [5]}, 422, "inputs[0]: must be a tensor"),
-        (matrix(ONE, name=5), 422, "inputs[0].name: must be a text"),
-        (matrix(ONE, datatype="BYTES"), 422, "inputs[0].datatype: 'BYTES' is no datatype of numbers"),
+        (matrix(ONE, name=5), 422, "inputs[0].name: must be a string"),
+        (matrix(ONE, datatype="BYTES"), 422, "inputs[0].datatype: 'BYTES' is not a numeric datatype"),
         (matrix(ONE, shape=[1, 7]), 422, "inputs[0].shape: must be [rows, 8] (order: median_income,"),
         (matrix(ONE, shape=[8]), 422, "inputs[0].shape: must be [rows, 8]"),
         (matrix(ONE, shape=[0, 8], data=[]), 422, "inputs[0].shape: must be [rows, 8]"),
         (matrix(ONE, shape="8"), 422, "inputs[0].shape: must be a list of lengths"),
         (matrix(ONE, shape=[2, 8]), 422, "inputs[0].data: must be a list of 16 values"),
-        (matrix(ONE, data=["x"] * 8), 422, "inputs[0][0].median_income: must be a number or null, is the text 'x'"),
-        (matrix(ONE) | {"id": 5}, 422, "id: must be a text"),
+        (matrix(ONE, data=["x"] * 8), 422, "inputs[0][0].median_income: must be a number or null, is the string 'x'"),
+        (matrix(ONE) | {"id": 5}, 422, "id: must be a string"),
         (matrix(ONE) | {"outputs": [{"name": "other"}]}, 404, "outputs[0].name: the only output is 'predict'"),
         (matrix(ONE) | {"outputs": 5}, 422, "outputs: 'parameters' must be"),
         (matrix(ONE, parameters={"binary_data_size": 32}), 400, "the body ends before the 32 bytes"),
-        (matrix(ONE, parameters={"binary_data_size": 31}), 422, "is 31, datatype and shape say 32"),
-        ({"inputs": [*matrix(ONE)["inputs"], *matrix(ONE)["inputs"]]}, 422, "inputs[1].name: 'input' stands twice"),
+        (matrix(ONE, parameters={"binary_data_size": 31}), 422, "is 31, but datatype and shape require 32"),
+        ({"inputs": [*matrix(ONE)["inputs"], *matrix(ONE)["inputs"]]}, 422, "inputs[1].name: 'input' is duplicated"),
         ({"inputs": [*matrix(ONE)["inputs"], *matrix(ONE, name="b")["inputs"]]}, 422, "inputs: must be one tensor"),
         ("{", 400, "the body is not JSON"),
     ],
@@ -166,7 +166,7 @@ def test_invalid_raw_bodies_are_rejected(housing_bundle: Any, start_server: Any)
     for length in ("99999", "x", "-1"):
         answer = server.send("POST", INFER, body, **headers | {"inference_header_content_length": length})
         assert answer.status == 400
-    assert "behind the last tensor" in server.send("POST", INFER, body + b"1234", **headers).json["error"]
+    assert "follow the last tensor" in server.send("POST", INFER, body + b"1234", **headers).json["error"]
     for datatype, code in (("FP32", "<f4"), ("FP64", "<f8")):
         body, headers = raw_call(np.array([[1, 2, 3, np.inf, 5, 6, 7, 8]]), datatype, code)
         answer = server.send("POST", INFER, body, **headers)

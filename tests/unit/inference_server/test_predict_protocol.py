@@ -115,7 +115,7 @@ NAMED = json.dumps(dict(zip(NAMES, ROW, strict=True)))
 def test_duplicate_names_are_rejected(housing_bundle: Any, start_server: Any, body: str, media_type: str) -> None:
     """Which of the two values is meant nobody knows."""
     answer = start_server(housing_bundle).send("POST", "/predict", body, content_type=media_type)
-    assert (answer.status, answer.error["message"]) == (422, "has a name twice in one object")
+    assert (answer.status, answer.error["message"]) == (422, "an object has a duplicate name")
 
 
 def test_colons_in_names_are_not_duplicates(train_bundle: Any, start_server: Any, tmp_path: Path) -> None:
@@ -149,9 +149,9 @@ def test_colons_in_names_are_not_duplicates(train_bundle: Any, start_server: Any
             {"instances": [row_with(2, "many")]},
             422,
             "instances[0].total_rooms",
-            "must be a number or null, is the text 'many'",
+            "must be a number or null, is the string 'many'",
         ),
-        ({"instances": [row_with(2, "880")]}, 422, "instances[0].total_rooms", "is the text '880'"),
+        ({"instances": [row_with(2, "880")]}, 422, "instances[0].total_rooms", "is the string '880'"),
         ({"instances": [row_with(1, True)]}, 422, "instances[0].housing_median_age", "is true or false"),
         ({"instances": [row_with(1, [41])]}, 422, "instances[0].housing_median_age", "is a list"),
         ({"instances": [row_with(5, 1e39)]}, 422, "instances[0].households", "must be a finite number"),
@@ -182,9 +182,9 @@ def test_colons_in_names_are_not_duplicates(train_bundle: Any, start_server: Any
         ({"instances": [ROW, dict(zip(NAMES, ROW, strict=True))]}, 422, "instances", "use one form"),
         ({"instances": ROW}, 422, "instances[0]", "must be a row"),
         ({"instances": [None]}, 422, "instances[0]", "is null"),
-        ({"instances": []}, 422, "instances", "there is no row"),
+        ({"instances": []}, 422, "instances", "the body has no rows"),
         ({"instances": "1,2"}, 422, "instances", "must be a list of rows"),
-        ({"rows": [ROW]}, 422, "rows", "'rows' isn't known here"),
+        ({"rows": [ROW]}, 422, "rows", "unknown member 'rows'"),
         ({}, 422, "instances", "no member 'instances'"),
         (7, 422, "instances", "must be a list"),
         ('{"instances": [[1, 2', 400, None, "the body is not JSON"),
@@ -207,18 +207,18 @@ def test_invalid_json_is_rejected(
     [
         ("1,2,3,4,5,6,7", 422, "row[0].longitude", "no value for 'longitude'"),
         ("1,2,3,4,5,6,7,8\n1,2,3,4,5,6,7,8,9", 422, "row[1]", "has 9 values"),
-        ("1,2,x,4,5,6,7,8", 422, "row[0].total_rooms", "is the text 'x'"),
-        ("1,2,1_0,4,5,6,7,8", 422, "row[0].total_rooms", "is the text '1_0'"),
+        ("1,2,x,4,5,6,7,8", 422, "row[0].total_rooms", "is the string 'x'"),
+        ("1,2,1_0,4,5,6,7,8", 422, "row[0].total_rooms", "is the string '1_0'"),
         ("1,2,inf,4,5,6,7,8", 422, "row[0].total_rooms", "must be a finite number"),
         ("1,2,1e99,4,5,6,7,8", 422, "row[0].total_rooms", "must be a finite number"),
-        ("1,2,.3.,4,5,6,7,8", 422, "row[0].total_rooms", "is the text '.3.'"),
-        ("1,2,3 4,4,5,6,7,8", 422, "row[0].total_rooms", "is the text '3 4'"),
+        ("1,2,.3.,4,5,6,7,8", 422, "row[0].total_rooms", "is the string '.3.'"),
+        ("1,2,3 4,4,5,6,7,8", 422, "row[0].total_rooms", "is the string '3 4'"),
         ("1,2,3,4,5,6,7,8\n,1,2,3,4,5,6,7,8", 422, "row[1]", "has 9 values"),
-        ("1,2,3e,4,5,6,7,8", 422, "row[0].total_rooms", "is the text '3e'"),
+        ("1,2,3e,4,5,6,7,8", 422, "row[0].total_rooms", "is the string '3e'"),
         (",".join(NAMES[:7]) + "\n1,2,3,4,5,6,7", 422, "header.longitude", "no column 'longitude'"),
-        (",".join((*NAMES, "x")) + "\n" + "1," * 8 + "1", 422, "header", "a column 'x' too many"),
-        (",".join(NAMES), 422, "row", "there is no row"),
-        ("\n\n", 422, "row", "there is no row"),
+        (",".join((*NAMES, "x")) + "\n" + "1," * 8 + "1", 422, "header", "an unknown or duplicate column 'x'"),
+        (",".join(NAMES), 422, "row", "the body has no rows"),
+        ("\n\n", 422, "row", "the body has no rows"),
         ('1,2,"3', 400, None, "not CSV"),
         (b"\xff\xfe1,2", 400, None, "not UTF-8"),
     ],
