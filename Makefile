@@ -93,7 +93,7 @@ SECONDS ?= 60
 fuzz: setup $(FUZZ)/.ready ## let atheris look for a body that no parser of the server expects; SECONDS=60
 	@mkdir -p .fuzz
 	@PYTHONPATH=$$($(FUZZ)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
-		$(BIN)/python tests/fuzz/bodies.py -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=1024 -artifact_prefix=.fuzz/ .fuzz
+		$(BIN)/python tests/fuzz/request_bodies.py -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=1024 -artifact_prefix=.fuzz/ .fuzz
 
 $(FUZZ)/.ready: requirements-fuzz.lock
 	@test -x $(FUZZ)/bin/python || $(PYTHON) -m venv $(FUZZ)

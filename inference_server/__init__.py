@@ -1,1 +1,1 @@
-"""The server in the image: one tree model behind HTTP. Imports nothing of the controller."""
+"""The HTTP server in the image: serves one tree model. Imports nothing from the controller."""

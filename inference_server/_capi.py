@@ -1,7 +1,8 @@
-"""The binding to libxgboost's C API: where the library is, which functions are used, how its errors are told.
+"""The binding to libxgboost's C API: locating the library, function signatures, error conversion.
 
-The `xgboost` package only says where its library lies; it is never imported, for with it come numpy and scipy and most
-of a second of start-up. No model and no row is known here. Source of the signatures: xgboost's `include/xgboost/c_api.h`.
+The `xgboost` package only provides the library's location. It is never imported: numpy, scipy and most of a second of
+start-up would come with it. This module knows neither models nor rows. Source of the signatures: xgboost's
+`include/xgboost/c_api.h`.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from inference_server.errors import StartError
+from inference_server.errors import StartupError
 
 Shape = POINTER(c_uint64)
 Floats = POINTER(c_float)
 
-# name → argument types. Every function returns 0, or -1 and leaves its reason in XGBGetLastError.
+# name → argument types. Every function returns 0, or -1 with the reason in XGBGetLastError.
 _OUTPUT: Final = (POINTER(Shape), POINTER(c_uint64), POINTER(Floats))
 _FUNCTIONS: Final = {
     "XGBSetGlobalConfig": (c_char_p,),
@@ -37,32 +38,35 @@ _FUNCTIONS: Final = {
 
 
 class LibraryError(Exception):
-    """The library refused a call; the text is its own, without the stack trace."""
+    """A call that the library rejected; the message is the library's own, without its stack trace."""
 
 
 class Library:
-    """The loaded library. `dll` has its functions with their argument types set; `check` turns a -1 into LibraryError."""
+    """The loaded library.
+
+    `dll` has its functions with their argument types set; `check` turns a return code of -1 into LibraryError.
+    """
 
     def __init__(self, path: Path) -> None:
         try:
             self.dll = ctypes.CDLL(str(path))
         except OSError as error:
-            raise StartError(f"{path}: can't be loaded: {error}; reinstall xgboost-cpu") from None
+            raise StartupError(f"{path}: can't be loaded: {error}; reinstall xgboost-cpu") from None
         self.dll.XGBGetLastError.restype = c_char_p
         for name, arguments in _FUNCTIONS.items():
             getattr(self.dll, name).argtypes = arguments
-        # Its warnings go to stderr unasked, and some repeat per prediction.
+        # By default the library writes warnings to stderr, some of them once per prediction.
         self.check(self.dll.XGBSetGlobalConfig(b'{"verbosity":0}'))
 
     def check(self, code: int) -> None:
-        """Raise LibraryError with the library's own words unless `code` is 0."""
+        """Raise LibraryError with the library's own message unless `code` is 0."""
         if code:
             text = self.dll.XGBGetLastError().decode(errors="replace")
             raise LibraryError(text.partition("Stack trace:")[0].strip())
 
     @property
     def version(self) -> tuple[int, int, int]:
-        """The library's own version."""
+        """Version of the library itself."""
         major, minor, patch = c_int(), c_int(), c_int()
         self.dll.XGBoostVersion(byref(major), byref(minor), byref(patch))
         return major.value, minor.value, patch.value
@@ -70,12 +74,12 @@ class Library:
 
 @cache
 def load() -> Library:
-    """Load the library of the installed `xgboost` package, once per process. Raise StartError where there is none."""
+    """Load the library of the installed `xgboost` package, once per process. Raise StartupError if it is missing."""
     spec = find_spec("xgboost")  # finds a top-level package without importing it
     if spec is None or not spec.submodule_search_locations:
-        raise StartError("libxgboost isn't there: no package 'xgboost' is installed; install xgboost-cpu")
+        raise StartupError("libxgboost is missing: the package 'xgboost' is not installed; install xgboost-cpu")
     directory = Path(spec.submodule_search_locations[0]) / "lib"
     for name in ("libxgboost.so", "libxgboost.dylib"):
         if (directory / name).is_file():
             return Library(directory / name)
-    raise StartError(f"{directory}: holds no libxgboost; reinstall xgboost-cpu")
+    raise StartupError(f"{directory}: contains no libxgboost; reinstall xgboost-cpu")

@@ -1,9 +1,9 @@
-"""Who may wait for a prediction: so many at most, and far fewer for a while once there were too many.
+"""Admission control: limits how many requests wait for a prediction, and lowers the limit after an overload.
 
-A full queue answers nobody quickly. So once `most` requests have met, only an eighth of them may wait at a time until
-there has been room for a second: enough to keep the processor busy, and few enough to be answered about as quickly as
-ever. Everybody else is told at once to come back later. A refusal costs nearly as much as an answer; that it doesn't
-take the answers' time is for the connection to see to, which doesn't listen for a while to whom it has refused.
+A full queue makes every request slow. Once `limit` requests wait at a time, only an eighth of them may wait until the
+processor has had spare time for one second. That keeps the processor busy and latency about as low as before. All
+other requests are rejected at once. A rejection costs nearly as much as an answer, so the connection pauses reading
+from the clients that were rejected.
 """
 
 from __future__ import annotations
@@ -14,37 +14,38 @@ from typing import Final
 
 from inference_server.errors import OverloadedError
 
-_FEWER: Final = 8
-_AT_WORK: Final = 32  # with a thirty-second of `most` waiting at once there is no processor time to spare
-_MEMORY: Final = 1.0  # seconds
+_REDUCTION: Final = 8  # divisor of the limit after an overload
+_BUSY_SHARE: Final = 32  # with a thirty-second of `limit` waiting at once, no processor time is spare
+_REDUCED_SECONDS: Final = 1.0
 
 
 class Admission:
-    """Counts who waits. `most` may wait at once; `clock` gives seconds."""
+    """A counter of waiting requests. At most `limit` may wait at once; `clock` returns seconds."""
 
-    def __init__(self, most: int, clock: Callable[[], float] = monotonic) -> None:
-        self._most, self._few, self._at_work = most, max(1, most // _FEWER), max(1, most // _AT_WORK)
-        self._limit, self._clock = most, clock
-        self._until = 0.0  # when the lower limit ends
+    def __init__(self, limit: int, clock: Callable[[], float] = monotonic) -> None:
+        self._limit, self._current_limit, self._clock = limit, limit, clock
+        self._reduced_limit, self._busy_threshold = max(1, limit // _REDUCTION), max(1, limit // _BUSY_SHARE)
+        self._reduced_until = 0.0  # end of the reduced limit
         self.waiting = 0
 
-    def enter(self, late: bool = False) -> None:
-        """Let one more wait, who has to `leave`. Raise OverloadedError, at once, rather than let all wait ever longer.
+    def enter(self, delayed: bool = False) -> None:
+        """Admit one request; the caller must call `leave` once it is answered. Raise OverloadedError at the limit.
 
-        `late` is who may have waited already, nobody knows how long: in a crowd there is no answering them in time.
+        `delayed` marks a request that may have waited unread for an unknown time. During an overload it can't be
+        answered in time, so it is rejected.
         """
-        if self._limit < self._most:
+        if self._current_limit < self._limit:
             now = self._clock()
-            if self.waiting >= self._at_work:
-                self._until = now + _MEMORY
-            elif now > self._until:
-                self._limit = self._most
-        if self.waiting >= self._limit or (late and self._limit < self._most):
-            if not late:
-                self._limit, self._until = self._few, self._clock() + _MEMORY
-            raise OverloadedError(f"{self.waiting} requests wait already; try again soon, or elsewhere")
+            if self.waiting >= self._busy_threshold:
+                self._reduced_until = now + _REDUCED_SECONDS
+            elif now > self._reduced_until:
+                self._current_limit = self._limit
+        if self.waiting >= self._current_limit or (delayed and self._current_limit < self._limit):
+            if not delayed:
+                self._current_limit, self._reduced_until = self._reduced_limit, self._clock() + _REDUCED_SECONDS
+            raise OverloadedError(f"{self.waiting} requests are already waiting; retry later, or on another server")
         self.waiting += 1
 
     def leave(self) -> None:
-        """Note that one has been answered."""
+        """Release the place of one answered request."""
         self.waiting -= 1

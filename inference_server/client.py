@@ -1,19 +1,19 @@
-"""A typed client of the server: `AsyncClient`, and `Client` around it for code without an event loop.
+"""A typed client of the server: `AsyncClient`, and `Client`, which wraps it for code without an event loop.
 
     with Client("http://127.0.0.1:8080") as client:
         values = client.predict([{"median_income": 8.3, …}]).values
 
-A request is sent again only where the server can't have begun on it: no connection came about, or it answered 503 with
-a Retry-After, which is waited for. What may have been received is never sent twice, and no redirect is followed.
-Everything that can go wrong is a ClientError:
+The client retries a request only if the server can't have started on it: the connection failed, or the server answered
+503 with a Retry-After, which the client honours. It never resends a request that may have been received, and follows no
+redirects. Every failure is a ClientError:
 
     ClientError
-    ├── UnreachableError   no connection came about: nothing was sent
-    ├── LostError          the connection broke, or time ran out, before the whole answer was there
-    ├── RefusedError       the server, or what stands before it, answered with an error
-    └── AnswerError        it answered with something that this client doesn't understand
+    ├── UnreachableError   the connection failed: nothing was sent
+    ├── LostError          the connection broke or timed out before the answer was complete
+    ├── RefusedError       the server, or a gateway before it, answered with an error
+    └── AnswerError        the client can't parse the answer
 
-Nothing here is used by the server itself.
+The server itself doesn't use this module.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 import orjson
 
-Value = float | list[float]  # of one row; a list where the model has several outputs
+Value = float | list[float]  # of one row; a list if the model has several outputs
 Rows = Sequence[Mapping[str, float | None]] | Sequence[Sequence[float | None]]
 
 _T = TypeVar("_T")
 _JSON: Final = "application/json"
-# Seconds before another attempt where the server names none. Together less than a person waits gladly.
-_PAUSES: Final = (0.1, 0.4, 1.6)
+# Seconds before each retry if the server names none. Their sum stays short enough for interactive use.
+_RETRY_DELAYS: Final = (0.1, 0.4, 1.6)
 
 
 class ClientError(Exception):
-    """No answer that can be used. `url` is what was asked."""
+    """A request without a usable answer. `url` is the requested URL."""
 
     def __init__(self, message: str, url: str) -> None:
         super().__init__(message)
@@ -51,22 +51,22 @@ class ClientError(Exception):
 
 
 class UnreachableError(ClientError):
-    """No connection came about: nothing was sent."""
+    """The connection failed: nothing was sent."""
 
 
 class LostError(ClientError):
-    """The connection broke, or time ran out, before the whole answer was there. The server may have worked on it."""
+    """The connection broke or timed out before the answer was complete. The server may have processed the request."""
 
 
 class AnswerError(ClientError):
-    """The answer is not what this client understands."""
+    """An answer that this client can't parse."""
 
 
 class RefusedError(ClientError):
-    """An error was answered.
+    """An error response.
 
-    `status` is HTTP's; `code`, `field` and `request_id` are the server's own and empty where something before it
-    answered; `retry_after` is in seconds, None unless it was given.
+    `status` is the HTTP status. `code`, `field` and `request_id` come from the server; they are empty if a gateway
+    answered. `retry_after` is in seconds, None if absent.
     """
 
     def __init__(self, url: str, status: int, body: bytes, retry_after: float | None) -> None:
@@ -81,7 +81,7 @@ class RefusedError(ClientError):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Which model answered."""
+    """The model that answered."""
 
     name: str
     version: int | None
@@ -97,7 +97,7 @@ class Predictions:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """One row's prediction, its margin (before the objective's last transformation), and what the margin is made of.
+    """One row's prediction, its margin (before the objective's final transformation) and the margin's components.
 
     Bias and contributions sum to the margin.
     """
@@ -110,7 +110,10 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """One feature: what its values were in the training rows, None where unknown. `categorical`: they are codes."""
+    """One feature and the statistics of its training values, None if unknown.
+
+    `categorical` says that the values are category codes.
+    """
 
     name: str
     min: float | None
@@ -122,7 +125,7 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What is served. `metrics` is dataset → metric → value; `lineage` says where it came from."""
+    """The served model. `metrics` is dataset → metric → value; `lineage` records the model's origin."""
 
     name: str
     version: int | None
@@ -135,10 +138,11 @@ class Served:
 
 
 class AsyncClient:
-    """Asks one server. To be used with `async with`, in one event loop.
+    """A client of one server, for use with `async with` in one event loop.
 
-    `url` is where the server's routes begin: behind an API Gateway stage, with the stage's path. `timeout` (seconds)
-    is for a whole call, with all its attempts and waits. `headers` go with every request, for authorization.
+    `url` is the root of the server's routes: behind an API Gateway stage, it includes the stage's path. `timeout`
+    (seconds) covers a whole call with all attempts and waits. `headers` are sent with every request, for authorization.
+    Raises ValueError when `url` isn't http or https.
     """
 
     def __init__(
@@ -150,7 +154,7 @@ class AsyncClient:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
-            raise ValueError(f"{url!r} is no http:// or https:// URL")
+            raise ValueError(f"{url!r} is not an http:// or https:// URL")
         self._url, self._timeout, self._sleep = url.rstrip("/"), timeout, sleep
         self._headers = {"User-Agent": "moorage", **(headers or {})}
         self._proxy = _proxy(url)
@@ -175,19 +179,19 @@ class AsyncClient:
         return await self._read("/explain", _explanations, _body(rows))
 
     async def model(self) -> Served:
-        """Tell what is served. Raise ClientError."""
+        """Describe the served model. Raise ClientError."""
         return await self._read("/model", _served)
 
     async def ready(self) -> bool:
-        """Tell whether the server takes traffic. One attempt: whoever asks wants to know of now."""
+        """Return whether the server takes traffic. Makes one attempt, because callers need the current state."""
         try:
-            await self._once("/readyz", None)
+            await self._attempt("/readyz", None)
         except ClientError:
             return False
         return True
 
     async def ask(self, path: str, body: bytes | None = None) -> Any:
-        """Post a JSON body to `path`, or get it without one, and give the JSON that is answered. Raise ClientError."""
+        """Post a JSON body to `path`, or send a GET if there is none; return the parsed answer. Raise ClientError."""
         try:
             return orjson.loads(await self._send(path, body))
         except orjson.JSONDecodeError:
@@ -198,22 +202,24 @@ class AsyncClient:
         try:
             return read(document)
         except (KeyError, TypeError):
-            raise AnswerError("the answer lacks what the server's contract says", self._url + path) from None
+            raise AnswerError(
+                "the answer lacks members that the server's contract requires", self._url + path
+            ) from None
 
     async def _send(self, path: str, body: bytes | None) -> bytes:
-        """Send it as often as is safe, within the time."""
+        """Send the request, with safe retries, within the timeout."""
         end = monotonic() + self._timeout
-        for pause in _PAUSES:
+        for pause in _RETRY_DELAYS:
             try:
-                return await self._once(path, body, end)
+                return await self._attempt(path, body, end)
             except (UnreachableError, RefusedError) as error:
-                wait = _wait(error, pause)
+                wait = _retry_delay(error, pause)
                 if wait is None or monotonic() + wait >= end:
                     raise
             await self._sleep(wait)
-        return await self._once(path, body, end)
+        return await self._attempt(path, body, end)
 
-    async def _once(self, path: str, body: bytes | None, end: float | None = None) -> bytes:
+    async def _attempt(self, path: str, body: bytes | None, end: float | None = None) -> bytes:
         if self._session is None:
             raise RuntimeError("the client is not open: use it in a with statement")
         url = self._url + path
@@ -241,10 +247,7 @@ class AsyncClient:
 
 
 class Client:
-    """The same for code without an event loop: runs its own. To be used with `with`, in one thread.
-
-    Takes what AsyncClient takes.
-    """
+    """A synchronous client with its own event loop, for use with `with` in one thread. Parameters as in AsyncClient."""
 
     def __init__(self, url: str, *, timeout: float = 30.0, headers: Mapping[str, str] | None = None) -> None:
         self._client = AsyncClient(url, timeout=timeout, headers=headers)
@@ -269,31 +272,31 @@ class Client:
         return self._run(self._client.explain(rows))
 
     def model(self) -> Served:
-        """Tell what is served. Raise ClientError."""
+        """Describe the served model. Raise ClientError."""
         return self._run(self._client.model())
 
     def ready(self) -> bool:
-        """Tell whether the server takes traffic."""
+        """Return whether the server takes traffic."""
         return self._run(self._client.ready())
 
     def ask(self, path: str, body: bytes | None = None) -> Any:
-        """Post a JSON body to `path`, or get it without one, and give the JSON that is answered. Raise ClientError."""
+        """Post a JSON body to `path`, or send a GET if there is none; return the parsed answer. Raise ClientError."""
         return self._run(self._client.ask(path, body))
 
     def _run(self, call: Coroutine[Any, Any, _T]) -> _T:
         return self._runner.run(call)
 
 
-# --- what is sent ---
+# --- requests ---
 
 
 def _body(rows: Rows) -> bytes:
-    """Write rows as JSON; NaN becomes null, which is how a missing value is written. Arrays of numpy's are fine too."""
+    """Serialize rows as JSON. NaN becomes null, the form of a missing value; numpy arrays are accepted."""
     return orjson.dumps({"instances": rows}, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _proxy(url: str) -> str | None:
-    """Give the proxy that the environment names for `url`; loopback never has one."""
+    """Return the proxy that the environment sets for `url`; None for loopback."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     if _is_loopback(host) or proxy_bypass(host):
@@ -308,24 +311,24 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-# --- when it is sent again ---
+# --- retries ---
 
 
-def _wait(error: UnreachableError | RefusedError, pause: float) -> float | None:
-    """Give how long to wait before another attempt is safe, None where it isn't."""
+def _retry_delay(error: UnreachableError | RefusedError, pause: float) -> float | None:
+    """Return the seconds to wait before a safe retry, None if a retry isn't safe."""
     if isinstance(error, UnreachableError):
-        # A name that nobody knows and a certificate that isn't trusted stay so.
-        passing = isinstance(error.__cause__, aiohttp.ClientConnectorError) and not isinstance(
+        # An unknown host name and an untrusted certificate won't change between retries.
+        is_transient = isinstance(error.__cause__, aiohttp.ClientConnectorError) and not isinstance(
             error.__cause__, aiohttp.ClientConnectorDNSError | aiohttp.ClientConnectorSSLError
         )
-        return pause if passing else None
+        return pause if is_transient else None
     if error.status == 503 and error.retry_after is not None:
         return max(error.retry_after, pause)
     return None
 
 
 def _retry_after(text: str | None) -> float | None:
-    """Read the header: seconds or a date (RFC 9110, 10.2.3). None if there is none that can be read."""
+    """Parse the header: seconds or a date (RFC 9110, 10.2.3). Return None if it is absent or invalid."""
     if text is None:
         return None
     try:
@@ -334,11 +337,11 @@ def _retry_after(text: str | None) -> float | None:
         return None
 
 
-# --- what is answered ---
+# --- answers ---
 
 
 def _error(body: bytes) -> Mapping[str, Any]:
-    """Give the error's members, from this server's shape, a foreign contract's, API Gateway's, or plain text."""
+    """Return the error's members from this server's shape, another contract's, API Gateway's, or plain text."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -350,7 +353,9 @@ def _error(body: bytes) -> Mapping[str, Any]:
 
 
 def _predictions(document: Any) -> Predictions:
-    return Predictions(list(map(_value, document["predictions"])), Identity(**_members(document["model"], Identity)))
+    return Predictions(
+        list(map(_value, document["predictions"])), Identity(**_known_members(document["model"], Identity))
+    )
 
 
 def _explanations(document: Any) -> list[Explanation]:
@@ -367,18 +372,18 @@ def _explanations(document: Any) -> list[Explanation]:
 
 def _served(document: Any) -> Served:
     return Served(
-        features=[Range(**_members(feature, Range)) for feature in document["features"]],
+        features=[Range(**_known_members(feature, Range)) for feature in document["features"]],
         **{name: document[name] for name in ("name", "version", "sha256", "objective", "target", "metrics", "lineage")},
     )
 
 
-def _members(document: Any, kind: type[Identity | Range]) -> dict[str, Any]:
-    """Take a class' members; a newer server may send more."""
+def _known_members(document: Any, kind: type[Identity | Range]) -> dict[str, Any]:
+    """Select the members of a class; a newer server may send more."""
     return {field.name: document[field.name] for field in fields(kind)}
 
 
 def _value(value: Any) -> Value:
-    """Take a number, or a list of numbers; null is what JSON has for NaN."""
+    """Convert a number or a list of numbers; null is JSON's form of NaN."""
     if isinstance(value, list):
         return [math.nan if each is None else float(each) for each in value]
     return math.nan if value is None else float(value)

@@ -1,4 +1,4 @@
-"""Metrics as Prometheus' text. The only user of its library."""
+"""Metrics in Prometheus's text format. The only module that uses the Prometheus library."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from inference_server.families import Buckets, Family
+from inference_server.metric_families import Buckets, MetricFamily
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _KINDS: Final[Mapping[str, Callable[..., Any]]] = {
@@ -26,27 +26,27 @@ _KINDS: Final[Mapping[str, Callable[..., Any]]] = {
 }
 
 
-def render(families: Iterable[Family]) -> bytes:
-    """Write them in the text format 0.0.4."""
+def render(families: Iterable[MetricFamily]) -> bytes:
+    """Render metric families in the text format 0.0.4."""
     registry = CollectorRegistry()
-    registry.register(_Once(families))
+    registry.register(_SingleScrape(families))
     return generate_latest(registry)
 
 
-class _Once(Collector):
-    def __init__(self, families: Iterable[Family]) -> None:
+class _SingleScrape(Collector):
+    def __init__(self, families: Iterable[MetricFamily]) -> None:
         self._families = families
 
     def describe(self) -> Iterable[Metric]:
-        """Name nothing beforehand: else it would be collected for its names as it is registered."""
+        """Return nothing: otherwise the registry would collect the families once more at registration."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        """Give the library's own families."""
-        return map(_translated, self._families)
+        """Convert to the library's own families."""
+        return map(_translate, self._families)
 
 
-def _translated(family: Family) -> Any:
+def _translate(family: MetricFamily) -> Any:
     names = tuple(family.samples[0][0]) if family.samples else ()
     metric = _KINDS[family.kind](family.name, family.text, labels=names)
     for labels, value in family.samples:

@@ -1,7 +1,7 @@
-"""`python -m inference_server.health --url URL`: exit 0 if the URL answers 200, else 1.
+"""Container health check: `python -m inference_server.health --url URL` exits 0 if the URL answers 200, else 1.
 
-A container health check without curl. ECS starts it again and again beside the server, so it imports little (no HTTP
-library: one status line is all that is read) and waits briefly.
+It replaces curl. ECS starts it repeatedly beside the server, so it imports little and waits briefly. It reads one
+status line and needs no HTTP library.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 import socket
 import sys
 
-_SECONDS = 4.0  # below ECS' default timeout of a health check, 5 s
+_SECONDS = 4.0  # below the 5 s that ECS allows a health check by default
 
 
 def check(url: str) -> str:
-    """Ask `http://HOST[:PORT]/PATH` once. Give what is wrong, or an empty text."""
+    """Send one GET to `http://HOST[:PORT]/PATH`. Return the problem, or an empty string."""
     scheme, _, rest = url.partition("://")
     address, _, path = rest.partition("/")
     host, _, port = address.partition(":")
     if scheme != "http" or not host or not (port or "80").isdecimal():
-        return f"{url}: only http://HOST[:PORT]/PATH can be asked"
+        return f"{url}: not supported; use http://HOST[:PORT]/PATH"
     request = f"GET /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
     try:
         with socket.create_connection((host, int(port or 80)), _SECONDS) as connection:
@@ -32,7 +32,7 @@ def check(url: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the check; tell what is wrong on stderr."""
+    """Run the check; write a problem to stderr."""
     if len(arguments) != 2 or arguments[0] != "--url":
         sys.stderr.write("usage: python -m inference_server.health --url URL\n")
         return 2

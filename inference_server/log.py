@@ -1,4 +1,4 @@
-"""JSON lines on stdout, one per event. Rows and header values never go in."""
+"""JSON log lines on stdout, one per event. They never contain rows or header values."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import orjson
 import structlog
 
 
-def configure(level: str) -> structlog.typing.FilteringBoundLogger:
-    """Set up the process's log and give it. What libraries log through `logging` comes out in the same form."""
+def configure_logging(level: str) -> structlog.typing.FilteringBoundLogger:
+    """Configure the process's log and return the logger. Records of libraries that use `logging` get the same form."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -22,7 +22,7 @@ def configure(level: str) -> structlog.typing.FilteringBoundLogger:
             structlog.processors.JSONRenderer(serializer=_dumps),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.BytesLoggerFactory(Out()),  # type: ignore[arg-type]  # it writes and flushes, no more
+        logger_factory=structlog.BytesLoggerFactory(StdoutWriter()),  # type: ignore[arg-type]  # needs write and flush only
         cache_logger_on_first_use=True,
     )
     log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
@@ -30,10 +30,10 @@ def configure(level: str) -> structlog.typing.FilteringBoundLogger:
     return log
 
 
-class Out:
-    """Stdout, for lines that must not be in the way: when their reader has gone they are lost, and nothing fails for it.
+class StdoutWriter:
+    """Writes to stdout without failing: if the reader has closed it, lines are lost.
 
-    Unbuffered, so workers' lines don't mix and nothing is left over for the interpreter to fail at in the end.
+    Unbuffered, so lines of workers don't mix and no data remains for the interpreter to flush at exit.
     """
 
     def write(self, data: bytes) -> int:
@@ -43,11 +43,11 @@ class Out:
         return len(data)
 
     def flush(self) -> None:
-        """Nothing waits."""
+        """Do nothing: no data is buffered."""
 
 
-def traced(error: BaseException) -> dict[str, Any]:
-    """Say of an error what it is and where it was raised, without its message: that may quote a client's data."""
+def describe_error(error: BaseException) -> dict[str, Any]:
+    """Describe an error's type and origin without its message, which may quote a client's data."""
     trace = traceback.extract_tb(error.__traceback__)
     return {"error": type(error).__name__, "trace": [f"{Path(at.filename).name}:{at.lineno} {at.name}" for at in trace]}
 
@@ -58,13 +58,13 @@ def _dumps(line: dict[str, Any], **_: Any) -> bytes:
 
 
 class _Forward(logging.Handler):
-    """Passes a library's records on by their unformatted message: arguments may hold a client's data."""
+    """Forwards a library's records with their unformatted message: arguments may contain a client's data."""
 
     def __init__(self, log: structlog.typing.FilteringBoundLogger) -> None:
         super().__init__()
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        where = traced(record.exc_info[1]) if record.exc_info and record.exc_info[1] else {}
+        where = describe_error(record.exc_info[1]) if record.exc_info and record.exc_info[1] else {}
         first = str(record.msg).partition("\n")[0]
         self._log.warning("library", logger=record.name, message=first, **where)

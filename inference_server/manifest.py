@@ -1,7 +1,7 @@
-"""The bundle's manifest: everything that the server must know of a model besides the model itself.
+"""The manifest of a bundle: everything that the server must know about a model besides the model itself.
 
-A bundle is `model.ubj` and `manifest.json`. The manifest is defined here and nowhere else: who builds bundles imports
-this module. It lives on the server's start-up path, so it needs the standard library only. No file is opened here.
+A bundle is `model.ubj` and `manifest.json`. Only this module defines the manifest; code that builds bundles imports it.
+It is on the server's start-up path, so it needs only the standard library. It opens no files.
 """
 
 from __future__ import annotations
@@ -22,12 +22,15 @@ _Read = Callable[[object, str], _T]
 
 
 class ManifestError(ValueError):
-    """The manifest can't be trusted. The message names the field: `features[2].min: must be …`."""
+    """An invalid manifest. The message names the field: `features[2].min: must be …`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Counts of values between neighbouring edges: `len(edges) == len(counts) + 1`; the last bin holds its right edge."""
+    """Counts of values between adjacent edges: `len(edges) == len(counts) + 1`.
+
+    The last bin includes its right edge.
+    """
 
     edges: tuple[float, ...]
     counts: tuple[int, ...]
@@ -35,7 +38,7 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One column of the model's input, in the model's order. Statistics are of the training rows; None where unknown."""
+    """One input column, in the model's order. Statistics are of the training rows, None if unknown."""
 
     name: str
     min: float | None = None
@@ -47,7 +50,7 @@ class Feature:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The column that the model predicts. `predictions` is what it predicted for its training rows."""
+    """The column that the model predicts. `predictions` is the histogram of its predictions for the training rows."""
 
     name: str
     predictions: Histogram | None = None
@@ -55,7 +58,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """What `model.ubj` must be: its SHA-256 in lower-case hex and its size in bytes."""
+    """The expected content of `model.ubj`: its SHA-256 in lower-case hex and its size in bytes."""
 
     sha256: str
     size: int
@@ -63,7 +66,7 @@ class ModelFile:
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """One row, None for a missing value, and what the trainer's library predicts for it: one value, or one per class."""
+    """One row, None for a missing value, and the prediction of the trainer's library: one value, or one per class."""
 
     row: tuple[float | None, ...]
     prediction: tuple[float, ...]
@@ -71,9 +74,9 @@ class Canary:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One model, as built.
+    """The manifest of one built model.
 
-    `version` is the model package's version, None until it is registered. `num_class` is 0 unless the objective is
+    `version` is the model package's version, None until registered. `num_class` is 0 unless the objective is
     multi-class. `xgboost_version` is the trainer's. `metrics` is dataset (train, validation, test) → metric → value.
     """
 
@@ -97,20 +100,20 @@ class Manifest:
 
     @property
     def outputs(self) -> int:
-        """How many values one prediction has: the number of classes for `multi:softprob`, else 1."""
+        """Number of values per prediction: the number of classes for `multi:softprob`, else 1."""
         return self.num_class if self.objective == "multi:softprob" else 1
 
 
 def dumps(manifest: Manifest) -> bytes:
-    """Write as JSON: keys sorted, the same bytes for equal manifests. Raise ManifestError rather than write nonsense."""
-    # Reading back checks every rule and makes 41 and 41.0 the same bytes.
+    """Serialize as JSON with sorted keys: equal manifests give equal bytes. Raise ManifestError if it is invalid."""
+    # Parsing the result checks every rule and gives 41 and 41.0 the same bytes.
     return _encode(loads(_encode(manifest)))
 
 
 def loads(text: bytes | str) -> Manifest:
-    """Read and check a manifest. Raise ManifestError for anything unknown, missing, of a wrong type or contradictory."""
+    """Parse and check a manifest. Raise ManifestError for unknown, missing, ill-typed or contradictory fields."""
     try:
-        document = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        document = json.loads(text, object_pairs_hook=_reject_duplicates, parse_constant=_reject_constant)
     except ManifestError:
         raise
     except (ValueError, RecursionError) as error:
@@ -118,7 +121,7 @@ def loads(text: bytes | str) -> Manifest:
     if isinstance(document, dict) and isinstance(found := document.get("schema"), int) and found > SCHEMA:
         raise ManifestError(f"schema: {found} is newer than this server reads ({SCHEMA}); use a newer server")
     manifest = Manifest(**_object(_MANIFEST)(document, ""))
-    _agree(manifest)
+    _check_consistency(manifest)
     return manifest
 
 
@@ -130,11 +133,11 @@ def _encode(manifest: Manifest) -> bytes:
         raise ManifestError(f"can't be written as JSON: {error}") from None
 
 
-# --- what must agree across fields ---
+# --- checks across fields ---
 
 
-def _agree(manifest: Manifest) -> None:
-    """Hold what no single field can tell: widths, uniqueness, and classes where the objective has them."""
+def _check_consistency(manifest: Manifest) -> None:
+    """Check rules across fields: widths, uniqueness, and the number of classes of a multi-class objective."""
     if len(set(manifest.feature_names)) != len(manifest.features):
         raise ManifestError("features: two have the same name")
     if manifest.objective.startswith("multi:") != (manifest.num_class > 1):
@@ -146,7 +149,8 @@ def _agree(manifest: Manifest) -> None:
             )
         if len(canary.prediction) != manifest.outputs:
             raise ManifestError(
-                f"canaries[{index}].prediction: has {len(canary.prediction)} values, the objective gives {manifest.outputs}"
+                f"canaries[{index}].prediction: has {len(canary.prediction)} values, "
+                f"the objective has {manifest.outputs}"
             )
 
 
@@ -167,23 +171,23 @@ def _histogram(value: object, where: str) -> Histogram:
     return histogram
 
 
-# --- readers: (value, where it stands) → checked value ---
+# --- readers: (value, position) → checked value ---
 
 
-def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+def _reject_duplicates(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     document: dict[str, Any] = {}
     for key, value in pairs:
         if key in document:
-            raise ManifestError(f"{key}: stands twice")
+            raise ManifestError(f"{key}: is duplicated")
         document[key] = value
     return document
 
 
-def _no_constant(word: str) -> None:
-    raise ManifestError(f"not JSON: {word} is no number")
+def _reject_constant(word: str) -> None:
+    raise ManifestError(f"not JSON: {word} is not a number")
 
 
-def _wrong(where: str, must: str, value: object) -> ManifestError:
+def _type_error(where: str, must: str, value: object) -> ManifestError:
     shown = repr(value)
     return ManifestError(
         f"{where or 'manifest'}: must be {must}, is {shown if len(shown) <= 60 else shown[:57] + '...'}"
@@ -193,7 +197,7 @@ def _wrong(where: str, must: str, value: object) -> ManifestError:
 def _object(readers: Mapping[str, _Read[Any]]) -> _Read[dict[str, Any]]:
     def read(value: object, where: str) -> dict[str, Any]:
         if not isinstance(value, dict):
-            raise _wrong(where, "an object", value)
+            raise _type_error(where, "an object", value)
         prefix = f"{where}." if where else ""
         for key in value.keys() - readers.keys():
             raise ManifestError(f"{prefix}{key}: is not a field of the manifest")
@@ -207,7 +211,7 @@ def _object(readers: Mapping[str, _Read[Any]]) -> _Read[dict[str, Any]]:
 def _map(reader: _Read[_T]) -> _Read[dict[str, _T]]:
     def read(value: object, where: str) -> dict[str, _T]:
         if not isinstance(value, dict):
-            raise _wrong(where, "an object", value)
+            raise _type_error(where, "an object", value)
         return {key: reader(item, f"{where}.{key}") for key, item in value.items()}
 
     return read
@@ -216,7 +220,7 @@ def _map(reader: _Read[_T]) -> _Read[dict[str, _T]]:
 def _list(reader: _Read[_T], at_least: int = 0) -> _Read[tuple[_T, ...]]:
     def read(value: object, where: str) -> tuple[_T, ...]:
         if not isinstance(value, list) or len(value) < at_least:
-            raise _wrong(where, f"a list of {at_least} or more" if at_least else "a list", value)
+            raise _type_error(where, f"a list of {at_least} or more" if at_least else "a list", value)
         return tuple(reader(item, f"{where}[{index}]") for index, item in enumerate(value))
 
     return read
@@ -231,25 +235,25 @@ def _optional(reader: _Read[_T]) -> _Read[_T | None]:
 
 def _number(value: object, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _wrong(where, "a number", value)
+        raise _type_error(where, "a number", value)
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise _wrong(where, "a finite number", value)
+        raise _type_error(where, "a finite number", value)
     return number
 
 
 def _count(value: object, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise _wrong(where, "a whole number, 0 or more", value)
+        raise _type_error(where, "a whole number, 0 or more", value)
     return value
 
 
 def _text(value: object, where: str) -> str:
     if not isinstance(value, str):
-        raise _wrong(where, "a text", value)
+        raise _type_error(where, "a string", value)
     return value
 
 
@@ -258,7 +262,7 @@ def _matching(pattern: str, must: str) -> _Read[str]:
 
     def read(value: object, where: str) -> str:
         if not isinstance(value, str) or not matches(value):
-            raise _wrong(where, must, value)
+            raise _type_error(where, must, value)
         return value
 
     return read

@@ -1,6 +1,6 @@
-"""`GET /openapi.json`: OpenAPI 3.1, made from the model's own signature: its feature names, ranges and an example row.
+"""`GET /openapi.json`: OpenAPI 3.1, generated from the model's signature: feature names, ranges and an example row.
 
-Holds what every route takes and answers, and nothing that serves it. A test holds it against the table of routes.
+Describes the input and output of every route, and serves none. A test compares it with the table of routes.
 """
 
 from __future__ import annotations
@@ -8,33 +8,33 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from inference_server.http_messages import CSV, JSON, TEXT
 from inference_server.manifest import Feature
-from inference_server.messages import CSV, JSON, TEXT
 from inference_server.model import Model
 from inference_server.signature import LARGEST_CODE, TOO_LARGE
 
 _LINES: Final = "application/jsonlines"
 _NUMBER: Final = r"-?\d{1,9}(\.\d{1,9})?"
 _CODE: Final = r"\d{1,6}"
-_WHY: Final = {
-    400: "The body can't be read.",
-    404: "There is no such output.",
-    406: "There is no answer in a form that Accept names.",
+_ERROR_DESCRIPTIONS: Final = {
+    400: "The body can't be parsed.",
+    404: "The output does not exist.",
+    406: "No supported media type matches the Accept header.",
     408: "The body took too long to arrive.",
-    413: "The body is above the limit.",
-    415: "The body's media type isn't known here.",
-    422: "The body does not fit the model's signature; `field` says where.",
+    413: "The body exceeds the limit.",
+    415: "The route doesn't support the body's media type.",
+    422: "The body does not fit the model's signature; `field` names the position.",
     500: "The server failed.",
-    503: "Too many requests wait, or the server is about to stop.",
+    503: "Too many requests are waiting, or the server is shutting down.",
     504: "The answer took too long.",
 }
-_READING: Final = (400, 408, 413, 422, 500, 503, 504)
+_READ_ERRORS: Final = (400, 408, 413, 422, 500, 503, 504)
 _REQUEST_ID: Final = {"X-Request-Id": {"schema": {"type": "string"}}}
 
 Json = dict[str, Any]
 
 
-def document(model: Model) -> Json:
+def build_document(model: Model) -> Json:
     """Describe the whole server."""
     manifest = model.manifest
     return {
@@ -44,7 +44,7 @@ def document(model: Model) -> Json:
             "version": str(manifest.version or "unregistered"),
             "description": f"Predicts {manifest.target.name} ({manifest.objective}).",
         },
-        "paths": _predictions(model) | _foreign(model) | _pages() | _open_inference(model),
+        "paths": _predictions(model) | _seed(model) | _status_routes() | _open_inference(model),
         "components": {"schemas": _schemas(model)},
     }
 
@@ -99,7 +99,7 @@ def _example(model: Model) -> list[float]:
 
 
 def _are_codes(model: Model) -> list[bool]:
-    """Tell of each feature whether its values are codes of categories."""
+    """Return for each feature whether its values are category codes."""
     types = model.engine.feature_types or ("q",) * model.signature.width
     return [kind == "c" for kind in types]
 
@@ -111,10 +111,10 @@ def _predictions(model: Model) -> Json:
         _LINES: {"schema": {"type": "string", "description": "One row per line."}},
     }
     scores = _object({"predictions": {"type": "array", "items": _object({"score": _ref("Prediction")})}})
-    errors = _errors((*_READING, 415))
+    errors = _errors((*_READ_ERRORS, 415))
     sparse = {"schema": _libsvm(model)}
     invocation_rows = rows | {"text/libsvm": sparse, "text/x-libsvm": sparse}
-    answers = {CSV: {"schema": _STRING}, JSON: {"schema": scores}, _LINES: {"schema": _STRING}}
+    responses = {CSV: {"schema": _STRING}, JSON: {"schema": scores}, _LINES: {"schema": _STRING}}
     return {
         "/predict": _post("Predict rows.", rows, {JSON: {"schema": _ref("Predictions")}}, errors),
         "/explain": _post(
@@ -123,46 +123,48 @@ def _predictions(model: Model) -> Json:
             {JSON: {"schema": _ref("Explanations")}},
             errors,
         ),
-        "/invocations": _post("SageMaker's container contract.", invocation_rows, answers, errors | _errors((406,))),
+        "/invocations": _post("SageMaker's container contract.", invocation_rows, responses, errors | _errors((406,))),
     }
 
 
-def _foreign(model: Model) -> Json:
-    """The seed's contract, which has an error shape of its own."""
+def _seed(model: Model) -> Json:
+    """Describe the seed's contract, which has its own error shape."""
     wanted = {"description": f"{TEXT} for plain text; anything else for JSON.", "examples": [JSON, TEXT]}
-    call = {
+    request_schema = {
         "type": "object",
         "properties": {"response_content_type": wanted, "pred_x_csv": _csv(model, lines=False)},
         "required": ["pred_x_csv"],
     }
-    failed = {JSON: {"schema": _object({"Error": _STRING})}, TEXT: {"schema": _STRING}}
+    error_content = {JSON: {"schema": _object({"Error": _STRING})}, TEXT: {"schema": _STRING}}
     done = {JSON: {"schema": _object({"Predicted value": _STRING})}, TEXT: {"schema": _STRING}}
     errors = {
-        str(code): {"description": _WHY[code], "content": failed, "headers": _REQUEST_ID}
+        str(code): {"description": _ERROR_DESCRIPTIONS[code], "content": error_content, "headers": _REQUEST_ID}
         for code in (400, 408, 413, 500, 503, 504)
     }
     return {
-        "/": _get("The page for people.", {"text/html": {"schema": _STRING}})
-        | _post("Predict one row, by the contract of the Flask server.", {JSON: {"schema": call}}, done, errors),
+        "/": _get("The HTML page.", {"text/html": {"schema": _STRING}})
+        | _post(
+            "Predict one row, by the contract of the Flask server.", {JSON: {"schema": request_schema}}, done, errors
+        ),
         "/healthcheck": _get("Answers OK.", {TEXT: {"schema": {"const": "OK"}}}),
     }
 
 
-def _pages() -> Json:
+def _status_routes() -> Json:
     status = {JSON: {"schema": _object({"status": _STRING})}}
     return {
         "/livez": _get("Whether the process is alive.", status),
-        "/readyz": _get("Whether traffic may come.", status, _errors((503,))),
+        "/readyz": _get("Whether the server takes traffic.", status, _errors((503,))),
         "/ping": _get("SageMaker's health check; its body is empty.", {TEXT: {"schema": _STRING}}, _errors((503,))),
         "/model": _get(
-            "What is served: identity, signature, metrics, lineage.", {JSON: {"schema": {"type": "object"}}}
+            "The served model: identity, signature, metrics, lineage.", {JSON: {"schema": {"type": "object"}}}
         ),
         "/drift": _get(
-            "How far the rows of late are from the training rows: per feature, and for the prediction.",
+            "The distance of recent rows from the training rows: per feature, and for the prediction.",
             {JSON: {"schema": {"type": "object"}}},
         ),
-        "/page.css": _get("The page's looks.", {"text/css": {"schema": _STRING}}),
-        "/page.js": _get("The page's life.", {"text/javascript": {"schema": _STRING}}),
+        "/page.css": _get("The page's styles.", {"text/css": {"schema": _STRING}}),
+        "/page.js": _get("The page's script.", {"text/javascript": {"schema": _STRING}}),
         "/icon.svg": _get("The page's icon.", {"image/svg+xml": {"schema": _STRING}}),
         "/metrics": _get("Prometheus metrics.", {TEXT: {"schema": _STRING}}),
         "/openapi.json": _get("This document.", {JSON: {"schema": {"type": "object"}}}),
@@ -171,11 +173,12 @@ def _pages() -> Json:
 
 def _open_inference(model: Model) -> Json:
     width = model.signature.width
-    failed = {JSON: {"schema": {"type": "object", "required": ["error"], "properties": {"error": _STRING}}}}
+    error_content = {JSON: {"schema": {"type": "object", "required": ["error"], "properties": {"error": _STRING}}}}
     anything = {JSON: {"schema": {"type": "object"}}}
-    unready = {"503": {"description": _WHY[503], "content": failed, "headers": _REQUEST_ID}}
+    unready = {"503": {"description": _ERROR_DESCRIPTIONS[503], "content": error_content, "headers": _REQUEST_ID}}
     errors = {
-        str(code): {"description": _WHY[code], "content": failed, "headers": _REQUEST_ID} for code in (*_READING, 404)
+        str(code): {"description": _ERROR_DESCRIPTIONS[code], "content": error_content, "headers": _REQUEST_ID}
+        for code in (*_READ_ERRORS, 404)
     }
     row = {"allOf": [_ref("Row")]}
     tensor = {
@@ -188,11 +191,11 @@ def _open_inference(model: Model) -> Json:
             "data": {"type": "array", "prefixItems": [row], "items": False, "minItems": 1, "maxItems": 1},
         },
     }
-    call = {
+    request_schema = {
         "type": "object",
         "required": ["inputs"],
-        "description": "One tensor [rows, features], here of one row, or one tensor per feature; or raw bytes behind the "
-        "JSON, with its length in Inference-Header-Content-Length.",
+        "description": "One tensor [rows, features], here of one row, or one tensor per feature; or raw bytes after "
+        "the JSON, with its length in Inference-Header-Content-Length.",
         "properties": {"id": _STRING, "inputs": {"type": "array", "items": tensor, "minItems": 1, "maxItems": 1}},
     }
     base = f"/v2/models/{model.manifest.name}"
@@ -200,12 +203,12 @@ def _open_inference(model: Model) -> Json:
     paths = {
         "/v2": _get("The server's metadata.", anything),
         "/v2/health/live": _get("Whether the process is alive.", anything),
-        "/v2/health/ready": _get("Whether traffic may come.", anything, unready),
+        "/v2/health/ready": _get("Whether the server takes traffic.", anything, unready),
     }
     for path in (base,) if version is None else (base, f"{base}/versions/{version}"):
         paths[path] = _get("The model's metadata.", anything)
-        paths[f"{path}/ready"] = _get("Whether traffic may come.", anything, unready)
-        paths[f"{path}/infer"] = _post("Predict tensors.", {JSON: {"schema": call}}, anything, errors)
+        paths[f"{path}/ready"] = _get("Whether the server takes traffic.", anything, unready)
+        paths[f"{path}/infer"] = _post("Predict tensors.", {JSON: {"schema": request_schema}}, anything, errors)
     return paths
 
 
@@ -218,7 +221,7 @@ def _csv(model: Model, lines: bool = True) -> Json:
 
 
 def _libsvm(model: Model) -> Json:
-    text = f"Rows of column:value; columns 0 to {model.signature.width - 1}; what is left out is missing."
+    text = f"Rows of column:value; columns 0 to {model.signature.width - 1}; an omitted column is missing."
     row = f"0:{_CODE if _are_codes(model)[0] else _NUMBER}"
     return {"type": "string", "pattern": f"^{row}(\\n{row})*$", "description": text}
 
@@ -232,7 +235,7 @@ def _ref(name: str) -> Json:
 
 
 def _object(properties: Mapping[str, Any]) -> Json:
-    """Describe an object that has these members, all of them and no other."""
+    """Describe an object with exactly these members, all required."""
     return {
         "type": "object",
         "properties": dict(properties),
@@ -243,17 +246,20 @@ def _object(properties: Mapping[str, Any]) -> Json:
 
 def _errors(codes: Iterable[int]) -> Json:
     content = {JSON: {"schema": _ref("Error")}}
-    return {str(code): {"description": _WHY[code], "content": content, "headers": _REQUEST_ID} for code in codes}
+    return {
+        str(code): {"description": _ERROR_DESCRIPTIONS[code], "content": content, "headers": _REQUEST_ID}
+        for code in codes
+    }
 
 
-def _post(summary: str, bodies: Json, answers: Json, errors: Json) -> Json:
+def _post(summary: str, bodies: Json, responses: Json, errors: Json) -> Json:
     body = {"required": True, "content": bodies}
-    return {"post": {"summary": summary, "requestBody": body, "responses": {"200": _done(answers), **errors}}}
+    return {"post": {"summary": summary, "requestBody": body, "responses": {"200": _success(responses), **errors}}}
 
 
-def _get(summary: str, answers: Json, errors: Json | None = None) -> Json:
-    return {"get": {"summary": summary, "responses": {"200": _done(answers), **(errors or {})}}}
+def _get(summary: str, responses: Json, errors: Json | None = None) -> Json:
+    return {"get": {"summary": summary, "responses": {"200": _success(responses), **(errors or {})}}}
 
 
-def _done(content: Json) -> Json:
+def _success(content: Json) -> Json:
     return {"description": "Done.", "content": content}

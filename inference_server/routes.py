@@ -1,4 +1,4 @@
-"""The table of routes: method and path to what answers there. No pattern, no logic."""
+"""The table of routes: method and path to handler. No patterns, no logic."""
 
 from __future__ import annotations
 
@@ -10,91 +10,93 @@ import orjson
 
 from inference_server import page
 from inference_server.errors import RequestError
-from inference_server.messages import Call, Question, Reply
+from inference_server.http_messages import HttpRequest, HttpResponse, PredictionRequest
 from inference_server.protocols import open_inference, sagemaker, seed
-from inference_server.protocols.open_inference import OpenInference
-from inference_server.protocols.predict import Predict
-from inference_server.protocols.sagemaker import Invocations
-from inference_server.protocols.seed import Seed
+from inference_server.protocols.open_inference import OpenInferenceProtocol
+from inference_server.protocols.predict import PredictProtocol
+from inference_server.protocols.sagemaker import InvocationsProtocol
+from inference_server.protocols.seed import SeedProtocol
 from inference_server.service import Service
 
 
-def refuse(error: RequestError, request_id: str) -> Reply:
-    """Phrase an error in the one shape that all routes but a foreign contract's use."""
+def format_error(error: RequestError, request_id: str) -> HttpResponse:
+    """Format an error in the common shape, used by all routes without a contract of their own."""
     body = {"code": error.code, "message": error.message, "field": error.field or None, "request_id": request_id}
-    return Reply(orjson.dumps({"error": body}), status=error.status)
+    return HttpResponse(orjson.dumps({"error": body}), status=error.status)
 
 
-Ask = Callable[[Call, Callable[[Reply | Exception], None]], None]
+FastHandler = Callable[[HttpRequest, Callable[[HttpResponse | Exception], None]], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What answers, under which name it is counted, and how it refuses. `ask` answers small bodies without a task."""
+    """A handler, the name for its metrics, and its error format. `handle_fast` answers small bodies without a task."""
 
     name: str
-    handle: Callable[[Call], Awaitable[Reply]]
-    refuse: Callable[[RequestError, str], Reply] = refuse
-    ask: Ask | None = None
+    handle: Callable[[HttpRequest], Awaitable[HttpResponse]]
+    format_error: Callable[[RequestError, str], HttpResponse] = format_error
+    handle_fast: FastHandler | None = None
 
 
-def refusal(path: str) -> Callable[[RequestError, str], Reply]:
-    """Give the phrasing of refusals where no route is: clients of a foreign contract read only its own."""
-    return open_inference.refuse if path.startswith("/v2") else refuse
+def error_formatter_for(path: str) -> Callable[[RequestError, str], HttpResponse]:
+    """Return the error format of a path without a route: clients of another contract parse only its own errors."""
+    return open_inference.format_error if path.startswith("/v2") else format_error
 
 
 Routes = Mapping[str, Mapping[str, Route]]  # path → method → route
 
 
-def table(service: Service) -> Routes:
-    """Give the routes of a service."""
-    predict, files = Predict(service.model).read, page.files()
+def build_routes(service: Service) -> Routes:
+    """Return the routes of a service."""
+    predict, files = PredictProtocol(service.model).read, page.load_files()
     return {
-        "/predict": {"POST": _infers(service, "predict", predict)},
+        "/predict": {"POST": _inference_route(service, "predict", predict)},
         "/explain": {"POST": Route("explain", partial(service.explain, predict))},
-        "/invocations": {"POST": _infers(service, "invocations", Invocations(service.model).read)},
-        "/ping": {"GET": Route("ping", partial(service.ready, sagemaker.PONG))},
+        "/invocations": {"POST": _inference_route(service, "invocations", InvocationsProtocol(service.model).read)},
+        "/ping": {"GET": Route("ping", partial(service.respond_if_ready, sagemaker.PONG))},
         "/": {
-            "GET": Route("page", partial(service.alive, files["/"])),
-            "POST": _infers(service, "seed", Seed(service.model).read, seed.refuse),
+            "GET": Route("page", partial(service.respond_alive, files["/"])),
+            "POST": _inference_route(service, "seed", SeedProtocol(service.model).read, seed.format_error),
         },
-        **{path: {"GET": Route("page", partial(service.alive, files[path]))} for path in files if path != "/"},
-        "/healthcheck": {"GET": Route("healthcheck", partial(service.alive, seed.HEALTHY))},
-        "/livez": {"GET": Route("livez", partial(service.alive, Reply(b'{"status":"alive"}')))},
-        "/readyz": {"GET": Route("readyz", partial(service.ready, Reply(b'{"status":"ready"}')))},
-        "/model": {"GET": Route("model", service.describe)},
-        "/drift": {"GET": Route("drift", service.drifted)},
-        "/openapi.json": {"GET": Route("openapi", service.document)},
-        "/metrics": {"GET": Route("metrics", service.measure)},
+        **{path: {"GET": Route("page", partial(service.respond_alive, files[path]))} for path in files if path != "/"},
+        "/healthcheck": {"GET": Route("healthcheck", partial(service.respond_alive, seed.HEALTHY))},
+        "/livez": {"GET": Route("livez", partial(service.respond_alive, HttpResponse(b'{"status":"alive"}')))},
+        "/readyz": {"GET": Route("readyz", partial(service.respond_if_ready, HttpResponse(b'{"status":"ready"}')))},
+        "/model": {"GET": Route("model", service.describe_model)},
+        "/drift": {"GET": Route("drift", service.drift_report)},
+        "/openapi.json": {"GET": Route("openapi", service.openapi_document)},
+        "/metrics": {"GET": Route("metrics", service.prometheus_metrics)},
         **_open_inference(service),
     }
 
 
-def _infers(
+def _inference_route(
     service: Service,
     name: str,
-    read: Callable[[Call], Question],
-    refuse: Callable[[RequestError, str], Reply] = refuse,
+    read: Callable[[HttpRequest], PredictionRequest],
+    format_error: Callable[[RequestError, str], HttpResponse] = format_error,
 ) -> Route:
-    return Route(name, partial(service.infer, read), refuse, partial(service.ask, read))
+    return Route(name, partial(service.infer, read), format_error, partial(service.infer_on_fast_path, read))
 
 
 def _open_inference(service: Service) -> Routes:
-    """Give the `/v2` routes: the one model's name and version are plain parts of their paths."""
-    model = OpenInference(service.model)
+    """Return the `/v2` routes; their paths contain the one model's name and version literally."""
+    model = OpenInferenceProtocol(service.model)
 
-    def page(name: str, answer: Callable[[Call], Awaitable[Reply]]) -> Mapping[str, Route]:
-        return {"GET": Route(name, answer, open_inference.refuse)}
+    def get(name: str, handler: Callable[[HttpRequest], Awaitable[HttpResponse]]) -> Mapping[str, Route]:
+        return {"GET": Route(name, handler, open_inference.format_error)}
 
-    ready = page("v2 ready", partial(service.ready, open_inference.READY))
+    ready = get("v2 ready", partial(service.respond_if_ready, open_inference.READY))
     routes = {
-        "/v2": page("v2", partial(service.alive, open_inference.SERVER)),
-        "/v2/health/live": page("v2 live", partial(service.alive, open_inference.LIVE)),
+        "/v2": get("v2", partial(service.respond_alive, open_inference.SERVER)),
+        "/v2/health/live": get("v2 live", partial(service.respond_alive, open_inference.LIVE)),
         "/v2/health/ready": ready,
     }
     base = f"/v2/models/{model.name}"
     for path in (base, f"{base}/versions/{model.version}") if model.version else (base,):
-        routes[path] = page("v2 model", partial(service.alive, model.described()))
+        routes[path] = get("v2 model", partial(service.respond_alive, model.model_metadata()))
         routes[f"{path}/ready"] = ready
-        routes[f"{path}/infer"] = {"POST": _infers(service, "v2 infer", model.read, open_inference.refuse)}
+        routes[f"{path}/infer"] = {
+            "POST": _inference_route(service, "v2 infer", model.read, open_inference.format_error)
+        }
     return routes

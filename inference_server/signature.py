@@ -1,8 +1,8 @@
-"""The model's signature: what a row of input must be, and the packing of rows into 32-bit floats.
+"""The model's signature: the form of an input row, and the packing of rows into 32-bit floats.
 
-Every protocol hands its rows to this module, so a wrong row is refused in the same words everywhere. The common, right
-case is checked by few calls over all values at once; only when something is wrong does a loop go and find where.
-Knows neither HTTP nor a body's syntax, except that of a CSV cell's neighbour: `table.py` parses text.
+Every protocol passes its rows through this module, so errors have the same messages everywhere. A few calls over all
+values check the common, valid case; a loop locates the error only if there is one.
+This module knows neither HTTP nor the syntax of bodies; `csv_rows.py` parses text.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any, Final
 
-from inference_server.errors import InvalidError, WidthError
+from inference_server.errors import InvalidInputError, RowWidthError
 
 _NUMBERS: Final = frozenset({float, int})
 _NUMBERS_OR_NULL: Final = frozenset({float, int, type(None)})
-_KINDS: Final = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+_TYPE_NAMES: Final = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
 _FLOAT: Final = 4  # bytes
 _INFINITY, _MINUS_INFINITY = struct.pack("<f", math.inf), struct.pack("<f", -math.inf)
 TOO_LARGE: Final = 3.4028235677973366e38  # from here on, a 32-bit float is infinite
@@ -36,98 +36,101 @@ class Rows:
 
 
 class Signature:
-    """Names and order of the features; `categorical` are the model's feature types, where `c` marks a category's code."""
+    """Names and order of the features. `categorical` are the model's feature types, where `c` marks a category code."""
 
     def __init__(self, names: Sequence[str], categorical: Sequence[str] = ()) -> None:
         self.names = tuple(names)
         self.width = len(self.names)
         self._categories = [index for index, kind in enumerate(categorical) if kind == "c"]
-        self._values = _getter(self.names)
+        self._values_by_name = _values_getter(self.names)
 
     def rows(self, instances: Sequence[Any], where: str = "instances") -> Rows:
-        """Pack instances, all lists in the model's order or all objects by name. Raise InvalidError, naming the place."""
+        """Pack instances: all lists in the model's order or all objects by name. Raise InvalidInputError."""
         kinds = set(map(type, instances))
         if kinds == {dict}:
             return self._objects(instances, where)
         if kinds == {list}:
             return self._lists(instances, where)
         if not instances:
-            raise InvalidError("there is no row", where)
+            raise InvalidInputError("the body has no rows", where)
         for index, instance in enumerate(instances):
             if not isinstance(instance, dict | list):
-                raise InvalidError(
-                    f"must be a row: a list of {self.width} values or an object by feature name, is {_shown(instance)}",
+                raise InvalidInputError(
+                    f"must be a row: a list of {self.width} values or an object by feature name, "
+                    f"is {_describe_value(instance)}",
                     f"{where}[{index}]",
                 )
-        raise InvalidError("has rows as lists and rows as objects; use one form", where)
+        raise InvalidInputError("mixes lists and objects; use one form", where)
 
     def _objects(self, instances: Sequence[Mapping[str, Any]], where: str) -> Rows:
         if set(map(len, instances)) == {self.width}:
             try:
-                return self._lists(list(map(self._values, instances)), where)
+                return self._lists(list(map(self._values_by_name, instances)), where)
             except KeyError:
-                pass  # as many names as features, one of them unknown
+                pass  # as many names as features, but one is unknown
         for index, instance in enumerate(instances):
-            self._name_stranger(instance, f"{where}[{index}]")
-        raise AssertionError("one instance has a name too many or too few")
+            self._raise_unknown_name(instance, f"{where}[{index}]")
+        raise AssertionError("one instance has an unknown or a missing name")
 
-    def _name_stranger(self, instance: Mapping[str, Any], where: str) -> None:
+    def _raise_unknown_name(self, instance: Mapping[str, Any], where: str) -> None:
         for name in instance.keys() - set(self.names):
             near = get_close_matches(name, self.names, 1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; the model takes: {', '.join(self.names)}"
-            raise InvalidError(f"{name[:80]!r} is not a feature{hint}", f"{where}.{name[:80]}")
+            raise InvalidInputError(f"{name[:80]!r} is not a feature{hint}", f"{where}.{name[:80]}")
         for name in self.names:
             if name not in instance:
-                raise InvalidError(f"feature {name!r} is missing; a missing value is written null", f"{where}.{name}")
+                raise InvalidInputError(
+                    f"feature {name!r} is missing; write null for a missing value", f"{where}.{name}"
+                )
 
     def _lists(self, instances: Sequence[Sequence[Any]], where: str) -> Rows:
         if set(map(len, instances)) != {self.width}:
             for index, instance in enumerate(instances):
                 self.check_width(len(instance), f"{where}[{index}]")
-        return self.flat(list(chain.from_iterable(instances)), where)
+        return self.pack_values(list(chain.from_iterable(instances)), where)
 
-    def flat(self, values: Sequence[Any], where: str) -> Rows:
-        """Pack the values of whole rows, None for missing. Raise InvalidError for one that is no number."""
+    def pack_values(self, values: Sequence[Any], where: str) -> Rows:
+        """Pack the values of whole rows, None for missing. Raise InvalidInputError for a value that isn't a number."""
         kinds = set(map(type, values))
         if kinds <= _NUMBERS_OR_NULL:
             if not kinds <= _NUMBERS:
                 values = [math.nan if value is None else value for value in values]
             return self.pack(values, where)
-        raise self._wrong(values, where)
+        raise self._invalid_value(values, where)
 
     def check_width(self, width: int, where: str) -> None:
-        """Raise WidthError unless a row of `width` values fits; name the first feature without a value."""
+        """Raise RowWidthError unless a row has `width` values; name the first feature without a value."""
         if width < self.width:
-            raise WidthError(
+            raise RowWidthError(
                 f"has {width} values, the model takes {self.width}: no value for {self.names[width]!r} "
                 f"(order: {', '.join(self.names)})",
                 f"{where}.{self.names[width]}",
             )
         if width > self.width:
-            raise WidthError(
+            raise RowWidthError(
                 f"has {width} values, the model takes {self.width} (order: {', '.join(self.names)})", where
             )
 
     def pack(self, values: Sequence[float], where: str) -> Rows:
-        """Pack numbers, row by row and NaN for missing. Raise InvalidError for one that a 32-bit float can't hold."""
+        """Pack numbers, row by row, NaN for missing. Raise InvalidInputError for one that a 32-bit float can't hold."""
         try:
             data = struct.pack(f"<{len(values)}f", *values)
         except (OverflowError, struct.error):
-            raise self._wrong(values, where) from None
-        if _infinite(data):
-            raise self._wrong(values, where)
+            raise self._invalid_value(values, where) from None
+        if _has_infinity(data):
+            raise self._invalid_value(values, where)
         if self._categories:
             self._check_codes(values, where)
         return Rows(data, len(values) // self.width)
 
-    def accept(self, data: bytes, where: str) -> Rows:
-        """Take rows that are packed already, after the same checks."""
-        if _infinite(data) or self._categories:
+    def accept_packed(self, data: bytes, where: str) -> Rows:
+        """Accept rows that are already packed, after the same checks."""
+        if _has_infinity(data) or self._categories:
             return self.pack(struct.unpack(f"<{len(data) // _FLOAT}f", data), where)
         return Rows(data, len(data) // (_FLOAT * self.width))
 
-    def place(self, index: int, where: str) -> str:
-        """Name the place of the value at `index`, counted through all rows: `instances[3].longitude`."""
+    def locate(self, index: int, where: str) -> str:
+        """Return the position of the value at `index`, counted through all rows: `instances[3].longitude`."""
         return f"{where}[{index // self.width}].{self.names[index % self.width]}"
 
     def _check_codes(self, values: Sequence[float], where: str) -> None:
@@ -135,46 +138,50 @@ class Signature:
             for index in range(column, len(values), self.width):
                 value = values[index]
                 if not math.isnan(value) and not (0 <= value <= LARGEST_CODE and value % 1 == 0):
-                    raise InvalidError(
-                        f"must be a category's code (0, 1, 2 …) or null, is {value:g}", self.place(index, where)
+                    raise InvalidInputError(
+                        f"must be a category's code (0, 1, 2 …) or null, is {value:g}", self.locate(index, where)
                     )
 
-    def _wrong(self, values: Sequence[Any], where: str) -> InvalidError:
+    def _invalid_value(self, values: Sequence[Any], where: str) -> InvalidInputError:
         for index, value in enumerate(values):
             if type(value) not in _NUMBERS_OR_NULL:
-                return InvalidError(f"must be a number or null, is {_shown(value)}", self.place(index, where))
+                return InvalidInputError(
+                    f"must be a number or null, is {_describe_value(value)}", self.locate(index, where)
+                )
             if value is not None and abs(value) >= TOO_LARGE:
-                return InvalidError(
-                    f"must be a finite number that a 32-bit float can hold, is {_shown(value)}",
-                    self.place(index, where),
+                return InvalidInputError(
+                    f"must be a finite number that a 32-bit float can hold, is {_describe_value(value)}",
+                    self.locate(index, where),
                 )
         raise AssertionError("one value is wrong")
 
 
-def _getter(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
-    """Make the function from an object to its values in the model's order."""
+def _values_getter(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
+    """Return the function from an object to its values in the model's order."""
     if len(names) == 1:
         only = names[0]
         return lambda instance: (instance[only],)
     return itemgetter(*names)
 
 
-def _infinite(data: bytes) -> bool:
-    """Tell whether packed values hold an infinity."""
-    return _has(data, _INFINITY) or _has(data, _MINUS_INFINITY)
+def _has_infinity(data: bytes) -> bool:
+    """Return whether packed values contain an infinity."""
+    return _contains_value(data, _INFINITY) or _contains_value(data, _MINUS_INFINITY)
 
 
-def _has(data: bytes, value: bytes) -> bool:
-    """Find one packed value; the same bytes across two values are none."""
-    place = data.find(value)
-    while place >= 0 and place % _FLOAT:
-        place = data.find(value, place + 1)
-    return place >= 0
+def _contains_value(data: bytes, value: bytes) -> bool:
+    """Return whether packed values contain one value; the same bytes across two values don't count."""
+    offset = data.find(value)
+    while offset >= 0 and offset % _FLOAT:
+        offset = data.find(value, offset + 1)
+    return offset >= 0
 
 
-def _shown(value: object) -> str:
-    """Show one wrong value, shortened; containers only by their kind."""
-    kind = _KINDS.get(type(value), type(value).__name__)
+def _describe_value(value: object) -> str:
+    """Describe one invalid value, shortened; containers only by their type."""
+    kind = _TYPE_NAMES.get(type(value), type(value).__name__)
     if isinstance(value, str):
-        return f"the text {value[:40]!r}"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)[:40] if type(value) is int else kind
+        return f"the string {value[:40]!r}"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return str(value)[:40] if type(value) is int else kind

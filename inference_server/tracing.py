@@ -1,7 +1,7 @@
-"""Traces: the trace that a request belongs to (W3C `traceparent`), and, where the extra is installed, spans of OpenTelemetry.
+"""Tracing: the trace id of a request (W3C `traceparent`) and, if the extra is installed, OpenTelemetry spans.
 
-Spans are made where OTEL_EXPORTER_OTLP_ENDPOINT (or its variant for traces) is set, as OpenTelemetry's own variables
-say. Nothing of OpenTelemetry is imported otherwise: it would be most of the server's memory.
+Spans are exported if OTEL_EXPORTER_OTLP_ENDPOINT (or its variant for traces) is set; OpenTelemetry's own variables
+configure them. Otherwise OpenTelemetry isn't imported, because it would take most of the server's memory.
 """
 
 from __future__ import annotations
@@ -24,26 +24,28 @@ _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_E
 
 
 def trace_id(headers: Mapping[str, str]) -> str | None:
-    """Give the id of the trace that a request is part of; None if it says none, or none that can be."""
+    """Return the trace id from the request's `traceparent`; None if the header is absent or invalid."""
     match = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
     return match[1] if match else None
 
 
-class Spans:
-    """Makes one span per answered request, as a child of the caller's. `close` sends what waits."""
+class SpanRecorder:
+    """Records one span per answered request, as a child of the caller's span. `close` exports the pending spans."""
 
     def __init__(self, manifest: Manifest, name: str, exporter: SpanExporter) -> None:
         from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-        about = {SERVICE_NAME: name, SERVICE_VERSION: str(manifest.version or "")}
-        self._provider: TracerProvider = TracerProvider(resource=Resource.create(about), shutdown_on_exit=False)
+        resource_attributes = {SERVICE_NAME: name, SERVICE_VERSION: str(manifest.version or "")}
+        self._provider: TracerProvider = TracerProvider(
+            resource=Resource.create(resource_attributes), shutdown_on_exit=False
+        )
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("inference_server")
 
     def record(self, method: str, path: str, headers: Mapping[str, str], status: int, seconds: float) -> None:
-        """Make the span of a request that has just been answered; `path` is one of the table of routes."""
+        """Record the span of a request that has just been answered; `path` is one of the table of routes."""
         from opentelemetry.trace import SpanKind, Status, StatusCode
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -62,12 +64,17 @@ class Spans:
         span.end(end)
 
     def close(self) -> None:
-        """Send what waits; blocks until it is sent or given up."""
+        """Export the pending spans; blocks until they are exported or dropped."""
         self._provider.shutdown()
 
 
-def spans(environment: Mapping[str, str], manifest: Manifest, log: FilteringBoundLogger) -> Spans | None:
-    """Give what makes spans if the environment asks for it. A missing extra is logged, and keeps nobody from serving."""
+def create_span_recorder(
+    environment: Mapping[str, str], manifest: Manifest, log: FilteringBoundLogger
+) -> SpanRecorder | None:
+    """Return a span recorder if the environment enables tracing, else None.
+
+    If the extra is missing, log a warning and return None.
+    """
     if not any(environment.get(name) for name in _ENDPOINTS) or environment.get("OTEL_SDK_DISABLED") == "true":
         return None
     try:
@@ -77,4 +84,4 @@ def spans(environment: Mapping[str, str], manifest: Manifest, log: FilteringBoun
             "can't trace", reason="OpenTelemetry isn't installed; install moorage[otel], or unset its variables"
         )
         return None
-    return Spans(manifest, environment.get("OTEL_SERVICE_NAME") or manifest.name, OTLPSpanExporter())
+    return SpanRecorder(manifest, environment.get("OTEL_SERVICE_NAME") or manifest.name, OTLPSpanExporter())

@@ -1,7 +1,7 @@
-"""HTTP: requests to calls, replies to responses. Routes, limits and errors; nothing of models.
+"""HTTP transport: converts requests and responses, applies routes, limits and errors. Knows nothing of models.
 
-It is aiohttp's low-level server, with a plain table for a router: no route here has a pattern, and a prediction costs
-little more than its HTTP, so a framework's own layers would be felt. How a connection works is `connection.py`'s.
+It uses aiohttp's low-level server with a plain table as its router: no route has a pattern, and a prediction costs
+little more than its HTTP, so a framework's layers would be noticeable. `connection.py` implements the connections.
 """
 
 from __future__ import annotations
@@ -18,135 +18,152 @@ from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from structlog.typing import FilteringBoundLogger
 
-from inference_server.bodies import Bodies, Body
-from inference_server.connection import Connection, Write
+from inference_server.connection import Connection, WriteResponse
 from inference_server.errors import (
     STATUSES,
     HeaderTooLargeError,
     InternalError,
     MalformedError,
-    MethodError,
+    MethodNotAllowedError,
     NotFoundError,
     OverloadedError,
     RequestError,
 )
-from inference_server.exchange import NO_ROUTE, Exchange
-from inference_server.log import traced
-from inference_server.messages import Call, Reply
+from inference_server.http_messages import HttpRequest, HttpResponse
+from inference_server.log import describe_error
 from inference_server.options import Options
-from inference_server.routes import Ask, Route, Routes, refusal
-from inference_server.service import LARGE, Service
-from inference_server.tracing import Spans
+from inference_server.request_body import BodyMemory, RequestBody
+from inference_server.request_context import NO_ROUTE, RequestContext
+from inference_server.routes import FastHandler, Route, Routes, error_formatter_for
+from inference_server.service import LARGE_BODY, Service
+from inference_server.tracing import SpanRecorder
 
 _SERVER: Final = "moorage"  # instead of aiohttp's banner with versions
 
 
 class Transport:
-    """Carries one service's routes. `protocol` makes the protocol of a new connection."""
+    """Serves the routes of one service. `protocol` creates the protocol of a new connection."""
 
     def __init__(
-        self, service: Service, routes: Routes, options: Options, log: FilteringBoundLogger, spans: Spans | None
+        self, service: Service, routes: Routes, options: Options, log: FilteringBoundLogger, spans: SpanRecorder | None
     ) -> None:
         self._service, self._routes, self._options, self.log = service, routes, options, log
-        self._spans, self._tells = spans, options.log_level == "debug"
-        self._loop, self._bodies = asyncio.get_running_loop(), Bodies(options)
-        self._short = min(options.max_body, LARGE)
+        self._spans, self._logs_requests = spans, options.log_level == "debug"
+        self._loop, self._body_memory = asyncio.get_running_loop(), BodyMemory(options)
+        self._fast_path_limit = min(options.max_body, LARGE_BODY)
         names = dict.fromkeys(route.name for methods in routes.values() for route in methods.values())
-        service.metrics.expect([*names, NO_ROUTE], STATUSES)
+        service.metrics.register_routes([*names, NO_ROUTE], STATUSES)
         self.server = web.Server(self._serve)
 
     def protocol(self) -> web.RequestHandler:
-        """Make a connection's protocol."""
+        """Create the protocol of a connection."""
         return Connection(self, self.server, self._loop, self._options)
 
-    def short_way(
-        self, message: RawRequestMessage, payload: StreamReader, late: bool
-    ) -> Callable[[Write], None] | None:
-        """Give what begins on a request that is here as a whole, None if it has to take the long way."""
-        exchange = Exchange(message.method, message.url.path, message.headers)
-        route = exchange.route = self._routes.get(exchange.path, {}).get(message.method)
-        if route is None or route.ask is None or payload.total_bytes > self._short or self._service.draining:
+    def fast_path(
+        self, message: RawRequestMessage, payload: StreamReader, delayed: bool
+    ) -> Callable[[WriteResponse], None] | None:
+        """Return a function that starts a complete request, None if it must take the regular path."""
+        context = RequestContext(message.method, message.url.path, message.headers)
+        route = context.route = self._routes.get(context.path, {}).get(message.method)
+        if (
+            route is None
+            or route.handle_fast is None
+            or payload.total_bytes > self._fast_path_limit
+            or self._service.draining
+        ):
             return None
-        return partial(self._ask, exchange, route.ask, payload, late)
+        return partial(self._start_on_fast_path, context, route.handle_fast, payload, delayed)
 
-    def _ask(self, exchange: Exchange, ask: Ask, payload: StreamReader, late: bool, write: Write) -> None:
-        def tell(outcome: Reply | Exception) -> None:
-            reply = self._refused(exchange, outcome) if isinstance(outcome, Exception) else outcome
-            write(reply.status, self._done(exchange, reply), reply.body)
+    def _start_on_fast_path(
+        self,
+        context: RequestContext,
+        handler: FastHandler,
+        payload: StreamReader,
+        delayed: bool,
+        write_response: WriteResponse,
+    ) -> None:
+        def on_response(outcome: HttpResponse | Exception) -> None:
+            response = self._error_response(context, outcome) if isinstance(outcome, Exception) else outcome
+            write_response(response.status, self._finish(context, response), response.body)
 
         try:
-            ask(Call(payload.read_nowait(), exchange.headers, late), tell)
-        except Exception as error:  # noqa: BLE001 - `_refused` tells them apart
-            tell(error)
+            handler(HttpRequest(payload.read_nowait(), context.headers, delayed), on_response)
+        except Exception as error:  # noqa: BLE001 - `_error_response` distinguishes them
+            on_response(error)
 
     async def _serve(self, request: web.BaseRequest) -> web.Response:
-        exchange = Exchange(request.method, request.path, request.headers)
+        context = RequestContext(request.method, request.path, request.headers)
         try:
-            exchange.route = self._find(exchange)
-            reply = await self._answer(request, exchange.route)
-        except Exception as error:  # noqa: BLE001 - `_refused` tells them apart
-            reply = self._refused(exchange, error)
-        response = web.Response(body=reply.body, status=reply.status, headers=self._done(exchange, reply))
-        if self._service.draining or reply.status in {408, 413}:
-            response.force_close()
-        return response
+            context.route = self._find_route(context)
+            response = await self._handle_request(request, context.route)
+        except Exception as error:  # noqa: BLE001 - `_error_response` distinguishes them
+            response = self._error_response(context, error)
+        result = self._to_aiohttp(context, response)
+        if self._service.draining or response.status in {408, 413}:
+            result.force_close()
+        return result
 
-    def unparsed(self, request: web.BaseRequest, error: BaseException | None) -> web.Response:
-        """Answer what is no HTTP, or not within the limits of a head."""
-        exchange = Exchange(request.method, request.path, request.headers)
-        reply = self._refused(exchange, _unreadable(error))
-        response = web.Response(body=reply.body, status=reply.status, headers=self._done(exchange, reply))
-        response.force_close()
-        return response
+    def handle_parse_error(self, request: web.BaseRequest, error: BaseException | None) -> web.Response:
+        """Answer a request that isn't valid HTTP or whose head exceeds a limit."""
+        context = RequestContext(request.method, request.path, request.headers)
+        response = self._error_response(context, _parse_error(error))
+        result = self._to_aiohttp(context, response)
+        result.force_close()
+        return result
 
-    def _find(self, exchange: Exchange) -> Route:
-        methods = self._routes.get(exchange.path)
+    def _to_aiohttp(self, context: RequestContext, response: HttpResponse) -> web.Response:
+        return web.Response(body=response.body, status=response.status, headers=self._finish(context, response))
+
+    def _find_route(self, context: RequestContext) -> Route:
+        methods = self._routes.get(context.path)
         if methods is None:
-            raise NotFoundError(f"nothing is at this path; there are: {', '.join(self._routes)}")
-        route = methods.get("GET" if exchange.method == "HEAD" else exchange.method)
+            raise NotFoundError(f"no route at this path; available paths: {', '.join(self._routes)}")
+        route = methods.get("GET" if context.method == "HEAD" else context.method)
         if route is None:
-            raise MethodError(methods)
+            raise MethodNotAllowedError(methods)
         return route
 
-    async def _answer(self, request: web.BaseRequest, route: Route) -> Reply:
-        body = Body(self._bodies)
+    async def _handle_request(self, request: web.BaseRequest, route: Route) -> HttpResponse:
+        body = RequestBody(self._body_memory)
         try:
-            return await route.handle(Call(await body.read(request), request.headers))
+            return await route.handle(HttpRequest(await body.read(request), request.headers))
         finally:
             body.close()
 
-    def _refused(self, exchange: Exchange, error: Exception) -> Reply:
-        """Phrase a refusal in the route's words, with the headers that belong to its status; log what is our fault."""
+    def _error_response(self, context: RequestContext, error: Exception) -> HttpResponse:
+        """Format an error in the route's form, with the headers of its status; log the server's own failures."""
         if not isinstance(error, RequestError):
-            self.log.error("request failed", **exchange.named(), **traced(error))
-            error = InternalError("the server failed; its log says why")
-        self._service.metrics.rejected(error.code)
-        phrase = exchange.route.refuse if exchange.route else refusal(exchange.path)
-        reply = phrase(error, exchange.id)
-        if isinstance(error, MethodError):
-            return replace(reply, headers={"Allow": error.allowed})
+            self.log.error("request failed", **context.log_fields(), **describe_error(error))
+            error = InternalError("internal server error; see the server's log")
+        self._service.metrics.count_rejection(error.code)
+        format_error = context.route.format_error if context.route else error_formatter_for(context.path)
+        response = format_error(error, context.id)
+        if isinstance(error, MethodNotAllowedError):
+            return replace(response, headers={"Allow": error.allowed})
         if isinstance(error, OverloadedError):
-            return replace(reply, headers={"Retry-After": str(error.retry_after)})
-        return reply
+            return replace(response, headers={"Retry-After": str(error.retry_after)})
+        return response
 
-    def _done(self, exchange: Exchange, reply: Reply) -> Mapping[str, str]:
-        """Count an answer, tell of it where that is asked for, and give its headers."""
-        seconds = perf_counter() - exchange.start
-        self._service.metrics.answered(exchange.name, reply.status, seconds)
-        if self._tells:
-            self.log.debug("request", status=reply.status, milliseconds=round(seconds * 1000, 3), **exchange.named())
+    def _finish(self, context: RequestContext, response: HttpResponse) -> Mapping[str, str]:
+        """Count a response, log and trace it if enabled, and return its headers."""
+        seconds = perf_counter() - context.start
+        self._service.metrics.count_response(context.route_name, response.status, seconds)
+        if self._logs_requests:
+            self.log.debug(
+                "request", status=response.status, milliseconds=round(seconds * 1000, 3), **context.log_fields()
+            )
         if self._spans is not None:
-            self._spans.record(exchange.method, exchange.template, exchange.headers, reply.status, seconds)
-        headers = {"Content-Type": reply.media_type, "Server": _SERVER, **reply.headers}
-        if reply.status >= 400 or "X-Request-Id" in exchange.headers:
-            headers["X-Request-Id"] = exchange.id
+            self._spans.record(context.method, context.route_path, context.headers, response.status, seconds)
+        headers = {"Content-Type": response.media_type, "Server": _SERVER, **response.headers}
+        if response.status >= 400 or "X-Request-Id" in context.headers:
+            headers["X-Request-Id"] = context.id
         return headers
 
 
-def _unreadable(error: BaseException | None) -> Exception:
-    """Say what was wrong with what aiohttp could not parse, without a byte of it."""
+def _parse_error(error: BaseException | None) -> Exception:
+    """Describe a request that aiohttp could not parse, without quoting it."""
     if isinstance(error, LineTooLong):
         return HeaderTooLargeError("the request line or a header is too long")
     if isinstance(error, HttpProcessingError):
-        return MalformedError("the request is not HTTP that this server understands")
-    return error if isinstance(error, Exception) else InternalError("the server failed")
+        return MalformedError("the request is not valid HTTP")
+    return error if isinstance(error, Exception) else InternalError("internal server error")

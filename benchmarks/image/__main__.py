@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.image.parts import Memory, image_of
+from benchmarks.image.sample_image import InMemoryRepository, build_image
 from controller.bundle import runtime_files
 from controller.bundle.layers import Layer
 from controller.bundle.publish import publish_image
@@ -36,13 +36,13 @@ class Report:
     """Lines of figures, and what is beyond its limit."""
 
     figures: dict[str, Any] = field(default_factory=dict)
-    beyond: list[str] = field(default_factory=list)
+    exceeded: list[str] = field(default_factory=list)
 
     def add(self, name: str, value: Any, limit: Any = None, *, ok: bool = True) -> None:
         self.figures[name] = value
         print(f"{name:<58} {value!s:>16}{f'   limit {limit}' if limit is not None else ''}")
         if not ok:
-            self.beyond.append(name)
+            self.exceeded.append(name)
 
 
 def main() -> int:
@@ -50,47 +50,47 @@ def main() -> int:
     report = Report()
     with tempfile.TemporaryDirectory() as directory:
         cache = Path(directory)
-        sizes(report, cache)
-        changes(report, cache)
-        same(report)
+        measure_sizes(report, cache)
+        measure_model_change(report, cache)
+        compare_digests(report)
     report.figures["machine"] = f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}"
     if "--write" in sys.argv:
         Path(__file__).with_name("figures.json").write_text(json.dumps(report.figures, indent=2) + "\n")
-    for name in report.beyond:
+    for name in report.exceeded:
         print(f"beyond its limit: {name}", file=sys.stderr)
-    return 1 if report.beyond else 0
+    return 1 if report.exceeded else 0
 
 
-def sizes(report: Report, cache: Path) -> None:
+def measure_sizes(report: Report, cache: Path) -> None:
     """Each layer, unpacked and packed; and what building it the first time costs."""
-    made, cpu = timed(lambda: image_of(0, cache))
+    image, cpu_seconds = measure_cpu(lambda: build_image(0, cache))
     total = 0
-    for layer in made.layers:
+    for layer in image.layers:
         total += (size := unpacked(layer))
         report.add(f"{layer.role} layer, unpacked, bytes", size)
         report.add(f"{layer.role} layer, uploaded, bytes", layer.size)
     report.add("beyond the base, unpacked, bytes", total, UNPACKED_LIMIT, ok=total <= UNPACKED_LIMIT)
-    report.add("first build, CPU s", round(cpu, 2))
+    report.add("first build, CPU s", round(cpu_seconds, 2))
 
 
-def changes(report: Report, cache: Path) -> None:
+def measure_model_change(report: Report, cache: Path) -> None:
     """A new model on an unchanged server, from its bundle to the registry."""
-    registry = Memory()
-    publish_image(image_of(0, cache), registry, registry, "v1")
+    registry = InMemoryRepository()
+    publish_image(build_image(0, cache), registry, registry, "v1")
     before = dict(registry.blobs)
-    made, cpu = timed(lambda: image_of(1, cache))
-    _, pushing = timed(lambda: publish_image(made, registry, registry, "v2"))
+    image, cpu_seconds = measure_cpu(lambda: build_image(1, cache))
+    _, pushing = measure_cpu(lambda: publish_image(image, registry, registry, "v2"))
     new = registry.blobs.keys() - before.keys()
-    layers = len(new & {layer.digest for layer in made.layers})
-    report.add("new model: CPU s", round(cpu + pushing, 2), CPU_LIMIT, ok=cpu + pushing <= CPU_LIMIT)
+    layers = len(new & {layer.digest for layer in image.layers})
+    report.add("new model: CPU s", round(cpu_seconds + pushing, 2), CPU_LIMIT, ok=cpu_seconds + pushing <= CPU_LIMIT)
     report.add("new model: layers uploaded", layers, 1, ok=layers == 1)
     report.add(
         "new model: bytes uploaded, config and manifest included",
-        sum(map(len, (registry.blobs[d] for d in new))) + len(made.manifest),
+        sum(map(len, (registry.blobs[d] for d in new))) + len(image.manifest),
     )
 
 
-SETTINGS: dict[str, dict[str, str]] = {
+PROCESS_SETTINGS: dict[str, dict[str, str]] = {
     "as it is": {},
     "umask 077": {"BENCH_UMASK": "77"},
     "umask 002": {"BENCH_UMASK": "2"},
@@ -104,9 +104,9 @@ SETTINGS: dict[str, dict[str, str]] = {
 }
 
 
-def same(report: Report) -> None:
+def compare_digests(report: Report) -> None:
     """The image's digest under other settings, from the locked wheels, and under other Pythons that are on the path."""
-    digests = {name: digest_under(sys.executable, env) for name, env in SETTINGS.items()}
+    digests = {name: digest_under(sys.executable, env) for name, env in PROCESS_SETTINGS.items()}
     digests["packages from the locked wheels"] = digest_under(sys.executable, {"BENCH_WHEELS": "1"})
     for minor in (12, 13, 14):
         digests[f"Python 3.{minor}"] = digest_under(f"python3.{minor}", {"BENCH_WHEELS": "1"})
@@ -121,7 +121,7 @@ def digest_under(python: str, settings: dict[str, str]) -> str:
     site = str(Path(runtime_files.__file__).parents[2])
     packages = os.pathsep.join(path for path in sys.path if path.endswith("site-packages"))
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), site, packages])} | settings
-    command = [python, "-m", "benchmarks.image.parts"]
+    command = [python, "-m", "benchmarks.image.sample_image"]
     try:
         done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
     except OSError:
@@ -137,7 +137,7 @@ def unpacked(layer: Layer) -> int:
         return sum(member.size for member in archive)
 
 
-def timed(work: Callable[[], Any]) -> tuple[Any, float]:
+def measure_cpu(work: Callable[[], Any]) -> tuple[Any, float]:
     """What it gives, and the CPU seconds of this process and its children."""
 
     def spent() -> float:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.reconcile import report, specs
-from benchmarks.reconcile.scene import ROOT, Scene, UnmeasurableError, scene
+from benchmarks.reconcile.testbed import ROOT, Testbed, UnmeasurableError, create_testbed
 
-_HERE: Final = Path(__file__).parent
-_KEPT: Final = ROOT / ".bench"
-_MARK: Final = "<!-- figures: written by `make bench-reconcile WRITE=1` -->\n"
+_DIRECTORY: Final = Path(__file__).parent
+_RESULTS_DIR: Final = ROOT / ".bench"
+_FIGURES_MARK: Final = "<!-- figures: written by `make bench-reconcile WRITE=1` -->\n"
 _SIZES: Final = (1, 10, 100, 1000)
 _QUICK: Final = (1, 10)
 
@@ -37,10 +37,10 @@ def main() -> int:
     except UnmeasurableError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    page = report.render(results)
-    _keep(results, page, _HERE if options.write else None)
-    print(page, end="")
-    problems = list(report.beyond(results))
+    markdown = report.render(results)
+    _save(results, markdown, _DIRECTORY if options.write else None)
+    print(markdown, end="")
+    problems = list(report.exceeded_limits(results))
     for problem in problems:
         print(f"beyond its limit: {problem}", file=sys.stderr)
     return 1 if problems else 0
@@ -48,17 +48,17 @@ def main() -> int:
 
 def _measure(count: int) -> dict[str, Any]:
     """One size: made, looked at by a new process and again by the same, changed in one field of each spec."""
-    began = time.monotonic()
+    started_at = time.monotonic()
 
-    def told(turn: str, stage: Scene, turns: int = 1) -> list[dict[str, Any]]:
-        print(f"{time.monotonic() - began:6.0f} s  {count:,} specs, {turn}", file=sys.stderr)
-        return stage.reconcile(turns)
+    def run_and_log(label: str, testbed: Testbed, runs: int = 1) -> list[dict[str, Any]]:
+        print(f"{time.monotonic() - started_at:6.0f} s  {count:,} specs, {label}", file=sys.stderr)
+        return testbed.reconcile(runs)
 
-    with scene(count) as stage:
-        (create,) = told("create", stage)
-        again, resync = told("no-op, twice", stage, 2)
-        specs.write(stage.directory, count, memory=2)
-        (change,) = told("one field of each", stage)
+    with create_testbed(count) as testbed:
+        (create,) = run_and_log("create", testbed)
+        again, resync = run_and_log("no-op, twice", testbed, 2)
+        specs.write(testbed.directory, count, memory=2)
+        (change,) = run_and_log("one field of each", testbed)
     return {"create": create, "again": again, "resync": resync, "change": change}
 
 
@@ -73,14 +73,14 @@ def _machine() -> dict[str, Any]:
     }
 
 
-def _keep(results: dict[str, Any], page: str, beside: Path | None) -> None:
+def _save(results: dict[str, Any], markdown: str, directory: Path | None) -> None:
     text = json.dumps(results, indent=1) + "\n"
-    _KEPT.mkdir(exist_ok=True)
-    (_KEPT / "reconcile.json").write_text(text)
-    if beside:
-        (beside / "results.json").write_text(text)
-        readme = beside / "README.md"
-        readme.write_text(readme.read_text().partition(_MARK)[0] + _MARK + "\n" + page)
+    _RESULTS_DIR.mkdir(exist_ok=True)
+    (_RESULTS_DIR / "reconcile.json").write_text(text)
+    if directory:
+        (directory / "results.json").write_text(text)
+        readme = directory / "README.md"
+        readme.write_text(readme.read_text().partition(_FIGURES_MARK)[0] + _FIGURES_MARK + "\n" + markdown)
 
 
 if __name__ == "__main__":

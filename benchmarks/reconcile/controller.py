@@ -17,8 +17,8 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-from benchmarks.reconcile.process import own_cpu, peak_megabytes
-from benchmarks.reconcile.written import Written
+from benchmarks.reconcile.resource_usage import own_cpu, peak_megabytes
+from benchmarks.reconcile.write_counter import WriteCounter
 from controller.aws.calls import AwsCall, Hook
 from controller.aws.rate_limits import RateLimiter, minimum_seconds
 from controller.engine.run_once import run_once
@@ -27,13 +27,13 @@ from controller.environments.cancellation import CancellationToken
 from controller.environments.factory import EnvironmentFactory
 from controller.sources.source import DirectorySource, read_now
 
-_PATIENCE: Final = 7200.0
+_TIMEOUT_SECONDS: Final = 7200.0
 # What is under way in AWS for minutes takes the embedded AWS moments.
 _PACE: Final = 0.02
 
 
 @dataclass(frozen=True)
-class Turn:
+class RunMeasurement:
     """What one turn took. `cpu` is the controller's own, `measuring` that of the children in which models are measured.
 
     `rates` is how many seconds AWS's rates would take for the calls; `peak` (MB) is of the process so far. `objects` is how
@@ -53,50 +53,54 @@ class Turn:
     exit_code: int
 
 
-class Tally(Hook):
+class CallCounter(Hook):
     """Counts calls by their names."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.made: dict[str, Counter[str]] = {"read": Counter(), "write": Counter()}
+        self.counts: dict[str, Counter[str]] = {"read": Counter(), "write": Counter()}
 
     def before(self, call: AwsCall) -> None:
         """Count one."""
         with self._lock:
-            self.made[call.kind][call.name] += 1
+            self.counts[call.kind][call.name] += 1
 
     def take(self) -> tuple[Counter[str], Counter[str]]:
         """What was counted since the last time: reads, writes."""
         with self._lock:
-            taken, self.made = self.made, {"read": Counter(), "write": Counter()}
-        return taken["read"], taken["write"]
+            counts, self.counts = self.counts, {"read": Counter(), "write": Counter()}
+        return counts["read"], counts["write"]
 
 
-def main(home: Path, specs: Path, turns: int) -> None:
+def main(home: Path, specs: Path, runs: int) -> None:
     """Reconcile so many times in a row, as one process would."""
-    tally, written = Tally(), Written()
+    call_counter, write_counter = CallCounter(), WriteCounter()
     # Ever full: each look at its clock is long after the one before.
-    budgets = RateLimiter(clock=count(step=10**6).__next__)
-    with EnvironmentFactory(home, local=True, hooks=[tally, written], rate_limiter=budgets) as house:
-        for _ in range(turns):
-            print(json.dumps(asdict(_turn(house, specs, tally, written))), flush=True)
+    rate_limiter = RateLimiter(clock=count(step=10**6).__next__)
+    with EnvironmentFactory(
+        home, local=True, hooks=[call_counter, write_counter], rate_limiter=rate_limiter
+    ) as factory:
+        for _ in range(runs):
+            print(json.dumps(asdict(_measure_run(factory, specs, call_counter, write_counter))), flush=True)
 
 
-def _turn(house: EnvironmentFactory, specs: Path, tally: Tally, written: Written) -> Turn:
-    (cpu, children), began = own_cpu(), time.monotonic()
+def _measure_run(
+    factory: EnvironmentFactory, specs: Path, call_counter: CallCounter, write_counter: WriteCounter
+) -> RunMeasurement:
+    (cpu, children), started_at = own_cpu(), time.monotonic()
     snapshot = read_now(DirectorySource([specs]))
     run = run_once(
-        house.open_environment,
+        factory.open_environment,
         snapshot,
         CancellationToken(),
-        timeout=_PATIENCE,
+        timeout=_TIMEOUT_SECONDS,
         pace=_PACE,
-        leases=lambda: house.leases,
+        leases=lambda: factory.leases,
     )
-    reads, writes = tally.take()
-    objects, repeated = written.take()
+    reads, writes = call_counter.take()
+    objects, repeated = write_counter.take()
     now, measuring = own_cpu()
-    return Turn(
+    return RunMeasurement(
         dict(sorted(reads.items())),
         dict(sorted(writes.items())),
         objects,
@@ -104,7 +108,7 @@ def _turn(house: EnvironmentFactory, specs: Path, tally: Tally, written: Written
         run.steps,
         now - cpu,
         measuring - children,
-        time.monotonic() - began,
+        time.monotonic() - started_at,
         minimum_seconds(reads + writes),
         peak_megabytes(),
         exit_code(run.statuses),

@@ -9,36 +9,36 @@ from __future__ import annotations
 from typing import Any, Final
 
 from benchmarks.serving import moorage
-from benchmarks.serving.closed_loop import Load, load
-from benchmarks.serving.figures import Spread
-from benchmarks.serving.model import Model
-from benchmarks.serving.plan import Plan
-from benchmarks.serving.processes import memory
+from benchmarks.serving.closed_loop import LoadResult, load
+from benchmarks.serving.processes import memory_of
+from benchmarks.serving.run_settings import RunSettings
+from benchmarks.serving.served_model import Model
 from benchmarks.serving.servers import running
+from benchmarks.serving.summary import Spread
 
 _CONNECTIONS: Final = 32
 _ROUNDS: Final = 3  # the peers' figures differ by factors
 
 
-def measure(model: Model, plan: Plan) -> dict[str, Any]:
+def measure(model: Model, settings: RunSettings) -> dict[str, Any]:
     """Give, by server, requests per second, latencies, CPU seconds per request, memory, and ours as a multiple of it."""
-    servers = [moorage.as_json(model), *(peer(model) for peer in plan.peers)]
-    turns: dict[str, list[Load]] = {server.name: [] for server in servers}
+    servers = [moorage.as_json(model), *(peer(model) for peer in settings.peers)]
+    loads: dict[str, list[LoadResult]] = {server.name: [] for server in servers}
     memories: dict[str, list[float]] = {server.name: [] for server in servers}
-    for _ in range(min(plan.rounds, _ROUNDS)):
+    for _ in range(min(settings.rounds, _ROUNDS)):
         for server in servers:
-            with running(server) as up:
-                turns[server.name].append(load(up, _CONNECTIONS, plan.seconds))
-                memories[server.name].append(memory(up.pid).pss)
-    ours = [turn.rate for turn in turns["ours"]]
-    return {name: _point(ours, found, memories[name]) for name, found in turns.items()}
+            with running(server) as process:
+                loads[server.name].append(load(process, _CONNECTIONS, settings.seconds))
+                memories[server.name].append(memory_of(process.pid).pss)
+    ours = [result.rate for result in loads["ours"]]
+    return {name: _point(ours, found, memories[name]) for name, found in loads.items()}
 
 
-def _point(ours: list[float], turns: list[Load], memories: list[float]) -> dict[str, Spread]:
+def _point(ours: list[float], loads: list[LoadResult], memories: list[float]) -> dict[str, Spread]:
     return {
-        "rate": Spread.of([turn.rate for turn in turns]),
-        "p99": Spread.of([turn.p99 for turn in turns]),
-        "cpu": Spread.of([turn.cpu for turn in turns]),
+        "rate": Spread.of([result.rate for result in loads]),
+        "p99": Spread.of([result.p99 for result in loads]),
+        "cpu": Spread.of([result.cpu for result in loads]),
         "pss": Spread.of(memories),
-        "times": Spread.ratio(ours, [turn.rate for turn in turns]),
+        "times": Spread.ratio(ours, [result.rate for result in loads]),
     }

@@ -19,7 +19,7 @@ _SCRIPT = Path(__file__).with_name("post.lua")
 
 
 @dataclass(frozen=True)
-class Load:
+class LoadResult:
     """What a point gave. `cpu` is the server's CPU time per request, in seconds, as are `p50` and `p99` of the latency."""
 
     rate: float
@@ -38,13 +38,13 @@ def require_wrk() -> None:
     subprocess.run(install, check=True, stdout=subprocess.DEVNULL)
 
 
-def load(running: Running, connections: int, seconds: float) -> Load:
+def load(running: Running, connections: int, seconds: float) -> LoadResult:
     """Load a server after a warm-up of a fifth of the time. Raise UnmeasurableError if any answer isn't a good one."""
     _wrk(running, connections, max(1, round(seconds / 5)))
     before = cpu_seconds(running.pid)
     found = _wrk(running, connections, max(1, round(seconds)))
     cpu = cpu_seconds(running.pid) - before
-    return Load(found["requests"] / found["seconds"], cpu / found["requests"], found["p50"], found["p99"])
+    return LoadResult(found["requests"] / found["seconds"], cpu / found["requests"], found["p50"], found["p99"])
 
 
 def _wrk(running: Running, connections: int, seconds: int) -> dict[str, float]:

@@ -10,8 +10,8 @@ import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.serving import environments
-from benchmarks.serving.model import Model
+from benchmarks.serving import virtualenvs
+from benchmarks.serving.served_model import Model
 from benchmarks.serving.servers import Server
 
 _FLOOR = Path(__file__).with_name("floor.py")
@@ -62,7 +62,7 @@ def as_binary(model: Model, rows: int = 1) -> Server:
 
 def floor(model: Model) -> Server:
     """No model: the same request is parsed as JSON, and a constant answered, which is the first row's prediction."""
-    interpreter = environments.server()
+    interpreter = virtualenvs.server_interpreter()
     answer = {"predictions": model.expected[:1], "model": {"name": "housing-model", "version": 1}}
     text = json.dumps(answer, separators=(",", ":"))
     return Server(
@@ -76,7 +76,7 @@ def floor(model: Model) -> Server:
 
 
 def _command(model: Model) -> Callable[[int], Sequence[str]]:
-    program = [environments.server(), "-m", "inference_server", "--model-dir", str(model.directory)]
+    program = [virtualenvs.server_interpreter(), "-m", "inference_server", "--model-dir", str(model.directory)]
     return lambda port: [*program, "--port", str(port), "--drain-delay", "0"]
 
 

@@ -10,35 +10,37 @@ from __future__ import annotations
 from typing import Any, Final
 
 from benchmarks.serving import moorage
-from benchmarks.serving.closed_loop import Load, load
-from benchmarks.serving.figures import Spread
-from benchmarks.serving.model import Model
-from benchmarks.serving.plan import Plan
+from benchmarks.serving.closed_loop import LoadResult, load
+from benchmarks.serving.run_settings import RunSettings
+from benchmarks.serving.served_model import Model
 from benchmarks.serving.servers import running
+from benchmarks.serving.summary import Spread
 
 CONNECTIONS: Final = (1, 32, 128)
 
 
-def measure(model: Model, plan: Plan) -> dict[str, Any]:
+def measure(model: Model, settings: RunSettings) -> dict[str, Any]:
     """Give, by number of connections, CPU seconds per request and requests per second of both, and the CPU's ratio."""
-    turns: dict[tuple[str, int], list[Load]] = {}
-    for _ in range(plan.rounds):
+    loads: dict[tuple[str, int], list[LoadResult]] = {}
+    for _ in range(settings.rounds):
         for server in (moorage.as_json(model), moorage.floor(model)):
-            with running(server) as up:
+            with running(server) as process:
                 for connections in CONNECTIONS:
-                    turns.setdefault((server.name, connections), []).append(load(up, connections, plan.seconds))
+                    loads.setdefault((server.name, connections), []).append(
+                        load(process, connections, settings.seconds)
+                    )
     return {
-        str(connections): _point(turns["ours", connections], turns["floor", connections]) for connections in CONNECTIONS
+        str(connections): _point(loads["ours", connections], loads["floor", connections]) for connections in CONNECTIONS
     }
 
 
-def _point(ours: list[Load], floor: list[Load]) -> dict[str, Any]:
+def _point(ours: list[LoadResult], floor: list[LoadResult]) -> dict[str, Any]:
     return {
         "ours": _summary(ours),
         "floor": _summary(floor),
-        "cpu_ratio": Spread.ratio([turn.cpu for turn in ours], [turn.cpu for turn in floor]),
+        "cpu_ratio": Spread.ratio([result.cpu for result in ours], [result.cpu for result in floor]),
     }
 
 
-def _summary(turns: list[Load]) -> dict[str, Spread]:
-    return {name: Spread.of([getattr(turn, name) for turn in turns]) for name in ("cpu", "rate", "p50", "p99")}
+def _summary(loads: list[LoadResult]) -> dict[str, Spread]:
+    return {name: Spread.of([getattr(result, name) for result in loads]) for name in ("cpu", "rate", "p50", "p99")}

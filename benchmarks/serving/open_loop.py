@@ -23,7 +23,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.serving.figures import percentile
+from benchmarks.serving.summary import percentile
 
 _BURST: Final = 32  # requests sent in a row, if so many are due, before answers are looked for; and the other way round
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE).search
@@ -46,20 +46,20 @@ class Generator:
     def __init__(self, port: int, request: bytes, answer: bytes, connections: int) -> None:
         self._port, self._request, self._answer = port, request, answer
         self._epoll = select.epoll()
-        self._all: dict[int, _Connection] = {}
+        self._connections: dict[int, _Connection] = {}
         self._idle: deque[_Connection] = deque()
-        self.accepted, self.refused, self.late = array("d"), array("d"), array("d")
-        self.held = self.failed = self.reconnected = 0
-        self.good = [0]  # right answers by the second in which they arrived
+        self.accepted, self.refused, self.send_delays = array("d"), array("d"), array("d")
+        self.unsent = self.failed = self.reconnected = 0
+        self.successes = [0]  # right answers by the second in which they arrived
         for _ in range(connections):
             self._connect()
-            self._prove()
+            self._check_connection()
 
-    def run(self, rate: float, seconds: float, patience: float = 10.0) -> None:
+    def run(self, rate: float, seconds: float, grace: float = 10.0) -> None:
         """Send them all, and wait for the last answers, `patience` seconds at most."""
         clock = time.perf_counter
         total, sent = round(rate * seconds), 0
-        self.good = [0] * (int(seconds + patience) + 2)
+        self.successes = [0] * (int(seconds + grace) + 2)
         self._start = start = clock()
         while sent < total:
             now = clock()
@@ -69,20 +69,20 @@ class Generator:
                 self._send(start + sent / rate)
                 sent += 1
             if not self._idle:  # counted at once: one by one would cost the generator the time for the others
-                self.held += due - sent
+                self.unsent += due - sent
                 sent = due
             wait = start + sent / rate - clock()
             if wait > 50e-6:  # epoll's own timeout has no more than milliseconds
                 select.select([self._epoll], [], [], wait)
             self._receive(0)
-        deadline = clock() + patience
-        while len(self._idle) < len(self._all) and clock() < deadline:
+        deadline = clock() + grace
+        while len(self._idle) < len(self._connections) and clock() < deadline:
             self._receive(0.05)
-        self.failed += len(self._all) - len(self._idle)
+        self.failed += len(self._connections) - len(self._idle)
 
     def close(self) -> None:
         """Close all connections."""
-        for connection in self._all.values():
+        for connection in self._connections.values():
             connection.socket.close()
         self._epoll.close()
 
@@ -92,13 +92,13 @@ class Generator:
         try:
             connection.socket.send(self._request)  # far below the socket's buffer: all or nothing
         except OSError:
-            self._lost(connection)
+            self._reconnect(connection)
             return
-        self.late.append(time.perf_counter() - due)
+        self.send_delays.append(time.perf_counter() - due)
 
     def _receive(self, wait: float) -> None:
         for descriptor, _ in self._epoll.poll(wait, _BURST):
-            connection = self._all[descriptor]
+            connection = self._connections[descriptor]
             try:
                 data = connection.socket.recv(65536)
             except BlockingIOError:
@@ -106,19 +106,19 @@ class Generator:
             except OSError:
                 data = b""
             if not data:
-                self._lost(connection)
-            elif _complete(data := connection.received + data):
+                self._reconnect(connection)
+            elif _is_complete(data := connection.received + data):
                 connection.received = b""
-                self._answered(connection, data)
+                self._count_response(connection, data)
             else:
                 connection.received = data
 
-    def _answered(self, connection: _Connection, data: bytes) -> None:
+    def _count_response(self, connection: _Connection, data: bytes) -> None:
         now = time.perf_counter()
         status = data[9:12]
         if status == b"200" and data.endswith(self._answer):
             self.accepted.append(now - connection.due)
-            self.good[int(now - self._start)] += 1
+            self.successes[int(now - self._start)] += 1
         elif status == b"503":
             self.refused.append(now - connection.due)
         else:
@@ -128,17 +128,17 @@ class Generator:
 
     def _connect(self) -> None:
         connection = _Connection(self._port)
-        self._all[connection.socket.fileno()] = connection
+        self._connections[connection.socket.fileno()] = connection
         self._epoll.register(connection.socket, select.EPOLLIN)
         self._idle.append(connection)
 
-    def _prove(self) -> None:
+    def _check_connection(self) -> None:
         """Have one request answered on the newest connection: a handshake alone doesn't tell that it was accepted."""
         connection = self._idle.pop()
         connection.socket.settimeout(10)
         connection.socket.sendall(self._request)
         data = b""
-        while not _complete(data):
+        while not _is_complete(data):
             part = connection.socket.recv(65536)
             if not part:
                 raise ConnectionError("the server closes connections before any load")
@@ -146,19 +146,19 @@ class Generator:
         connection.socket.setblocking(False)
         self._idle.append(connection)
 
-    def _lost(self, connection: _Connection) -> None:
+    def _reconnect(self, connection: _Connection) -> None:
         """Count a request whose connection broke, and open another. An idle connection may be closed by the server."""
         if connection.due:
             self.failed += 1
         else:
             self._idle.remove(connection)
-        del self._all[connection.socket.fileno()]
+        del self._connections[connection.socket.fileno()]
         connection.socket.close()
         self.reconnected += 1
         self._connect()
 
 
-def _complete(data: bytes) -> bool:
+def _is_complete(data: bytes) -> bool:
     head = data.find(b"\r\n\r\n")
     if head < 0:
         return False
@@ -180,25 +180,27 @@ def main(settings: dict[str, Any]) -> None:
     before = time.process_time()
     generator.run(settings["rate"], settings["seconds"])
     generator.close()
-    busy = (time.process_time() - before) / settings["seconds"]
-    accepted, refused, late = (sorted(each) for each in (generator.accepted, generator.refused, generator.late))
+    cpu_share = (time.process_time() - before) / settings["seconds"]
+    accepted, refused, send_delays = (
+        sorted(values) for values in (generator.accepted, generator.refused, generator.send_delays)
+    )
     print(
         json.dumps(
             {
                 "due": round(settings["rate"] * settings["seconds"]),
                 "accepted": len(accepted),
                 "refused": len(refused),
-                "held": generator.held,
+                "unsent": generator.unsent,
                 "failed": generator.failed,
                 "reconnected": generator.reconnected,
                 "accepted_p50": percentile(accepted, 0.5),
                 "accepted_p99": percentile(accepted, 0.99),
                 "refused_p99": percentile(refused, 0.99),
-                "late_p50": percentile(late, 0.5),
-                "late_p99": percentile(late, 0.99),
-                "late_most": percentile(late, 1),
-                "good_by_second": generator.good[: int(settings["seconds"])],
-                "busy": busy,
+                "send_delay_p50": percentile(send_delays, 0.5),
+                "send_delay_p99": percentile(send_delays, 0.99),
+                "send_delay_max": percentile(send_delays, 1),
+                "successes_by_second": generator.successes[: int(settings["seconds"])],
+                "generator_cpu_share": cpu_share,
             }
         )
     )

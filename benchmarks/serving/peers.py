@@ -10,9 +10,9 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from benchmarks.serving.environments import PEERS, peer
-from benchmarks.serving.model import Model
+from benchmarks.serving.served_model import Model
 from benchmarks.serving.servers import Server
+from benchmarks.serving.virtualenvs import PEERS, peer_interpreter
 
 
 def seed(model: Model) -> Server:
@@ -37,7 +37,7 @@ def mlserver(model: Model) -> Server:
     body = json.dumps({"inputs": [tensor]}).replace('"[', "[").replace(']"', "]").encode()
     path = "/v2/models/housing-model/infer"
     return _peer(
-        "mlserver", model, ["start.py", "PORT"], path, body=body, read=lambda answer: answer["outputs"][0]["data"]
+        "mlserver", model, ["serve.py", "PORT"], path, body=body, read=lambda answer: answer["outputs"][0]["data"]
     )
 
 
@@ -71,7 +71,7 @@ def _instances(model: Model) -> bytes:
 def _peer(
     name: str, model: Model, command: Sequence[str], path: str, *, body: bytes, read: Callable[[Any], Sequence[float]]
 ) -> Server:
-    interpreter = peer(name)
+    interpreter = peer_interpreter(name)
     return Server(
         name=name,
         command=lambda port: [interpreter, *(str(port) if part == "PORT" else part for part in command)],
@@ -80,5 +80,5 @@ def _peer(
         read=lambda answer: read(json.loads(answer)),
         expected=model.expected[:1],
         environment={"MODEL": str(model.file), "PYTHONDONTWRITEBYTECODE": "1"},
-        home=PEERS / name,
+        directory=PEERS / name,
     )

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks.serving.environments import ROOT
+from benchmarks.serving.virtualenvs import ROOT
 
 SERVER_CORE: Final = 0
 LOAD_CORE: Final = 1
@@ -58,24 +58,24 @@ def run(argv: Sequence[str], core: int, seconds: float) -> bytes:
     """Run a program on one core, and give its stdout. Raise UnmeasurableError if it fails or takes longer than that."""
     process = start(argv, core, output=subprocess.PIPE)
     try:
-        said = process.communicate(timeout=seconds)[0]
+        output = process.communicate(timeout=seconds)[0]
     except subprocess.TimeoutExpired:
         raise UnmeasurableError(f"{argv[0]} takes longer than {seconds:.0f} s") from None
     finally:
         process.kill()
         process.wait()
     if process.returncode:
-        raise UnmeasurableError(f"{' '.join(argv)} failed: {said[-500:]!r}")
-    return said
+        raise UnmeasurableError(f"{' '.join(argv)} failed: {output[-500:]!r}")
+    return output
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
     """Ask a program to end, and end it and its descendants if it doesn't."""
-    family = tree(process.pid)
+    descendants = tree(process.pid)
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
         process.wait(_STOP_SECONDS)
-    for pid in family:
+    for pid in descendants:
         # Its session tells a descendant that is left from a stranger that was given the same pid.
         with suppress(ProcessLookupError, FileNotFoundError):
             if os.getsid(pid) == process.pid:
@@ -112,7 +112,7 @@ class Memory:
     rss: float
 
 
-def memory(pid: int) -> Memory:
+def memory_of(pid: int) -> Memory:
     """Give the memory of a process and its descendants."""
     sums = {"Pss:": 0, "Rss:": 0}
     for each in tree(pid):
@@ -125,19 +125,19 @@ def memory(pid: int) -> Memory:
 
 
 @contextmanager
-def watched(pid: int, every: float) -> Iterator[list[Memory]]:
+def sample_memory(pid: int, interval: float) -> Iterator[list[Memory]]:
     """Look at a process's memory again and again while the block runs."""
-    seen: list[Memory] = []
+    samples: list[Memory] = []
     done = threading.Event()
 
-    def look() -> None:
-        while not done.wait(every):
-            seen.append(memory(pid))
+    def sample_repeatedly() -> None:
+        while not done.wait(interval):
+            samples.append(memory_of(pid))
 
-    watcher = threading.Thread(target=look)
-    watcher.start()
+    sampler = threading.Thread(target=sample_repeatedly)
+    sampler.start()
     try:
-        yield seen
+        yield samples
     finally:
         done.set()
-        watcher.join()
+        sampler.join()

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.serving import processes
-from benchmarks.serving.environments import PLACE, ROOT
 from benchmarks.serving.processes import SERVER_CORE, UnmeasurableError
+from benchmarks.serving.virtualenvs import ROOT, WORK_DIR
 
 _START_SECONDS: Final = 60
 
@@ -34,7 +34,7 @@ class Server:
     expected: Sequence[float]
     headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
     environment: Mapping[str, str] = field(default_factory=dict)
-    home: Path = ROOT
+    directory: Path = ROOT
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class Running:
 def running(server: Server) -> Iterator[Running]:
     """Start a server on its core, wait until it predicts, and stop it at the end."""
     port = free_port()
-    body_file, log_file = PLACE / "body", PLACE / f"{server.name.replace(' ', '-')}.log"
+    body_file, log_file = WORK_DIR / "body", WORK_DIR / f"{server.name.replace(' ', '-')}.log"
     body_file.write_bytes(server.body)
     with log_file.open("wb") as log:
         process = processes.start(
-            server.command(port), SERVER_CORE, environment=server.environment, cwd=server.home, output=log.fileno()
+            server.command(port), SERVER_CORE, environment=server.environment, cwd=server.directory, output=log.fileno()
         )
         try:
             answer = first_answer(server, port, lambda: process.poll() is None)
@@ -67,18 +67,18 @@ def running(server: Server) -> Iterator[Running]:
             processes.stop(process)
 
 
-def first_answer(server: Server, port: int, alive: Callable[[], bool]) -> bytes:
+def first_answer(server: Server, port: int, is_alive: Callable[[], bool]) -> bytes:
     """Ask until the server is there. Raise UnmeasurableError if it then doesn't give the right predictions."""
     deadline = time.monotonic() + _START_SECONDS
     status, answer = ask(server, port)
     while status != 200:
-        if not alive() or time.monotonic() > deadline:
+        if not is_alive() or time.monotonic() > deadline:
             raise UnmeasurableError(f"{server.name} doesn't answer: {status} {answer[:500]!r}")
         time.sleep(0.001)
         status, answer = ask(server, port)
-    found = server.read(answer)
-    if len(found) != len(server.expected) or not all(map(_close, found, server.expected)):
-        raise UnmeasurableError(f"{server.name} predicts {list(found[:3])}, not {list(server.expected[:3])}")
+    values = server.read(answer)
+    if len(values) != len(server.expected) or not all(map(_is_close, values, server.expected)):
+        raise UnmeasurableError(f"{server.name} predicts {list(values[:3])}, not {list(server.expected[:3])}")
     return answer
 
 
@@ -101,5 +101,5 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _close(found: float, expected: float) -> bool:
-    return math.isclose(found, expected, rel_tol=1e-6)
+def _is_close(value: float, expected: float) -> bool:
+    return math.isclose(value, expected, rel_tol=1e-6)

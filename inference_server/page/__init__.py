@@ -1,6 +1,6 @@
-"""The page for people at `/`, and the files that it needs: plain HTML, CSS and JavaScript, without a build step.
+"""The HTML page at `/` and its files: plain HTML, CSS and JavaScript, without a build step.
 
-What the page shows it asks of the same routes as any other client. Nothing of models is known here.
+The page uses the same routes as any other client. This module knows nothing of models.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from inference_server.messages import Reply
+from inference_server.http_messages import HttpResponse
 
 _HERE: Final = Path(__file__).parent
 _FILES: Final = {
@@ -37,6 +37,9 @@ HEADERS: Final = {
 }
 
 
-def files() -> Mapping[str, Reply]:
-    """Read the page's files; path → answer."""
-    return {path: Reply((_HERE / name).read_bytes(), kind, 200, HEADERS) for path, (name, kind) in _FILES.items()}
+def load_files() -> Mapping[str, HttpResponse]:
+    """Read the page's files; return path → response."""
+    return {
+        path: HttpResponse((_HERE / name).read_bytes(), media_type, 200, HEADERS)
+        for path, (name, media_type) in _FILES.items()
+    }

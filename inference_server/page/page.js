@@ -1,14 +1,14 @@
-// The page's life: a form made from the signature, a prediction that follows it, its explanation, drift, and snippets.
-// Everything is asked of the server's own routes, by relative addresses, so the page works below any path.
+// The page's script: a form generated from the signature, its prediction and explanation, drift, and code snippets.
+// It calls the server's own routes by relative URLs, so the page works below any path.
 
 const find = (id) => document.getElementById(id);
 const form = find("form");
-const LEFT_OUT = 14; // contributions beyond so many are shown as one
+const MAX_CONTRIBUTIONS = 14; // further contributions are shown as one
 
 let model, drift, latest;
 const fields = new Map(); // feature name → its inputs
 
-// --- small tools ---
+// --- helpers ---
 
 function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
@@ -26,47 +26,52 @@ function draw(tag, attributes) {
   return element;
 }
 
-const written = new Intl.NumberFormat("en", { maximumSignificantDigits: 6 });
-const brief = new Intl.NumberFormat("en", { maximumSignificantDigits: 5 });
+const sixDigits = new Intl.NumberFormat("en", { maximumSignificantDigits: 6 });
+const fiveDigits = new Intl.NumberFormat("en", { maximumSignificantDigits: 5 });
 const signed = new Intl.NumberFormat("en", { maximumSignificantDigits: 4, signDisplay: "exceptZero" });
 const percent = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 1 });
-const shown = (number) => (number === null ? "missing" : written.format(number));
+const formatValue = (number) => (number === null ? "missing" : sixDigits.format(number));
 const rounded = (number, digits) => String(Number(number.toPrecision(digits)));
 
-class Refusal extends Error {
+function direction(number, positive, negative) {
+  if (number > 0) return positive;
+  return number < 0 ? negative : "";
+}
+
+class ServerError extends Error {
   constructor(status, error) {
     super(error.message ?? `the server answered ${status}`);
     this.field = error.field ?? "";
   }
 }
 
-async function ask(path, options) {
+async function request(path, options) {
   let response;
   try {
     response = await fetch(path, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Refusal(0, { message: "The server doesn't answer." });
+    throw new ServerError(0, { message: "The server does not respond." });
   }
   const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Refusal(response.status, answer.error ?? {});
+  if (!response.ok) throw new ServerError(response.status, answer.error ?? {});
   return answer;
 }
 
 // --- the form ---
 
-// A slider's way is the training distribution: its edges are tenths of the rows, so long tails don't take all of it.
+// A slider follows the training distribution: its edges are tenths of the rows, so long tails don't dominate it.
 function scale(feature, bins) {
   const edges = bins?.edges ?? (feature.min === null ? null : [feature.min, feature.max]);
   if (!edges || edges[0] === edges.at(-1) || feature.categorical) return null;
   const last = edges.length - 1;
   return {
-    at(place) {
-      const way = place * last;
-      const bin = Math.min(Math.floor(way), last - 1);
-      return edges[bin] + (way - bin) * (edges[bin + 1] - edges[bin]);
+    at(position) {
+      const offset = position * last;
+      const bin = Math.min(Math.floor(offset), last - 1);
+      return edges[bin] + (offset - bin) * (edges[bin + 1] - edges[bin]);
     },
-    place(value) {
+    position(value) {
       if (value <= edges[0]) return 0;
       const bin = edges.findIndex((edge) => value < edge);
       return bin < 0 ? 1 : (bin - 1 + (value - edges[bin - 1]) / (edges[bin] - edges[bin - 1])) / last;
@@ -90,7 +95,7 @@ function feature(described, bins, index) {
   const range = make("p", { className: "range", id: `r${index}` });
   if (described.categorical) range.append("a category’s code: 0, 1, 2 …");
   else if (described.min !== null) {
-    const [low, high] = [described.min, described.max].map((end) => make("span", { textContent: brief.format(end) }));
+    const [low, high] = [described.min, described.max].map((end) => make("span", { textContent: fiveDigits.format(end) }));
     range.append(low, make("span", { className: "hidden", textContent: " to " }), high);
   }
   field.note = make("p", { className: "note", id: `n${index}` });
@@ -99,8 +104,8 @@ function feature(described, bins, index) {
   return make("div", { className: "feature" }, ...parts, range, field.note);
 }
 
-// What a field holds: a number, null for missing, NaN for what is neither.
-function held(field) {
+// Return a field's value: a number, null for missing, NaN for invalid text.
+function fieldValue(field) {
   const text = field.text.value.trim();
   return text === "" ? null : Number(text);
 }
@@ -111,50 +116,51 @@ function note(field, text, wrong = false) {
   field.text.setAttribute("aria-invalid", String(wrong));
 }
 
-function settle(field) {
-  const value = held(field);
+function updateField(field) {
+  const value = fieldValue(field);
   if (Number.isNaN(value)) return note(field, "not a number", true);
   const { min, max, categorical } = field.described;
   if (field.slider) {
-    field.slider.value = Math.round(1000 * field.scale.place(value ?? field.described.mean ?? min));
-    field.slider.setAttribute("aria-valuetext", shown(value));
+    field.slider.value = Math.round(1000 * field.scale.position(value ?? field.described.mean ?? min));
+    field.slider.setAttribute("aria-valuetext", formatValue(value));
   }
   const outside = value !== null && min !== null && !categorical && (value < min || value > max);
   return note(field, outside ? "outside the training range" : "");
 }
 
-let soon;
+let predictTimer;
 function changed(field) {
-  settle(field);
-  clearTimeout(soon);
-  soon = setTimeout(predict, 90);
+  updateField(field);
+  clearTimeout(predictTimer);
+  predictTimer = setTimeout(predict, 90);
 }
 
 function reset() {
   for (const field of fields.values()) {
     const { mean, categorical } = field.described;
-    field.text.value = mean === null ? "" : categorical ? String(Math.round(mean)) : rounded(mean, 4);
-    settle(field);
+    if (mean === null) field.text.value = "";
+    else field.text.value = categorical ? String(Math.round(mean)) : rounded(mean, 4);
+    updateField(field);
   }
   predict();
 }
 
 // --- the prediction ---
 
-let asking;
+let pendingRequest;
 async function predict() {
-  const row = Object.fromEntries([...fields].map(([name, field]) => [name, held(field)]));
-  if (Object.values(row).some(Number.isNaN)) return problem("A field holds something that is not a number.");
+  const row = Object.fromEntries([...fields].map(([name, field]) => [name, fieldValue(field)]));
+  if (Object.values(row).some(Number.isNaN)) return problem("A field contains a value that is not a number.");
   snippets(row);
-  asking?.abort();
-  asking = new AbortController();
+  pendingRequest?.abort();
+  pendingRequest = new AbortController();
   try {
-    // Not `/predict`: what is tried out here is no traffic, and must not count as drift.
-    const answer = await ask("explain", {
+    // Not `/predict`: rows of this page aren't traffic and must not count as drift.
+    const answer = await request("explain", {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify({ instances: [row] }),
-      signal: asking.signal,
+      signal: pendingRequest.signal,
     });
     latest = { row, ...answer.explanations[0] };
     problem("");
@@ -186,7 +192,7 @@ function showPrediction() {
     }));
   } else {
     const likely = model.objective === "binary:logistic" ? ` · ${percent.format(latest.prediction)}` : "";
-    value.replaceChildren(written.format(latest.prediction), make("small", { textContent: model.target + likely }));
+    value.replaceChildren(sixDigits.format(latest.prediction), make("small", { textContent: model.target + likely }));
   }
 }
 
@@ -200,43 +206,43 @@ const SCALES = {
   "multi:softmax": "Contributions add up to the class’s score; the highest wins.",
 };
 
-function steps() {
+function waterfallSteps() {
   const group = Array.isArray(latest.bias) ? Number(find("class").value) || 0 : null;
   const pick = (value) => (group === null ? value : value[group]);
   const all = Object.entries(latest.contributions).map(([name, share]) => ({ name, value: latest.row[name], share: pick(share) }));
   all.sort((left, right) => Math.abs(right.share) - Math.abs(left.share));
-  const rest = all.splice(LEFT_OUT);
+  const rest = all.splice(MAX_CONTRIBUTIONS);
   if (rest.length) all.push({ name: `${rest.length} others`, share: rest.reduce((sum, each) => sum + each.share, 0) });
   return { bias: pick(latest.bias), margin: pick(latest.margin), shares: all };
 }
 
-// A waterfall: from what the model says on average, feature by feature, to what it says of this row.
+// A waterfall chart: from the average prediction, feature by feature, to this row's prediction.
 function showContributions() {
-  const { bias, margin, shares } = steps();
+  const { bias, margin, shares } = waterfallSteps();
   let sum = bias;
   const walk = shares.map((each) => ({ ...each, from: sum, to: (sum += each.share) }));
   const places = [bias, margin, ...walk.map((each) => each.to)];
   const low = Math.min(...places);
   const width = Math.max(...places) - low || 1;
-  const place = (value) => (100 * (value - low)) / width;
+  const position = (value) => (100 * (value - low)) / width;
   const bar = (from, to) => {
-    const fill = make("i", { className: to > from ? "up" : to < from ? "down" : "" });
-    fill.style.left = `${place(Math.min(from, to))}%`;
-    fill.style.width = `${place(Math.max(from, to)) - place(Math.min(from, to))}%`;
-    const whole = make("span", { className: "bar", "aria-hidden": "true" }, fill);
-    whole.style.setProperty("--start", `${place(bias)}%`);
-    return whole;
+    const fill = make("i", { className: direction(to - from, "up", "down") });
+    fill.style.left = `${position(Math.min(from, to))}%`;
+    fill.style.width = `${position(Math.max(from, to)) - position(Math.min(from, to))}%`;
+    const track = make("span", { className: "bar", "aria-hidden": "true" }, fill);
+    track.style.setProperty("--start", `${position(bias)}%`);
+    return track;
   };
-  const end = (name, at, from) => make("tr", { className: "end" }, make("th", { scope: "row", textContent: name }), make("td"), make("td", {}, bar(from, at)), make("td", { className: "number", textContent: written.format(at) }));
+  const end = (name, at, from) => make("tr", { className: "end" }, make("th", { scope: "row", textContent: name }), make("td"), make("td", {}, bar(from, at)), make("td", { className: "number", textContent: sixDigits.format(at) }));
   const rows = walk.map(({ name, value, share, from, to }) => make("tr", {},
     make("th", { scope: "row", textContent: name }),
-    make("td", { className: "number", textContent: value === undefined ? "" : shown(value) }),
+    make("td", { className: "number", textContent: value === undefined ? "" : formatValue(value) }),
     make("td", {}, bar(from, to)),
-    make("td", { className: `number ${share > 0 ? "plus" : share < 0 ? "minus" : ""}`, textContent: signed.format(share) })));
+    make("td", { className: `number ${direction(share, "plus", "minus")}`, textContent: signed.format(share) })));
   find("contributions").tBodies[0].replaceChildren(end("on average", bias, bias), ...rows, end("this row", margin, margin));
 }
 
-function offerClasses() {
+function initClasses() {
   if (!model.num_class) return;
   find("class").append(...Array.from({ length: model.num_class }, (_, index) => make("option", { value: index, textContent: index })));
   find("class").addEventListener("change", showContributions);
@@ -245,20 +251,20 @@ function offerClasses() {
 
 // --- drift ---
 
-const LEVELS = { stable: "stable", moderate: "some drift", shifted: "drifted", unknown: "not told yet" };
+const LEVELS = { stable: "stable", moderate: "some drift", shifted: "drifted", unknown: "not yet known" };
 
 function histogram({ training, window }) {
   const top = Math.max(0.2, ...training, ...window);
   const count = training.length;
   const height = (share) => 100 * (1 - share / top);
-  const picture = draw("svg", { viewBox: `0 0 ${count * 10} 100`, preserveAspectRatio: "none", "aria-hidden": "true" });
-  picture.append(...window.map((share, bin) => draw("rect", { class: "now", x: bin * 10 + 1, width: 8, y: height(share), height: 100 - height(share) })));
+  const chart = draw("svg", { viewBox: `0 0 ${count * 10} 100`, preserveAspectRatio: "none", "aria-hidden": "true" });
+  chart.append(...window.map((share, bin) => draw("rect", { class: "now", x: bin * 10 + 1, width: 8, y: height(share), height: 100 - height(share) })));
   const line = training.flatMap((share, bin) => [`${bin * 10},${height(share)}`, `${bin * 10 + 10},${height(share)}`]);
-  picture.append(draw("polyline", { class: "then", points: line.join(" ") }), draw("line", { class: "floor", x1: 0, x2: count * 10, y1: 100, y2: 100 }));
-  return picture;
+  chart.append(draw("polyline", { class: "then", points: line.join(" ") }), draw("line", { class: "floor", x1: 0, x2: count * 10, y1: 100, y2: 100 }));
+  return chart;
 }
 
-function drifted(column, title) {
+function driftItem(column, title) {
   const outside = [[column.below, "below range"], [column.above, "above range"], [column.missing, "missing"]];
   const facts = outside.filter(([share]) => share > 0).map(([share, what]) => `${share < 0.001 ? "under 0.1%" : percent.format(share)} ${what}`);
   const index = column.psi === null ? [] : [`PSI ${column.psi.toFixed(2)}`];
@@ -270,21 +276,22 @@ function drifted(column, title) {
 }
 
 async function showDrift() {
-  drift = await ask("drift");
+  drift = await request("drift");
   const columns = [...(drift.prediction ? [drift.prediction] : []), ...drift.features];
   const known = columns.filter((column) => column.psi !== null);
   const worst = ["shifted", "moderate", "stable", "unknown"].find((level) => columns.some((column) => column.level === level));
   const state = find("drift-state");
   state.className = `badge ${worst}`;
-  const ill = known.filter((column) => column.level === worst).length;
-  state.textContent = !known.length ? `${drift.rows} of ${drift.enough} rows` : worst === "stable" ? worst : `${ill} of ${known.length}: ${LEVELS[worst]}`;
+  const affected = known.filter((column) => column.level === worst).length;
+  if (!known.length) state.textContent = `${drift.rows} of ${drift.enough} rows`;
+  else state.textContent = worst === "stable" ? worst : `${affected} of ${known.length}: ${LEVELS[worst]}`;
   find("drift-about").textContent = known.length
-    ? `The last ${written.format(drift.rows)} rows (bars) against the training rows (dashed), in bins of the training rows’ tenths. Rows of this page don’t count.`
-    : `Told from ${drift.enough} predicted rows on; ${drift.rows} have come. Rows of this page don’t count.`;
+    ? `The last ${sixDigits.format(drift.rows)} rows (bars) against the training rows (dashed), in bins of a tenth of the training rows each. Rows of this page don’t count.`
+    : `Reported from ${drift.enough} predicted rows on; ${drift.rows} have arrived. Rows of this page don’t count.`;
   find("drift-rows").hidden = Boolean(known.length);
   Object.assign(find("drift-rows"), { max: drift.enough, value: drift.rows });
   find("drifts").hidden = !drift.rows;
-  find("drifts").replaceChildren(...(drift.prediction ? [drifted(drift.prediction, "the prediction")] : []), ...drift.features.map((column) => drifted(column, column.name)));
+  find("drifts").replaceChildren(...(drift.prediction ? [driftItem(drift.prediction, "the prediction")] : []), ...drift.features.map((column) => driftItem(column, column.name)));
 }
 
 // --- snippets ---
@@ -307,31 +314,31 @@ async function copy(text, target) {
     await navigator.clipboard.writeText(text);
     find("copied").textContent = "Copied.";
   } catch {
-    // Without TLS a browser offers no clipboard: the text is selected instead.
+    // Without TLS the browser provides no clipboard, so the text is selected instead.
     getSelection().selectAllChildren(target);
     find("copied").textContent = "Selected: press Ctrl+C.";
   }
 }
 
-function choose(tab) {
+function selectTab(tab) {
   for (const other of document.querySelectorAll("[role=tab]")) {
-    const chosen = other === tab;
-    other.setAttribute("aria-selected", String(chosen));
-    other.tabIndex = chosen ? 0 : -1;
-    find(other.getAttribute("aria-controls")).hidden = !chosen;
+    const selected = other === tab;
+    other.setAttribute("aria-selected", String(selected));
+    other.tabIndex = selected ? 0 : -1;
+    find(other.getAttribute("aria-controls")).hidden = !selected;
   }
   find("copied").textContent = "";
 }
 
-function offerSnippets() {
+function initSnippets() {
   const tabs = [...document.querySelectorAll("[role=tab]")];
   tabs.forEach((tab, index) => {
-    tab.addEventListener("click", () => choose(tab));
+    tab.addEventListener("click", () => selectTab(tab));
     tab.addEventListener("keydown", (event) => {
       const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
       if (!step) return;
       const next = tabs[(index + step + tabs.length) % tabs.length];
-      choose(next);
+      selectTab(next);
       next.focus();
     });
   });
@@ -341,32 +348,32 @@ function offerSnippets() {
   }
 }
 
-// --- who is served ---
+// --- the served model ---
 
-function introduce() {
+function showModel() {
   document.title = `${model.name} · Moorage`;
   find("name").textContent = model.version === null ? model.name : `${model.name} · version ${model.version}`;
-  const metrics = Object.entries(model.metrics.test ?? {}).map(([name, value]) => `${name} ${written.format(value)} on test rows`);
+  const metrics = Object.entries(model.metrics.test ?? {}).map(([name, value]) => `${name} ${sixDigits.format(value)} on test rows`);
   find("about").textContent = [`Predicts ${model.target}`, model.objective, ...metrics].join(" · ");
   const lineage = Object.entries(model.lineage).map(([name, value]) => ` · ${name} ${value}`).join("");
   find("lineage").append("SHA-256 ", make("code", { textContent: model.sha256 }), ` · trained by xgboost ${model.xgboost_version}${lineage}`);
 }
 
 async function start() {
-  offerSnippets();
+  initSnippets();
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     predict();
   });
   find("reset").addEventListener("click", reset);
   try {
-    [model] = await Promise.all([ask("model"), showDrift()]);
+    [model] = await Promise.all([request("model"), showDrift()]);
   } catch (error) {
     find("about").textContent = "";
     return problem(error.message);
   }
-  introduce();
-  offerClasses();
+  showModel();
+  initClasses();
   find("features").append(...model.features.map((described, index) => feature(described, drift.features[index].bins, index)));
   reset();
   setInterval(() => document.hidden || showDrift().catch(() => {}), 10_000);

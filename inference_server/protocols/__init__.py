@@ -1,1 +1,1 @@
-"""One file per protocol, each a function from a call's body to rows and to the phrasing of their predictions."""
+"""One file per protocol, each a function from a request's body to rows and to the format of their predictions."""

@@ -1,8 +1,8 @@
-"""`POST /explain`: why a prediction is what it is. Takes what `/predict` takes.
+"""`POST /explain`: the contributions to a prediction. Takes the input of `/predict`.
 
-For each row: the prediction, the margin (the prediction before the objective's last transformation), each feature's
-SHAP contribution to the margin, and the bias; bias and contributions sum to the margin. Models with several outputs
-have a list, one value per output, wherever others have a number.
+For each row: the prediction, the margin (the prediction before the objective's final transformation), each feature's
+SHAP contribution to the margin, and the bias. Bias and contributions sum to the margin. For models with several
+outputs, each number is a list with one value per output.
 """
 
 from __future__ import annotations
@@ -12,31 +12,31 @@ from typing import Any
 
 import orjson
 
-from inference_server.messages import Reply
+from inference_server.http_messages import HttpResponse
 from inference_server.model import Model
-from inference_server.protocols.predict import grouped
+from inference_server.protocols.predict import group_by_row
 from inference_server.signature import Rows
 
 
-def explain(model: Model, rows: Rows) -> Reply:
-    """Explain rows. Takes milliseconds per row, so not on the event loop."""
+def explain(model: Model, rows: Rows) -> HttpResponse:
+    """Explain rows. Takes milliseconds per row, so never call it on the event loop."""
     engine, manifest = model.engine, model.manifest
-    predictions = grouped(engine.predict(rows.data, rows.count), engine.outputs)
+    predictions = group_by_row(engine.predict(rows.data, rows.count), engine.outputs)
     margins = engine.margin(rows.data, rows.count)
     contributions = engine.contributions(rows.data, rows.count)
-    groups = len(margins) // rows.count  # one per class; softmax has one prediction and as many margins as classes
+    groups = len(margins) // rows.count  # one per class: softmax has one prediction, but one margin per class
     names, step = (*model.signature.names, None), groups * (engine.width + 1)
     explanations = []
-    for index, (prediction, margin) in enumerate(zip(predictions, grouped(margins, groups), strict=True)):
+    for index, (prediction, margin) in enumerate(zip(predictions, group_by_row(margins, groups), strict=True)):
         shares = _by_name(names, contributions[index * step : (index + 1) * step], groups)
         bias = shares.pop(None)
         explanations.append({"prediction": prediction, "margin": margin, "bias": bias, "contributions": shares})
     identity = {"name": manifest.name, "version": manifest.version}
-    return Reply(orjson.dumps({"explanations": explanations, "model": identity}))
+    return HttpResponse(orjson.dumps({"explanations": explanations, "model": identity}))
 
 
 def _by_name(names: Sequence[str | None], values: Sequence[float], groups: int) -> dict[str | None, Any]:
-    """Give each feature's value, or list of values by group; the library stores group by group, the bias last."""
+    """Return each feature's value, or its list of values by group. The library stores group by group, the bias last."""
     if groups == 1:
         return dict(zip(names, values, strict=True))
     width = len(names)

@@ -1,7 +1,7 @@
 """`/v2`: the Open Inference Protocol over HTTP, with the binary tensor data extension.
 
-Rows come as one tensor of shape [rows, features], or as one tensor per feature, by name; values as JSON or as raw
-little-endian bytes behind the JSON. Predictions go out as one 32-bit tensor, as JSON or, if asked, as raw bytes.
+Input is one tensor of shape [rows, features], or one tensor per feature, by name. Values are JSON, or raw little-endian
+bytes after the JSON. Output is one tensor of 32-bit floats, as JSON or, on request, as raw bytes.
 Source: github.com/kserve/open-inference-protocol, specification/protocol/inference_rest.md; Triton's extension
 `binary_tensor_data`.
 """
@@ -15,24 +15,24 @@ from typing import Any, Final
 
 import orjson
 
-from inference_server.errors import InvalidError, MalformedError, NotFoundError, RequestError
-from inference_server.messages import Call, Question, Reply
+from inference_server.errors import InvalidInputError, MalformedError, NotFoundError, RequestError
+from inference_server.http_messages import HttpRequest, HttpResponse, PredictionRequest
 from inference_server.model import Model
-from inference_server.protocols.predict import loads
+from inference_server.protocols.predict import parse_json
 from inference_server.signature import Rows
 
 _HEADER: Final = "Inference-Header-Content-Length"
-# Datatype to struct's letter; BOOL and BYTES are no numbers.
+# Datatype → struct's format letter; BOOL and BYTES aren't numeric.
 _DATATYPES: Final = "FP16 FP32 FP64 INT8 INT16 INT32 INT64 UINT8 UINT16 UINT32 UINT64"
 _LETTERS: Final = dict(zip(_DATATYPES.split(), "efdbhiqBHIQ", strict=True))
 _OUTPUT: Final = "predict"
-LIVE: Final = Reply(b'{"live":true}')
-READY: Final = Reply(b'{"ready":true}')
-SERVER: Final = Reply(orjson.dumps({"name": "moorage", "version": "2", "extensions": ["binary_tensor_data"]}))
+LIVE: Final = HttpResponse(b'{"live":true}')
+READY: Final = HttpResponse(b'{"ready":true}')
+SERVER: Final = HttpResponse(orjson.dumps({"name": "moorage", "version": "2", "extensions": ["binary_tensor_data"]}))
 
 
-class OpenInference:
-    """Reads `/v2` inference calls for one model, and describes it in the protocol's words."""
+class OpenInferenceProtocol:
+    """Parses `/v2` inference requests for one model, and provides its metadata."""
 
     def __init__(self, model: Model) -> None:
         self._signature = model.signature
@@ -40,39 +40,41 @@ class OpenInference:
         self.name = model.manifest.name
         self.version = None if model.manifest.version is None else str(model.manifest.version)
 
-    def described(self) -> Reply:
-        """Give the model's metadata."""
+    def model_metadata(self) -> HttpResponse:
+        """Return the model's metadata."""
         inputs = [{"name": "input", "datatype": "FP32", "shape": [-1, self._signature.width]}]
         shape = [-1] if self._outputs == 1 else [-1, self._outputs]
         outputs = [{"name": _OUTPUT, "datatype": "FP32", "shape": shape}]
         versions = [self.version] if self.version else []
         return _json(name=self.name, versions=versions, platform="xgboost", inputs=inputs, outputs=outputs)
 
-    def read(self, call: Call) -> Question:
-        """Read tensors. Raise a RequestError that names the tensor."""
-        head, tail = _split(call)
-        document = loads(head)
+    def read(self, request: HttpRequest) -> PredictionRequest:
+        """Parse tensors. Raise a RequestError that names the tensor."""
+        head, raw_bytes = _split_body(request)
+        document = parse_json(head)
         if not isinstance(document, dict) or not isinstance(document.get("inputs"), list) or not document["inputs"]:
-            raise InvalidError("the body needs a list of tensors 'inputs'", "inputs")
-        name, raw = document.get("id", ""), _wants_raw(document)
+            raise InvalidInputError("the body needs a list of tensors 'inputs'", "inputs")
+        name, raw = document.get("id", ""), _requests_raw_output(document)
         if not isinstance(name, str):
-            raise InvalidError("must be a text", "id")
-        return Question(self._rows(document["inputs"], tail), lambda values: self._answer(values, name, raw))
+            raise InvalidInputError("must be a string", "id")
+        return PredictionRequest(
+            self._rows(document["inputs"], raw_bytes), lambda values: self._response(values, name, raw)
+        )
 
-    def _rows(self, inputs: Sequence[Any], tail: memoryview) -> Rows:
+    def _rows(self, inputs: Sequence[Any], raw_bytes: memoryview) -> Rows:
         tensors: dict[str, _Tensor] = {}
         for index, each in enumerate(inputs):
-            tensor = _Tensor(each, f"inputs[{index}]", tail)
-            tail = tail[tensor.raw_size :]
+            tensor = _Tensor(each, f"inputs[{index}]", raw_bytes)
+            raw_bytes = raw_bytes[tensor.raw_size :]
             if tensor.name in tensors:
-                raise InvalidError(f"{tensor.name[:80]!r} stands twice", f"inputs[{index}].name")
+                raise InvalidInputError(f"{tensor.name[:80]!r} is duplicated", f"inputs[{index}].name")
             tensors[tensor.name] = tensor
-        if tail:
-            raise MalformedError(f"there are {len(tail)} bytes behind the last tensor")
+        if raw_bytes:
+            raise MalformedError(f"{len(raw_bytes)} bytes follow the last tensor")
         if tensors.keys() == set(self._signature.names):
             return self._columns([tensors[name] for name in self._signature.names])
         if len(tensors) > 1:
-            raise InvalidError(
+            raise InvalidInputError(
                 f"must be one tensor of shape [rows, {self._signature.width}] or one tensor per feature: "
                 f"{', '.join(self._signature.names)}",
                 "inputs",
@@ -83,23 +85,25 @@ class OpenInference:
         width = self._signature.width
         if len(tensor.shape) != 2 or tensor.shape[1] != width or not tensor.shape[0]:
             names = ", ".join(self._signature.names)
-            raise InvalidError(f"must be [rows, {width}] (order: {names}), is {tensor.shape}", f"{tensor.where}.shape")
+            raise InvalidInputError(
+                f"must be [rows, {width}] (order: {names}), is {tensor.shape}", f"{tensor.where}.shape"
+            )
         if tensor.datatype == "FP32" and tensor.raw is not None:
-            return self._signature.accept(bytes(tensor.raw), tensor.where)
-        return self._signature.flat(tensor.values(), tensor.where)
+            return self._signature.accept_packed(bytes(tensor.raw), tensor.where)
+        return self._signature.pack_values(tensor.values(), tensor.where)
 
     def _columns(self, tensors: Sequence[_Tensor]) -> Rows:
         count = tensors[0].shape[0] if tensors[0].shape else 0
         for tensor in tensors:
             if tensor.shape not in ([count], [count, 1]) or not count:
-                raise InvalidError(
-                    f"must be [rows] or [rows, 1], alike in all, is {tensor.shape}", f"{tensor.where}.shape"
+                raise InvalidInputError(
+                    f"must be [rows] or [rows, 1], equal for all tensors, is {tensor.shape}", f"{tensor.where}.shape"
                 )
-        return self._signature.flat(
+        return self._signature.pack_values(
             list(chain.from_iterable(zip(*(tensor.values() for tensor in tensors), strict=True))), "inputs"
         )
 
-    def _answer(self, values: Sequence[float], name: str, raw: bool) -> Reply:
+    def _response(self, values: Sequence[float], name: str, raw: bool) -> HttpResponse:
         count = len(values) // self._outputs
         output: dict[str, Any] = {
             "name": _OUTPUT,
@@ -113,81 +117,83 @@ class OpenInference:
             document["id"] = name
         if not raw:
             output["data"] = values
-            return Reply(orjson.dumps(document))
+            return HttpResponse(orjson.dumps(document))
         data = struct.pack(f"<{len(values)}f", *values)
         output["parameters"] = {"binary_data_size": len(data)}
         head = orjson.dumps(document)
-        return Reply(head + data, "application/octet-stream", headers={_HEADER: str(len(head))})
+        return HttpResponse(head + data, "application/octet-stream", headers={_HEADER: str(len(head))})
 
 
 class _Tensor:
-    """One input: its name, datatype, shape, and values from JSON or from the bytes behind it."""
+    """One input: its name, datatype, shape, and values from JSON or from the raw bytes."""
 
-    def __init__(self, document: Any, where: str, tail: memoryview) -> None:
+    def __init__(self, document: Any, where: str, raw_bytes: memoryview) -> None:
         if not isinstance(document, dict):
-            raise InvalidError("must be a tensor", where)
+            raise InvalidInputError("must be a tensor", where)
         self.where = where
         self.name, self.datatype = (_text(document, key, where) for key in ("name", "datatype"))
         if self.datatype not in _LETTERS:
-            raise InvalidError(f"{self.datatype[:20]!r} is no datatype of numbers", f"{where}.datatype")
+            raise InvalidInputError(f"{self.datatype[:20]!r} is not a numeric datatype", f"{where}.datatype")
         self.shape: list[int] = document.get("shape", [])
         if not isinstance(self.shape, list) or any(type(length) is not int or length < 0 for length in self.shape):
-            raise InvalidError("must be a list of lengths", f"{where}.shape")
+            raise InvalidInputError("must be a list of lengths", f"{where}.shape")
         self.size = 1
         for length in self.shape:
             self.size *= length
         parameters = document.get("parameters")
-        announced = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
-        self.raw = None if announced is None else self._raw(announced, tail)
+        announced_size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
+        self.raw = None if announced_size is None else self._raw(announced_size, raw_bytes)
         self.raw_size = 0 if self.raw is None else len(self.raw)
         self._data = document.get("data")
 
     def values(self) -> Sequence[Any]:
-        """Give the values in row-major order."""
+        """Return the values in row-major order."""
         if self.raw is not None:
             return struct.unpack(f"<{self.size}{_LETTERS[self.datatype]}", self.raw)
         data = self._data
         while isinstance(data, list) and data and all(isinstance(part, list) for part in data):
             data = list(chain.from_iterable(data))
         if not isinstance(data, list) or len(data) != self.size:
-            raise InvalidError(f"must be a list of {self.size} values, as the shape says", f"{self.where}.data")
+            raise InvalidInputError(
+                f"must be a list of {self.size} values, as the shape requires", f"{self.where}.data"
+            )
         return data
 
-    def _raw(self, announced: Any, tail: memoryview) -> memoryview:
+    def _raw(self, announced_size: Any, raw_bytes: memoryview) -> memoryview:
         expected = self.size * struct.calcsize("<" + _LETTERS[self.datatype])
-        if announced != expected or type(announced) is not int:
-            raise InvalidError(
-                f"is {str(announced)[:20]}, datatype and shape say {expected}",
+        if announced_size != expected or type(announced_size) is not int:
+            raise InvalidInputError(
+                f"is {str(announced_size)[:20]}, but datatype and shape require {expected}",
                 f"{self.where}.parameters.binary_data_size",
             )
-        if len(tail) < expected:
+        if len(raw_bytes) < expected:
             raise MalformedError(f"the body ends before the {expected} bytes of the tensor", f"{self.where}.data")
-        return tail[:expected]
+        return raw_bytes[:expected]
 
 
-def refuse(error: RequestError, request_id: str) -> Reply:
-    """Phrase an error as the protocol does, a text under `error`; code, field and request id stand beside it."""
+def format_error(error: RequestError, request_id: str) -> HttpResponse:
+    """Format an error as the protocol does: a string under `error`. Code, field and request id are added beside it."""
     text = f"{error.field}: {error.message}" if error.field else error.message
-    return Reply(
+    return HttpResponse(
         orjson.dumps({"error": text, "code": error.code, "field": error.field or None, "request_id": request_id}),
         status=error.status,
     )
 
 
-def _split(call: Call) -> tuple[bytes, memoryview]:
-    announced = call.headers.get(_HEADER)
-    if announced is None:
-        return call.body, memoryview(b"")
-    if not announced.isdecimal() or int(announced) > len(call.body):
-        raise MalformedError("is not the length of a JSON part within the body", _HEADER)
-    size = int(announced)
-    return call.body[:size], memoryview(call.body)[size:]
+def _split_body(request: HttpRequest) -> tuple[bytes, memoryview]:
+    announced_size = request.headers.get(_HEADER)
+    if announced_size is None:
+        return request.body, memoryview(b"")
+    if not announced_size.isdecimal() or int(announced_size) > len(request.body):
+        raise MalformedError("is not the length of a JSON document within the body", _HEADER)
+    size = int(announced_size)
+    return request.body[:size], memoryview(request.body)[size:]
 
 
-def _wants_raw(document: Mapping[str, Any]) -> bool:
+def _requests_raw_output(document: Mapping[str, Any]) -> bool:
     parameters, outputs = document.get("parameters", {}), document.get("outputs", [])
     if not isinstance(parameters, dict) or not isinstance(outputs, list):
-        raise InvalidError("'parameters' must be an object and 'outputs' a list", "outputs")
+        raise InvalidInputError("'parameters' must be an object and 'outputs' a list", "outputs")
     raw = parameters.get("binary_data_output") is True
     for index, output in enumerate(outputs):
         if not isinstance(output, dict) or output.get("name") != _OUTPUT:
@@ -201,9 +207,9 @@ def _wants_raw(document: Mapping[str, Any]) -> bool:
 def _text(document: Mapping[str, Any], key: str, where: str) -> str:
     value = document.get(key)
     if not isinstance(value, str):
-        raise InvalidError("must be a text", f"{where}.{key}")
+        raise InvalidInputError("must be a string", f"{where}.{key}")
     return value
 
 
-def _json(**document: Any) -> Reply:
-    return Reply(orjson.dumps(document))
+def _json(**document: Any) -> HttpResponse:
+    return HttpResponse(orjson.dumps(document))

@@ -1,7 +1,8 @@
-"""`POST /` and `GET /healthcheck`: the contract of the Flask server that Moorage takes the place of, to the letter.
+"""`POST /` and `GET /healthcheck`: the exact contract of the seed, the Flask server that Moorage replaces.
 
-The body is JSON whatever its content type says. `pred_x_csv` holds one row; of several, the first is answered. Errors
-are 400 in this contract's own shape. Only what it answered wrongly is refused: a row with too few or too many values.
+The body is parsed as JSON, whatever its content type. `pred_x_csv` holds one row; of several, the first is answered.
+Errors have status 400 and this contract's own shape. The one difference: the seed answered rows with too few or too
+many values wrongly, and this server rejects them.
 """
 
 from __future__ import annotations
@@ -10,17 +11,17 @@ import json
 from collections.abc import Sequence
 from ctypes import c_float
 
-from inference_server import table
-from inference_server.errors import RequestError, WidthError
-from inference_server.messages import JSON, TEXT, Call, Question, Reply
+from inference_server import csv_rows
+from inference_server.errors import RequestError, RowWidthError
+from inference_server.http_messages import JSON, TEXT, HttpRequest, HttpResponse, PredictionRequest
 from inference_server.model import Model
-from inference_server.protocols.predict import loads
+from inference_server.protocols.predict import parse_json
 
-HEALTHY = Reply(b"OK", TEXT)
+HEALTHY = HttpResponse(b"OK", TEXT)
 
 
 class SeedError(RequestError):
-    """Refused in the seed's words; `media_type` is the form in which the client wants to hear it."""
+    """An error with the seed's message; `media_type` is the form that the client requested."""
 
     code = "seed_contract"
 
@@ -29,17 +30,17 @@ class SeedError(RequestError):
         self.media_type = media_type
 
 
-class Seed:
-    """Reads the seed's calls for one model."""
+class SeedProtocol:
+    """Parses the seed's requests for one model."""
 
     def __init__(self, model: Model) -> None:
         self._signature = model.signature
         self._outputs = model.engine.outputs
 
-    def read(self, call: Call) -> Question:
-        """Read the one row. Raise SeedError."""
+    def read(self, request: HttpRequest) -> PredictionRequest:
+        """Parse the one row. Raise SeedError."""
         try:
-            document = loads(call.body)
+            document = parse_json(request.body)
         except RequestError as error:
             raise SeedError(error.message) from None
         if not isinstance(document, dict):
@@ -51,35 +52,35 @@ class Seed:
         if not text.strip():
             raise SeedError("Empty string in x columns", media_type)
         try:
-            rows = table.read(self._signature, text.encode())
-        except WidthError as error:
+            rows = csv_rows.parse(self._signature, text.encode())
+        except RowWidthError as error:
             raise SeedError(f"Invalid data in x columns: {error.message}", media_type) from None
         except RequestError:
             raise SeedError("Invalid data in x columns", media_type) from None
-        return Question(rows, lambda values: self._answer(values, media_type))
+        return PredictionRequest(rows, lambda values: self._response(values, media_type))
 
-    def _answer(self, values: Sequence[float], media_type: str) -> Reply:
-        value = _as_text(values[: self._outputs])
+    def _response(self, values: Sequence[float], media_type: str) -> HttpResponse:
+        value = _format_values(values[: self._outputs])
         if media_type == TEXT:
-            return Reply(value.encode(), TEXT)
-        return Reply(json.dumps({"Predicted value": value}).encode())
+            return HttpResponse(value.encode(), TEXT)
+        return HttpResponse(json.dumps({"Predicted value": value}).encode())
 
 
-def refuse(error: RequestError, _request_id: str) -> Reply:
-    """Phrase any refusal in the seed's shape."""
+def format_error(error: RequestError, _request_id: str) -> HttpResponse:
+    """Format any error in the seed's shape."""
     if isinstance(error, SeedError) and error.media_type == TEXT:
-        return Reply(error.message.encode(), TEXT, 400)
+        return HttpResponse(error.message.encode(), TEXT, 400)
     status = error.status if error.status >= 500 or error.status in {408, 413} else 400
-    return Reply(json.dumps({"Error": error.message}).encode(), JSON, status)
+    return HttpResponse(json.dumps({"Error": error.message}).encode(), JSON, status)
 
 
-def _as_text(values: Sequence[float]) -> str:
-    """Write as NumPy writes a 32-bit float, or an array of them: the fewest digits that give it back."""
-    texts = [_shortest(value) for value in values]
+def _format_values(values: Sequence[float]) -> str:
+    """Format as NumPy formats a 32-bit float, or an array of them: the fewest digits that round-trip."""
+    texts = [_shortest_text(value) for value in values]
     return texts[0] if len(texts) == 1 else f"[{' '.join(texts)}]"
 
 
-def _shortest(value: float) -> str:
+def _shortest_text(value: float) -> str:
     for digits in range(1, 9):
         text = f"{value:.{digits}g}"
         if c_float(float(text)).value == value:

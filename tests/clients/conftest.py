@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from tests.unit.inference_server.conftest import housing, serve, trained
+from tests.unit.inference_server.conftest import housing_bundle, start_server, train_bundle
 
-__all__ = ["housing", "serve", "trained"]
+__all__ = ["housing_bundle", "start_server", "train_bundle"]
 
 collect_ignore_glob = [] if find_spec("tritonclient") and find_spec("schemathesis") else ["test_*.py"]

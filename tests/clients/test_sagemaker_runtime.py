@@ -11,37 +11,37 @@ import numpy as np
 import pytest
 from botocore.config import Config
 
-from tests.unit.inference_server.bundles import lists, same_bits
+from tests.unit.inference_server.model_bundles import same_floats, to_lists
 
 
-def to_the_container(request: Any, **_: Any) -> None:
+def strip_endpoint_path(request: Any, **_: Any) -> None:
     """Do what SageMaker does between its API and a container: the endpoint's name is no longer in the path."""
     request.url = request.url.replace("/endpoints/housing/invocations", "/invocations")
 
 
-def runtime(port: int) -> Any:
+def runtime_client(port: int) -> Any:
     """A client whose calls go to the server."""
     session = boto3.Session("AKIAIOSFODNN7EXAMPLE", "example", region_name="us-east-1")
     settings = Config(retries={"total_max_attempts": 1}, proxies={})
     client = session.client("sagemaker-runtime", endpoint_url=f"http://127.0.0.1:{port}", config=settings)
-    client.meta.events.register("before-send.sagemaker-runtime.InvokeEndpoint", to_the_container)
+    client.meta.events.register("before-send.sagemaker-runtime.InvokeEndpoint", strip_endpoint_path)
     return client
 
 
 def csv(rows: np.ndarray) -> str:
-    return "\n".join(",".join("" if value is None else repr(value) for value in row) for row in lists(rows))
+    return "\n".join(",".join("" if value is None else repr(value) for value in row) for row in to_lists(rows))
 
 
 def libsvm(rows: np.ndarray) -> str:
-    return "\n".join(" ".join(f"{i}:{v!r}" for i, v in enumerate(row) if v is not None) for row in lists(rows))
+    return "\n".join(" ".join(f"{i}:{v!r}" for i, v in enumerate(row) if v is not None) for row in to_lists(rows))
 
 
 def json_lines(rows: np.ndarray) -> str:
-    return "\n".join(map(json.dumps, lists(rows)))
+    return "\n".join(map(json.dumps, to_lists(rows)))
 
 
 def instances(rows: np.ndarray) -> str:
-    return json.dumps({"instances": lists(rows)})
+    return json.dumps({"instances": to_lists(rows)})
 
 
 def read_csv(text: str) -> Any:
@@ -74,14 +74,14 @@ ANSWERS: list[tuple[str, Callable[[str], Any]]] = [
 @pytest.mark.parametrize(("accept", "read"), ANSWERS)
 @pytest.mark.parametrize(("content_type", "write"), FORMS)
 def test_invoke_endpoint(
-    trained: Any, serve: Any, content_type: str, write: Any, accept: str, read: Any, objective: str
+    train_bundle: Any, start_server: Any, content_type: str, write: Any, accept: str, read: Any, objective: str
 ) -> None:
     """Every form in with every form out, CSV where nobody asks for another: the package's own bits."""
-    bundle = trained(objective)
+    bundle = train_bundle(objective)
     rows = bundle.rows[:40]
-    wanted = {"Accept": accept} if accept else {}
-    answer = runtime(serve(bundle).port).invoke_endpoint(
-        EndpointName="housing", Body=write(rows), ContentType=content_type, **wanted
+    accept_argument = {"Accept": accept} if accept else {}
+    answer = runtime_client(start_server(bundle).port).invoke_endpoint(
+        EndpointName="housing_bundle", RequestBody=write(rows), ContentType=content_type, **accept_argument
     )
     assert answer["ContentType"] == (accept or "text/csv")
-    assert same_bits(np.ravel(read(answer["Body"].read().decode())), np.ravel(bundle.predict(rows)))
+    assert same_floats(np.ravel(read(answer["Body"].read().decode())), np.ravel(bundle.predict(rows)))

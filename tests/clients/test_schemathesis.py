@@ -17,13 +17,15 @@ CHECKS = (
 
 
 @pytest.mark.parametrize("objective", ["reg:squarederror", "binary:logistic", "multi:softprob"])
-def test_the_document_keeps_its_word(trained: Any, serve: Any, tmp_path: Path, objective: str) -> None:
+def test_answers_conform_to_the_openapi_document(
+    train_bundle: Any, start_server: Any, tmp_path: Path, objective: str
+) -> None:
     """No answer of 5xx, none that isn't documented, and what the document calls right is taken."""
-    server = serve(trained(objective))
+    server = start_server(train_bundle(objective))
     command = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()", "run"]
     url = f"http://127.0.0.1:{server.port}/openapi.json"
     options = ["--seed", "1", "--max-examples", "30", "--continue-on-failure", "--checks", CHECKS]
     done = subprocess.run([*command, url, *options], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
     assert "Tested: " in done.stdout
-    assert not server.logged
+    assert not server.log_events

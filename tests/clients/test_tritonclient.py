@@ -10,19 +10,19 @@ import pytest
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
-from tests.unit.inference_server.bundles import NAMES, Bundle, same_bits
+from tests.unit.inference_server.model_bundles import NAMES, Bundle, same_floats
 
 Connect = Callable[[Bundle], triton.InferenceServerClient]
 OBJECTIVES = ["reg:squarederror", "binary:logistic", "multi:softprob"]
 
 
 @pytest.fixture
-def connect(serve: Any) -> Iterator[Connect]:
+def connect(start_server: Any) -> Iterator[Connect]:
     """Give a client of a bundle's server."""
     clients = []
 
     def client(bundle: Bundle) -> triton.InferenceServerClient:
-        clients.append(triton.InferenceServerClient(f"127.0.0.1:{serve(bundle).port}"))
+        clients.append(triton.InferenceServerClient(f"127.0.0.1:{start_server(bundle).port}"))
         return clients[-1]
 
     yield client
@@ -46,9 +46,9 @@ def columns(rows: np.ndarray, binary: bool) -> list[triton.InferInput]:
     return tensors
 
 
-def test_health_and_metadata(housing: Any, connect: Connect) -> None:
+def test_health_and_metadata(housing_bundle: Any, connect: Connect) -> None:
     """The client finds server and model live and ready, by name and by version, and reads the tensors' description."""
-    client = connect(housing)
+    client = connect(housing_bundle)
     assert client.is_server_live()
     assert client.is_server_ready()
     assert client.get_server_metadata()["extensions"] == ["binary_tensor_data"]
@@ -67,10 +67,10 @@ def test_health_and_metadata(housing: Any, connect: Connect) -> None:
 @pytest.mark.parametrize("inputs", [matrix, columns])
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_predictions(
-    trained: Any, connect: Connect, objective: str, inputs: Any, raw_in: bool, raw_out: bool, version: str
+    train_bundle: Any, connect: Connect, objective: str, inputs: Any, raw_in: bool, raw_out: bool, version: str
 ) -> None:
     """One tensor or one per feature, JSON or raw, in and out, with or without the version: the package's own bits."""
-    bundle = trained(objective)
+    bundle = train_bundle(objective)
     rows = bundle.rows[:33] if raw_in else np.nan_to_num(bundle.rows[:33])  # the client's JSON has no missing value
     result = connect(bundle).infer(
         "housing-model",
@@ -81,23 +81,23 @@ def test_predictions(
     )
     values = result.as_numpy("predict")
     assert values.dtype == np.float32
-    assert same_bits(values, bundle.predict(rows))
+    assert same_floats(values, bundle.predict(rows))
     answer = result.get_response()
     assert (answer["model_name"], answer["model_version"], answer["id"]) == ("housing-model", "3", "client-7")
 
 
 @pytest.mark.parametrize("rows", [2, 5000])
 @pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
-def test_compressed_requests(housing: Any, connect: Connect, algorithm: str, rows: int) -> None:
+def test_compressed_requests(housing_bundle: Any, connect: Connect, algorithm: str, rows: int) -> None:
     """A compressed body is read, small or large; a client that would take a compressed answer gets one it can read."""
-    some = np.resize(housing.rows, (rows, 8))
-    result = connect(housing).infer(
+    batch = np.resize(housing_bundle.rows, (rows, 8))
+    result = connect(housing_bundle).infer(
         "housing-model",
-        matrix(some, binary=True),
+        matrix(batch, binary=True),
         request_compression_algorithm=algorithm,
         response_compression_algorithm=algorithm,
     )
-    assert same_bits(result.as_numpy("predict"), housing.predict(some))
+    assert same_floats(result.as_numpy("predict"), housing_bundle.predict(batch))
 
 
 TYPES = ["FP64", "INT8", "INT32", "INT64", "UINT8", "UINT64"]
@@ -106,24 +106,24 @@ TYPES = ["FP64", "INT8", "INT32", "INT64", "UINT8", "UINT64"]
 @pytest.mark.parametrize(
     ("datatype", "binary"), [("FP16", True), *((kind, binary) for kind in TYPES for binary in (True, False))]
 )
-def test_datatypes(housing: Any, connect: Connect, datatype: str, binary: bool) -> None:
+def test_datatypes(housing_bundle: Any, connect: Connect, datatype: str, binary: bool) -> None:
     """Whatever type of number the client holds, the model sees the same values."""
     kind = np.dtype(datatype.lower().replace("fp", "float"))
-    rows = np.abs(np.nan_to_num(housing.rows[:9]) * 9).astype(kind)
-    result = connect(housing).infer("housing-model", matrix(rows, binary, datatype))
-    assert same_bits(result.as_numpy("predict"), housing.predict(rows.astype(np.float32)))
+    rows = np.abs(np.nan_to_num(housing_bundle.rows[:9]) * 9).astype(kind)
+    result = connect(housing_bundle).infer("housing-model", matrix(rows, binary, datatype))
+    assert same_floats(result.as_numpy("predict"), housing_bundle.predict(rows.astype(np.float32)))
 
 
-def test_many_at_once(housing: Any, serve: Any) -> None:
+def test_concurrent_requests(housing_bundle: Any, start_server: Any) -> None:
     """Requests that the client has under way together get each their own rows' values."""
-    client = triton.InferenceServerClient(f"127.0.0.1:{serve(housing).port}", concurrency=8)
-    expected = housing.predict(housing.rows)
+    client = triton.InferenceServerClient(f"127.0.0.1:{start_server(housing_bundle).port}", concurrency=8)
+    expected = housing_bundle.predict(housing_bundle.rows)
     pending = {
-        start: client.async_infer("housing-model", matrix(housing.rows[start : start + 3], binary=True))
+        start: client.async_infer("housing-model", matrix(housing_bundle.rows[start : start + 3], binary=True))
         for start in range(0, 300, 3)
     }
     for start, answer in pending.items():
-        assert same_bits(answer.get_result().as_numpy("predict"), expected[start : start + 3])
+        assert same_floats(answer.get_result().as_numpy("predict"), expected[start : start + 3])
     client.close()
 
 
@@ -132,14 +132,14 @@ def test_many_at_once(housing: Any, serve: Any) -> None:
     [
         (np.zeros((2, 7), np.float32), "housing-model", "422", "must be [rows, 8]"),
         (np.full((2, 8), np.inf, np.float32), "housing-model", "422", "must be a finite number"),
-        (np.zeros((2, 8), np.float32), "another", "404", "nothing is at this path"),
+        (np.zeros((2, 8), np.float32), "another", "404", "no route at this path"),
     ],
 )
-def test_refusals_reach_the_caller(
-    housing: Any, connect: Connect, rows: np.ndarray, model: str, status: str, words: str
+def test_errors_reach_the_caller(
+    housing_bundle: Any, connect: Connect, rows: np.ndarray, model: str, status: str, words: str
 ) -> None:
     """What the server refuses, the client raises, with the status and the reason in words."""
     with pytest.raises(InferenceServerException) as caught:
-        connect(housing).infer(model, matrix(rows, binary=True))
+        connect(housing_bundle).infer(model, matrix(rows, binary=True))
     assert caught.value.status() == status
     assert words in str(caught.value)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.reconcile.written import COMPLETED, FILLED, OPENED, Written
+from benchmarks.reconcile.write_counter import COMPLETED, FILLED, OPENED, WriteCounter
 from controller.aws.calls import AwsCall, Hook
 from controller.engine.run_result import exit_code
 from controller.errors import AnswerLostError, MoorageError
@@ -17,7 +17,7 @@ from tests.conftest import EmbeddedAws
 from tests.demo import Demo, EmbeddedClients, Model
 
 
-class WriteCounter(Hook):
+class OperationCounter(Hook):
     """How often each operation that writes was called."""
 
     def __init__(self) -> None:
@@ -46,20 +46,20 @@ def test_a_creation_writes_each_object_once(
     written is an object; once all is there, nothing is written any more.
     """
     idle_aws.call_admin_endpoint("reset", "POST")
-    written, writes = Written(), WriteCounter()
+    writes, operations = WriteCounter(), OperationCounter()
     models = (Model(name="one"), Model(name="two"))
     demo = Demo(
         EmbeddedClients(idle_aws.endpoint),
         discover_resources(resource_context),
         tmp_path_factory.mktemp("specs"),
         models=models,
-        hooks=(CompletedCalls(written), CompletedCalls(writes)),
+        hooks=(CompletedCalls(writes), CompletedCalls(operations)),
     )
     assert exit_code(demo.reconcile_until_settled().statuses) == 0
-    objects, repeated = written.take()
+    objects, repeated = writes.take()
     assert repeated == {}
-    assert writes.names[OPENED] == writes.names[COMPLETED] > 0
-    assert objects == writes.names.total() - writes.names[OPENED] - writes.names[FILLED]
-    writes.names.clear()
+    assert operations.names[OPENED] == operations.names[COMPLETED] > 0
+    assert objects == operations.names.total() - operations.names[OPENED] - operations.names[FILLED]
+    operations.names.clear()
     assert exit_code(demo.reconcile_until_settled().statuses) == 0
-    assert writes.names == {}
+    assert operations.names == {}

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from tests.unit.inference_server.bundles import lists
-from tests.unit.inference_server.conftest import housing, start, trained
-from tests.unit.inference_server.processes import BODY, Client, Process, ask, get, until
+from tests.unit.inference_server.conftest import housing_bundle, start_process, train_bundle
+from tests.unit.inference_server.model_bundles import to_lists
+from tests.unit.inference_server.server_process import BODY, RepeatingClient, ServerProcess, get, send, until
 
-__all__ = ["housing", "start", "trained"]
+__all__ = ["housing_bundle", "start_process", "train_bundle"]
 
 ONE_CORE = ("taskset", "--cpu-list", str(min(os.sched_getaffinity(0))))
 CLIENTS = 6
@@ -66,14 +66,14 @@ def cpu_quota() -> Iterator[CpuQuota]:
         directory.rmdir()
 
 
-def serve_and_shut_down(bundle: Any, process: Process, workers: int) -> None:
+def check_lifecycle(bundle: Any, process: ServerProcess, workers: int) -> None:
     """Start, answer many clients rightly, count them all, and leave without losing one."""
-    port = {process.started() for _ in range(workers)}.pop()
-    until(lambda: f"moorage_workers_ready {workers}.0" in ask(port, "/metrics").decode())
-    check_request_counts(bundle, port)
+    port = {process.wait_until_started() for _ in range(workers)}.pop()
+    until(lambda: f"moorage_workers_ready {workers}.0" in send(port, "/metrics").decode())
+    check_exact_counts(bundle, port)
     rows = bundle.rows[: CLIENTS * 3].reshape(CLIENTS, 3, -1)
     clients = [
-        Client(port, bool(index % 2), json.dumps({"instances": lists(some)}), bundle.predict(some).tolist())
+        RepeatingClient(port, bool(index % 2), json.dumps({"instances": to_lists(some)}), bundle.predict(some).tolist())
         for index, some in enumerate(rows)
     ]
     until(lambda: all(client.count >= 20 for client in clients))
@@ -81,32 +81,32 @@ def serve_and_shut_down(bundle: Any, process: Process, workers: int) -> None:
         max(thread_counts(process, workers)) <= 2
     )  # the event loop's, and the one for large bodies: none of libxgboost's
     process.process.send_signal(signal.SIGTERM)
-    assert [process.line()["event"] for _ in range(workers)] == ["draining"] * workers
+    assert [process.read_line()["event"] for _ in range(workers)] == ["draining"] * workers
     assert get(port, "/readyz") == 503
     for client in clients:
         client.join(60)
-    code, log, err = process.end()
+    code, log, err = process.wait_for_exit()
     assert [client.failures for client in clients] == [[]] * CLIENTS
     assert (code, [line["event"] for line in log], err) == (0, ["stopped"] * workers, "")
 
 
-def check_request_counts(bundle: Any, port: int) -> None:
+def check_exact_counts(bundle: Any, port: int) -> None:
     """Ask for many small predictions and one large at once; whichever process is asked then knows of all of them."""
     large, small = bundle.rows[:600], 90
     with ThreadPoolExecutor(8) as pool:
-        answer = pool.submit(ask, port, "/predict", json.dumps({"instances": lists(large)}, indent=8))
-        for each in [pool.submit(ask, port, "/predict", BODY) for _ in range(small)]:
+        answer = pool.submit(send, port, "/predict", json.dumps({"instances": to_lists(large)}, indent=8))
+        for each in [pool.submit(send, port, "/predict", BODY) for _ in range(small)]:
             assert len(json.loads(each.result())["predictions"]) == 1
         assert json.loads(answer.result())["predictions"] == bundle.predict(large).tolist()
     for _ in range(8):
-        lines = ask(port, "/metrics").decode().splitlines()
+        lines = send(port, "/metrics").decode().splitlines()
         assert f'moorage_requests_total{{route="predict",status="200"}} {small + 1}.0' in lines
         assert f"moorage_rows_total {small + len(large)}.0" in lines
         assert f"moorage_batch_rows_sum {small + len(large)}.0" in lines
         assert "moorage_requests_pending 0.0" in lines
 
 
-def thread_counts(process: Process, workers: int) -> list[int]:
+def thread_counts(process: ServerProcess, workers: int) -> list[int]:
     """Count the threads of each process that serves."""
     parent = process.process.pid
     children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
@@ -116,25 +116,31 @@ def thread_counts(process: Process, workers: int) -> list[int]:
 
 
 @pytest.mark.parametrize("workers", [1, 4])
-def test_quarter_cpu_quota(cpu_quota: CpuQuota, housing: Any, start: Any, workers: int) -> None:
+def test_quarter_cpu_quota(cpu_quota: CpuQuota, housing_bundle: Any, start_process: Any, workers: int) -> None:
     """Under a processor quota, which hides none of the machine's cores: all is right, only slower."""
-    serve_and_shut_down(
-        housing,
-        start(housing.directory, "--workers", str(workers), under=cpu_quota.command_prefix, DRAIN_DELAY="1"),
+    check_lifecycle(
+        housing_bundle,
+        start_process(
+            housing_bundle.directory, "--workers", str(workers), under=cpu_quota.command_prefix, DRAIN_DELAY="1"
+        ),
         workers,
     )
     assert cpu_quota.throttle_count
 
 
 @pytest.mark.parametrize("workers", [1, 4])
-def test_one_core(housing: Any, start: Any, workers: int) -> None:
+def test_single_core(housing_bundle: Any, start_process: Any, workers: int) -> None:
     """On one core."""
-    serve_and_shut_down(
-        housing, start(housing.directory, "--workers", str(workers), under=ONE_CORE, DRAIN_DELAY="1"), workers
+    check_lifecycle(
+        housing_bundle,
+        start_process(housing_bundle.directory, "--workers", str(workers), under=ONE_CORE, DRAIN_DELAY="1"),
+        workers,
     )
 
 
 @pytest.mark.parametrize("workers", [4])
-def test_four_processes(housing: Any, start: Any, workers: int) -> None:
+def test_four_workers(housing_bundle: Any, start_process: Any, workers: int) -> None:
     """On whatever cores the machine has."""
-    serve_and_shut_down(housing, start(housing.directory, "--workers", str(workers), DRAIN_DELAY="1"), workers)
+    check_lifecycle(
+        housing_bundle, start_process(housing_bundle.directory, "--workers", str(workers), DRAIN_DELAY="1"), workers
+    )

@@ -11,80 +11,80 @@ import pytest
 
 from benchmarks.serving.open_loop import Generator, request
 
-GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood"
 WRONG = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
-FULL = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
+UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
 REQUEST = request("/predict", {"Content-Type": "text/csv"}, b"1,2")
 
-AnswerScript = Callable[[int], bytes | None]
+Script = Callable[[int], bytes | None]
 
 
-class Server(socketserver.ThreadingTCPServer):
+class ScriptedServer(socketserver.ThreadingTCPServer):
     """Answers the n-th request, from 0 and over all connections, with what `say` gives; None: never."""
 
-    say: AnswerScript
+    script: Script
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Answer)
+        super().__init__(("127.0.0.1", 0), ScriptedHandler)
         self.numbers = count()
         self.port = int(self.server_address[1])
 
 
-class Answer(socketserver.BaseRequestHandler):
-    server: Server
+class ScriptedHandler(socketserver.BaseRequestHandler):
+    server: ScriptedServer
 
     def handle(self) -> None:
         while data := self.request.recv(65536):
             assert data == REQUEST
-            said = self.server.say(next(self.server.numbers))
-            if said is not None:
-                self.request.sendall(said)
+            response = self.server.script(next(self.server.numbers))
+            if response is not None:
+                self.request.sendall(response)
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[AnswerScript], int]]:
+def start_server() -> Iterator[Callable[[Script], int]]:
     """Start a server that says so; give its port. The generator closes its connections, and so ends the threads."""
-    with Server() as server:
+    with ScriptedServer() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
 
-        def begin(say: AnswerScript) -> int:
-            server.say = say
+        def start(script: Script) -> int:
+            server.script = script
             thread.start()
             return server.port
 
-        yield begin
+        yield start
         server.shutdown()
         thread.join()
 
 
-def test_outcomes_are_counted_by_kind(serve: Callable[[AnswerScript], int]) -> None:
+def test_responses_are_counted_by_outcome(start_server: Callable[[Script], int]) -> None:
     """Of every four answers two are good, one is 503, one has a wrong body; the first, on connecting, proves the way."""
-    port = serve(lambda number: (GOOD, GOOD, FULL, WRONG)[number % 4])
+    port = start_server(lambda number: (OK, OK, UNAVAILABLE, WRONG)[number % 4])
     generator = Generator(port, REQUEST, b"good", 1)
     generator.run(rate=400, seconds=0.1)
-    held = generator.held
-    assert len(generator.accepted) + len(generator.refused) + generator.failed + held == 40
-    answered = 40 - held
+    unsent = generator.unsent
+    assert len(generator.accepted) + len(generator.refused) + generator.failed + unsent == 40
+    answered = 40 - unsent
     assert abs(len(generator.refused) - answered / 4) <= 1
     assert abs(generator.failed - answered / 4) <= 1
-    assert sum(generator.good) == len(generator.accepted)
+    assert sum(generator.successes) == len(generator.accepted)
     generator.close()
 
 
-def test_silent_server_leaves_requests_due(serve: Callable[[AnswerScript], int]) -> None:
+def test_silent_server_leaves_due_requests_unsent(start_server: Callable[[Script], int]) -> None:
     """Requests stay due although no answer comes: as many as there are connections fail, the rest are held."""
-    port = serve(lambda number: GOOD if number < 3 else None)
+    port = start_server(lambda number: OK if number < 3 else None)
     generator = Generator(port, REQUEST, b"good", 3)
-    generator.run(rate=500, seconds=0.1, patience=0.01)
-    assert (generator.failed, generator.held, len(generator.accepted)) == (3, 47, 0)
+    generator.run(rate=500, seconds=0.1, grace=0.01)
+    assert (generator.failed, generator.unsent, len(generator.accepted)) == (3, 47, 0)
     generator.close()
 
 
-def test_header_names_are_case_insensitive(serve: Callable[[AnswerScript], int]) -> None:
+def test_header_names_are_case_insensitive(start_server: Callable[[Script], int]) -> None:
     """An answer is complete when it has the length it announces, however the header is written."""
-    port = serve(lambda _: GOOD.replace(b"Content-Length: ", b"content-length:"))
+    port = start_server(lambda _: OK.replace(b"Content-Length: ", b"content-length:"))
     generator = Generator(port, REQUEST, b"good", 2)
     generator.run(rate=100, seconds=0.1)
     assert generator.accepted
-    assert len(generator.accepted) + generator.held == 10
+    assert len(generator.accepted) + generator.unsent == 10
     generator.close()

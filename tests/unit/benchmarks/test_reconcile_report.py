@@ -9,7 +9,7 @@ import pytest
 from benchmarks.reconcile import report
 
 
-def measurement(reads: int = 0, writes: int = 0, peak: float = 100.0) -> dict[str, Any]:
+def run_result(reads: int = 0, writes: int = 0, peak: float = 100.0) -> dict[str, Any]:
     return {
         "reads": {"iam.get_role": reads},
         "writes": {"iam.create_role": writes} if writes else {},
@@ -23,14 +23,14 @@ def measurement(reads: int = 0, writes: int = 0, peak: float = 100.0) -> dict[st
     }
 
 
-def results(**turns: dict[str, Any]) -> dict[str, Any]:
-    told = {
-        "create": measurement(9000, 30_000),
-        "again": measurement(),
-        "resync": measurement(),
-        "change": measurement(10, 10),
-    } | turns
-    return {"machine": {"cpu": "c", "cores": 2, "kernel": "k", "python": "3"}, "sizes": {"1000": told}}
+def results(**runs: dict[str, Any]) -> dict[str, Any]:
+    sizes = {
+        "create": run_result(9000, 30_000),
+        "again": run_result(),
+        "resync": run_result(),
+        "change": run_result(10, 10),
+    } | runs
+    return {"machine": {"cpu": "c", "cores": 2, "kernel": "k", "python": "3"}, "sizes": {"1000": sizes}}
 
 
 def test_the_tables_count_per_spec() -> None:
@@ -41,19 +41,19 @@ def test_the_tables_count_per_spec() -> None:
 
 
 @pytest.mark.parametrize(
-    ("measurements", "expected"),
+    ("runs", "expected"),
     [
         ({}, []),
-        ({"resync": measurement(4000)}, []),
-        ({"resync": measurement(4001)}, ["4.00 reads per spec in a resync of 1000, above 4"]),
-        ({"again": measurement(writes=1)}, ["no-op, a new process of 1000 specs changes something"]),
-        ({"create": measurement(peak=301)}, ["301 MB at 1000 specs, above 300"]),
+        ({"resync": run_result(4000)}, []),
+        ({"resync": run_result(4001)}, ["4.00 reads per spec in a resync of 1000, above 4"]),
+        ({"again": run_result(writes=1)}, ["no-op, a new process of 1000 specs changes something"]),
+        ({"create": run_result(peak=301)}, ["301 MB at 1000 specs, above 300"]),
         (
-            {"create": measurement() | {"repeated": {"iam.create_role r": 2}}},
+            {"create": run_result() | {"repeated": {"iam.create_role r": 2}}},
             ["iam.create_role r, written 2 times in the creation of 1000"],
         ),
     ],
 )
-def test_values_beyond_their_limit_are_reported(turns: dict[str, Any], told: list[str]) -> None:
+def test_exceeded_limits_are_reported(runs: dict[str, Any], expected: list[str]) -> None:
     """Four reads are allowed and the least more isn't; a no-op must change nothing; memory has its limit."""
-    assert list(report.beyond(results(**turns))) == told
+    assert list(report.exceeded_limits(results(**runs))) == expected

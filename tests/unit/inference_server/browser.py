@@ -20,7 +20,7 @@ PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 _SECONDS = 60.0
 
 
-def program() -> str | None:
+def find_browser() -> str | None:
     """Give the browser that is installed, if one is."""
     return next(filter(None, map(shutil.which, PROGRAMS)), None)
 
@@ -47,7 +47,7 @@ class Browser:
             stderr=subprocess.DEVNULL,
         )
         self.requests: list[str] = []
-        self.complaints: list[str] = []
+        self.console_messages: list[str] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
@@ -72,17 +72,17 @@ class Browser:
         assert "error" not in answer, answer
         return answer["result"]
 
-    def run(self, code: str) -> Any:
+    def evaluate(self, code: str) -> Any:
         """Evaluate JavaScript in the page, await it if it is a promise, and give its value."""
         result = self.call("Runtime.evaluate", expression=code, awaitPromise=True, returnByValue=True, userGesture=True)
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
 
-    def until(self, code: str) -> Any:
+    def wait_until(self, code: str) -> Any:
         """Evaluate JavaScript until it gives something true."""
         deadline = monotonic() + _SECONDS
-        while not (value := self.run(code)):
-            assert monotonic() < deadline, f"never true: {code}; the console said {self.complaints}"
+        while not (value := self.evaluate(code)):
+            assert monotonic() < deadline, f"never true: {code}; the console said {self.console_messages}"
         return value
 
     def open(self, url: str, width: int = 1280, height: int = 900, scheme: str = "light") -> None:
@@ -90,7 +90,7 @@ class Browser:
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.call("Page.navigate", url=url)
-        self.until(f"location.href === {json.dumps(url)} && document.readyState === 'complete'")
+        self.wait_until(f"location.href === {json.dumps(url)} && document.readyState === 'complete'")
 
     def press(self, key: str, code: int = 0, text: str = "") -> None:
         """Press one key, as a person does."""
@@ -127,8 +127,10 @@ class Browser:
     async def _read(self) -> None:
         hear: dict[str, Callable[[dict[str, Any]], None]] = {
             "Network.requestWillBeSent": lambda event: self.requests.append(event["request"]["url"]),
-            "Log.entryAdded": lambda event: self.complaints.append(event["entry"]["text"]),
-            "Runtime.exceptionThrown": lambda event: self.complaints.append(json.dumps(event["exceptionDetails"])),
+            "Log.entryAdded": lambda event: self.console_messages.append(event["entry"]["text"]),
+            "Runtime.exceptionThrown": lambda event: self.console_messages.append(
+                json.dumps(event["exceptionDetails"])
+            ),
         }
         async for message in self._socket:
             event = message.json()

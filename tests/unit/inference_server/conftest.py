@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from .bundles import Bundle, train
-from .processes import Process
-from .servers import Running
+from .model_bundles import Bundle, train
+from .server_process import ServerProcess
+from .server_thread import ThreadedServer
 
-Trainer = Callable[..., Bundle]
+BundleTrainer = Callable[..., Bundle]
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
+def train_bundle(tmp_path_factory: pytest.TempPathFactory) -> BundleTrainer:
     """Give bundles by objective and parameters, each trained once."""
     known: dict[str, Bundle] = {}
 
@@ -29,34 +29,34 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
 
 
 @pytest.fixture(scope="session")
-def housing(trained: Trainer) -> Bundle:
+def housing_bundle(train_bundle: BundleTrainer) -> Bundle:
     """The plain regression bundle."""
-    return trained()
+    return train_bundle()
 
 
 @pytest.fixture(scope="module")
-def serve() -> Iterator[Callable[..., Running]]:
+def start_server() -> Iterator[Callable[..., ThreadedServer]]:
     """Start servers that end with the module; the same bundle and options share one."""
-    running: dict[str, Running] = {}
+    running: dict[str, ThreadedServer] = {}
 
-    def start(bundle: Bundle, **options: Any) -> Running:
+    def start_process(bundle: Bundle, **options: Any) -> ThreadedServer:
         key = repr((bundle.directory, sorted(options.items())))
         if key not in running:
-            running[key] = Running(bundle, **options)
+            running[key] = ThreadedServer(bundle, **options)
         return running[key]
 
-    yield start
+    yield start_process
     for server in running.values():
         server.stop()
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[..., Process]]:
+def start_process() -> Iterator[Callable[..., ServerProcess]]:
     """Start processes that are gone when the test ends."""
-    processes: list[Process] = []
+    processes: list[ServerProcess] = []
 
-    def one(*arguments: Any, **environment: str) -> Process:
-        processes.append(Process(*arguments, **environment))
+    def one(*arguments: Any, **environment: str) -> ServerProcess:
+        processes.append(ServerProcess(*arguments, **environment))
         return processes[-1]
 
     yield one

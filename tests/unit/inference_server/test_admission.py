@@ -6,7 +6,7 @@ from inference_server.admission import Admission
 from inference_server.errors import OverloadedError
 
 
-class Clock:
+class ManualClock:
     """A clock that the test sets."""
 
     def __init__(self) -> None:
@@ -16,64 +16,64 @@ class Clock:
         return self.now
 
 
-def fill(admission: Admission, late: bool = False) -> int:
+def fill_to_limit(admission: Admission, delayed: bool = False) -> int:
     """Let in as many as may; give how many came in."""
     count = 0
     while True:
         try:
-            admission.enter(late)
+            admission.enter(delayed)
         except OverloadedError:
             return count
         count += 1
 
 
-def empty(admission: Admission) -> None:
+def release_all(admission: Admission) -> None:
     while admission.waiting:
         admission.leave()
 
 
-def test_the_bound_and_the_lower_one() -> None:
+def test_limit_is_reduced_after_an_overload_and_restored_when_idle() -> None:
     """64 may wait; after one too many, 8 at a time, as long as the processor has no time to spare; after a second, 64."""
-    clock = Clock()
+    clock = ManualClock()
     admission = Admission(64, clock)
-    assert fill(admission) == 64
-    empty(admission)
+    assert fill_to_limit(admission) == 64
+    release_all(admission)
     for _ in range(10):
         clock.now += 0.9
-        assert fill(admission) == 8
-        empty(admission)
+        assert fill_to_limit(admission) == 8
+        release_all(admission)
     clock.now += 1.1
-    assert fill(admission) == 64
+    assert fill_to_limit(admission) == 64
 
 
-def test_room_ends_it_whoever_is_refused() -> None:
+def test_refused_delayed_requests_do_not_prolong_the_reduced_limit() -> None:
     """Requests one by one, and late ones that are refused, don't prolong what a crowd began."""
-    clock = Clock()
+    clock = ManualClock()
     admission = Admission(64, clock)
-    fill(admission)
-    empty(admission)
+    fill_to_limit(admission)
+    release_all(admission)
     for _ in range(10):
         clock.now += 0.09
         admission.enter()
         admission.leave()
-        assert fill(admission, late=True) == 0
+        assert fill_to_limit(admission, delayed=True) == 0
     clock.now += 0.2
-    assert fill(admission, late=True) == 64
+    assert fill_to_limit(admission, delayed=True) == 64
 
 
-def test_late_ones_are_welcome_where_there_is_no_crowd() -> None:
+def test_delayed_requests_are_admitted_without_overload() -> None:
     """Without a crowd a late request is one like any other, and one too many of them is refused alone."""
-    admission = Admission(64, Clock())
-    assert fill(admission, late=True) == 64
+    admission = Admission(64, ManualClock())
+    assert fill_to_limit(admission, delayed=True) == 64
     admission.leave()
-    assert fill(admission) == 1
+    assert fill_to_limit(admission) == 1
 
 
-def test_a_bound_of_one() -> None:
+def test_limit_of_one_admits_one() -> None:
     """The least bound there is lets one in, then and afterwards."""
-    clock = Clock()
+    clock = ManualClock()
     admission = Admission(1, clock)
     for _ in range(3):
-        assert fill(admission) == 1
-        empty(admission)
+        assert fill_to_limit(admission) == 1
+        release_all(admission)
         clock.now += 0.1

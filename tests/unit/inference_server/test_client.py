@@ -26,14 +26,14 @@ from inference_server.client import (
     UnreachableError,
 )
 
-from .bundles import NAMES, Bundle, lists, same_bits
-from .servers import Running
+from .model_bundles import NAMES, Bundle, same_floats, to_lists
+from .server_thread import ThreadedServer
 
 REFUSED = b"HTTP/1.1 503 Busy\r\nRetry-After: %s\r\nContent-Length: 0\r\n\r\n"
 ANSWER = b'HTTP/1.1 200 OK\r\nContent-Length: 57\r\n\r\n{"predictions":[1.5],"model":{"name":"m","version":null}}'
 
 
-class Scripted:
+class ScriptedServer:
     """A server that takes one request per connection and answers the next of its answers; none is: it hangs up."""
 
     def __init__(self, *answers: bytes) -> None:
@@ -52,7 +52,7 @@ class Scripted:
                 self.heads.append(connection.recv(65536))
                 connection.sendall(answer.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
 
-    def end(self) -> int:
+    def close(self) -> int:
         """Close it; give how many requests came."""
         self._listener.close()
         self._thread.join(10)
@@ -60,20 +60,20 @@ class Scripted:
 
 
 @pytest.fixture
-def scripted() -> Iterator[Callable[..., Scripted]]:
+def start_scripted() -> Iterator[Callable[..., ScriptedServer]]:
     """Start scripted servers."""
-    started: list[Scripted] = []
+    started: list[ScriptedServer] = []
 
-    def start(*answers: bytes) -> Scripted:
-        started.append(Scripted(*answers))
+    def start(*answers: bytes) -> ScriptedServer:
+        started.append(ScriptedServer(*answers))
         return started[-1]
 
     yield start
     for server in started:
-        server.end()
+        server.close()
 
 
-def predict(url: str, **options: Any) -> tuple[Any, list[float]]:
+def predict_without_sleeping(url: str, **options: Any) -> tuple[Any, list[float]]:
     """Predict one row with a client that doesn't sleep; give the result or the error, and how long it would have slept."""
     slept: list[float] = []
 
@@ -90,12 +90,12 @@ def predict(url: str, **options: Any) -> tuple[Any, list[float]]:
     return asyncio.run(run()), slept
 
 
-def test_typed_answers(serve: Callable[..., Running], housing: Bundle) -> None:
+def test_answers_are_typed_objects(start_server: Callable[..., ThreadedServer], housing_bundle: Bundle) -> None:
     """Predictions, explanations and the model come as objects; rows may be lists, objects, arrays; NaN is missing."""
-    server, rows = serve(housing), housing.rows[:3]
+    server, rows = start_server(housing_bundle), housing_bundle.rows[:3]
     with Client(f"http://127.0.0.1:{server.port}/") as client:
-        plain = client.predict(lists(rows))
-        assert same_bits(plain.values, housing.predict(rows))
+        plain = client.predict(to_lists(rows))
+        assert same_floats(plain.values, housing_bundle.predict(rows))
         assert (plain.model.name, plain.model.version) == ("housing-model", 3)
         named = [dict(zip(NAMES, map(float, row), strict=True)) for row in rows]
         assert any(math.isnan(value) for row in named for value in row.values())
@@ -106,24 +106,28 @@ def test_typed_answers(serve: Callable[..., Running], housing: Bundle) -> None:
             total = explanation.bias + sum(explanation.contributions.values())
             assert total == pytest.approx(explanation.margin, rel=1e-4)
         model = client.model()
-        assert (model.sha256, model.features[0].name) == (housing.manifest.model.sha256, NAMES[0])
+        assert (model.sha256, model.features[0].name) == (housing_bundle.manifest.model.sha256, NAMES[0])
         assert client.ready()
 
 
-def test_several_outputs_are_lists(serve: Callable[..., Running], trained: Callable[..., Bundle]) -> None:
+def test_multi_output_values_are_lists(
+    start_server: Callable[..., ThreadedServer], train_bundle: Callable[..., Bundle]
+) -> None:
     """Where a model gives one value per class, so does the client."""
-    bundle = trained("multi:softprob")
-    with Client(f"http://127.0.0.1:{serve(bundle).port}") as client:
-        (values,) = client.predict(lists(bundle.rows[:1])).values
-        (explanation,) = client.explain(lists(bundle.rows[:1]))
+    bundle = train_bundle("multi:softprob")
+    with Client(f"http://127.0.0.1:{start_server(bundle).port}") as client:
+        (values,) = client.predict(to_lists(bundle.rows[:1])).values
+        (explanation,) = client.explain(to_lists(bundle.rows[:1]))
     assert isinstance(values, list)
     assert len(values) == len(explanation.bias) == len(explanation.contributions[NAMES[0]]) == 3
 
 
-def test_a_refusal_says_what_the_server_said(serve: Callable[..., Running], housing: Bundle) -> None:
+def test_refused_error_carries_the_server_error(
+    start_server: Callable[..., ThreadedServer], housing_bundle: Bundle
+) -> None:
     """Status, code, field, message and request id of the server are the error's; it is sent once."""
     with (
-        Client(f"http://127.0.0.1:{serve(housing).port}", headers={"X-Request-Id": "mine"}) as client,
+        Client(f"http://127.0.0.1:{start_server(housing_bundle).port}", headers={"X-Request-Id": "mine"}) as client,
         pytest.raises(RefusedError, match="422: instances") as refused,
     ):
         client.predict([[1.0, 2.0]])
@@ -133,31 +137,31 @@ def test_a_refusal_says_what_the_server_said(serve: Callable[..., Running], hous
     assert "has 2 values" in error.message
 
 
-def test_it_waits_as_long_as_503_says(scripted: Callable[..., Scripted]) -> None:
+def test_retry_after_is_honoured(start_scripted: Callable[..., ScriptedServer]) -> None:
     """Retry-After in seconds and as a date is waited for, then the request is sent again."""
-    server = scripted(REFUSED % b"7", REFUSED % formatdate(time() + 9, usegmt=True).encode(), ANSWER)
-    result, slept = predict(server.url)
+    server = start_scripted(REFUSED % b"7", REFUSED % formatdate(time() + 9, usegmt=True).encode(), ANSWER)
+    result, slept = predict_without_sleeping(server.url)
     assert result.values == [1.5]
     assert slept[0] == 7
     assert 7 < slept[1] <= 9
-    assert server.end() == 3
+    assert server.close() == 3
     assert all(b"User-Agent: moorage\r\n" in head for head in server.heads)
 
 
-def test_it_gives_up_when_the_wait_is_longer_than_its_time(scripted: Callable[..., Scripted]) -> None:
+def test_retry_after_beyond_the_timeout_is_not_waited_for(start_scripted: Callable[..., ScriptedServer]) -> None:
     """A Retry-After beyond the timeout is not waited for: the error has it for whoever asks."""
-    server = scripted(REFUSED % b"31")
-    result, slept = predict(server.url)
+    server = start_scripted(REFUSED % b"31")
+    result, slept = predict_without_sleeping(server.url)
     assert (type(result), result.status, result.retry_after, slept) == (RefusedError, 503, 31, [])
-    assert server.end() == 1
+    assert server.close() == 1
 
 
-def test_it_gives_up_after_four_attempts(scripted: Callable[..., Scripted]) -> None:
+def test_gives_up_after_four_attempts(start_scripted: Callable[..., ScriptedServer]) -> None:
     """A server that stays overloaded is not asked forever."""
-    server = scripted(*[REFUSED % b"1"] * 4)
-    result, slept = predict(server.url)
+    server = start_scripted(*[REFUSED % b"1"] * 4)
+    result, slept = predict_without_sleeping(server.url)
     assert (result.status, slept) == (503, [1, 1, 1.6])
-    assert server.end() == 4
+    assert server.close() == 4
 
 
 @pytest.mark.parametrize(
@@ -176,43 +180,43 @@ def test_it_gives_up_after_four_attempts(scripted: Callable[..., Scripted]) -> N
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]", AnswerError),
     ],
 )
-def test_whatever_may_have_been_received_is_sent_once(
-    scripted: Callable[..., Scripted], answer: bytes, kind: type[ClientError]
+def test_requests_that_may_have_been_received_are_not_retried(
+    start_scripted: Callable[..., ScriptedServer], answer: bytes, kind: type[ClientError]
 ) -> None:
     """No error but a 503 with Retry-After, no broken connection and no nonsense makes it send a request again."""
-    server = scripted(answer)
-    result, slept = predict(server.url)
+    server = start_scripted(answer)
+    result, slept = predict_without_sleeping(server.url)
     assert (type(result), slept) == (kind, [])
     assert result.url == f"{server.url}/predict"
-    assert server.end() == 1
+    assert server.close() == 1
 
 
-def test_a_refused_connection_is_tried_again() -> None:
+def test_refused_connection_is_retried() -> None:
     """While nobody listens nothing was sent, so it is tried again; four times in all."""
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
-        result, slept = predict(f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        result, slept = predict_without_sleeping(f"http://127.0.0.1:{nobody.getsockname()[1]}")
     assert (type(result), slept) == (UnreachableError, [0.1, 0.4, 1.6])
 
 
-def test_time_runs_out(scripted: Callable[..., Scripted]) -> None:
+def test_timeout_is_a_lost_error(start_scripted: Callable[..., ScriptedServer]) -> None:
     """A server that doesn't answer in time is LostError: it may have worked on it."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        result, slept = predict(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=0.1)
+        result, slept = predict_without_sleeping(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=0.1)
     assert (type(result), slept) == (LostError, [])
 
 
-def test_foreign_errors_are_understood(scripted: Callable[..., Scripted]) -> None:
+def test_error_shapes_of_gateways_are_parsed(start_scripted: Callable[..., ScriptedServer]) -> None:
     """API Gateway's shape, the seed's, and plain text give their message."""
     for body in (b'{"message":"No"}', b'{"Error":"No"}', b'{"error":"No"}', b"No"):
-        server = scripted(b"HTTP/1.1 404 No\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
-        result, _ = predict(server.url)
+        server = start_scripted(b"HTTP/1.1 404 No\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        result, _ = predict_without_sleeping(server.url)
         assert (result.status, result.message, result.code) == (404, "No", "")
 
 
-def test_loopback_passes_no_proxy_and_others_do(scripted: Callable[..., Scripted]) -> None:
+def test_proxy_is_used_except_for_loopback(start_scripted: Callable[..., ScriptedServer]) -> None:
     """With a proxy in the environment, a name elsewhere is asked through it, loopback directly."""
-    proxy, server = scripted(ANSWER), scripted(ANSWER)
+    proxy, server = start_scripted(ANSWER), start_scripted(ANSWER)
     code = (
         "import sys; from inference_server.client import Client\n"
         "for url in sys.argv[1:]:\n"
@@ -227,13 +231,13 @@ def test_loopback_passes_no_proxy_and_others_do(scripted: Callable[..., Scripted
         check=False,
     )
     assert (done.stdout, done.stderr) == ("[1.5]\n[1.5]\n", "")
-    assert proxy.end() == server.end() == 1
+    assert proxy.close() == server.close() == 1
     assert proxy.heads[0].startswith(b"POST http://models.invalid/stage/predict HTTP/1.1\r\n")
     assert server.heads[0].startswith(b"POST /predict HTTP/1.1\r\n")
 
 
-def test_wrong_urls_are_refused() -> None:
+def test_invalid_urls_are_rejected() -> None:
     """A client is for http and https."""
     for url in ("localhost:8080", "file:///etc/passwd", "http://", ""):
-        with pytest.raises(ValueError, match="is no http:// or https:// URL"):
+        with pytest.raises(ValueError, match="is not an http:// or https:// URL"):
             Client(url)

@@ -14,111 +14,115 @@ import numpy as np
 import pytest
 
 from inference_server import exposition
-from inference_server.drift import Drift, Reading, stability
+from inference_server.drift import ColumnDrift, DriftMonitor, population_stability_index
 from inference_server.manifest import Feature, Histogram, Manifest, ModelFile, Target
-from inference_server.metrics import Board, Metrics
+from inference_server.metrics import Metrics, SharedCounters
 
-from .bundles import NAMES, Bundle, lists, profiled
-from .servers import Running
+from .model_bundles import NAMES, Bundle, to_lists, with_histograms
+from .server_thread import ThreadedServer
 
-EVEN = Histogram((0.0, 1.0, 2.0, 3.0, 4.0), (100, 100, 100, 100))
-PLAIN = Feature("plain", 0.0, 4.0, 2.0, 0, EVEN)
-MODEL = Manifest("m", ModelFile("ab" * 32, 1), (PLAIN, Feature("bare")), Target("y", EVEN), "reg:squarederror", "3.2.0")
+EVEN_HISTOGRAM = Histogram((0.0, 1.0, 2.0, 3.0, 4.0), (100, 100, 100, 100))
+PLAIN = Feature("plain", 0.0, 4.0, 2.0, 0, EVEN_HISTOGRAM)
+MODEL = Manifest(
+    "m", ModelFile("ab" * 32, 1), (PLAIN, Feature("bare")), Target("y", EVEN_HISTOGRAM), "reg:squarederror", "3.2.0"
+)
 ALL = [0.5, 1.5, 2.5, 3.5]
 
 
-def told(drift: Drift) -> dict[str, dict[tuple[str, ...], Any]]:
+def metric_values(drift: DriftMonitor) -> dict[str, dict[tuple[str, ...], Any]]:
     """Give the metrics' values by name and labels."""
     return {each.name: {tuple(labels.values()): found for labels, found in each.samples} for each in drift.collect()}
 
 
-def see(drift: Drift, values: Sequence[float], predictions: Sequence[float] | None = None) -> None:
+def record_rows(drift: DriftMonitor, values: Sequence[float], predictions: Sequence[float] | None = None) -> None:
     """Let rows pass whose features have the same value."""
     data = struct.pack(f"<{2 * len(values)}f", *(each for value in values for each in (value, value)))
-    drift.see(data, list(predictions or values), len(values))
+    drift.record(data, list(predictions or values), len(values))
 
 
-def test_each_value_counts_in_its_place() -> None:
+def test_values_are_counted_in_the_right_bin() -> None:
     """Below, in, on the right edge, above, missing; an edge belongs to the bin that it begins, the last one to its bin."""
-    drift = Drift(MODEL, Board(), 1000)
-    see(drift, [-1, 0, 1, 4, 4.0001, math.nan, math.nan, 2])
+    drift = DriftMonitor(MODEL, SharedCounters(), 1000)
+    record_rows(drift, [-1, 0, 1, 4, 4.0001, math.nan, math.nan, 2])
     plain, bare = drift.features()
     assert (plain.below, plain.above, plain.missing) == (1 / 8, 1 / 8, 2 / 8)
     assert plain.window == (2 / 6, 1 / 6, 1 / 6, 2 / 6)
     assert plain.training == (0.25,) * 4
-    assert bare == Reading("bare", 0, 0, 2 / 8)
+    assert bare == ColumnDrift("bare", 0, 0, 2 / 8)
     assert drift.rows == 8
 
 
-def test_edges_are_those_of_32_bit_rows() -> None:
+def test_edges_are_rounded_to_32_bit_floats() -> None:
     """The training minimum and maximum, which no 32-bit float is, are not outside once they come as rows."""
     feature = Feature("x", 0.1, 0.7, 0.3, 0, Histogram((0.1, 0.3, 0.7), (1, 1)))
-    drift = Drift(replace(MODEL, features=(feature,)), Board(), 10)
-    drift.see(struct.pack("<3f", 0.1, 0.3, 0.7), [1.0] * 3, 3)
+    drift = DriftMonitor(replace(MODEL, features=(feature,)), SharedCounters(), 10)
+    drift.record(struct.pack("<3f", 0.1, 0.3, 0.7), [1.0] * 3, 3)
     (reading,) = drift.features()
     assert (reading.below, reading.above, reading.window) == (0, 0, (1 / 3, 2 / 3))
 
 
-def test_the_index_by_hand() -> None:
+def test_population_stability_index_matches_a_manual_calculation() -> None:
     """Half of a quarter's rows moved to the next: (0.125 - 0.25) ln(1/2) + (0.375 - 0.25) ln(3/2); equal shares: 0."""
-    assert stability([100] * 4, [1, 3, 2, 2]) == pytest.approx(0.125 * math.log(2) + 0.125 * math.log(1.5))
-    assert stability([100] * 4, [7] * 4) == 0
-    assert math.isfinite(stability([1, 0], [0, 1]))
+    assert population_stability_index([100] * 4, [1, 3, 2, 2]) == pytest.approx(
+        0.125 * math.log(2) + 0.125 * math.log(1.5)
+    )
+    assert population_stability_index([100] * 4, [7] * 4) == 0
+    assert math.isfinite(population_stability_index([1, 0], [0, 1]))
 
 
-def test_it_is_told_only_from_enough_rows_on() -> None:
+def test_index_needs_a_minimum_of_rows() -> None:
     """A tenth of the window's rows are needed; before, neither the index nor its metric is there."""
-    drift = Drift(MODEL, Board(), 80)
-    see(drift, ALL + ALL[:3])
-    assert (drift.enough, drift.features()[0].psi, drift.features()[0].level) == (8, None, "unknown")
-    assert not told(drift)["moorage_feature_drift"]
-    see(drift, ALL[3:])
+    drift = DriftMonitor(MODEL, SharedCounters(), 80)
+    record_rows(drift, ALL + ALL[:3])
+    assert (drift.minimum_rows, drift.features()[0].psi, drift.features()[0].level) == (8, None, "unknown")
+    assert not metric_values(drift)["moorage_feature_drift"]
+    record_rows(drift, ALL[3:])
     assert (drift.features()[0].psi, drift.features()[0].level) == (0, "stable")
-    assert told(drift)["moorage_feature_drift"] == {("plain",): 0}
+    assert metric_values(drift)["moorage_feature_drift"] == {("plain",): 0}
 
 
-def test_the_window_slides() -> None:
+def test_old_rows_leave_the_window() -> None:
     """What was seen more than a window ago has left the index, and stays in the counters."""
-    drift = Drift(MODEL, Board(), 40)
+    drift = DriftMonitor(MODEL, SharedCounters(), 40)
     for _ in range(10):
-        see(drift, [9.0] * 4)
+        record_rows(drift, [9.0] * 4)
     assert drift.features()[0].level == "shifted"
     for _ in range(11):
-        see(drift, ALL)
+        record_rows(drift, ALL)
     assert drift.rows == 40
     assert (drift.features()[0].psi, drift.features()[0].above) == (0, 0)
-    assert told(drift)["moorage_feature_out_of_range"]["plain", "above"] == 40
+    assert metric_values(drift)["moorage_feature_out_of_range"]["plain", "above"] == 40
 
 
-def test_missing_values_are_drift_where_training_had_none() -> None:
+def test_new_missing_values_are_drift() -> None:
     """A feature that begins to be missing is shifted, though the values that are left are as ever."""
-    drift = Drift(MODEL, Board(), 100)
-    see(drift, (ALL * 9) + [math.nan] * 8)
+    drift = DriftMonitor(MODEL, SharedCounters(), 100)
+    record_rows(drift, (ALL * 9) + [math.nan] * 8)
     assert drift.features()[0].level == "shifted"
     unknown = replace(PLAIN, missing=None)
-    drift = Drift(replace(MODEL, features=(unknown, Feature("bare"))), Board(), 100)
-    see(drift, (ALL * 9) + [math.nan] * 8)
+    drift = DriftMonitor(replace(MODEL, features=(unknown, Feature("bare"))), SharedCounters(), 100)
+    record_rows(drift, (ALL * 9) + [math.nan] * 8)
     assert drift.features()[0].psi == 0
 
 
-def test_of_large_calls_a_sample_stands_for_all() -> None:
+def test_large_batches_are_sampled() -> None:
     """Ten thousand rows count as ten thousand, though few of them are looked at; shares stay as they are."""
-    drift = Drift(MODEL, Board(), 5000)
-    see(drift, ALL * 2500)
-    assert told(drift)["moorage_drift_rows"][()] == 10_000
+    drift = DriftMonitor(MODEL, SharedCounters(), 5000)
+    record_rows(drift, ALL * 2500)
+    assert metric_values(drift)["moorage_drift_rows"][()] == 10_000
     reading = drift.features()[0]
     assert reading.psi == pytest.approx(0, abs=0.01)
     assert sum(reading.window) == pytest.approx(1)
 
 
-def test_workers_are_read_as_one() -> None:
+def test_drift_is_summed_over_workers() -> None:
     """Each worker counts its own rows and slides its own window; any of them tells of all."""
-    board = Board(2)
-    other = copy(board)  # what a fork leaves in the other process: the same memory, its own place in it
+    counters = SharedCounters(2)
+    other = copy(counters)  # what a fork leaves in the other process: the same memory, its own place in it
     other.worker = 1
-    ours, theirs = Drift(MODEL, board, 40), Drift(MODEL, other, 40)
-    see(ours, ALL * 10)
-    see(theirs, [9.0] * 40)
+    ours, theirs = DriftMonitor(MODEL, counters, 40), DriftMonitor(MODEL, other, 40)
+    record_rows(ours, ALL * 10)
+    record_rows(theirs, [9.0] * 40)
     assert ours.report() == theirs.report()
     assert (ours.rows, ours.features()[0].above) == (80, 0.5)
 
@@ -126,18 +130,18 @@ def test_workers_are_read_as_one() -> None:
 def test_several_outputs_have_no_prediction_drift() -> None:
     """Where a prediction is a list, only features are watched."""
     manifest = replace(MODEL, objective="multi:softprob", num_class=3)
-    drift = Drift(manifest, Board(), 10)
-    see(drift, [1.0], [0.1, 0.2, 0.7])
+    drift = DriftMonitor(manifest, SharedCounters(), 10)
+    record_rows(drift, [1.0], [0.1, 0.2, 0.7])
     assert drift.prediction() is None
 
 
-def test_metrics_have_it_all() -> None:
+def test_drift_is_exposed_as_metrics() -> None:
     """The metrics page shows counters per feature and the indices."""
-    board = Board()
-    metrics, drift = Metrics(MODEL, board), Drift(MODEL, board, 10)
-    metrics.include(drift)
-    see(drift, [*ALL, -1, math.nan])
-    lines = exposition.render(metrics.all()).decode().splitlines()
+    counters = SharedCounters()
+    metrics, drift = Metrics(MODEL, counters), DriftMonitor(MODEL, counters, 10)
+    metrics.add_source(drift)
+    record_rows(drift, [*ALL, -1, math.nan])
+    lines = exposition.render(metrics.collect_all()).decode().splitlines()
     for line in (
         'moorage_feature_out_of_range_total{feature="plain",side="below"} 1.0',
         'moorage_feature_out_of_range_total{feature="plain",side="above"} 0.0',
@@ -150,35 +154,37 @@ def test_metrics_have_it_all() -> None:
     assert any(line.startswith("moorage_prediction_drift ") for line in lines)
 
 
-def test_one_shifted_feature_rises_alone(
-    serve: Callable[..., Running], housing: Bundle, tmp_path_factory: pytest.TempPathFactory
+def test_only_the_shifted_feature_is_reported(
+    start_server: Callable[..., ThreadedServer], housing_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Through the server: the training rows are stable; with one feature shifted, that one is, and no other is."""
-    bundle = profiled(housing, tmp_path_factory.mktemp("drift"))
+    bundle = with_histograms(housing_bundle, tmp_path_factory.mktemp("drift"))
     for shifted in (None, *range(len(NAMES))):
-        server = serve(bundle, drift_window=600 + (shifted or 0))
-        rows = housing.rows.copy()
+        server = start_server(bundle, drift_window=600 + (shifted or 0))
+        rows = housing_bundle.rows.copy()
         if shifted is not None:
             rows[:, shifted] += np.float32(1.0)
         for start in range(0, len(rows), 50):  # small requests and a large one go different ways
-            assert server.ask("POST", "/predict", {"instances": lists(rows[start : start + 50])}).status == 200
-        server.ask("POST", "/predict", {"instances": lists(rows)})
-        told = server.ask("GET", "/drift").json
-        assert {each["name"] for each in told["features"] if each["level"] != "stable"} == (
+            assert server.send("POST", "/predict", {"instances": to_lists(rows[start : start + 50])}).status == 200
+        server.send("POST", "/predict", {"instances": to_lists(rows)})
+        report = server.send("GET", "/drift").json
+        assert {each["name"] for each in report["features"] if each["level"] != "stable"} == (
             {NAMES[shifted]} if shifted is not None else set()
         )
         if shifted is None:
-            assert told["prediction"]["level"] == "stable"
+            assert report["prediction"]["level"] == "stable"
 
 
-def test_only_predictions_count(serve: Callable[..., Running], housing: Bundle, tmp_path: Path) -> None:
+def test_only_predicted_rows_count(
+    start_server: Callable[..., ThreadedServer], housing_bundle: Bundle, tmp_path: Path
+) -> None:
     """Rows that are explained, or refused, are not traffic; each route that predicts counts its rows."""
-    server = serve(profiled(housing, tmp_path))
-    row = lists(housing.rows[:1])
-    server.ask("POST", "/explain", {"instances": row})
-    server.ask("POST", "/predict", {"instances": [row[0][:7]]})
-    assert server.ask("GET", "/drift").json["rows"] == 0
-    server.ask("POST", "/predict", {"instances": row})
-    server.ask("POST", "/invocations", b"1,2,3,4,5,6,7,8\n", Content_Type="text/csv")
-    server.ask("POST", "/", {"pred_x_csv": "1,2,3,4,5,6,7,8"})
-    assert server.ask("GET", "/drift").json["rows"] == 3
+    server = start_server(with_histograms(housing_bundle, tmp_path))
+    row = to_lists(housing_bundle.rows[:1])
+    server.send("POST", "/explain", {"instances": row})
+    server.send("POST", "/predict", {"instances": [row[0][:7]]})
+    assert server.send("GET", "/drift").json["rows"] == 0
+    server.send("POST", "/predict", {"instances": row})
+    server.send("POST", "/invocations", b"1,2,3,4,5,6,7,8\n", Content_Type="text/csv")
+    server.send("POST", "/", {"pred_x_csv": "1,2,3,4,5,6,7,8"})
+    assert server.send("GET", "/drift").json["rows"] == 3

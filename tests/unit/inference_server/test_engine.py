@@ -17,13 +17,13 @@ import xgboost as xgb
 
 from inference_server import model as models
 from inference_server.engine import Engine, check_version
-from inference_server.errors import StartError
+from inference_server.errors import StartupError
 from inference_server.manifest import ModelFile
 
-from .bundles import NAMES
+from .model_bundles import NAMES
 
 
-def objectives() -> list[str]:
+def list_objectives() -> list[str]:
     """Every objective that the library knows, as it lists them to whoever asks for another."""
     try:
         xgb.train({"objective": "?"}, xgb.DMatrix(np.zeros((1, 1)), np.zeros(1)), 1)
@@ -33,8 +33,8 @@ def objectives() -> list[str]:
 
 
 MODELS: list[tuple[str, dict[str, Any]]] = [
-    *((objective, {}) for objective in objectives()),
-    *((objective, {"booster": "dart", "rate_drop": 0.3}) for objective in objectives()),
+    *((objective, {}) for objective in list_objectives()),
+    *((objective, {"booster": "dart", "rate_drop": 0.3}) for objective in list_objectives()),
     ("reg:logistic", {"base_score": 0.4}),
     ("reg:squarederror", {"categorical": True}),
     ("reg:squarederror", {"categorical": True, "max_cat_to_onehot": 100}),
@@ -44,55 +44,59 @@ MODELS: list[tuple[str, dict[str, Any]]] = [
 COUNTS = (1, 2, 63, 64, 65, 1023, 1025, 10_000)  # the library works in blocks of 64 rows, the buffer holds 1024
 
 
-def engine_of(bundle: Any) -> Engine:
+def load_engine(bundle: Any) -> Engine:
     return Engine((bundle.directory / "model.ubj").read_bytes())
 
 
-def bits(values: Any) -> bytes:
+def float_bytes(values: Any) -> bytes:
     return np.asarray(values, dtype=np.float32).tobytes()
 
 
-def test_the_library_still_lists_its_objectives() -> None:
+def test_objective_list_covers_every_family() -> None:
     """The list that the next test walks has one of each family that SageMaker's algorithm can train."""
-    assert set(objectives()) >= {
+    assert set(list_objectives()) >= {
         *("reg:squarederror", "binary:logistic", "multi:softprob", "multi:softmax", "count:poisson"),
         *("rank:ndcg", "survival:aft", "survival:cox"),
     }
 
 
 @pytest.mark.parametrize(("objective", "options"), MODELS)
-def test_predictions_equal_the_packages_bit_for_bit(trained: Any, objective: str, options: dict[str, Any]) -> None:
+def test_predictions_equal_xgboost_bit_for_bit(train_bundle: Any, objective: str, options: dict[str, Any]) -> None:
     """Whatever the objective, with missing values, 1 to 10,000 rows, across the buffer's edge: the same floats in order."""
-    bundle = trained(objective, **options)
+    bundle = train_bundle(objective, **options)
     engine = models.load(bundle.directory).engine
     rows = np.resize(bundle.rows, (10_000, engine.width))
     assert np.isnan(rows[0]).any()
     expected = bundle.predict(rows, strict_shape=True)
     assert engine.outputs == expected.shape[1]
     for count in COUNTS:
-        assert bits(engine.predict(rows[:count].tobytes(), count)) == bits(expected[:count]), count
-    assert bits(engine.predict(rows[7].tobytes(), 1)) == bits(bundle.predict(rows[7:8], strict_shape=True))
+        assert float_bytes(engine.predict(rows[:count].tobytes(), count)) == float_bytes(expected[:count]), count
+    assert float_bytes(engine.predict(rows[7].tobytes(), 1)) == float_bytes(
+        bundle.predict(rows[7:8], strict_shape=True)
+    )
 
 
-def test_more_threads_in_the_library_change_nothing(housing: Any) -> None:
+def test_library_threads_do_not_change_predictions(housing_bundle: Any) -> None:
     """With several of libxgboost's own threads: the same bits."""
-    engine = Engine((housing.directory / "model.ubj").read_bytes(), threads=3)
-    assert bits(engine.predict(housing.rows.tobytes(), len(housing.rows))) == bits(housing.predict(housing.rows))
+    engine = Engine((housing_bundle.directory / "model.ubj").read_bytes(), threads=3)
+    assert float_bytes(engine.predict(housing_bundle.rows.tobytes(), len(housing_bundle.rows))) == float_bytes(
+        housing_bundle.predict(housing_bundle.rows)
+    )
 
 
 @pytest.mark.parametrize("options", [{}, {"booster": "dart", "rate_drop": 0.3}])
-def test_threads_do_not_mix_up_their_rows(trained: Any, options: dict[str, Any]) -> None:
+def test_concurrent_threads_get_their_own_values(train_bundle: Any, options: dict[str, Any]) -> None:
     """Many threads at once on one engine, predicting and explaining: each gets its own rows' values."""
-    bundle = trained("reg:squarederror", **options)
-    engine = engine_of(bundle)
+    bundle = train_bundle("reg:squarederror", **options)
+    engine = load_engine(bundle)
     predicted, explained = bundle.predict(bundle.rows), bundle.predict(bundle.rows, pred_contribs=True)
 
     def work(start: int) -> bool:
         part = slice(start, start + 7)
         rows = bundle.rows[part].tobytes()
         return all(
-            bits(engine.predict(rows, 7)) == bits(predicted[part])
-            and bits(engine.contributions(rows, 7)) == bits(explained[part])
+            float_bytes(engine.predict(rows, 7)) == float_bytes(predicted[part])
+            and float_bytes(engine.contributions(rows, 7)) == float_bytes(explained[part])
             for _ in range(10)
         )
 
@@ -109,30 +113,30 @@ def test_threads_do_not_mix_up_their_rows(trained: Any, options: dict[str, Any])
         ("reg:squarederror", {"booster": "dart", "rate_drop": 0.3}),
     ],
 )
-def test_contributions_equal_the_packages_and_sum_to_the_margin(
-    trained: Any, objective: str, options: dict[str, Any]
+def test_contributions_equal_xgboost_and_sum_to_the_margin(
+    train_bundle: Any, objective: str, options: dict[str, Any]
 ) -> None:
     """SHAP contributions are the library's own, and their sum is the margin."""
-    bundle = trained(objective, **options)
-    engine, rows = engine_of(bundle), bundle.rows[:20]
+    bundle = train_bundle(objective, **options)
+    engine, rows = load_engine(bundle), bundle.rows[:20]
     found = np.asarray(engine.contributions(rows.tobytes(), 20), dtype=np.float32)
-    assert bits(found) == bits(bundle.predict(rows, pred_contribs=True).ravel())
+    assert float_bytes(found) == float_bytes(bundle.predict(rows, pred_contribs=True).ravel())
     margin = engine.margin(rows.tobytes(), 20)
     np.testing.assert_allclose(found.reshape(-1, rows.shape[1] + 1).sum(axis=1), margin, rtol=1e-4, atol=1e-4)
 
 
-def test_what_it_does_not_serve_is_refused_by_name(housing: Any) -> None:
+def test_unsupported_models_are_rejected(housing_bundle: Any) -> None:
     """A linear booster, a damaged model and one of a newer library end the start with the reason."""
-    matrix = xgb.DMatrix(np.nan_to_num(housing.rows), np.zeros(len(housing.rows)))
+    matrix = xgb.DMatrix(np.nan_to_num(housing_bundle.rows), np.zeros(len(housing_bundle.rows)))
     linear = xgb.train({"booster": "gblinear", "nthread": 1}, matrix, 2)
-    with pytest.raises(StartError, match="'gblinear' isn't served"):
+    with pytest.raises(StartupError, match="'gblinear' is not supported"):
         Engine(bytes(linear.save_raw("ubj")))
-    raw = (housing.directory / "model.ubj").read_bytes()
-    with pytest.raises(StartError, match="can't read it"):
+    raw = (housing_bundle.directory / "model.ubj").read_bytes()
+    with pytest.raises(StartupError, match="can't read it"):
         Engine(raw[: len(raw) // 2])
     head, version, tail = raw.rpartition(b"i\x03i\x02i\x00")
     assert version
-    with pytest.raises(StartError, match=r"trained by xgboost 3\.9\.0, newer than this server's 3\.2\.0"):
+    with pytest.raises(StartupError, match=r"trained by xgboost 3\.9\.0, newer than this server's 3\.2\.0"):
         Engine(head + b"i\x03i\x09i\x00" + tail)
 
 
@@ -145,38 +149,38 @@ def test_what_it_does_not_serve_is_refused_by_name(housing: Any) -> None:
             "multi:softprob",
             1,
             {"num_class": 3, "multi_strategy": "multi_output_tree"},
-            "multi_output_tree isn't served",
+            "multi_output_tree is not supported",
         ),
     ],
 )
-def test_models_of_several_targets_are_refused_by_name(
-    housing: Any, tmp_path: Path, objective: str, label: int, options: dict[str, Any], words: str
+def test_multi_target_models_are_rejected(
+    housing_bundle: Any, tmp_path: Path, objective: str, label: int, options: dict[str, Any], words: str
 ) -> None:
     """Several targets, several quantiles, leaves of several values: what has no one answer per row ends the start."""
-    matrix = xgb.DMatrix(housing.rows, np.arange(600 * label).reshape(600, label) % 3, feature_names=list(NAMES))
-    trained = xgb.train({"objective": objective, "tree_method": "hist", "nthread": 1, **options}, matrix, 2)
-    raw = bytes(trained.save_raw("ubj"))
+    matrix = xgb.DMatrix(housing_bundle.rows, np.arange(600 * label).reshape(600, label) % 3, feature_names=list(NAMES))
+    train_bundle = xgb.train({"objective": objective, "tree_method": "hist", "nthread": 1, **options}, matrix, 2)
+    raw = bytes(train_bundle.save_raw("ubj"))
     manifest = replace(
-        housing.manifest,
+        housing_bundle.manifest,
         model=ModelFile(hashlib.sha256(raw).hexdigest(), len(raw)),
         objective=objective,
         num_class=options.get("num_class", 0),
         canaries=(),
     )
-    with pytest.raises(StartError, match=words):
-        models.load(housing.write(tmp_path, manifest, raw))
+    with pytest.raises(StartupError, match=words):
+        models.load(housing_bundle.write(tmp_path, manifest, raw))
 
 
-def test_a_newer_trainer_is_refused() -> None:
+def test_newer_trainer_is_rejected() -> None:
     """The manifest's trainer version counts as well; the same and older ones pass."""
     check_version("3.2.0")
     check_version("3.0.5")
     for newer in ("3.2.1", "3.10.0", "4.0.0"):
-        with pytest.raises(StartError, match="use a newer server image"):
+        with pytest.raises(StartupError, match="use a newer server image"):
             check_version(newer)
 
 
-def test_nothing_heavy_is_imported() -> None:
+def test_numpy_scipy_and_xgboost_are_not_imported() -> None:
     """Neither numpy, scipy nor the xgboost package comes in with a loaded library."""
     code = "import sys; from inference_server import _capi, model; _capi.load(); print(*sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

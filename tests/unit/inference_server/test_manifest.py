@@ -24,7 +24,7 @@ from inference_server.manifest import (
     loads,
 )
 
-HOUSING = Manifest(
+MANIFEST = Manifest(
     name="housing-model",
     version=7,
     model=ModelFile(sha256="ab" * 32, size=1234),
@@ -41,28 +41,28 @@ HOUSING = Manifest(
 )
 
 
-def broken(**changes: Any) -> bytes:
+def manifest_json(**changes: Any) -> bytes:
     """Write the housing manifest with some top-level fields changed; a change to ... drops the field."""
-    document = json.loads(dumps(HOUSING)) | changes
+    document = json.loads(dumps(MANIFEST)) | changes
     return json.dumps({key: value for key, value in document.items() if value is not ...}).encode()
 
 
 def test_round_trip() -> None:
     """What was written is read back equal, and writing it again gives the same bytes."""
-    assert loads(dumps(HOUSING)) == HOUSING
-    assert dumps(loads(dumps(HOUSING))) == dumps(HOUSING)
+    assert loads(dumps(MANIFEST)) == MANIFEST
+    assert dumps(loads(dumps(MANIFEST))) == dumps(MANIFEST)
 
 
 def test_equal_manifests_have_one_byte_form() -> None:
     """Key order and int against float leave no trace; keys are sorted."""
     other = replace(
-        HOUSING,
+        MANIFEST,
         metrics={"test": {"rmse": 49610}},
-        lineage=dict(reversed(HOUSING.lineage.items())),
+        lineage=dict(reversed(MANIFEST.lineage.items())),
         canaries=(Canary((8.3252, None), (452600,)),),
     )
-    assert dumps(other) == dumps(HOUSING)
-    keys = list(json.loads(dumps(HOUSING)))
+    assert dumps(other) == dumps(MANIFEST)
+    keys = list(json.loads(dumps(MANIFEST)))
     assert keys == sorted(keys)
 
 
@@ -81,16 +81,16 @@ def test_equal_manifests_have_one_byte_form() -> None:
         ({"xgboost_version": "3.2"}, "xgboost_version: must be a version"),
         ({"metrics": {"test": {"rmse": "low"}}}, "metrics.test.rmse: must be a number"),
         ({"metrics": {"test": {"rmse": 10**400}}}, "metrics.test.rmse: must be a finite number"),
-        ({"lineage": {"commit": 5}}, "lineage.commit: must be a text"),
+        ({"lineage": {"commit": 5}}, "lineage.commit: must be a string"),
         ({"canaries": [{"row": [1], "prediction": [1]}]}, "canaries[0].row: has 1 values for 2 features"),
         ({"canaries": [{"row": [1, 2], "prediction": [1, 2]}]}, "canaries[0].prediction: has 2 values"),
         ({"target": {"name": "y"}}, "target.predictions: is missing"),
     ],
 )
-def test_wrong_manifests_are_refused_by_field(changes: dict[str, Any], message: str) -> None:
+def test_invalid_fields_are_named(changes: dict[str, Any], message: str) -> None:
     """Each wrong field is named, with what it must be."""
     with pytest.raises(ManifestError) as caught:
-        loads(broken(**changes))
+        loads(manifest_json(**changes))
     assert message in str(caught.value)
 
 
@@ -104,28 +104,28 @@ def test_wrong_manifests_are_refused_by_field(changes: dict[str, Any], message: 
         ({"missing": -1}, "features[0].missing: must be a whole number"),
     ],
 )
-def test_wrong_features_are_refused(feature: dict[str, Any], message: str) -> None:
+def test_contradictory_features_are_rejected(feature: dict[str, Any], message: str) -> None:
     """Statistics that contradict themselves are refused, with the feature's place."""
-    features = json.loads(dumps(HOUSING))["features"]
+    features = json.loads(dumps(MANIFEST))["features"]
     features[0] |= feature
     with pytest.raises(ManifestError) as caught:
-        loads(broken(features=features))
+        loads(manifest_json(features=features))
     assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"schema": NaN}', '{"a": 1, "a": 2}', "[" * 100_000, b"\xff"])
-def test_what_is_no_manifest_is_refused(text: bytes | str) -> None:
+def test_non_manifests_are_rejected(text: bytes | str) -> None:
     """Anything but one JSON object is refused with the module's own error."""
     with pytest.raises(ManifestError):
         loads(text)
 
 
-def test_nonsense_is_never_written() -> None:
+def test_unreadable_manifests_are_never_written() -> None:
     """A manifest that could not be read back can't be written either."""
     for wrong in (
-        replace(HOUSING, metrics={"test": {"rmse": float("nan")}}),
-        replace(HOUSING, canaries=(Canary((1.0,), (1.0,)),)),
-        replace(HOUSING, lineage={"commit": object()}),  # type: ignore[dict-item]
+        replace(MANIFEST, metrics={"test": {"rmse": float("nan")}}),
+        replace(MANIFEST, canaries=(Canary((1.0,), (1.0,)),)),
+        replace(MANIFEST, lineage={"commit": object()}),  # type: ignore[dict-item]
     ):
         with pytest.raises(ManifestError):
             dumps(wrong)
@@ -135,16 +135,16 @@ def test_nonsense_is_never_written() -> None:
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-        lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(sorted(json.loads(dumps(HOUSING)))), inner),
+        lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(sorted(json.loads(dumps(MANIFEST)))), inner),
     )
 )
-def test_any_json_is_read_or_refused(document: object) -> None:
+def test_any_json_raises_only_manifest_errors(document: object) -> None:
     """No JSON document makes the reader fail in any other way than by ManifestError."""
     with pytest.raises(ManifestError):
         loads(json.dumps(document))
 
 
-def test_importing_it_needs_the_standard_library_only() -> None:
+def test_import_needs_only_the_standard_library() -> None:
     """Start-up stays cheap: no third-party module comes in with the manifest."""
     code = "import sys, inference_server.manifest; print(*{name.partition('.')[0] for name in sys.modules})"
     out = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True).stdout

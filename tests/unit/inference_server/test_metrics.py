@@ -10,33 +10,33 @@ import pytest
 from inference_server import exposition
 from inference_server.errors import STATUSES, RequestError
 from inference_server.manifest import Feature, Manifest, ModelFile, Target
-from inference_server.metrics import Board, Metrics
+from inference_server.metrics import Metrics, SharedCounters
 
 MODEL = Manifest("m", ModelFile("ab" * 32, 1), (Feature("x"),), Target("y"), "reg:squarederror", "3.2.0")
 
 
-def metrics(board: Board) -> Metrics:
-    counted = Metrics(MODEL, board)
-    counted.expect(["predict", "livez"], STATUSES)
+def metrics(counters: SharedCounters) -> Metrics:
+    counted = Metrics(MODEL, counters)
+    counted.register_routes(["predict", "livez"], STATUSES)
     return counted
 
 
-def test_workers_are_summed() -> None:
+def test_metrics_are_summed_over_workers() -> None:
     """What one worker counts is in what any other reads; gauges too."""
-    board = Board(2)
-    other = copy(board)  # what a fork leaves in the other process: the same memory, its own place in it
+    counters = SharedCounters(2)
+    other = copy(counters)  # what a fork leaves in the other process: the same memory, its own place in it
     other.worker = 1
     theirs = metrics(other)
-    theirs.answered("predict", 200, 0.003)
-    theirs.predicted(5)
-    theirs.ready(True)
-    ours = metrics(board)
-    ours.answered("predict", 200, 0.3)
-    ours.answered("predict", 422, 0.001)
-    ours.predicted(1)
-    ours.ready(True)
-    ours.waiting(1)
-    lines = exposition.render(ours.all()).decode().splitlines()
+    theirs.count_response("predict", 200, 0.003)
+    theirs.count_prediction(5)
+    theirs.set_ready(True)
+    ours = metrics(counters)
+    ours.count_response("predict", 200, 0.3)
+    ours.count_response("predict", 422, 0.001)
+    ours.count_prediction(1)
+    ours.set_ready(True)
+    ours.add_pending(1)
+    lines = exposition.render(ours.collect_all()).decode().splitlines()
     for line in (
         'moorage_requests_total{route="predict",status="200"} 2.0',
         'moorage_requests_total{route="predict",status="422"} 1.0',
@@ -52,7 +52,7 @@ def test_workers_are_summed() -> None:
     ):
         assert line in lines
     assert not any("livez" in line for line in lines)
-    assert list(theirs.all()) == list(ours.all())
+    assert list(theirs.collect_all()) == list(ours.collect_all())
 
 
 def test_every_status_of_an_error_can_be_counted() -> None:
@@ -64,16 +64,16 @@ def test_every_status_of_an_error_can_be_counted() -> None:
     assert statuses(RequestError) <= set(STATUSES)
 
 
-def test_refusals_are_counted_by_why(housing: Any, serve: Any) -> None:
+def test_rejections_are_counted_by_code(housing_bundle: Any, start_server: Any) -> None:
     """Each refusal counts under its code: no route, no such method, no JSON, not the signature, no HTTP at all."""
-    server = serve(housing, keepalive=70.0)  # its own
-    server.ask("GET", "/nothing")
-    server.ask("DELETE", "/predict")
-    server.ask("POST", "/predict", "{")
-    server.ask("POST", "/predict", {"instances": [[1]]})
-    server.ask("POST", "/", {"pred_x_csv": ""})
-    server.raw(b"nonsense\r\n\r\n")
-    lines = server.ask("GET", "/metrics").body.decode().splitlines()
+    server = start_server(housing_bundle, keepalive=70.0)  # its own
+    server.send("GET", "/nothing")
+    server.send("DELETE", "/predict")
+    server.send("POST", "/predict", "{")
+    server.send("POST", "/predict", {"instances": [[1]]})
+    server.send("POST", "/", {"pred_x_csv": ""})
+    server.send_raw(b"nonsense\r\n\r\n")
+    lines = server.send("GET", "/metrics").body.decode().splitlines()
     for code, count in (
         ("not_found", 1),
         ("method_not_allowed", 1),
@@ -84,9 +84,9 @@ def test_refusals_are_counted_by_why(housing: Any, serve: Any) -> None:
         assert f'moorage_rejects_total{{code="{code}"}} {count}.0' in lines
 
 
-def test_the_board_is_of_bounded_size() -> None:
+def test_shared_counters_are_bounded() -> None:
     """Taking more numbers than there are is an error at start, not a write into another worker's part."""
-    board = Board()
-    board.take(2**18 - 50)
+    counters = SharedCounters()
+    counters.allocate(2**18 - 50)
     with pytest.raises(IndexError):
-        board.take(100)
+        counters.allocate(100)

@@ -17,9 +17,9 @@ import pytest
 
 from inference_server import page
 
-from .browser import Browser, program
-from .bundles import NAMES, Bundle, lists, profiled
-from .servers import Running
+from .browser import Browser, find_browser
+from .model_bundles import NAMES, Bundle, to_lists, with_histograms
+from .server_thread import ThreadedServer
 
 ROOT = Path(__file__).resolve().parents[3]
 AXE = ROOT / "tests/node_modules/axe-core/axe.min.js"
@@ -28,15 +28,17 @@ PATHS = ("/", "/page.css", "/page.js", "/icon.svg")
 
 
 @pytest.fixture(scope="module")
-def served(serve: Callable[..., Running], housing: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Running:
+def served(
+    start_server: Callable[..., ThreadedServer], housing_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory
+) -> ThreadedServer:
     """A server whose bundle has histograms."""
-    return serve(profiled(housing, tmp_path_factory.mktemp("profiled")))
+    return start_server(with_histograms(housing_bundle, tmp_path_factory.mktemp("profiled")))
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """One browser for all tests here."""
-    path = program()
+    path = find_browser()
     if path is None:
         pytest.skip("no Chromium is installed: apt-get install chromium")
     started = Browser(path, tmp_path_factory.mktemp("chromium"))
@@ -49,22 +51,22 @@ class Visit:
     """A page that is open and has shown a prediction."""
 
     browser: Browser
-    server: Running
+    server: ThreadedServer
 
     def __post_init__(self) -> None:
-        self.browser.complaints.clear()
+        self.browser.console_messages.clear()
         self.browser.requests.clear()
         self.open()
 
     def open(self, **looks: Any) -> None:
         """Open the page anew."""
         self.browser.open(f"http://127.0.0.1:{self.server.port}/", **looks)
-        self.browser.until(DRAWN)
+        self.browser.wait_until(DRAWN)
 
     def enter(self, name: str, text: str) -> None:
         """Type into a feature's field, as a keyboard does."""
-        self.browser.run(f"document.querySelector('input[name={name}]').select()")
-        self.browser.run(f"document.querySelector('input[name={name}]').focus()")
+        self.browser.evaluate(f"document.querySelector('input[name={name}]').select()")
+        self.browser.evaluate(f"document.querySelector('input[name={name}]').focus()")
         if text:
             self.browser.call("Input.insertText", text=text)
         else:
@@ -72,28 +74,30 @@ class Visit:
 
     def text(self, selector: str) -> str:
         """Give an element's text."""
-        return self.browser.run(f"document.querySelector({json.dumps(selector)}).textContent")
+        return self.browser.evaluate(f"document.querySelector({json.dumps(selector)}).textContent")
 
     def shows(self, selector: str, text: str) -> None:
         """Wait until an element holds a text."""
-        self.browser.until(f"document.querySelector({json.dumps(selector)}).textContent.includes({json.dumps(text)})")
+        self.browser.wait_until(
+            f"document.querySelector({json.dumps(selector)}).textContent.includes({json.dumps(text)})"
+        )
 
     def axe(self) -> list[str]:
         """Give what axe-core complains of."""
         if not AXE.exists():
             pytest.skip("axe-core isn't there: make browser")
-        self.browser.run(AXE.read_text())
-        violations = self.browser.run("axe.run(document).then((result) => result.violations)")
+        self.browser.evaluate(AXE.read_text())
+        violations = self.browser.evaluate("axe.run(document).then((result) => result.violations)")
         return [f"{each['id']}: {node['html']}" for each in violations for node in each["nodes"]]
 
 
 @pytest.fixture
-def visit(browser: Browser, served: Running) -> Visit:
+def visit(browser: Browser, served: ThreadedServer) -> Visit:
     """A person on the page."""
     return Visit(browser, served)
 
 
-def written(value: float) -> str:
+def format_number(value: float) -> str:
     """Write a number as the page does: six digits, thousands apart."""
     return f"{float(f'{value:.6g}'):,.10g}"
 
@@ -101,10 +105,10 @@ def written(value: float) -> str:
 # --- what is served ---
 
 
-def test_the_page_comes_with_a_strict_policy(served: Running) -> None:
+def test_page_has_a_strict_content_security_policy(served: ThreadedServer) -> None:
     """Page, script and styles come with a policy that allows this server's own files and nothing inline."""
     for path in PATHS:
-        answer = served.ask("GET", path)
+        answer = served.send("GET", path)
         assert answer.status == 200
         policy = dict(part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; "))
         assert policy["default-src"] == "'none'"
@@ -113,37 +117,37 @@ def test_the_page_comes_with_a_strict_policy(served: Running) -> None:
         assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_nothing_points_elsewhere_or_is_inline(served: Running) -> None:
+def test_page_has_no_foreign_hosts_and_nothing_inline(served: ThreadedServer) -> None:
     """No file names another host, the page has no inline script or style, and addresses are relative to work below a path."""
     for path in PATHS:
-        text = served.ask("GET", path).body.decode().replace("http://www.w3.org/2000/svg", "")
+        text = served.send("GET", path).body.decode().replace("http://www.w3.org/2000/svg", "")
         assert not re.search(r"(https?:)?//[a-z]", text), path
-    html = served.ask("GET", "/").body.decode()
+    html = served.send("GET", "/").body.decode()
     assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:|<script(?![^>]*src=)", html)
     assert not re.search(r"(href|src)=\"/", html)
 
 
-def test_every_file_of_the_page_is_served_and_no_other(served: Running) -> None:
+def test_only_the_files_of_the_page_are_served(served: ThreadedServer) -> None:
     """What lies in the package is exactly what can be asked for: no directory is served."""
     here = {path.name for path in Path(page.__file__).parent.iterdir() if path.suffix not in {".py", ".pyc"}}
     assert here - {"__pycache__"} == {"index.html", "page.css", "page.js", "icon.svg"}
     for path in ("/page/", "/page/__init__.py", "/..", "/page/../engine.py", "/index.html", "/%2e%2e/engine.py"):
-        assert served.ask("GET", path).status == 404
+        assert served.send("GET", path).status == 404
 
 
-def test_the_seeds_contract_keeps_its_place(served: Running, housing: Bundle) -> None:
+def test_post_to_the_root_keeps_the_seed_contract(served: ThreadedServer, housing_bundle: Bundle) -> None:
     """POST / is still the seed's."""
-    row = ",".join("" if value is None else str(value) for value in lists(housing.rows[:1])[0])
-    assert set(served.ask("POST", "/", {"pred_x_csv": row}).json) == {"Predicted value"}
+    row = ",".join("" if value is None else str(value) for value in to_lists(housing_bundle.rows[:1])[0])
+    assert set(served.send("POST", "/", {"pred_x_csv": row}).json) == {"Predicted value"}
 
 
 # --- what a person finds ---
 
 
-def test_the_form_is_the_signature(visit: Visit) -> None:
+def test_form_follows_the_signature(visit: Visit) -> None:
     """There is a labelled field and a slider per feature, in the model's order, with its training range, at its mean."""
-    model = visit.server.ask("GET", "/model").json
-    fields = visit.browser.run(
+    model = visit.server.send("GET", "/model").json
+    fields = visit.browser.evaluate(
         "[...document.querySelectorAll('.feature')].map((part) => ({name: part.querySelector('label').textContent,"
         "value: Number(part.querySelector('input').value), range: part.querySelector('.range').textContent,"
         "slider: part.querySelector('[type=range]').getAttribute('aria-label')}))"
@@ -162,12 +166,12 @@ def test_prediction_and_contributions_follow_the_form(visit: Visit) -> None:
     visit.enter("population", "")
     row: dict[str, Any] = dict.fromkeys(NAMES)
     for name in NAMES:
-        text = visit.browser.run(f"document.querySelector('input[name={name}]').value")
+        text = visit.browser.evaluate(f"document.querySelector('input[name={name}]').value")
         row[name] = float(text) if text else None
     assert (row["median_income"], row["population"]) == (1.25, None)
-    (expected,) = visit.server.ask("POST", "/predict", {"instances": [row]}).json["predictions"]
-    visit.shows("#value", written(expected))
-    cells = visit.browser.run(
+    (expected,) = visit.server.send("POST", "/predict", {"instances": [row]}).json["predictions"]
+    visit.shows("#value", format_number(expected))
+    cells = visit.browser.evaluate(
         "[...document.querySelectorAll('#contributions tbody tr')].map((row) => [...row.children].map((cell) => cell.textContent))"
     )
     start, *shares, end = [float(cells_of_row[-1].replace(",", "")) for cells_of_row in cells]
@@ -176,7 +180,7 @@ def test_prediction_and_contributions_follow_the_form(visit: Visit) -> None:
     assert ["population", "missing"] in [row[:2] for row in cells]
 
 
-def test_odd_values_are_told(visit: Visit) -> None:
+def test_unusual_values_are_reported(visit: Visit) -> None:
     """Outside the training range is a remark; what is no number, or none that fits, is refused beside its field."""
     visit.enter("median_income", "1000")
     visit.shows(".note", "outside the training range")
@@ -185,25 +189,27 @@ def test_odd_values_are_told(visit: Visit) -> None:
     visit.shows("#problem", "not a number")
     visit.enter("median_income", "1e39")
     visit.shows(".note", "32-bit float")
-    assert visit.browser.run("document.querySelector('[name=median_income]').getAttribute('aria-invalid')") == "true"
+    assert (
+        visit.browser.evaluate("document.querySelector('[name=median_income]').getAttribute('aria-invalid')") == "true"
+    )
     visit.enter("median_income", "1")
-    visit.browser.until("document.getElementById('problem').hidden")
+    visit.browser.wait_until("document.getElementById('problem').hidden")
 
 
-def test_what_is_tried_out_is_no_drift(visit: Visit) -> None:
+def test_form_input_does_not_count_as_drift(visit: Visit) -> None:
     """However much the form is played with, the drift window doesn't fill."""
-    before = visit.server.ask("GET", "/drift").json["rows"]
+    before = visit.server.send("GET", "/drift").json["rows"]
     visit.enter("median_income", "0.5")
-    visit.browser.until("document.querySelector('#contributions').textContent.includes('0.5')")
-    assert visit.server.ask("GET", "/drift").json["rows"] == before
+    visit.browser.wait_until("document.querySelector('#contributions').textContent.includes('0.5')")
+    assert visit.server.send("GET", "/drift").json["rows"] == before
 
 
-def test_the_keyboard_is_enough(visit: Visit) -> None:
+def test_page_is_usable_by_keyboard(visit: Visit) -> None:
     """Tab reaches every control; arrows move sliders and tabs; Enter in a field predicts."""
     seen: list[str] = []
     for _ in range(60):
         visit.browser.press("Tab", 9)
-        here = visit.browser.run(
+        here = visit.browser.evaluate(
             "(({activeElement: e}) => e.id || e.getAttribute('aria-label') || e.className || e.textContent)(document)"
         )
         if here in seen:
@@ -211,79 +217,81 @@ def test_the_keyboard_is_enough(visit: Visit) -> None:
         seen.append(here)
     wanted = [*(f"f{index}" for index in range(len(NAMES))), *(f"{name}, as a slider" for name in NAMES)]
     assert {*wanted, "skip", "reset", "primary", "tab-curl", "copy"} <= set(seen)
-    visit.browser.run("document.querySelector('[type=range]').focus()")
-    before = visit.browser.run("document.getElementById('f0').value")
+    visit.browser.evaluate("document.querySelector('[type=range]').focus()")
+    before = visit.browser.evaluate("document.getElementById('f0').value")
     visit.browser.press("ArrowRight", 39)
-    visit.browser.until(f"document.getElementById('f0').value !== {json.dumps(before)}")
-    visit.browser.run("document.getElementById('tab-curl').focus()")
+    visit.browser.wait_until(f"document.getElementById('f0').value !== {json.dumps(before)}")
+    visit.browser.evaluate("document.getElementById('tab-curl').focus()")
     visit.browser.press("ArrowRight", 39)
-    assert visit.browser.run("document.activeElement.id + document.getElementById('curl').hidden") == "tab-pythontrue"
+    assert (
+        visit.browser.evaluate("document.activeElement.id + document.getElementById('curl').hidden") == "tab-pythontrue"
+    )
     visit.enter("latitude", "0.125")
     visit.browser.press("Enter", 13, "\r")
-    visit.browser.until("document.querySelector('#contributions').textContent.includes('0.125')")
+    visit.browser.wait_until("document.querySelector('#contributions').textContent.includes('0.125')")
 
 
-def test_the_snippets_do_what_the_page_does(visit: Visit) -> None:
+def test_snippets_give_the_displayed_prediction(visit: Visit) -> None:
     """The curl line and the Python lines, run as they stand, give the prediction that the page shows."""
     visit.enter("median_income", "")
     visit.shows("#curl code", '"median_income": null')
-    visit.browser.until(DRAWN)
+    visit.browser.wait_until(DRAWN)
     shell, python = visit.text("#curl code"), visit.text("#python code")
-    told = [
+    outputs = [
         subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, env=_environment()).stdout
         for command in (["sh", "-c", f"{shell} -sS"], [sys.executable, "-c", python])
     ]
-    value = json.loads(told[0])["predictions"]
-    assert json.loads(told[1]) == value
-    visit.shows("#value", written(value[0]))
+    value = json.loads(outputs[0])["predictions"]
+    assert json.loads(outputs[1]) == value
+    visit.shows("#value", format_number(value[0]))
 
 
 def _environment() -> dict[str, str]:
     return {**os.environ, "no_proxy": "*", "PYTHONPATH": str(ROOT)}
 
 
-def test_it_asks_no_other_host_and_breaks_no_policy(visit: Visit) -> None:
+def test_page_requests_only_its_own_server(visit: Visit) -> None:
     """All requests go to the server itself, and the console has nothing to say."""
     visit.enter("median_income", "2")
     visit.shows("#contributions", "2")
-    visit.browser.run("document.querySelector('.copy').click()")
+    visit.browser.evaluate("document.querySelector('.copy').click()")
     visit.shows("#copied", "C")
     assert visit.browser.requests
     assert all(url.startswith(f"http://127.0.0.1:{visit.server.port}/") for url in visit.browser.requests)
-    assert visit.browser.complaints == []
+    assert visit.browser.console_messages == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 400])
-def test_axe_finds_nothing(visit: Visit, housing: Bundle, scheme: str, width: int) -> None:
+def test_page_has_no_accessibility_violations(visit: Visit, housing_bundle: Bundle, scheme: str, width: int) -> None:
     """Light and dark, wide and narrow, with drift shown and a value refused: no violation, and nothing wider than the page."""
-    rows = housing.rows.copy()
+    rows = housing_bundle.rows.copy()
     rows[:, 0] += 3
-    visit.server.ask("POST", "/predict", {"instances": lists(rows)})
+    visit.server.send("POST", "/predict", {"instances": to_lists(rows)})
     visit.open(scheme=scheme, width=width)
     visit.shows("#drift-state", "drifted")
     assert visit.axe() == []
     visit.enter("median_income", "x")
     visit.shows("#problem", "not a number")
-    visit.browser.run("document.getElementById('tab-python').click()")
+    visit.browser.evaluate("document.getElementById('tab-python').click()")
     assert visit.axe() == []
-    assert visit.browser.run("document.documentElement.scrollWidth <= innerWidth")
+    assert visit.browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_drift_at_a_glance(visit: Visit, housing: Bundle) -> None:
+def test_drift_is_displayed(visit: Visit, housing_bundle: Bundle) -> None:
     """Before enough rows it says how many have come; then how many columns drifted, each with a chart and its index."""
-    told = visit.server.ask("GET", "/drift").json
-    if told["rows"] < told["enough"]:
-        visit.shows("#drift-state", f"{told['rows']} of {told['enough']} rows")
-    rows = np.tile(housing.rows, (10, 1))
+    report = visit.server.send("GET", "/drift").json
+    if report["rows"] < report["enough"]:
+        visit.shows("#drift-state", f"{report['rows']} of {report['enough']} rows")
+    rows = np.tile(housing_bundle.rows, (10, 1))
     rows[:, 0] += 3
-    visit.server.ask("POST", "/predict", {"instances": lists(rows)})
-    told = visit.server.ask("GET", "/drift").json
-    columns = [told["prediction"], *told["features"]]
+    visit.server.send("POST", "/predict", {"instances": to_lists(rows)})
+    report = visit.server.send("GET", "/drift").json
+    columns = [report["prediction"], *report["features"]]
     visit.open()
     shifted = sum(column["level"] == "shifted" for column in columns)
     visit.shows("#drift-state", f"{shifted} of {len(columns)}: drifted")
-    cards = visit.browser.run(
+    cards = visit.browser.evaluate(
         "[...document.querySelectorAll('#drifts li')].map((card) => [card.className, card.textContent,"
         "card.querySelectorAll('rect').length])"
     )
@@ -292,18 +300,20 @@ def test_drift_at_a_glance(visit: Visit, housing: Bundle) -> None:
         assert f"PSI {column['psi']:.2f}" in text
 
 
-def test_axe_can_find_something(visit: Visit) -> None:
+def test_accessibility_check_detects_a_violation(visit: Visit) -> None:
     """A planted field without a label is found."""
-    visit.browser.run("document.querySelector('main').append(document.createElement('input'))")
+    visit.browser.evaluate("document.querySelector('main').append(document.createElement('input'))")
     assert any(complaint.startswith("label:") for complaint in visit.axe())
 
 
-def test_several_classes(browser: Browser, serve: Callable[..., Running], trained: Callable[..., Bundle]) -> None:
+def test_classes_are_displayed_and_explained(
+    browser: Browser, start_server: Callable[..., ThreadedServer], train_bundle: Callable[..., Bundle]
+) -> None:
     """A model of classes shows each class' share, and explains the class that is chosen."""
-    visit = Visit(browser, serve(trained("multi:softprob")))
-    assert browser.run("document.querySelectorAll('#value .class').length") == 3
+    visit = Visit(browser, start_server(train_bundle("multi:softprob")))
+    assert browser.evaluate("document.querySelectorAll('#value .class').length") == 3
     before = visit.text("#contributions")
-    browser.run(
+    browser.evaluate(
         "(() => {const s = document.getElementById('class'); s.value = '2'; s.dispatchEvent(new Event('change'))})()"
     )
     assert visit.text("#contributions") != before

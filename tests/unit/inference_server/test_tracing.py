@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from inference_server.tracing import trace_id
 
-from .processes import BODY, ROOT, ask
+from .server_process import BODY, ROOT, send
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
@@ -35,26 +35,26 @@ TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
         ('"}\n{"event":"forged', None),
     ],
 )
-def test_traceparent_is_read_as_w3c_says(header: str, trace: str | None) -> None:
+def test_traceparent_is_parsed_as_w3c_specifies(header: str, trace: str | None) -> None:
     """A decent header names its trace; anything else is as if there were none."""
     assert trace_id({"traceparent": header}) == trace
 
 
-def test_requests_are_logged_by_id_and_trace(housing: Any, start: Any) -> None:
+def test_debug_log_has_request_and_trace_ids(housing_bundle: Any, start_process: Any) -> None:
     """At level debug each answer is one line with the client's request id, or a new one, and its trace."""
-    process = start(housing.directory, "--log-level", "debug", DRAIN_DELAY="0")
-    port = process.started()
-    ask(port, "/predict", BODY, X_Request_Id="mine", traceparent=f"00-{TRACE}-{PARENT}-01")
-    ask(port, "/predict", "{", X_Request_Id="not one\t")
+    process = start_process(housing_bundle.directory, "--log-level", "debug", DRAIN_DELAY="0")
+    port = process.wait_until_started()
+    send(port, "/predict", BODY, X_Request_Id="mine", traceparent=f"00-{TRACE}-{PARENT}-01")
+    send(port, "/predict", "{", X_Request_Id="not one\t")
     process.process.terminate()
-    _, log, _ = process.end()
+    _, log, _ = process.wait_for_exit()
     first, second = (line for line in log if line["event"] == "request")
     assert (first["request_id"], first["trace_id"], first["route"], first["status"]) == ("mine", TRACE, "predict", 200)
     assert first["milliseconds"] > 0
     assert (second["status"], len(second["request_id"]), "trace_id" in second) == (400, 16, False)
 
 
-class Collector(BaseHTTPRequestHandler):
+class OtlpCollectorHandler(BaseHTTPRequestHandler):
     """Takes spans as an OpenTelemetry collector does."""
 
     def do_POST(self) -> None:
@@ -70,9 +70,9 @@ class Collector(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def collector() -> Iterator[Any]:
+def otlp_collector() -> Iterator[Any]:
     """A collector on loopback; `got` are the requests that came."""
-    with HTTPServer(("127.0.0.1", 0), Collector) as server:
+    with HTTPServer(("127.0.0.1", 0), OtlpCollectorHandler) as server:
         server.got = []  # type: ignore[attr-defined]
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -81,21 +81,24 @@ def collector() -> Iterator[Any]:
         thread.join()
 
 
-def test_spans_reach_a_collector(housing: Any, start: Any, collector: Any) -> None:
+def test_spans_are_exported(housing_bundle: Any, start_process: Any, otlp_collector: Any) -> None:
     """With OpenTelemetry's variable set, an answered request is a span, child of the caller's, sent at the latest at the end."""
-    endpoint = f"http://127.0.0.1:{collector.server_port}"
-    process = start(
-        housing.directory, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, OTEL_EXPORTER_OTLP_COMPRESSION="none", DRAIN_DELAY="0"
+    endpoint = f"http://127.0.0.1:{otlp_collector.server_port}"
+    process = start_process(
+        housing_bundle.directory,
+        OTEL_EXPORTER_OTLP_ENDPOINT=endpoint,
+        OTEL_EXPORTER_OTLP_COMPRESSION="none",
+        DRAIN_DELAY="0",
     )
-    port = process.started()
-    ask(port, "/predict", BODY, traceparent=f"00-{TRACE}-{PARENT}-01")
-    ask(port, "/predict", "{")
+    port = process.wait_until_started()
+    send(port, "/predict", BODY, traceparent=f"00-{TRACE}-{PARENT}-01")
+    send(port, "/predict", "{")
     process.process.terminate()
-    code, log, err = process.end()
+    code, log, err = process.wait_for_exit()
     assert (code, err, [line["event"] for line in log]) == (0, "", ["draining", "stopped"])
-    assert {path for path, _, _ in collector.got} == {"/v1/traces"}
+    assert {path for path, _, _ in otlp_collector.got} == {"/v1/traces"}
     resources = [
-        each for _, _, body in collector.got for each in ExportTraceServiceRequest.FromString(body).resource_spans
+        each for _, _, body in otlp_collector.got for each in ExportTraceServiceRequest.FromString(body).resource_spans
     ]
     about = {each.key: each.value.string_value for each in resources[0].resource.attributes}
     assert (about["service.name"], about["service.version"]) == ("housing-model", "3")
@@ -108,14 +111,14 @@ def test_spans_reach_a_collector(housing: Any, start: Any, collector: Any) -> No
     assert (alone.parent_span_id, alone.trace_id.hex() != TRACE) == (b"", True)
 
 
-def loaded(environment: dict[str, str], before: str = "") -> str:
+def trace_in_subprocess(environment: dict[str, str], before: str = "") -> str:
     """Give whether a process of its own has a part of OpenTelemetry after it was told to trace, and what it logged."""
     code = (
         f"import sys, structlog; {before}\n"
         "import inference_server.__main__\n"
         "from types import SimpleNamespace\n"
-        "from inference_server.tracing import spans\n"
-        f"spans({environment!r}, SimpleNamespace(name='m', version=1), structlog.get_logger())\n"
+        "from inference_server.tracing import create_span_recorder\n"
+        f"create_span_recorder({environment!r}, SimpleNamespace(name='m', version=1), structlog.get_logger())\n"
         "print('opentelemetry.sdk' in sys.modules)"
     )
     done = subprocess.run(
@@ -124,15 +127,17 @@ def loaded(environment: dict[str, str], before: str = "") -> str:
     return done.stdout.strip()
 
 
-def test_nothing_of_it_is_loaded_unasked() -> None:
+def test_opentelemetry_is_loaded_only_when_enabled() -> None:
     """OpenTelemetry is in the process only where its variable is set and it isn't switched off."""
     endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
-    assert loaded({}) == loaded({**endpoint, "OTEL_SDK_DISABLED": "true"}) == "False"
-    assert loaded(endpoint) == "True"
+    assert trace_in_subprocess({}) == trace_in_subprocess({**endpoint, "OTEL_SDK_DISABLED": "true"}) == "False"
+    assert trace_in_subprocess(endpoint) == "True"
 
 
-def test_a_missing_extra_is_told_and_keeps_nobody_from_serving() -> None:
+def test_missing_opentelemetry_only_logs_a_warning() -> None:
     """Where OpenTelemetry isn't installed the variable only brings a line that says how to install it."""
-    told = loaded({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:1"}, "sys.modules['opentelemetry'] = None")
-    assert "moorage[otel]" in told
-    assert told.endswith("False")
+    output = trace_in_subprocess(
+        {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:1"}, "sys.modules['opentelemetry'] = None"
+    )
+    assert "moorage[otel]" in output
+    assert output.endswith("False")

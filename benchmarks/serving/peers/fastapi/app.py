@@ -11,20 +11,20 @@ app = FastAPI()
 booster = xgb.Booster({"nthread": 1}, model_file=os.environ["MODEL"])
 
 
-class Question(BaseModel):
+class PredictRequest(BaseModel):
     """Rows of features."""
 
     instances: list[list[float | None]]
 
 
-class Answer(BaseModel):
+class PredictResponse(BaseModel):
     """A value per row."""
 
     predictions: list[float]
 
 
 @app.post("/predict")
-async def predict(question: Question) -> Answer:
+async def predict(request: PredictRequest) -> PredictResponse:
     """Predict in the event loop: a prediction is shorter than the way to a thread."""
-    rows = np.array(question.instances, dtype=np.float32)
-    return Answer(predictions=booster.inplace_predict(rows).tolist())
+    rows = np.array(request.instances, dtype=np.float32)
+    return PredictResponse(predictions=booster.inplace_predict(rows).tolist())
