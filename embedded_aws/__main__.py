@@ -51,13 +51,13 @@ def main(argv: list[str]) -> int:
 
 async def _run(home: Path, port: int) -> None:
     # moto costs half a second to import, so nothing imports it before the home is ours.
-    from embedded_aws.door import serve
+    from embedded_aws.emulator import Emulator, utc_now
+    from embedded_aws.server import run_server
     from embedded_aws.strict import install_all
-    from embedded_aws.world import World, utc_now
 
-    world = World(home)
-    install_all(world)
-    world.reset()
+    emulator = Emulator(home)
+    install_all(emulator)
+    emulator.reset()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -72,7 +72,7 @@ async def _run(home: Path, port: int) -> None:
         draft.replace(state)
 
     try:
-        await serve(world, port, ready, stop)
+        await run_server(emulator, port, ready, stop)
     finally:
         state.unlink(missing_ok=True)
 

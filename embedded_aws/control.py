@@ -25,9 +25,9 @@ from embedded_aws.errors import EmbeddedAwsError, MissingDependencyError, StartF
 __all__ = [
     "EmbeddedAwsError",
     "MissingDependencyError",
+    "ProgramStatus",
     "StartFailedError",
     "StartTimeoutError",
-    "Status",
     "down",
     "status",
     "up",
@@ -37,7 +37,7 @@ _POLL = 0.05
 
 
 @dataclass(frozen=True)
-class Status:
+class ProgramStatus:
     """Where the embedded AWS of a home is. Without one, `pid` is 0 and `endpoint` and `started` are empty."""
 
     running: bool
@@ -47,7 +47,7 @@ class Status:
     log: Path
 
 
-def up(home: Path, *, port: int = 0, runner: str = "", weather: str = "", timeout: float = 60.0) -> Status:
+def up(home: Path, *, port: int = 0, runner: str = "", weather: str = "", timeout: float = 60.0) -> ProgramStatus:
     """Make sure the home's embedded AWS runs and answers; start it if need be.
 
     `runner` says what a task is, `process` or `docker`; `weather` what of AWS's bad habits it has, separated by commas.
@@ -61,43 +61,43 @@ def up(home: Path, *, port: int = 0, runner: str = "", weather: str = "", timeou
         )
     home = home.resolve()
     home.mkdir(parents=True, exist_ok=True)
-    with _turn(home):
+    with _exclusive(home):
         found = status(home)
         if found.running:
             return found
         (home / "local.json").unlink(missing_ok=True)
-        return _await(home, _start(home, port, _settings(runner, weather)), timeout)
+        return _wait_until_ready(home, _start(home, port, _setting_variables(runner, weather)), timeout)
 
 
-def down(home: Path, *, timeout: float = 20.0) -> Status:
+def down(home: Path, *, timeout: float = 20.0) -> ProgramStatus:
     """End the home's embedded AWS and all its child processes. Without one, nothing happens.
 
     Asks first; after `timeout` seconds it kills. Raises nothing when the program ends in between.
     """
     home = home.resolve()
     if not home.is_dir():
-        return _stopped(home)
-    with _turn(home):
-        if _held(home):
-            pid = int(_recorded(home).get("pid", 0))
-            _signal(pid, signal.SIGTERM)
-            if not _freed(home, timeout):
-                _signal(pid, signal.SIGKILL)  # the kernel then ends the children (guard.py)
-                _freed(home, timeout)
+        return _stopped_status(home)
+    with _exclusive(home):
+        if _is_locked(home):
+            pid = int(_read_record(home).get("pid", 0))
+            _send_signal(pid, signal.SIGTERM)
+            if not _wait_until_unlocked(home, timeout):
+                _send_signal(pid, signal.SIGKILL)  # the kernel then ends the children (guard.py)
+                _wait_until_unlocked(home, timeout)
         (home / "local.json").unlink(missing_ok=True)
-    return _stopped(home)
+    return _stopped_status(home)
 
 
-def status(home: Path) -> Status:
+def status(home: Path) -> ProgramStatus:
     """Find the home's embedded AWS: it counts when the lock is held and its health page answers with its own pid."""
     home = home.resolve()
-    recorded = _recorded(home)
-    if not recorded or not _held(home) or _health(recorded["endpoint"]).get("pid") != recorded["pid"]:
-        return _stopped(home)
-    return Status(True, recorded["endpoint"], recorded["pid"], recorded["started"], _log(home))
+    recorded = _read_record(home)
+    if not recorded or not _is_locked(home) or _fetch_health(recorded["endpoint"]).get("pid") != recorded["pid"]:
+        return _stopped_status(home)
+    return ProgramStatus(True, recorded["endpoint"], recorded["pid"], recorded["started"], _log_path(home))
 
 
-def _settings(runner: str, weather: str) -> dict[str, str]:
+def _setting_variables(runner: str, weather: str) -> dict[str, str]:
     """What differs from this process's environment."""
     chosen = {"MOORAGE_LOCAL_RUNNER": runner, "MOORAGE_LOCAL_WEATHER": weather}
     return {name: value for name, value in chosen.items() if value}
@@ -109,7 +109,7 @@ def _start(home: Path, port: int, settings: Mapping[str, str]) -> int:
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
     # -P: a file named like a module in the current directory must not be imported.
     command = [sys.executable, "-P", "-m", "embedded_aws", "--home", str(home), "--port", str(port)]
-    log = os.open(_log(home), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    log = os.open(_log_path(home), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     null = os.open(os.devnull, os.O_RDONLY)
     try:
         actions = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)]
@@ -120,28 +120,28 @@ def _start(home: Path, port: int, settings: Mapping[str, str]) -> int:
         os.close(null)
 
 
-def _await(home: Path, pid: int, timeout: float) -> Status:
+def _wait_until_ready(home: Path, pid: int, timeout: float) -> ProgramStatus:
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         found = status(home)
         if found.running:
             return found
         if os.waitpid(pid, os.WNOHANG)[0]:
-            tail = _log(home).read_text(errors="replace").strip().splitlines()[-5:]
-            raise StartFailedError("the embedded AWS ended at once", where=str(_log(home)), why=" | ".join(tail))
+            tail = _log_path(home).read_text(errors="replace").strip().splitlines()[-5:]
+            raise StartFailedError("the embedded AWS ended at once", where=str(_log_path(home)), why=" | ".join(tail))
         time.sleep(_POLL)
-    raise StartTimeoutError(f"the embedded AWS didn't answer within {timeout:g} s", where=str(_log(home)))
+    raise StartTimeoutError(f"the embedded AWS didn't answer within {timeout:g} s", where=str(_log_path(home)))
 
 
 @contextlib.contextmanager
-def _turn(home: Path) -> Iterator[None]:
+def _exclusive(home: Path) -> Iterator[None]:
     """One `up` or `down` at a time."""
     with (home / "up.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def _held(home: Path) -> bool:
+def _is_locked(home: Path) -> bool:
     """Whether a program holds the home; the lock goes when it ends, however it ends."""
     try:
         with (home / "local.lock").open() as lock:
@@ -153,23 +153,23 @@ def _held(home: Path) -> bool:
     return False
 
 
-def _freed(home: Path, timeout: float) -> bool:
+def _wait_until_unlocked(home: Path, timeout: float) -> bool:
     deadline = time.monotonic() + timeout
-    while _held(home):
+    while _is_locked(home):
         if time.monotonic() > deadline:
             return False
         time.sleep(_POLL)
     return True
 
 
-def _recorded(home: Path) -> dict[str, Any]:
+def _read_record(home: Path) -> dict[str, Any]:
     try:
         return dict(json.loads((home / "local.json").read_text()))
     except (OSError, ValueError):
         return {}
 
 
-def _health(endpoint: str) -> dict[str, Any]:
+def _fetch_health(endpoint: str) -> dict[str, Any]:
     # The environment's proxies are not for loopback.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
@@ -179,15 +179,15 @@ def _health(endpoint: str) -> dict[str, Any]:
         return {}
 
 
-def _signal(pid: int, number: signal.Signals) -> None:
+def _send_signal(pid: int, number: signal.Signals) -> None:
     if pid > 0:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
 
 
-def _stopped(home: Path) -> Status:
-    return Status(False, "", 0, "", _log(home))
+def _stopped_status(home: Path) -> ProgramStatus:
+    return ProgramStatus(False, "", 0, "", _log_path(home))
 
 
-def _log(home: Path) -> Path:
+def _log_path(home: Path) -> Path:
     return home / "local.log"

@@ -46,18 +46,18 @@ def status(*, place: Place = Place(), form: Output = "table") -> int:
     return _show(embedded.status(place.home), form)
 
 
-def _show(found: embedded.Status, form: Output) -> int:
+def _show(found: embedded.ProgramStatus, form: Output) -> int:
     output.emit(form, table=lambda _: _table(found), data=lambda: _data(found), names=[found.endpoint] * found.running)
     return 0
 
 
-def _table(found: embedded.Status) -> Text:
+def _table(found: embedded.ProgramStatus) -> Text:
     if not found.running:
         return Text("not running")
     head: tuple[Cell, ...] = ("ENDPOINT", "PID", "STARTED", "LOG")
     return columns([head, (found.endpoint, str(found.pid), found.started, str(found.log))])
 
 
-def _data(found: embedded.Status) -> dict[str, Any]:
+def _data(found: embedded.ProgramStatus) -> dict[str, Any]:
     where = {"endpoint": found.endpoint, "pid": found.pid, "started": found.started} if found.running else {}
     return {"running": found.running, **where, "log": str(found.log)}

@@ -15,18 +15,18 @@ from typing import Any
 from aiohttp import web
 from moto.ecr.models import Image, Repository, ecr_backends
 
-from embedded_aws.call import Call, Refused
-from embedded_aws.registry import base_image, docker_base
-from embedded_aws.registry.blobs import DIRECTORY, PART_SIZE, Blobs
-from embedded_aws.registry.manifest import Manifest, ManifestError, parse_manifest
-from embedded_aws.world import World
+from embedded_aws.api_call import ApiCall, ApiError
+from embedded_aws.emulator import Emulator
+from embedded_aws.images import base_image, docker_import
+from embedded_aws.images.blobs import DIRECTORY, PART_SIZE, BlobDirectory
+from embedded_aws.images.manifest import ImageManifest, ManifestError, parse_manifest
 
 _LAYERS = "/_moorage/layers"
 
 
-def install(world: World) -> None:
+def install(emulator: Emulator) -> None:
     """Take over the image and layer operations."""
-    registry = Registry(world)
+    registry = EcrHandlers(emulator)
     for operation in (
         registry.initiate_layer_upload,
         registry.upload_layer_part,
@@ -40,16 +40,16 @@ def install(world: World) -> None:
         registry.list_image_referrers,
     ):
         name = "".join(word.capitalize() for word in operation.__name__.split("_"))
-        world.handle("ecr", name, operation)
-    world.route(_LAYERS + "/{digest:sha256:[0-9a-f]{64}}", registry.download, "GET")
-    world.route("/_moorage/findings", registry.find, "PUT")
-    world.on_reset(registry.reset)
+        emulator.register_handler("ecr", name, operation)
+    emulator.add_route(_LAYERS + "/{digest:sha256:[0-9a-f]{64}}", registry.download_blob, "GET")
+    emulator.add_route("/_moorage/findings", registry.set_findings, "PUT")
+    emulator.on_reset(registry.reset)
 
 
 class StoredImage(Image):  # type: ignore[misc]  # moto has no types
     """An image whose digest, size and media types come from its manifest."""
 
-    def __init__(self, repository: Repository, tag: str | None, text: str, manifest: Manifest) -> None:
+    def __init__(self, repository: Repository, tag: str | None, text: str, manifest: ImageManifest) -> None:
         digest = _digest(text)
         super().__init__(repository.account_id, tag, text, repository.name, manifest.media_type, digest)
         self.manifest = manifest
@@ -61,104 +61,106 @@ class StoredImage(Image):  # type: ignore[misc]  # moto has no types
         return self.manifest.size
 
 
-class Registry:
-    """The handlers. Each is called under the world's lock."""
+class EcrHandlers:
+    """The handlers. Each is called under the emulator's lock."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._blobs = Blobs(world.home / DIRECTORY)
+    def __init__(self, emulator: Emulator) -> None:
+        self._emulator = emulator
+        self._blobs = BlobDirectory(emulator.home / DIRECTORY)
         self._findings: dict[str, int] = {}
 
     def reset(self) -> None:
         """Forget all blobs and seed the base images, an index of two architectures each, in the home region."""
         self._blobs.clear()
         self._findings = {}
-        backend = ecr_backends[self._world.account][self._world.region]
+        backend = ecr_backends[self._emulator.account][self._emulator.region]
         repository = backend.create_repository(base_image.REPOSITORY, None, {}, {}, "MUTABLE", [])
         for python in base_image.PYTHONS:
             manifests = {}
-            for architecture, (text, blobs) in self._bases(python).items():
+            for architecture, (text, blobs) in self._build_base_images(python).items():
                 repository.layers.update(blobs)
                 manifests[architecture] = text
                 repository.images.append(StoredImage(repository, None, text, parse_manifest(text)))
-            text = base_image.index(manifests)
-            repository.images.append(StoredImage(repository, base_image.tag(python), text, parse_manifest(text)))
+            text = base_image.build_index(manifests)
+            repository.images.append(StoredImage(repository, base_image.build_tag(python), text, parse_manifest(text)))
 
-    def _bases(self, python: str) -> dict[str, tuple[str, dict[str, int]]]:
+    def _build_base_images(self, python: str) -> dict[str, tuple[str, dict[str, int]]]:
         """Manifest and blobs of a Python's base image by architecture: synthetic, or out of Docker where tasks are containers."""
         if os.environ.get("MOORAGE_LOCAL_RUNNER") == "docker" and python == base_image.PYTHONS[0]:
-            wanted = os.environ.get("MOORAGE_LOCAL_BASE") or f"python:{base_image.tag(python)}"
-            architecture, text, blobs = docker_base.read("docker", wanted, self._blobs.put)
+            wanted = os.environ.get("MOORAGE_LOCAL_BASE") or f"python:{base_image.build_tag(python)}"
+            architecture, text, blobs = docker_import.import_image("docker", wanted, self._blobs.put)
             return {architecture: (text, blobs)}
-        return {name: base_image.build(self._blobs.put, python, name) for name in base_image.ARCHITECTURES}
+        return {name: base_image.build_image(self._blobs.put, python, name) for name in base_image.ARCHITECTURES}
 
-    def initiate_layer_upload(self, call: Call) -> Mapping[str, Any]:
+    def initiate_layer_upload(self, call: ApiCall) -> Mapping[str, Any]:
         """Open an upload."""
-        return {"uploadId": self._blobs.begin(_repository(call).name), "partSize": PART_SIZE}
+        return {"uploadId": self._blobs.begin_upload(_get_repository(call).name), "partSize": PART_SIZE}
 
-    def upload_layer_part(self, call: Call) -> Mapping[str, Any]:
+    def upload_layer_part(self, call: ApiCall) -> Mapping[str, Any]:
         """Take one part, in order."""
-        repository, params = _repository(call), call.params
-        received = self._blobs.append(
+        repository, params = _get_repository(call), call.params
+        received = self._blobs.append_part(
             repository.name,
             params["uploadId"],
             params["partFirstByte"],
             params["partLastByte"],
             params["layerPartBlob"],
         )
-        return _named(repository) | {"uploadId": params["uploadId"], "lastByteReceived": received}
+        return _repository_fields(repository) | {"uploadId": params["uploadId"], "lastByteReceived": received}
 
-    def complete_layer_upload(self, call: Call) -> Mapping[str, Any]:
+    def complete_layer_upload(self, call: ApiCall) -> Mapping[str, Any]:
         """Verify and keep the layer."""
-        repository, params = _repository(call), call.params
-        digest = self._blobs.complete(repository.name, params["uploadId"], params["layerDigests"], repository.layers)
-        return _named(repository) | {"uploadId": params["uploadId"], "layerDigest": digest}
+        repository, params = _get_repository(call), call.params
+        digest = self._blobs.complete_upload(
+            repository.name, params["uploadId"], params["layerDigests"], repository.layers
+        )
+        return _repository_fields(repository) | {"uploadId": params["uploadId"], "layerDigest": digest}
 
-    def put_image(self, call: Call) -> Mapping[str, Any]:
+    def put_image(self, call: ApiCall) -> Mapping[str, Any]:
         """Keep a manifest whose every part is here, under a digest that is its own."""
-        repository, params = _repository(call), call.params
+        repository, params = _get_repository(call), call.params
         text, tag = params["imageManifest"], params.get("imageTag")
         if params.get("imageDigest") not in {None, _digest(text)}:
-            raise Refused(
+            raise ApiError(
                 "ImageDigestDoesNotMatchException",
                 f"The image digest '{params['imageDigest']}' doesn't match the manifest's digest '{_digest(text)}'",
             )
         try:
             manifest = parse_manifest(text, params.get("imageManifestMediaType"))
         except ManifestError as wrong:
-            raise Refused(
+            raise ApiError(
                 "InvalidParameterException",
                 f"Invalid parameter at 'ImageManifest' failed to satisfy constraint: '{wrong}'",
             ) from wrong
         _require_parts(repository, manifest)
-        image = _store(repository, StoredImage(repository, None, text, manifest), tag)
+        image = _add_image(repository, StoredImage(repository, None, text, manifest), tag)
         if repository.image_scanning_configuration.get("scanOnPush"):
-            image.last_scan = self._world.now()
-        return {"image": _image(repository, image, tag)}
+            image.last_scan = self._emulator.now()
+        return {"image": _describe_image(repository, image, tag)}
 
-    def batch_get_image(self, call: Call) -> Mapping[str, Any]:
+    def batch_get_image(self, call: ApiCall) -> Mapping[str, Any]:
         """Return manifests as they were put. A media type the caller doesn't accept is a failure."""
-        repository, params = _repository(call), call.params
+        repository, params = _get_repository(call), call.params
         accepted = params.get("acceptedMediaTypes") or []
         found: dict[str, list[Any]] = {"images": [], "failures": []}
         for wanted in params["imageIds"]:
-            image = _find(repository, wanted)
+            image = _find_image(repository, wanted)
             if image is None or (accepted and image.image_manifest_media_type not in accepted):
                 reason = "Requested image not found"
                 failure = {"imageId": wanted, "failureCode": "ImageNotFound", "failureReason": reason}
                 found["failures"].append(failure)
             else:
-                image.last_recorded_pull_time = self._world.now()
-                found["images"].append(_image(repository, image, wanted.get("imageTag")))
+                image.last_recorded_pull_time = self._emulator.now()
+                found["images"].append(_describe_image(repository, image, wanted.get("imageTag")))
         return found
 
-    def batch_delete_image(self, call: Call) -> Mapping[str, Any]:
+    def batch_delete_image(self, call: ApiCall) -> Mapping[str, Any]:
         """Remove a tag, and with the last one the image; or, by digest, the image with all its tags."""
-        repository = _repository(call)
+        repository = _get_repository(call)
         done: dict[str, list[Any]] = {"imageIds": [], "failures": []}
         for wanted in call.params["imageIds"]:
-            image, code = _find(repository, wanted), "ImageNotFound"
-            if image and "imageTag" not in wanted and _indexed(repository, image):
+            image, code = _find_image(repository, wanted), "ImageNotFound"
+            if image and "imageTag" not in wanted and _is_in_index(repository, image):
                 image, code = None, "ImageReferencedByManifestList"
             if image is None:
                 done["failures"].append({"imageId": wanted, "failureCode": code, "failureReason": code})
@@ -170,12 +172,12 @@ class Registry:
                 image.remove_tag(tag)
             if not image.image_tags:
                 repository.images.remove(image)
-                _drop_referrers(repository, image.image_digest)
+                _delete_referrers(repository, image.image_digest)
         return done
 
-    def list_image_referrers(self, call: Call) -> Mapping[str, Any]:
+    def list_image_referrers(self, call: ApiCall) -> Mapping[str, Any]:
         """List what points at an image, of the types that were asked for."""
-        repository, params = _repository(call), call.params
+        repository, params = _get_repository(call), call.params
         types = params.get("filter", {}).get("artifactTypes") or []
         found = [
             {
@@ -184,50 +186,50 @@ class Registry:
                 "artifactType": image.manifest.artifact_type,
                 "size": len(image.image_manifest),
             }
-            for image in _referrers(repository, params["subjectId"]["imageDigest"])
+            for image in _find_referrers(repository, params["subjectId"]["imageDigest"])
             if not types or image.manifest.artifact_type in types
         ]
         return {"referrers": found}
 
-    async def find(self, request: web.Request) -> web.Response:
+    async def set_findings(self, request: web.Request) -> web.Response:
         """Let scans find something from now on: severity → how many. For trying `image.maxSeverity`; AWS has no such call."""
-        with self._world.lock:
+        with self._emulator.lock:
             self._findings = {str(name): int(count) for name, count in (await request.json()).items()}
         return web.json_response(self._findings)
 
-    def get_download_url_for_layer(self, call: Call) -> Mapping[str, Any]:
+    def get_download_url_for_layer(self, call: ApiCall) -> Mapping[str, Any]:
         """Return where a layer, or a config, can be had; AWS gives an S3 URL that is signed for an hour."""
-        repository, digest = _repository(call), call.params["layerDigest"]
+        repository, digest = _get_repository(call), call.params["layerDigest"]
         if digest not in repository.layers:
-            raise _layers_missing(repository, [digest])
-        return {"downloadUrl": f"{self._world.endpoint}{_LAYERS}/{digest}", "layerDigest": digest}
+            raise _layers_not_found(repository, [digest])
+        return {"downloadUrl": f"{self._emulator.endpoint}{_LAYERS}/{digest}", "layerDigest": digest}
 
-    async def download(self, request: web.Request) -> web.StreamResponse:
+    async def download_blob(self, request: web.Request) -> web.StreamResponse:
         """Send a blob."""
-        path = self._blobs.path(request.match_info["digest"])
+        path = self._blobs.blob_path(request.match_info["digest"])
         return web.FileResponse(path) if path.exists() else web.Response(status=404)
 
-    def describe_images(self, call: Call) -> Mapping[str, Any]:
+    def describe_images(self, call: ApiCall) -> Mapping[str, Any]:
         """Describe, newest last; ImageNotFoundException when one that is named is missing."""
-        repository, params = _repository(call), call.params
+        repository, params = _get_repository(call), call.params
         tagged = params.get("filter", {}).get("tagStatus", "ANY")
         if wanted := params.get("imageIds"):
-            images = [_find(repository, image_id) for image_id in wanted]
+            images = [_find_image(repository, image_id) for image_id in wanted]
             if None in images:
                 # moto writes AWS's refusal.
-                return call.proceed()
+                return call.call_moto()
         else:
             images = [i for i in repository.images if tagged == "ANY" or bool(i.image_tags) == (tagged == "TAGGED")]
-        return {"imageDetails": [_details(repository, image) for image in images if image]}
+        return {"imageDetails": [_describe_image_detail(repository, image) for image in images if image]}
 
-    def describe_image_scan_findings(self, call: Call) -> Mapping[str, Any]:
+    def describe_image_scan_findings(self, call: ApiCall) -> Mapping[str, Any]:
         """Report a scan, made at the push or by StartImageScan: it found what it was told to; none: ScanNotFoundException."""
-        repository, wanted = _repository(call), call.params["imageId"]
-        image = _find(repository, wanted)
+        repository, wanted = _get_repository(call), call.params["imageId"]
+        image = _find_image(repository, wanted)
         if image is None or image.last_scan is None:
             code = "ScanNotFoundException" if image else "ImageNotFoundException"
-            raise Refused(code, f"Image scan does not exist for the image with '{wanted}' in '{repository.name}'")
-        return _named(repository) | {
+            raise ApiError(code, f"Image scan does not exist for the image with '{wanted}' in '{repository.name}'")
+        return _repository_fields(repository) | {
             "imageId": wanted,
             "imageScanStatus": {"status": "COMPLETE", "description": "The scan was completed successfully."},
             "imageScanFindings": {
@@ -242,32 +244,32 @@ def _digest(text: str) -> str:
     return f"sha256:{sha256(text.encode()).hexdigest()}"
 
 
-def _repository(call: Call) -> Repository:
+def _get_repository(call: ApiCall) -> Repository:
     """Return the repository the call names; moto raises RepositoryNotFoundException, as AWS does."""
     name, registry_id = call.params["repositoryName"], call.params.get("registryId")
     repository = ecr_backends[call.account][call.region].repositories.get(name)
     if repository is None or registry_id not in {None, repository.registry_id}:
-        raise Refused(
+        raise ApiError(
             "RepositoryNotFoundException",
             f"The repository with name '{name}' does not exist in the registry with id '{registry_id or call.account}'",
         )
     return repository
 
 
-def _named(repository: Repository) -> dict[str, Any]:
+def _repository_fields(repository: Repository) -> dict[str, Any]:
     return {"registryId": repository.registry_id, "repositoryName": repository.name}
 
 
-def _image(repository: Repository, image: Image, tag: str | None) -> dict[str, Any]:
-    return _named(repository) | {
+def _describe_image(repository: Repository, image: Image, tag: str | None) -> dict[str, Any]:
+    return _repository_fields(repository) | {
         "imageId": {"imageDigest": image.image_digest} | ({"imageTag": tag} if tag else {}),
         "imageManifest": image.image_manifest,
         "imageManifestMediaType": image.image_manifest_media_type,
     }
 
 
-def _details(repository: Repository, image: Image) -> dict[str, Any]:
-    details = _named(repository) | {
+def _describe_image_detail(repository: Repository, image: Image) -> dict[str, Any]:
+    details = _repository_fields(repository) | {
         "imageDigest": image.image_digest,
         "imageTags": image.image_tags or None,
         "imageSizeInBytes": image.image_size_in_bytes,
@@ -280,7 +282,7 @@ def _details(repository: Repository, image: Image) -> dict[str, Any]:
     return {key: value for key, value in details.items() if value is not None}
 
 
-def _find(repository: Repository, wanted: Mapping[str, str]) -> Image | None:
+def _find_image(repository: Repository, wanted: Mapping[str, str]) -> Image | None:
     """Find by digest, by tag, or by both when they agree."""
     digest, tag = wanted.get("imageDigest"), wanted.get("imageTag")
     matching = (
@@ -291,52 +293,52 @@ def _find(repository: Repository, wanted: Mapping[str, str]) -> Image | None:
     return next(matching, None) if digest or tag else None
 
 
-def _indexed(repository: Repository, image: Image) -> bool:
+def _is_in_index(repository: Repository, image: Image) -> bool:
     """Whether an index in the repository points to the image."""
     return any(part.digest == image.image_digest for other in repository.images for part in other.manifest.images)
 
 
-def _referrers(repository: Repository, digest: str) -> list[StoredImage]:
+def _find_referrers(repository: Repository, digest: str) -> list[StoredImage]:
     return [image for image in repository.images if image.manifest.subject and image.manifest.subject.digest == digest]
 
 
-def _drop_referrers(repository: Repository, digest: str) -> None:
+def _delete_referrers(repository: Repository, digest: str) -> None:
     """What points at an image goes with it (Amazon ECR user guide, "Deleting signatures and other artifacts")."""
-    for image in _referrers(repository, digest):
+    for image in _find_referrers(repository, digest):
         if not image.image_tags:
             repository.images.remove(image)
 
 
-def _require_parts(repository: Repository, manifest: Manifest) -> None:
+def _require_parts(repository: Repository, manifest: ImageManifest) -> None:
     """Refuse a manifest that points to what isn't here (PutImage: LayersNotFound-, ReferencedImagesNotFoundException)."""
     if missing := [blob.digest for blob in manifest.blobs if blob.digest not in repository.layers]:
-        raise _layers_missing(repository, missing)
+        raise _layers_not_found(repository, missing)
     here = {image.image_digest for image in repository.images}
     if missing := [image.digest for image in manifest.images if image.digest not in here]:
-        raise Refused("ReferencedImagesNotFoundException", f"The images {missing} do not exist in '{repository.name}'")
+        raise ApiError("ReferencedImagesNotFoundException", f"The images {missing} do not exist in '{repository.name}'")
 
 
-def _layers_missing(repository: Repository, digests: list[str]) -> Refused:
-    return Refused(
+def _layers_not_found(repository: Repository, digests: list[str]) -> ApiError:
+    return ApiError(
         "LayersNotFoundException",
         f"The layers with digests '{digests}' required for pushing or pulling the image do not exist in the repository "
         f"with name '{repository.name}' in the registry with id '{repository.registry_id}'",
     )
 
 
-def _store(repository: Repository, new: StoredImage, tag: str | None) -> Image:
+def _add_image(repository: Repository, new: StoredImage, tag: str | None) -> Image:
     """Add the image, or a tag to the one that has this digest; move the tag when it may move."""
-    known = _find(repository, {"imageDigest": new.image_digest})
-    holder = _find(repository, {"imageTag": tag}) if tag else known
+    known = _find_image(repository, {"imageDigest": new.image_digest})
+    holder = _find_image(repository, {"imageTag": tag}) if tag else known
     if known and holder is known:
-        raise Refused(
+        raise ApiError(
             "ImageAlreadyExistsException",
             f"Image with digest '{new.image_digest}' and tag '{tag}' already exists in the repository "
             f"with name '{repository.name}' in registry with id '{repository.registry_id}'",
         )
     if holder and tag:
-        if _immutable(repository, tag):
-            raise Refused(
+        if _is_immutable(repository, tag):
+            raise ApiError(
                 "ImageTagAlreadyExistsException",
                 f"The image tag '{tag}' already exists in the '{repository.name}' repository and cannot be overwritten "
                 "because the tag is immutable.",
@@ -351,7 +353,7 @@ def _store(repository: Repository, new: StoredImage, tag: str | None) -> Image:
     return image
 
 
-def _immutable(repository: Repository, tag: str) -> bool:
+def _is_immutable(repository: Repository, tag: str) -> bool:
     """ECR's four mutability settings; exclusion filters are wildcards that turn the setting around."""
     setting = str(getattr(repository.image_tag_mutability, "value", repository.image_tag_mutability))
     filters = repository.image_tag_mutability_exclusion_filters or []

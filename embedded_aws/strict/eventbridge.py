@@ -11,15 +11,15 @@ from typing import Any
 
 from moto.events import models
 
-from embedded_aws.world import World
+from embedded_aws.emulator import Emulator
 
 
-def install(_world: World) -> None:
+def install(_emulator: Emulator) -> None:
     """Put our transformer in the place of moto's."""
-    models.EventTemplateParser = Transformer
+    models.EventTemplateParser = InputTransformer
 
 
-class Transformer:
+class InputTransformer:
     """An input transformer: paths pick values of the event, the template places them as `<name>`.
 
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-transform-target-input.html. Paths are dotted names
@@ -32,12 +32,12 @@ class Transformer:
         if not input_template:
             return {name: value for name, value in event.items() if name != "ingestion-time"}
         for name, path in input_paths_map.items():
-            value = _pick(event, path)
+            value = _get_path(event, path)
             input_template = input_template.replace(f"<{name}>", value if isinstance(value, str) else json.dumps(value))
         return json.loads(input_template)
 
 
-def _pick(event: Mapping[str, Any], path: str) -> Any:
+def _get_path(event: Mapping[str, Any], path: str) -> Any:
     value: Any = event
     for name in path.removeprefix("$").strip(".").split("."):
         value = value.get(name) if isinstance(value, Mapping) else None

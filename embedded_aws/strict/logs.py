@@ -10,22 +10,22 @@ from typing import Any
 
 from moto.logs.models import logs_backends
 
-from embedded_aws.call import Answer, Call, Refused
-from embedded_aws.world import World
+from embedded_aws.api_call import ApiCall, ApiError, ApiResponse
+from embedded_aws.emulator import Emulator
 
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
-_RETENTIONS = frozenset(
+_ALLOWED_RETENTION_DAYS = frozenset(
     {1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
 )
 
 
-def install(world: World) -> None:
+def install(emulator: Emulator) -> None:
     """Register the operations."""
-    world.handle("logs", "FilterLogEvents", filter_log_events)
-    world.handle("logs", "PutRetentionPolicy", put_retention_policy)
+    emulator.register_handler("logs", "FilterLogEvents", filter_log_events)
+    emulator.register_handler("logs", "PutRetentionPolicy", put_retention_policy)
 
 
-def filter_log_events(call: Call) -> Answer | dict[str, Any]:
+def filter_log_events(call: ApiCall) -> ApiResponse | dict[str, Any]:
     """Choose the streams here, let moto filter.
 
     moto ignores `logStreamNamePrefix` and `logGroupIdentifier`, and lists stream after stream where AWS merges them
@@ -42,14 +42,15 @@ def filter_log_events(call: Call) -> Answer | dict[str, Any]:
         if not params["logStreamNames"]:
             return {"events": [], "searchedLogStreams": []}
     call.body = json.dumps(params | {"interleaved": True}).encode()
-    return call.forward()
+    return call.forward_to_moto()
 
 
-def put_retention_policy(call: Call) -> Answer:
+def put_retention_policy(call: ApiCall) -> ApiResponse:
     """Keep events for one of the allowed numbers of days."""
     days = call.params["retentionInDays"]
-    if days not in _RETENTIONS:
-        raise Refused(
-            "InvalidParameterException", f"Invalid retention value {days}. Valid values are: {sorted(_RETENTIONS)}"
+    if days not in _ALLOWED_RETENTION_DAYS:
+        raise ApiError(
+            "InvalidParameterException",
+            f"Invalid retention value {days}. Valid values are: {sorted(_ALLOWED_RETENTION_DAYS)}",
         )
-    return call.forward()
+    return call.forward_to_moto()

@@ -1,0 +1,128 @@
+"""What every strict module of the embedded AWS is handed: the account, the lock, time, events, logs and processes.
+
+A strict module registers what it does in `install(emulator)` (see `strict/__init__.py`) and keeps its own state; it
+drops that state in a hook given to `on_reset`. Nothing about a single AWS service belongs here.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from moto.core.base_backend import BackendDict
+from moto.core.model_instances import reset_model_data
+from moto.events.models import events_backends
+from moto.logs.models import logs_backends
+
+from embedded_aws.api_call import ApiCall, ApiResponse
+from embedded_aws.child_processes import ChildProcesses
+from embedded_aws.weather import Weather
+
+Handler = Callable[[ApiCall], Mapping[str, Any] | ApiResponse]
+Worker = Callable[[threading.Event], None]
+
+
+def utc_now() -> datetime:
+    """Return the time, aware and in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass
+class Emulator:
+    """One embedded AWS.
+
+    `lock` is held around every API call and every handler; a worker takes it whenever it touches moto's state
+    (moto is not thread-safe), and never while it waits or computes.
+    """
+
+    home: Path
+    account: str = "123456789012"
+    region: str = "us-east-1"
+    endpoint: str = ""
+    now: Callable[[], datetime] = utc_now
+    weather: Weather = field(default_factory=Weather)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    processes: ChildProcesses = field(default_factory=ChildProcesses)
+    handlers: dict[tuple[str, str], Handler] = field(default_factory=dict)
+    routes: list[web.RouteDef] = field(default_factory=list)
+    contexts: list[Callable[[web.Application], AsyncIterator[None]]] = field(default_factory=list)
+    _resets: list[Callable[[], None]] = field(default_factory=list)
+    _threads: list[threading.Thread] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def register_handler(self, service: str, operation: str, handler: Handler) -> None:
+        """Let `handler` answer `service.operation` instead of moto. One handler per operation; a second is a defect."""
+        if (service, operation) in self.handlers:
+            raise ValueError(f"{service}.{operation} has a handler already")
+        self.handlers[service, operation] = handler
+
+    def add_route(self, path: str, handler: Callable[[web.Request], Any], method: str = "*") -> None:
+        """Serve `path` (aiohttp's patterns) natively, outside the lock. `handler` is a coroutine function."""
+        self.routes.append(web.route(method, path, handler))
+
+    def add_context(self, manager: Callable[[web.Application], AsyncIterator[None]]) -> None:
+        """Keep what `manager` sets up before its yield for as long as the program serves (aiohttp's `cleanup_ctx`)."""
+        self.contexts.append(manager)
+
+    def on_reset(self, hook: Callable[[], None]) -> None:
+        """Call `hook` after moto's state was emptied, at start and at every reset: forget, then seed."""
+        self._resets.append(hook)
+
+    def start_worker(self, name: str, worker: Worker) -> None:
+        """Run `worker(stop)` in a thread of its own. It must return soon after `stop` is set: wait with `stop.wait(s)`."""
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        thread = threading.Thread(target=worker, args=(self._stop,), name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def publish_event(
+        self, source: str, detail_type: str, detail: Mapping[str, Any], resources: Sequence[str] = (), region: str = ""
+    ) -> None:
+        """Put an event on the region's default EventBridge bus, from where rules take it to their targets."""
+        entry = {"Source": source, "DetailType": detail_type, "Detail": json.dumps(detail, default=str)}
+        with self.lock:
+            backend = events_backends[self.account][region or self.region]
+            backend.put_events([entry | {"Resources": list(resources)}])
+
+    def write_log_lines(self, group: str, stream: str, lines: Sequence[str], region: str = "") -> None:
+        """Append `lines` to a CloudWatch Logs stream, made when missing as AWS's own services do."""
+        if not lines:
+            return
+        with self.lock:
+            backend = logs_backends[self.account][region or self.region]
+            if group not in backend.groups:
+                backend.create_log_group(group, {})
+            backend.ensure_log_stream(group, stream)
+            stamp = int(self.now().timestamp() * 1000)
+            # An empty message is refused by PutLogEvents.
+            events = [{"timestamp": stamp, "message": line or " "} for line in lines]
+            backend.put_log_events(group, stream, events)
+
+    def reset(self) -> None:
+        """Forget everything: end workers and children, empty moto, let the strict modules seed again."""
+        self._stop_workers()
+        with self.lock:
+            self._stop = threading.Event()
+            BackendDict.reset()
+            reset_model_data()
+            for hook in self._resets:
+                hook()
+
+    def stop(self) -> None:
+        """End workers and children for good."""
+        self._stop_workers()
+
+    def _stop_workers(self) -> None:
+        """End workers, then children: a worker may have started one at the last moment."""
+        self._stop.set()
+        self.processes.stop_all()
+        for thread in self._threads:
+            thread.join(10)
+        self._threads = []
+        self.processes.stop_all()
