@@ -1,8 +1,8 @@
-"""One AWS API call as every part of the embedded AWS sees it: which operation, its parameters, and how to answer.
+"""One AWS API call: its operation, its parameters, and how to build the response.
 
-Service names are botocore's (`ecs`, `apigatewayv2`, `servicediscovery`), operations are AWS's own (`CreateService`).
-moto's protocol tables do the parsing and the writing, so a handler deals in plain dictionaries. What an operation
-means belongs in `strict/`; HTTP and threads belong in `door.py`.
+Service names are botocore's (`ecs`, `apigatewayv2`, `servicediscovery`); operations are AWS's own (`CreateService`).
+moto's protocol tables parse requests and serialize responses, so handlers work with plain dictionaries. The meaning of
+an operation belongs in `strict/`; HTTP and threads belong in `server.py`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from moto.core.routing import NotFound, get_service_router
 from moto.core.serialize import get_serializer_class
 from moto.core.utils import get_service_model
 
-# Signing names (SigV4's credential scope) that differ from botocore's service name.
+# Signing names (SigV4's credential scope) that differ from botocore's service names.
 _SIGNING_NAMES = {
     "elasticloadbalancing": "elbv2",
     "monitoring": "cloudwatch",
@@ -40,7 +40,7 @@ _SIGNING_NAMES = {
 
 
 class ApiError(Exception):
-    """The call is refused with AWS's error `code`. An `answer` that moto wrote already is passed on unchanged."""
+    """AWS's error `code` in answer to a call. A `response` that moto has already written is passed on unchanged."""
 
     def __init__(
         self, code: str, message: str, *, status: int | None = None, response: ApiResponse | None = None
@@ -50,7 +50,7 @@ class ApiError(Exception):
 
 
 class _SerializableError(Exception):
-    """An error as moto's serialisers take it: any exception with a code and a message."""
+    """An error in the form that moto's serializers take: any exception with a code and a message."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -59,7 +59,7 @@ class _SerializableError(Exception):
 
 @dataclass(frozen=True)
 class ApiResponse:
-    """An HTTP answer. Header names are lower case."""
+    """An HTTP response. Header names are lower case."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -68,7 +68,10 @@ class ApiResponse:
 
 @dataclass
 class ApiCall:
-    """One request. `target` is the path and query as sent; `region` comes from the signature."""
+    """One request. `target` is path and query as sent; `region` comes from the signature.
+
+    `send_to_moto` runs moto on the request.
+    """
 
     method: str
     target: str
@@ -89,7 +92,7 @@ class ApiCall:
 
     @cached_property
     def params(self) -> dict[str, Any]:
-        """The operation's input in botocore's shape: what the caller gave boto3."""
+        """The operation's input in botocore's shape: the arguments that the caller gave boto3."""
         request = self.build_moto_request()
         model = get_service_model(self.service)
         parser = PROTOCOL_PARSERS[determine_request_protocol(model, request.content_type)](
@@ -112,15 +115,15 @@ class ApiCall:
         return next((value for key, value in self.headers if key.lower() == name.lower()), default)
 
     def forward_to_moto(self) -> ApiResponse:
-        """Return moto's own answer to this request, errors included."""
+        """Return moto's own response to this request, errors included."""
         return self.send_to_moto(self)
 
     def call_moto(self) -> dict[str, Any]:
-        """Return moto's result as a dictionary in botocore's shape; its refusal is raised as `Refused`."""
+        """Return moto's result as a dictionary in botocore's shape. Raises ApiError when moto refuses the call."""
         answer = self.forward_to_moto()
         if answer.status >= 300:
             raise ApiError("", "moto refused", status=answer.status, response=answer)
-        # A model may list several protocols; moto answers in the one that it was asked in.
+        # A model may list several protocols; moto answers in the protocol of the request.
         parser = create_parser(
             determine_request_protocol(get_service_model(self.service), self.get_header("content-type"))
         )
@@ -130,11 +133,11 @@ class ApiCall:
         return dict(parsed)
 
     def build_response(self, value: Mapping[str, Any]) -> ApiResponse:
-        """Write `value`, in botocore's output shape, in the service's protocol."""
+        """Serialize `value`, in botocore's output shape, in the service's protocol."""
         return self._serialize(value)
 
     def build_error(self, code: str, message: str, status: int | None = None) -> ApiResponse:
-        """Write an error as this service writes errors; the model knows the status of the codes it lists."""
+        """Serialize an error in the service's protocol. The model knows the HTTP status of the codes that it lists."""
         if not self.service:
             body = json.dumps({"__type": code, "message": message}).encode()
             return ApiResponse(status or 400, {"content-type": "application/json"}, body)
@@ -158,7 +161,7 @@ class ApiCall:
             return OperationModel({}, model)
 
     def build_wsgi_environ(self) -> dict[str, Any]:
-        """Return the request as WSGI wants it, the way moto's own server builds it."""
+        """Return the request as a WSGI environment, built the way moto's own server builds it."""
         parts = urlsplit(self.target)
         kept = {environ_key_for_header(n): n for n, _ in self.headers if should_preserve_original_header_name(n)}
         environ: dict[str, Any] = {environ_key_for_header(name): value for name, value in self.headers}
@@ -186,12 +189,12 @@ class ApiCall:
         return environ
 
     def build_moto_request(self) -> Any:
-        """Return the request as moto's protocol tables want it."""
+        """Return the request in the form that moto's protocol tables take."""
         return Request(self.build_wsgi_environ())
 
 
 def identify_operation(call: ApiCall) -> None:
-    """Fill in `service`, `operation` and `region` from the signature, the target header, the form or the path."""
+    """Set `service`, `operation` and `region` from the signature, the target header, the form or the path."""
     service, region = _credential_scope(call)
     if not service:
         return
@@ -206,7 +209,7 @@ def identify_operation(call: ApiCall) -> None:
 
 
 def _credential_scope(call: ApiCall) -> tuple[str, str]:
-    """Service and region of SigV4's credential scope `key/date/region/service/aws4_request`."""
+    """Return service and region of SigV4's credential scope `key/date/region/service/aws4_request`."""
     authorization = call.get_header("authorization")
     credential = authorization.partition("Credential=")[2].split(",")[0]
     if not credential:

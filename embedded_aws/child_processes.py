@@ -15,10 +15,10 @@ _GUARD = Path(__file__).with_name("die_with_parent.py")
 
 
 class ChildProcesses:
-    """Starts child processes and ends them all.
+    """Starts child processes and stops them all.
 
-    The kernel ties a child's parent-death signal to the *thread* that made it, so one thread that lives as long as
-    the program starts them all.
+    The kernel ties a child's parent-death signal to the *thread* that started it. So one thread, which lives as long as
+    the program, starts them all.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class ChildProcesses:
         stdout: int | IO[bytes] | None = subprocess.DEVNULL,
         stderr: int | IO[bytes] | None = subprocess.DEVNULL,
     ) -> subprocess.Popen[bytes]:
-        """Start `command`; with `env` it sees these variables only. Raises OSError when it can't be started."""
+        """Start `command`. With `env`, the child sees these variables only. Raises OSError when it can't be started."""
         guarded = [sys.executable, "-I", "-S", str(_GUARD), str(os.getpid()), *command]
         start = self._spawner.submit(
             lambda: subprocess.Popen(
@@ -54,7 +54,10 @@ class ChildProcesses:
         return process
 
     def stop_all(self, grace: float = 3.0) -> None:
-        """SIGTERM to all, SIGKILL to those still there after `grace` seconds; returns when none is left."""
+        """Send SIGTERM to all children and, after `grace` seconds, SIGKILL to the remaining ones.
+
+        Return when none is left.
+        """
         with self._lock:
             running, self._running = self._running, set()
         for process in running:

@@ -1,7 +1,7 @@
 """The constraints that AWS checks and boto3 does not: patterns, enumerations, ranges and lengths of every member.
 
-botocore's own validation, on the caller's side, looks at types, required members and minimum lengths; the service
-looks at all of its model. moto looks at little.
+On the caller's side, botocore checks types, required members and minimum lengths only. The service checks its whole
+model. moto checks little of it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from embedded_aws.api_call import ApiCall, ApiError
 
 
 def validate_input(call: ApiCall, code: str = "ValidationException") -> None:
-    """Refuse the call, in the words that all of AWS's generated services share, when its input breaks the model."""
+    """Raise ApiError when the call's input breaks the service's model.
+
+    The text is that of all AWS's generated services.
+    """
     shape = get_service_model(call.service).operation_model(call.operation).input_shape
     problems = list(_violations(shape, call.params, ""))
     if problems:
@@ -46,7 +49,7 @@ def _map_violations(shape: Any, value: Mapping[str, Any], path: str) -> Iterator
 
 
 def _evaluate_rules(shape: Any, value: Any) -> Iterator[tuple[str, bool]]:
-    """Each rule of the shape in AWS's words, and whether the value breaks it."""
+    """Yield each rule of the shape in AWS's words, and whether the value breaks it."""
     rules = shape.metadata
     sized = shape.type_name in {"string", "list", "map", "blob"}
     size, word = (len(value), "length") if sized else (value, "value")
@@ -64,7 +67,7 @@ def _evaluate_rules(shape: Any, value: Any) -> Iterator[tuple[str, bool]]:
 
 @functools.cache
 def _compile_pattern(pattern: str) -> re.Pattern[str] | None:
-    """Compile a pattern of the model; those in Java's own dialect are left unchecked."""
+    """Compile a pattern of the model. Return None for one in Java's own dialect: it stays unchecked."""
     try:
         return re.compile(pattern)
     except re.error:

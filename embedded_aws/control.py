@@ -1,7 +1,7 @@
-"""Starts, stops and finds the embedded AWS of a home directory. What runs in it is in `__main__.py`.
+"""Start, stop and find the embedded AWS of a home directory. `__main__.py` is the program itself.
 
-A home has one embedded AWS at most: the program holds `local.lock` while it lives, `up` and `down` take turns on
-`up.lock`, and `local.json` counts only as long as the program it names answers.
+A home has one embedded AWS at most. The program holds `local.lock` while it lives; `up` and `down` exclude one another
+by `up.lock`; `local.json` counts only while the program that it names answers.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _POLL = 0.05
 
 @dataclass(frozen=True)
 class ProgramStatus:
-    """Where the embedded AWS of a home is. Without one, `pid` is 0 and `endpoint` and `started` are empty."""
+    """The state of a home's embedded AWS. When none runs, `pid` is 0 and `endpoint` and `started` are empty."""
 
     running: bool
     endpoint: str
@@ -48,12 +48,13 @@ class ProgramStatus:
 
 
 def up(home: Path, *, port: int = 0, runner: str = "", weather: str = "", timeout: float = 60.0) -> ProgramStatus:
-    """Make sure the home's embedded AWS runs and answers; start it if need be.
+    """Start the home's embedded AWS unless it runs already; return when it answers.
 
-    `runner` says what a task is, `process` or `docker`; `weather` what of AWS's bad habits it has, separated by commas.
-    One that runs already stays as it is.
-    Raises MissingDependencyError when moto isn't installed, StartFailedError when the program ends at once, StartTimeoutError when it
-    doesn't answer within `timeout` seconds.
+    `runner` is `process` or `docker`, and says what a task is. `weather` lists the kinds of weather, separated by
+    commas. A program that runs already keeps its settings.
+
+    Raises MissingDependencyError when moto isn't installed, StartFailedError when the program ends at once,
+    StartTimeoutError when it doesn't answer within `timeout` seconds.
     """
     if importlib.util.find_spec("moto") is None:
         raise MissingDependencyError(
@@ -70,9 +71,9 @@ def up(home: Path, *, port: int = 0, runner: str = "", weather: str = "", timeou
 
 
 def down(home: Path, *, timeout: float = 20.0) -> ProgramStatus:
-    """End the home's embedded AWS and all its child processes. Without one, nothing happens.
+    """Stop the home's embedded AWS and all its child processes; do nothing when none runs.
 
-    Asks first; after `timeout` seconds it kills. Raises nothing when the program ends in between.
+    Sends SIGTERM first and SIGKILL after `timeout` seconds. Raises nothing when the program ends in between.
     """
     home = home.resolve()
     if not home.is_dir():
@@ -82,14 +83,14 @@ def down(home: Path, *, timeout: float = 20.0) -> ProgramStatus:
             pid = int(_read_record(home).get("pid", 0))
             _send_signal(pid, signal.SIGTERM)
             if not _wait_until_unlocked(home, timeout):
-                _send_signal(pid, signal.SIGKILL)  # the kernel then ends the children (guard.py)
+                _send_signal(pid, signal.SIGKILL)  # the kernel then ends the children (die_with_parent.py)
                 _wait_until_unlocked(home, timeout)
         (home / "local.json").unlink(missing_ok=True)
     return _stopped_status(home)
 
 
 def status(home: Path) -> ProgramStatus:
-    """Find the home's embedded AWS: it counts when the lock is held and its health page answers with its own pid."""
+    """Find the home's embedded AWS. It runs when the lock is held and its health page answers with the recorded pid."""
     home = home.resolve()
     recorded = _read_record(home)
     if not recorded or not _is_locked(home) or _fetch_health(recorded["endpoint"]).get("pid") != recorded["pid"]:
@@ -98,16 +99,16 @@ def status(home: Path) -> ProgramStatus:
 
 
 def _setting_variables(runner: str, weather: str) -> dict[str, str]:
-    """What differs from this process's environment."""
+    """Return the environment variables that differ from this process's environment."""
     chosen = {"MOORAGE_LOCAL_RUNNER": runner, "MOORAGE_LOCAL_WEATHER": weather}
     return {name: value for name, value in chosen.items() if value}
 
 
 def _start(home: Path, port: int, settings: Mapping[str, str]) -> int:
-    """Start the program, detached, with the code that runs now first on its path; return its pid."""
+    """Start the program, detached, with the current code first on its path; return its pid."""
     root = str(Path(__file__).resolve().parents[1])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
-    # -P: a file named like a module in the current directory must not be imported.
+    # -P: Python must not import a file of the current directory that is named like a module.
     command = [sys.executable, "-P", "-m", "embedded_aws", "--home", str(home), "--port", str(port)]
     log = os.open(_log_path(home), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     null = os.open(os.devnull, os.O_RDONLY)
@@ -135,14 +136,14 @@ def _wait_until_ready(home: Path, pid: int, timeout: float) -> ProgramStatus:
 
 @contextlib.contextmanager
 def _exclusive(home: Path) -> Iterator[None]:
-    """One `up` or `down` at a time."""
+    """Let one `up` or `down` run at a time."""
     with (home / "up.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def _is_locked(home: Path) -> bool:
-    """Whether a program holds the home; the lock goes when it ends, however it ends."""
+    """Return whether a program holds the home. The kernel releases the lock when the program ends, however it ends."""
     try:
         with (home / "local.lock").open() as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -170,7 +171,7 @@ def _read_record(home: Path) -> dict[str, Any]:
 
 
 def _fetch_health(endpoint: str) -> dict[str, Any]:
-    # The environment's proxies are not for loopback.
+    # Loopback needs no proxy, whatever the environment says.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(f"{endpoint}/_moorage/health", timeout=5) as answer:

@@ -1,7 +1,7 @@
-"""What every strict module of the embedded AWS is handed: the account, the lock, time, events, logs and processes.
+"""The services that every strict module shares: account, lock, time, events, logs and child processes.
 
-A strict module registers what it does in `install(emulator)` (see `strict/__init__.py`) and keeps its own state; it
-drops that state in a hook given to `on_reset`. Nothing about a single AWS service belongs here.
+A strict module registers its handlers in `install(emulator)` (see `strict/__init__.py`) and keeps its own state. It
+drops that state in a hook given to `on_reset`. No code for a single AWS service belongs here.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Worker = Callable[[threading.Event], None]
 
 
 def utc_now() -> datetime:
-    """Return the time, aware and in UTC."""
+    """Return the current time, timezone-aware and in UTC."""
     return datetime.now(UTC)
 
 
@@ -37,8 +37,8 @@ def utc_now() -> datetime:
 class Emulator:
     """One embedded AWS.
 
-    `lock` is held around every API call and every handler; a worker takes it whenever it touches moto's state
-    (moto is not thread-safe), and never while it waits or computes.
+    Every API call and every handler runs under `lock`. A worker takes the lock whenever it touches moto's state,
+    because moto is not thread-safe. It never holds the lock while it waits or computes.
     """
 
     home: Path
@@ -57,13 +57,16 @@ class Emulator:
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def register_handler(self, service: str, operation: str, handler: Handler) -> None:
-        """Let `handler` answer `service.operation` instead of moto. One handler per operation; a second is a defect."""
+        """Let `handler` answer `service.operation` in place of moto.
+
+        Raises ValueError for a second handler of an operation.
+        """
         if (service, operation) in self.handlers:
             raise ValueError(f"{service}.{operation} has a handler already")
         self.handlers[service, operation] = handler
 
     def add_route(self, path: str, handler: Callable[[web.Request], Any], method: str = "*") -> None:
-        """Serve `path` (aiohttp's patterns) natively, outside the lock. `handler` is a coroutine function."""
+        """Serve `path` (in aiohttp's pattern syntax) outside the lock. `handler` is a coroutine function."""
         self.routes.append(web.route(method, path, handler))
 
     def add_context(self, manager: Callable[[web.Application], AsyncIterator[None]]) -> None:
@@ -71,11 +74,17 @@ class Emulator:
         self.contexts.append(manager)
 
     def on_reset(self, hook: Callable[[], None]) -> None:
-        """Call `hook` after moto's state was emptied, at start and at every reset: forget, then seed."""
+        """Call `hook` after moto's state was emptied, at start and at every reset.
+
+        A hook clears its state, then seeds it.
+        """
         self._resets.append(hook)
 
     def start_worker(self, name: str, worker: Worker) -> None:
-        """Run `worker(stop)` in a thread of its own. It must return soon after `stop` is set: wait with `stop.wait(s)`."""
+        """Run `worker(stop)` in a thread of its own.
+
+        It must return soon after `stop` is set: wait with `stop.wait(seconds)`.
+        """
         self._threads = [thread for thread in self._threads if thread.is_alive()]
         thread = threading.Thread(target=worker, args=(self._stop,), name=name, daemon=True)
         self._threads.append(thread)
@@ -84,14 +93,14 @@ class Emulator:
     def publish_event(
         self, source: str, detail_type: str, detail: Mapping[str, Any], resources: Sequence[str] = (), region: str = ""
     ) -> None:
-        """Put an event on the region's default EventBridge bus, from where rules take it to their targets."""
+        """Put an event on the region's default EventBridge bus. Rules deliver it to their targets."""
         entry = {"Source": source, "DetailType": detail_type, "Detail": json.dumps(detail, default=str)}
         with self.lock:
             backend = events_backends[self.account][region or self.region]
             backend.put_events([entry | {"Resources": list(resources)}])
 
     def write_log_lines(self, group: str, stream: str, lines: Sequence[str], region: str = "") -> None:
-        """Append `lines` to a CloudWatch Logs stream, made when missing as AWS's own services do."""
+        """Append `lines` to a CloudWatch Logs stream. Create group and stream if missing, as AWS's own services do."""
         if not lines:
             return
         with self.lock:
@@ -100,7 +109,7 @@ class Emulator:
                 backend.create_log_group(group, {})
             backend.ensure_log_stream(group, stream)
             stamp = int(self.now().timestamp() * 1000)
-            # An empty message is refused by PutLogEvents.
+            # PutLogEvents refuses an empty message.
             events = [{"timestamp": stamp, "message": line or " "} for line in lines]
             backend.put_log_events(group, stream, events)
 
@@ -115,11 +124,11 @@ class Emulator:
                 hook()
 
     def stop(self) -> None:
-        """End workers and children for good."""
+        """Stop workers and child processes for good."""
         self._stop_workers()
 
     def _stop_workers(self) -> None:
-        """End workers, then children: a worker may have started one at the last moment."""
+        """Stop the workers, then the child processes: a worker may have started one at the last moment."""
         self._stop.set()
         self.processes.stop_all()
         for thread in self._threads:

@@ -1,17 +1,17 @@
-"""Faults on demand: what goes wrong, in which call, how often. Tests and chaos runs schedule them over HTTP.
+"""Fault injection: which call fails, how, and how often. Tests and chaos runs schedule faults over HTTP.
 
     POST   /_moorage/faults   [{"call": "ecs.CreateService", "kind": "lost", "nth": 1, "times": 1}, ...]
-    GET    /_moorage/faults   what is still to come
-    DELETE /_moorage/faults   none any more
+    GET    /_moorage/faults   list the pending faults
+    DELETE /_moorage/faults   drop all faults
 
 `call` is `service.Operation`, with shell wildcards (`ecs.*`). `nth` counts matching calls from 1 since the fault was
-scheduled; from there on the next `times` matching calls are hit. Kinds:
+scheduled; from there on the next `times` matching calls fail. Kinds:
 
-    throttle   refused with the service's own throttling error; nothing is done
-    error      refused with `code`, `message` and HTTP `status` (an InternalFailure, 500); nothing is done
-    lost       done, but the connection closes without an answer
-    slow       answered after `seconds`
-    stale      a read answers what it answered to the same request the last time; without a last time, the truth
+    throttle   the service's own throttling error; the call has no effect
+    error      `code`, `message` and HTTP `status` (an InternalFailure, 500, by default); the call has no effect
+    lost       the call takes effect, but the connection closes without a response
+    slow       the response comes after `seconds`
+    stale      a read repeats its last response to the same request; without one, it returns the current state
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FAULT_KINDS = ("throttle", "error", "lost", "slow", "stale")
 _MAX_RECORDED = 1_000
 _MAX_RECORDED_BYTES = 1 << 16
 
-# Botocore's own list of throttling codes, by the service that uses each; others say ThrottlingException.
+# Botocore's own throttling codes, by service; all other services use ThrottlingException.
 _THROTTLING_ERRORS = {
     "s3": ("SlowDown", 503),
     "ec2": ("RequestLimitExceeded", 503),
@@ -61,7 +61,7 @@ class Fault:
             raise ValueError(f"kind is one of {', '.join(FAULT_KINDS)}, not {self.kind!r}")
 
     def count_call(self, name: str) -> bool:
-        """Count a call and say whether it is hit."""
+        """Count a call and return whether the fault applies to it."""
         if not fnmatchcase(name, self.call):
             return False
         self.seen += 1
@@ -69,12 +69,12 @@ class Fault:
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether it will never hit again."""
+        """Whether the fault can't apply any more."""
         return self.seen >= self.nth + self.times - 1
 
 
 class FaultSchedule:
-    """The schedule."""
+    """All scheduled faults. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -82,30 +82,30 @@ class FaultSchedule:
         self._answers: OrderedDict[tuple[str, str, bytes], ApiResponse] = OrderedDict()
 
     def schedule(self, entries: list[Mapping[str, Any]]) -> None:
-        """Add faults; raises TypeError or ValueError, and adds none, when an entry is wrong."""
+        """Add faults. Raises TypeError or ValueError, and adds none, when an entry is invalid."""
         faults = [Fault(**entry) for entry in entries]
         with self._lock:
             self._faults += faults
 
     def clear(self) -> None:
-        """Drop all, and forget what was answered."""
+        """Drop all faults and recorded responses."""
         with self._lock:
             self._faults = []
             self._answers.clear()
 
     def pending(self) -> list[dict[str, Any]]:
-        """Return those that can still hit."""
+        """Return the faults that can still apply."""
         with self._lock:
             return [asdict(fault) for fault in self._faults if not fault.is_exhausted]
 
     def next_fault(self, name: str) -> Fault | None:
-        """Count a call named `service.Operation`; return the first fault that hits it."""
+        """Count a call named `service.Operation`. Return the first fault that applies to it, or None."""
         with self._lock:
             hits = [fault for fault in self._faults if fault.count_call(name)]
         return hits[0] if hits else None
 
     def record_response(self, call: ApiCall, answer: ApiResponse) -> None:
-        """Keep a read's answer for a later `stale`, unless it is an object's content."""
+        """Keep the response to a read for a later `stale` fault, unless it is an object's content."""
         if not call.operation.startswith(READ_PREFIXES) or len(answer.body) > _MAX_RECORDED_BYTES:
             return
         with self._lock:
@@ -115,7 +115,7 @@ class FaultSchedule:
                 self._answers.popitem(last=False)
 
     def recorded_response(self, call: ApiCall) -> ApiResponse | None:
-        """Return what this very request was answered the last time."""
+        """Return the last response to this very request, or None."""
         with self._lock:
             return self._answers.get(_request_key(call))
 
@@ -125,13 +125,13 @@ def _request_key(call: ApiCall) -> tuple[str, str, bytes]:
 
 
 def build_throttling_response(call: ApiCall) -> ApiResponse:
-    """Return the service's own way to say: slow down."""
+    """Return the service's own throttling error."""
     code, status = _THROTTLING_ERRORS.get(call.service, ("ThrottlingException", 400))
     return call.build_error(code, "Rate exceeded", status)
 
 
 def build_fault_response(fault: Fault, call: ApiCall) -> ApiResponse | None:
-    """Return the answer of a fault that keeps the call from being done; None for the other kinds."""
+    """Return the response of a fault that keeps the call from taking effect; None for the other kinds."""
     if fault.kind == "throttle":
         return build_throttling_response(call)
     if fault.kind == "error":

@@ -1,7 +1,8 @@
-"""AWS's request rates, enforced when asked for: `PUT /_moorage/rates {"enforced": true}`. Off from the start.
+"""AWS's request rates. Enforced on demand, by `PUT /_moorage/rates {"enforced": true}`; off by default.
 
-A token bucket per Region and category: so many calls at once, so many more a second. A call that finds its bucket
-empty is throttled and does nothing. `GET /_moorage/rates` also tells how many calls each category refused.
+Each Region and category has a token bucket: its size is the number of calls at once, its refill the calls per second. A
+call that finds its bucket empty is throttled and does nothing. `GET /_moorage/rates` also reports how many calls each
+category rejected.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from embedded_aws.api_call import ApiCall
 
 @dataclass(frozen=True)
 class RateCategory:
-    """Calls that share a bucket. `calls` are names as faults have them, with shell wildcards."""
+    """Calls that share a bucket. `calls` are names as faults spell them, with shell wildcards."""
 
     name: str
     calls: tuple[str, ...]
@@ -27,7 +28,7 @@ class RateCategory:
     refill_per_second: float
 
 
-# Of two categories that match, a call takes from both: VPC links count for the whole account too.
+# A call that two categories match takes from both buckets: VPC links also count as management calls of API Gateway.
 # ECS: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html
 # API Gateway: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
 # ECR: https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html
@@ -48,7 +49,7 @@ CATEGORIES = (
 
 
 class RequestRates:
-    """The buckets of one account. Safe for many threads."""
+    """The token buckets of one account. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.enforced = False
@@ -58,14 +59,14 @@ class RequestRates:
         self._rejections: Counter[str] = Counter()
 
     def enforce(self, on: bool) -> None:
-        """Switch enforcement; every bucket is full again and nothing was refused."""
+        """Switch enforcement on or off. Fill every bucket and clear the counters."""
         with self._lock:
             self.enforced = on
             self._buckets.clear()
             self._rejections.clear()
 
     def try_acquire(self, call: ApiCall) -> bool:
-        """Take a token from each of the call's buckets; take none, and say no, when one of them is empty."""
+        """Take a token from each of the call's buckets. Return False, and take none, when one of them is empty."""
         if not self.enforced:
             return True
         with self._lock:
@@ -79,7 +80,7 @@ class RequestRates:
             return not empty
 
     def report(self) -> dict[str, Any]:
-        """Return whether rates are enforced, and how often each category refused."""
+        """Return whether rates are enforced, and how many calls each category rejected."""
         with self._lock:
             return {"enforced": self.enforced, "refused": dict(sorted(self._rejections.items()))}
 

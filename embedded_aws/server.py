@@ -1,8 +1,8 @@
-"""The front door: one aiohttp application that takes every AWS API call, strict handlers and moto behind it.
+"""The HTTP server: one aiohttp application that takes every AWS API call and dispatches it to strict handlers and moto.
 
-Calls run in threads, one at a time under the emulator's lock. The program's own pages are under `/_moorage/`:
-`health`, `calls` (how often each operation was called), `faults`, `rates` and `weather` (see those modules) and `reset`. Data planes are routes
-of the strict modules. Nothing here knows a single service but SQS, whose long polls must not hold the lock.
+Calls run in threads, one at a time under the emulator's lock. The program's own pages are under `/_moorage/`: `health`,
+`calls` (how often each operation was called), `faults`, `rates` and `weather` (see those modules) and `reset`. Strict
+modules add the routes of data planes. Only one service is known here: SQS, whose long polls must not hold the lock.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _log = logging.getLogger(__name__)
 _BODY_LIMIT = 1 << 30
 _POLL = 0.05
 _HOSTS = frozenset({"127.0.0.1", "localhost"})
-# Virtual-hosted buckets, host prefixes (`data-127.0.0.1`) and API names.
+# Suffixes of virtual-hosted buckets, host prefixes (`data-127.0.0.1`) and API names.
 _LOCAL_NAMES = (".127.0.0.1", "-127.0.0.1", ".localhost", "-localhost")
 
 
 class ApiServer:
-    """Answers AWS API calls for one emulator."""
+    """Answers the AWS API calls of one emulator."""
 
     def __init__(self, emulator: Emulator) -> None:
         self.emulator = emulator
@@ -76,7 +76,7 @@ class ApiServer:
             host=request.host,
             send_to_moto=self._call_moto,
         )
-        # The first call to a service loads its model, which takes long enough to be felt on the data planes.
+        # The first call to a service loads its model. On the event loop, that would delay the data planes noticeably.
         await self._run_in_thread(identify_operation, call)
         self.calls[call.name] += 1
         fault = self.faults.next_fault(call.name)
@@ -90,9 +90,9 @@ class ApiServer:
     async def _respond(self, call: ApiCall, fault: Fault | None) -> ApiResponse:
         if not self.rates.try_acquire(call):
             return build_throttling_response(call)
-        instead = self._injected_response(call, fault) if fault else None
-        if instead is not None:
-            return instead
+        injected = self._injected_response(call, fault) if fault else None
+        if injected is not None:
+            return injected
         answer = await (
             self._long_poll(call) if call.name == "sqs.ReceiveMessage" else self._run_in_thread(self._dispatch, call)
         )
@@ -111,17 +111,17 @@ class ApiServer:
             try:
                 result = handler(call) if handler else call.forward_to_moto()
                 return result if isinstance(result, ApiResponse) else call.build_response(result)
-            except ApiError as refused:
-                return refused.response or call.build_error(refused.code, refused.message, refused.status)
+            except ApiError as error:
+                return error.response or call.build_error(error.code, error.message, error.status)
             except Exception:  # noqa: BLE001
-                # A defect here must look like AWS's own, and be found in the log.
+                # A defect here must look like a failure of AWS, and leave its trace in the log.
                 _log.exception("%s failed", call.name)
                 return call.build_error(
                     "InternalFailure", f"{call.name} failed inside the embedded AWS: see its log", 500
                 )
 
     def _call_moto(self, call: ApiCall) -> ApiResponse:
-        """Run moto's WSGI application; what it doesn't implement answers 501 in the service's own error format."""
+        """Run moto's WSGI application. Operations that moto lacks answer 501 in the service's own error format."""
         started: list[Any] = []
         try:
             chunks = self._moto(
@@ -131,21 +131,21 @@ class ApiServer:
         except NotImplementedError:
             return _not_implemented(call)
         if body.startswith(b"<!doctype html>"):
-            # Flask's own 404: moto has no such path.
+            # This is Flask's own 404: moto has no such path.
             return _not_implemented(call)
         headers = {name.lower(): value for name, value in started[1]}
         return ApiResponse(int(started[0].split()[0]), headers, body)
 
     async def _long_poll(self, call: ApiCall) -> ApiResponse:
-        """Ask again and again without waiting in moto, so that a waiting consumer never holds the lock."""
+        """Poll repeatedly instead of waiting inside moto, so that a waiting consumer never holds the lock."""
         params = json.loads(call.body)
-        patience = float(params.get("WaitTimeSeconds", 0))
+        wait_seconds = float(params.get("WaitTimeSeconds", 0))
         call.body = json.dumps(params | {"WaitTimeSeconds": 0}).encode()
-        deadline = asyncio.get_running_loop().time() + patience
+        deadline = asyncio.get_running_loop().time() + wait_seconds
         while True:
             answer = await self._run_in_thread(self._dispatch, call)
-            late = asyncio.get_running_loop().time() >= deadline
-            if late or answer.status != 200 or json.loads(answer.body).get("Messages"):
+            expired = asyncio.get_running_loop().time() >= deadline
+            if expired or answer.status != 200 or json.loads(answer.body).get("Messages"):
                 return answer
             await asyncio.sleep(_POLL)
 
@@ -170,8 +170,8 @@ class ApiServer:
         if request.method == "POST":
             try:
                 self.faults.schedule(await request.json())
-            except (TypeError, ValueError) as wrong:
-                return web.json_response({"error": str(wrong)}, status=400)
+            except (TypeError, ValueError) as error:
+                return web.json_response({"error": str(error)}, status=400)
         return web.json_response(self.faults.pending())
 
     async def _serve_rates(self, request: web.Request) -> web.Response:
@@ -188,12 +188,12 @@ class ApiServer:
                 self._change_weather(
                     lambda: self.emulator.weather.change(wanted["kinds"], wanted.get("iamDelay"), wanted.get("readLag"))
                 )
-            except (KeyError, TypeError, SettingError) as wrong:
-                return web.json_response({"error": str(wrong)}, status=400)
+            except (KeyError, TypeError, SettingError) as error:
+                return web.json_response({"error": str(error)}, status=400)
         return web.json_response(self.emulator.weather.report())
 
     def _change_weather(self, change: Callable[[], None]) -> None:
-        """Change the weather; rates are part of it."""
+        """Change the weather, and enforce request rates accordingly."""
         change()
         self.rates.enforce("throttle" in self.emulator.weather.kinds)
 
@@ -206,12 +206,12 @@ class ApiServer:
 
 
 def _not_implemented(call: ApiCall) -> ApiResponse:
-    """Say that the operation isn't here, in the service's own error format."""
+    """Return the error for an operation that doesn't exist here, in the service's own format."""
     return call.build_error("NotImplemented", f"The embedded AWS doesn't have {call.name}", 501)
 
 
 def _response_headers(answer: ApiResponse) -> dict[str, str]:
-    """Drop what aiohttp writes itself."""
+    """Return the headers without those that aiohttp writes itself."""
     return {
         name: value for name, value in answer.headers.items() if name not in {"connection", "transfer-encoding", "date"}
     }
@@ -221,9 +221,9 @@ def _response_headers(answer: ApiResponse) -> dict[str, str]:
 async def _loopback_only(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Keep web pages out: a name that was rebound to 127.0.0.1, and a page elsewhere that posts to us.
+    """Refuse web pages: a host name that was rebound to 127.0.0.1, and a page elsewhere that posts here.
 
-    Data planes are for browsers too, under whatever name; they answer by their own CORS rules.
+    Data planes serve browsers too, under any name; they apply their own CORS rules.
     """
     if request.path.startswith("/_aws/"):
         return await handler(request)
@@ -236,10 +236,10 @@ async def _loopback_only(
 
 
 class MotoApplication(DomainDispatcherApplication):  # type: ignore[misc]  # moto has no types
-    """moto's WSGI application. API Gateway's two versions share a host; the second is found by its path here.
+    """moto's WSGI application, with API Gateway v2 found by its path: both versions of API Gateway share a host.
 
-    moto's own way to it imports the first version, and with it packages for OpenAPI that nothing here needs. Which service
-    a host name stands for, moto finds out by listing its own directory, with every call: here, once.
+    moto's own way to version 2 imports version 1, and with it OpenAPI packages that nothing here needs. moto also lists
+    its own directory with every call to map a host name to a service; here it does so once.
     """
 
     def __init__(self, create_app: Callable[[str], Any]) -> None:
@@ -247,7 +247,7 @@ class MotoApplication(DomainDispatcherApplication):  # type: ignore[misc]  # mot
         self.get_backend_for_host = cache(super().get_backend_for_host)
 
     def get_application(self, environ: dict[str, Any]) -> Any:
-        """Return the Flask application of the service that the request is for."""
+        """Return the Flask application of the request's service."""
         if not environ["PATH_INFO"].startswith("/v2/") or "/apigateway/aws4_request" not in environ.get(
             "HTTP_AUTHORIZATION", ""
         ):
@@ -260,11 +260,11 @@ class MotoApplication(DomainDispatcherApplication):  # type: ignore[misc]  # mot
 async def run_server(
     emulator: Emulator, port: int, on_ready: Callable[[str], Awaitable[None]], stop: asyncio.Event
 ) -> None:
-    """Serve on 127.0.0.1 until `stop` is set; `ready(endpoint)` is awaited as soon as connections are taken.
+    """Serve on 127.0.0.1 until `stop` is set. Await `on_ready(endpoint)` as soon as the server accepts connections.
 
     Raises OSError when the port is taken.
     """
-    # Bodies stay as sent: an object stored with Content-Encoding must come back the same.
+    # Bodies stay as sent: an object stored with Content-Encoding must come back unchanged.
     runner = web.AppRunner(ApiServer(emulator).build_application(), auto_decompress=False, access_log=None)
     await runner.setup()
     try:

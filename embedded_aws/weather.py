@@ -1,12 +1,12 @@
-"""Bad weather: what AWS does on ordinary days, and this program only when told to.
+"""Weather: injected throttling, IAM delay and read lag, as AWS has them on an ordinary day. Off by default.
 
-    throttle    AWS's request rates hold (`rates`)
-    iam-delay   a role that was just made can't be assumed yet
-    read-lag    for a while after a change, reads of the service show what was true before it
+    throttle    AWS's request rates are enforced (`request_rates`)
+    iam-delay   a role that was just created can't be assumed yet
+    read-lag    for a while after a change, reads of the service return the state before it
 
-`MOORAGE_LOCAL_WEATHER=throttle,read-lag` says it from the start, and what a reset goes back to. `PUT /_moorage/weather`
-with `{"kinds": ["throttle"]}`, and `iamDelay` and `readLag` in seconds, says it anew; DELETE goes back to what held from
-the start; GET tells. What a service does in it is that service's business.
+`MOORAGE_LOCAL_WEATHER=throttle,read-lag` sets the initial weather, which a reset restores. `PUT /_moorage/weather` with
+`{"kinds": ["throttle"]}`, and `iamDelay` and `readLag` in seconds, changes it; DELETE restores the initial weather; GET
+reports the current one. The effect on a service is implemented in that service's module.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from embedded_aws.api_call import ApiCall, ApiResponse
 from embedded_aws.errors import SettingError
 
 WEATHER_KINDS = ("throttle", "iam-delay", "read-lag")
-# Those that AWS documents as eventually consistent.
+# Services that AWS documents as eventually consistent.
 # ECS: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
 # EC2: https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
 # IAM: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
@@ -34,7 +34,7 @@ _MAX_RECORDED_BYTES = 1 << 16
 
 
 class Weather:
-    """What holds now. Safe for many threads."""
+    """The current weather. Thread-safe."""
 
     def __init__(
         self,
@@ -42,9 +42,9 @@ class Weather:
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Read MOORAGE_LOCAL_WEATHER and the two durations. Raises SettingError for a kind that there isn't."""
+        """Read MOORAGE_LOCAL_WEATHER and the two durations. Raises SettingError for an unknown kind."""
         kinds = _parse_kinds(filter(None, settings.get("MOORAGE_LOCAL_WEATHER", "").split(",")))
-        # AWS: seconds, and up to two minutes.
+        # On AWS a new role takes seconds, and up to two minutes.
         iam_delay = float(settings.get("MOORAGE_LOCAL_IAM_DELAY_SECONDS", "8"))
         read_lag = float(settings.get("MOORAGE_LOCAL_READ_LAG_SECONDS", "2"))
         self._initial = (kinds, iam_delay, read_lag)
@@ -55,42 +55,51 @@ class Weather:
         self._responses: OrderedDict[tuple[str, ...], list[tuple[float, ApiResponse]]] = OrderedDict()
 
     def change(self, kinds: Iterable[str], iam_delay: float | None = None, read_lag: float | None = None) -> None:
-        """Let these hold and no others; durations are seconds, None as it is. Raises SettingError for a kind that there isn't."""
-        wanted = _parse_kinds(kinds)
+        """Replace the current kinds.
+
+        Durations are in seconds; None keeps the current one. Raises SettingError for an unknown kind.
+        """
+        chosen = _parse_kinds(kinds)
         with self._lock:
-            self.kinds = wanted
+            self.kinds = chosen
             self.iam_delay = self.iam_delay if iam_delay is None else iam_delay
             self.read_lag = self.read_lag if read_lag is None else read_lag
             self._last_change.clear()
             self._responses.clear()
 
     def reset(self) -> None:
-        """Go back to what held at the start."""
+        """Restore the initial weather."""
         self.change(*self._initial)
 
     def is_role_propagating(self, created: datetime, share: float = 1.0) -> bool:
-        """Whether IAM still spreads a role made at that time, UTC; `part` of the delay is what this use of it takes."""
+        """Return whether IAM still propagates a role created at that time (UTC).
+
+        `share` scales the delay for one use of it.
+        """
         if "iam-delay" not in self.kinds:
             return False
         created = created if created.tzinfo else created.replace(tzinfo=UTC)
         return (self._now() - created).total_seconds() < self.iam_delay * share
 
     def apply_read_lag(self, call: ApiCall, answer: ApiResponse) -> ApiResponse:
-        """What a caller is shown of an answer: where reads lag, what the same request was answered before the last change."""
+        """Return the response that the caller sees.
+
+        Where reads lag, that is the response to the same request before the last change.
+        """
         if "read-lag" not in self.kinds or call.service not in EVENTUALLY_CONSISTENT:
             return answer
         with self._lock:
-            now, place = self._clock(), (call.service, call.region)
+            now, scope = self._clock(), (call.service, call.region)
             if not call.operation.startswith(READ_PREFIXES):
                 if answer.status < 300:
-                    self._last_change[place] = now
+                    self._last_change[scope] = now
                 return answer
-            changed = self._last_change.get(place, float("-inf"))
+            changed = self._last_change.get(scope, float("-inf"))
             before = self._previous_response(call, answer, now, changed)
             return before if before is not None and now - changed < self.read_lag else answer
 
     def _previous_response(self, call: ApiCall, answer: ApiResponse, now: float, changed: float) -> ApiResponse | None:
-        """Remember the truth, and give the last one from before the change."""
+        """Record the current response, and return the last one from before the change."""
         request = (call.name, call.region, call.target, call.body.decode("latin-1"))
         known = self._responses.pop(request, [])
         before = [entry for entry in known if entry[0] <= changed][-1:]
@@ -101,12 +110,12 @@ class Weather:
         return before[0][1] if before else None
 
     def report(self) -> dict[str, Any]:
-        """Return what holds, and how long what takes its time takes."""
+        """Return the current kinds and both durations, in seconds."""
         return {"kinds": sorted(self.kinds), "iamDelay": self.iam_delay, "readLag": self.read_lag}
 
 
 def _parse_kinds(names: Iterable[str]) -> frozenset[str]:
-    wanted = frozenset(name.strip() for name in names)
-    if unknown := wanted.difference(WEATHER_KINDS):
-        raise SettingError(f"there is no weather {min(unknown)!r}", hint=f"there is {', '.join(WEATHER_KINDS)}")
-    return wanted
+    kinds = frozenset(name.strip() for name in names)
+    if unknown := kinds.difference(WEATHER_KINDS):
+        raise SettingError(f"unknown weather {min(unknown)!r}", hint=f"known are {', '.join(WEATHER_KINDS)}")
+    return kinds

@@ -58,7 +58,7 @@ class GatewayError(Exception):
 class _StageRequest:
     """A request inside one stage. `path` is percent-encoded and without the stage."""
 
-    request: web.Request
+    client_request: web.Request
     api: PublishedApi
     stage: PublishedStage
     path: str
@@ -106,9 +106,9 @@ class HttpApiDataPlane:
         request_id = secrets.token_urlsafe(11) + "="
         try:
             return await self._respond(self._resolve_stage(request, request_id))
-        except GatewayError as refused:
-            body = {"message": refused.message}
-            return web.json_response(body, status=refused.status, headers={"apigw-requestid": request_id})
+        except GatewayError as error:
+            body = {"message": error.message}
+            return web.json_response(body, status=error.status, headers={"apigw-requestid": request_id})
 
     def _resolve_stage(self, request: web.Request, request_id: str) -> _StageRequest:
         """Find the API and the stage.
@@ -127,81 +127,81 @@ class HttpApiDataPlane:
             raise GatewayError(404, "Not Found")
         return _StageRequest(request, api, api.stages[route_selection.DEFAULT_ROUTE], path, request_id)
 
-    async def _respond(self, incoming: _StageRequest) -> web.Response:
-        request, deployment = incoming.request, incoming.stage.snapshot
+    async def _respond(self, stage_request: _StageRequest) -> web.Response:
+        request, snapshot = stage_request.client_request, stage_request.stage.snapshot
         origin = request.headers.get("Origin")
-        if deployment.cors and origin and cors.is_preflight(request.method, request.headers):
-            return web.Response(status=204, headers=cors.build_preflight_headers(deployment.cors, origin))
+        if snapshot.cors and origin and cors.is_preflight(request.method, request.headers):
+            return web.Response(status=204, headers=cors.build_preflight_headers(snapshot.cors, origin))
         match = route_selection.select_route(
-            (route.key for route in deployment.routes.values()), request.method, incoming.path
+            (route.key for route in snapshot.routes.values()), request.method, stage_request.path
         )
         if match is None:
             raise GatewayError(404, "Not Found")
-        reply = await self._call_integration(incoming, deployment.routes[match.key], match)
-        if deployment.cors:
-            cors.replace_headers(deployment.cors, origin, reply.headers)
+        reply = await self._call_integration(stage_request, snapshot.routes[match.key], match)
+        if snapshot.cors:
+            cors.replace_headers(snapshot.cors, origin, reply.headers)
         return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
 
     async def _call_integration(
-        self, incoming: _StageRequest, route: PublishedRoute, match: route_selection.RouteMatch
+        self, request: _StageRequest, route: PublishedRoute, match: route_selection.RouteMatch
     ) -> InstanceResponse:
-        self._check_access(incoming, route)
+        self._check_access(request, route)
         integration = route.integration
         if integration is None:
             raise GatewayError(500, "Internal Server Error")
-        body = await _read_body(incoming.request)
-        values = _mapping_context(incoming, match)
-        headers = _forwarded_headers(incoming)
-        whole = (
-            incoming.path
-            if incoming.stage.name == route_selection.DEFAULT_ROUTE
-            else f"/{incoming.stage.name}{incoming.path}"
+        body = await _read_body(request.client_request)
+        context = _mapping_context(request, match)
+        headers = _forwarded_headers(request)
+        full_path = (
+            request.path
+            if request.stage.name == route_selection.DEFAULT_ROUTE
+            else f"/{request.stage.name}{request.path}"
         )
-        outgoing = parameter_mapping.map_request(
-            integration.request_parameters, MappedRequest(whole, headers, values.query), values
+        mapped = parameter_mapping.map_request(
+            integration.request_parameters, MappedRequest(full_path, headers, context.query), context
         )
-        reply = await self._forward(incoming, integration, outgoing, body)
+        reply = await self._forward(request, integration, mapped, body)
         changes = integration.response_parameters.get(str(reply.status), {})
-        returned = _without_hop_by_hop(reply.headers)
-        if incoming.request.method == "HEAD" and "Content-Length" in reply.headers:
-            returned["Content-Length"] = reply.headers["Content-Length"]
-        answered = MappingContext(
-            response_headers=returned, context=values.context, stage_variables=values.stage_variables
+        headers_returned = _without_hop_by_hop(reply.headers)
+        if request.client_request.method == "HEAD" and "Content-Length" in reply.headers:
+            headers_returned["Content-Length"] = reply.headers["Content-Length"]
+        response_context = MappingContext(
+            response_headers=headers_returned, context=context.context, stage_variables=context.stage_variables
         )
-        status, headers = parameter_mapping.map_response(changes, reply.status, answered)
-        headers["apigw-requestid"] = incoming.id
+        status, headers = parameter_mapping.map_response(changes, reply.status, response_context)
+        headers["apigw-requestid"] = request.id
         return InstanceResponse(status, headers, reply.body)
 
-    def _check_access(self, incoming: _StageRequest, route: PublishedRoute) -> None:
-        stage = incoming.stage
+    def _check_access(self, request: _StageRequest, route: PublishedRoute) -> None:
+        stage = request.stage
         limit = stage.limits.get(route.key.text, stage.default_limit)
-        if not self._throttle.try_acquire((incoming.api.id, stage.name, route.key.text), limit):
+        if not self._throttle.try_acquire((request.api.id, stage.name, route.key.text), limit):
             raise GatewayError(429, "Too Many Requests")
         if not route.is_open:
             raise GatewayError(403, "Forbidden")
 
     async def _forward(
-        self, incoming: _StageRequest, integration: PrivateIntegration, outgoing: MappedRequest, body: bytes
+        self, request: _StageRequest, integration: PrivateIntegration, mapped: MappedRequest, body: bytes
     ) -> InstanceResponse:
         """Send over the VPC link.
 
         Sources: "Set up VPC links V2": requests fail while a link has no network interfaces. AWS re:Post, "HTTP 504 timeout errors with API
         Gateway": an integration that takes too long is a 504; no reachable target is a 503.
         """
-        region = incoming.api.region
+        region = request.api.region
         instances = self._discover(region, integration.service, integration.attributes)
         if self._forwarder is None or not instances or not self._is_link_available(region, integration.link):
             raise GatewayError(503, "Service Unavailable")
-        method = incoming.request.method if integration.method == "ANY" else integration.method
-        query = _query_string(incoming, outgoing)
-        target = outgoing.path + (f"?{query}" if query else "")
-        sending = OutboundRequest(method, target, outgoing.headers, body)
+        method = request.client_request.method if integration.method == "ANY" else integration.method
+        query = _query_string(request, mapped)
+        target = mapped.path + (f"?{query}" if query else "")
+        outbound = OutboundRequest(method, target, mapped.headers, body)
         try:
-            reply = await self._forwarder.send(integration.service, instances, sending, integration.timeout)
-        except NoInstanceError as nobody:
-            raise GatewayError(503, "Service Unavailable") from nobody
-        except TimeoutError as late:
-            raise GatewayError(504, "Endpoint request timed out") from late
+            reply = await self._forwarder.send(integration.service, instances, outbound, integration.timeout)
+        except NoInstanceError as error:
+            raise GatewayError(503, "Service Unavailable") from error
+        except TimeoutError as error:
+            raise GatewayError(504, "Endpoint request timed out") from error
         if len(reply.body) > PAYLOAD_LIMIT:
             raise GatewayError(500, "Internal Server Error")
         return reply
@@ -219,35 +219,33 @@ async def _read_body(request: web.Request) -> bytes:
     return bytes(body)
 
 
-def _mapping_context(incoming: _StageRequest, match: route_selection.RouteMatch) -> MappingContext:
-    request = incoming.request
+def _mapping_context(stage_request: _StageRequest, match: route_selection.RouteMatch) -> MappingContext:
+    request = stage_request.client_request
     context = {
-        "apiId": incoming.api.id,
+        "apiId": stage_request.api.id,
         "httpMethod": request.method,
         "identity.sourceIp": request.remote or "",
-        "path": incoming.path,
+        "path": stage_request.path,
         "protocol": "HTTP/1.1",
-        "requestId": incoming.id,
+        "requestId": stage_request.id,
         "routeKey": match.key,
-        "stage": incoming.stage.name,
+        "stage": stage_request.stage.name,
     }
     return MappingContext(
-        path=incoming.path,
+        path=stage_request.path,
         variables=match.variables,
         headers=CIMultiDict(request.headers),
         query=MultiDict(request.rel_url.query),
         context=context,
-        stage_variables=incoming.stage.variables,
+        stage_variables=stage_request.stage.variables,
     )
 
 
-def _query_string(incoming: _StageRequest, outgoing: MappedRequest) -> str:
+def _query_string(stage_request: _StageRequest, mapped: MappedRequest) -> str:
     """Return the query string as the client wrote it, unless a mapping changed it."""
-    url = incoming.request.rel_url
+    url = stage_request.client_request.rel_url
     return (
-        url.raw_query_string
-        if outgoing.query == MultiDict(url.query)
-        else url.with_query(outgoing.query).raw_query_string
+        url.raw_query_string if mapped.query == MultiDict(url.query) else url.with_query(mapped.query).raw_query_string
     )
 
 
@@ -258,9 +256,9 @@ def _without_hop_by_hop(headers: Mapping[str, str]) -> CIMultiDict[str]:
     return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in dropped)
 
 
-def _forwarded_headers(incoming: _StageRequest) -> CIMultiDict[str]:
+def _forwarded_headers(stage_request: _StageRequest) -> CIMultiDict[str]:
     """Headers for the instance: the client's own, and who it was."""
-    request = incoming.request
+    request = stage_request.client_request
     headers = _without_hop_by_hop(request.headers)
     client, scheme = request.remote or "unknown", request.scheme
     _append_header(headers, "Forwarded", f"by=127.0.0.1;for={client};host={request.host};proto={scheme}")

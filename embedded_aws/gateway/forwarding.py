@@ -89,8 +89,8 @@ class Forwarder:
                     return await self._send_to(url, outbound)
                 except aiohttp.ClientConnectorError:
                     continue
-                except aiohttp.ClientError as broken:
-                    raise NoInstanceError(str(broken)) from broken
+                except aiohttp.ClientError as error:
+                    raise NoInstanceError(str(error)) from error
         raise NoInstanceError(f"none of {len(instances)} instances takes connections")
 
     async def _send_to(self, url: URL, outbound: OutboundRequest) -> InstanceResponse:

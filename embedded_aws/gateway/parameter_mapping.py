@@ -99,59 +99,59 @@ def check_response_mapping(mapping: Mapping[str, Mapping[str, str]]) -> None:
                 _check_expression(key, value)
 
 
-def map_request(mapping: Mapping[str, str], outgoing: MappedRequest, values: MappingContext) -> MappedRequest:
+def map_request(mapping: Mapping[str, str], request: MappedRequest, context: MappingContext) -> MappedRequest:
     """Change a request as `requestParameters` says. Nothing given is changed in place."""
-    headers, query = outgoing.headers.copy(), outgoing.query.copy()
-    changed = replace(outgoing, headers=headers, query=query)
+    headers, query = request.headers.copy(), request.query.copy()
+    changed = replace(request, headers=headers, query=query)
     for key, expression in mapping.items():
         if key == "overwrite:path":
-            path = evaluate_expression(expression, values)
+            path = evaluate_expression(expression, context)
             changed = replace(changed, path=path if path.startswith("/") else f"/{path}")
         elif match := _KEY.fullmatch(key):
-            _apply_change(headers if match["place"] == "header" else query, match, expression, values)
+            _apply_change(headers if match["place"] == "header" else query, match, expression, context)
     return changed
 
 
-def map_response(changes: Mapping[str, str], status: int, values: MappingContext) -> tuple[int, CIMultiDict[str]]:
+def map_response(changes: Mapping[str, str], status: int, context: MappingContext) -> tuple[int, CIMultiDict[str]]:
     """Change a response as `responseParameters` says for its status code: the status and headers to return."""
-    headers = values.response_headers.copy()
+    headers = context.response_headers.copy()
     for key, expression in changes.items():
         if key == "overwrite:statuscode":
-            status = int(evaluate_expression(expression, values))
+            status = int(evaluate_expression(expression, context))
         elif match := _KEY.fullmatch(key):
-            _apply_change(headers, match, expression, values)
+            _apply_change(headers, match, expression, context)
     return status, headers
 
 
-def evaluate_expression(expression: str, values: MappingContext) -> str:
+def evaluate_expression(expression: str, context: MappingContext) -> str:
     """Replace each `$name` or `${name}` in an expression; what is absent becomes the empty text."""
-    return _EXPRESSION.sub(lambda match: _resolve_variable(match["braced"] or match["bare"], values), expression)
+    return _EXPRESSION.sub(lambda match: _resolve_variable(match["braced"] or match["bare"], context), expression)
 
 
-def _apply_change(target: MultiDict[str], match: re.Match[str], expression: str, values: MappingContext) -> None:
+def _apply_change(target: MultiDict[str], match: re.Match[str], expression: str, context: MappingContext) -> None:
     name = match["name"]
     if match["how"] != "append":
         target.popall(name, None)
     if match["how"] != "remove":
-        target.add(name, evaluate_expression(expression, values))
+        target.add(name, evaluate_expression(expression, context))
 
 
-def _resolve_variable(name: str, values: MappingContext) -> str:
+def _resolve_variable(name: str, context: MappingContext) -> str:
     source, _, rest = name.partition(".")
-    place, _, item = rest.partition(".")
-    match (source, place):
+    part, _, item = rest.partition(".")
+    match (source, part):
         case ("request", "header"):
-            return ",".join(values.headers.getall(item, []))
+            return ",".join(context.headers.getall(item, []))
         case ("request", "querystring"):
-            return ",".join(values.query.getall(item, []))
+            return ",".join(context.query.getall(item, []))
         case ("request", "path"):
-            return values.variables.get(item, "") if item else values.path
+            return context.variables.get(item, "") if item else context.path
         case ("response", "header"):
-            return ",".join(values.response_headers.getall(item, []))
+            return ",".join(context.response_headers.getall(item, []))
         case ("stageVariables", _):
-            return values.stage_variables.get(rest, "")
+            return context.stage_variables.get(rest, "")
         case _:
-            return values.context.get(rest, "")
+            return context.context.get(rest, "")
 
 
 def _check_header(name: str) -> None:

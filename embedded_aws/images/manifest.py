@@ -63,14 +63,14 @@ def parse_manifest(text: str, media_type: str | None = None) -> ImageManifest:
     """
     try:
         document = json.loads(text)
-    except json.JSONDecodeError as wrong:
-        raise ManifestError("Invalid JSON syntax") from wrong
+    except json.JSONDecodeError as error:
+        raise ManifestError("Invalid JSON syntax") from error
     if not isinstance(document, dict) or document.get("schemaVersion") != 2:
         raise ManifestError("schemaVersion must be 2")
-    said = document.get("mediaType")
-    kind = media_type or said
-    if said and kind != said:
-        raise ManifestError(f"the media type is given as {kind!r}, and the manifest says {said!r}")
+    own_type = document.get("mediaType")
+    kind = media_type or own_type
+    if own_type and kind != own_type:
+        raise ManifestError(f"the media type is given as {kind!r}, and the manifest says {own_type!r}")
     if kind not in _KNOWN:
         raise ManifestError(f"the media type {kind!r} is not supported")
     if kind in _INDEXES:

@@ -26,24 +26,24 @@ _LAYERS = "/_moorage/layers"
 
 def install(emulator: Emulator) -> None:
     """Take over the image and layer operations."""
-    registry = EcrHandlers(emulator)
+    handlers = EcrHandlers(emulator)
     for operation in (
-        registry.initiate_layer_upload,
-        registry.upload_layer_part,
-        registry.complete_layer_upload,
-        registry.put_image,
-        registry.batch_get_image,
-        registry.batch_delete_image,
-        registry.get_download_url_for_layer,
-        registry.describe_images,
-        registry.describe_image_scan_findings,
-        registry.list_image_referrers,
+        handlers.initiate_layer_upload,
+        handlers.upload_layer_part,
+        handlers.complete_layer_upload,
+        handlers.put_image,
+        handlers.batch_get_image,
+        handlers.batch_delete_image,
+        handlers.get_download_url_for_layer,
+        handlers.describe_images,
+        handlers.describe_image_scan_findings,
+        handlers.list_image_referrers,
     ):
         name = "".join(word.capitalize() for word in operation.__name__.split("_"))
         emulator.register_handler("ecr", name, operation)
-    emulator.add_route(_LAYERS + "/{digest:sha256:[0-9a-f]{64}}", registry.download_blob, "GET")
-    emulator.add_route("/_moorage/findings", registry.set_findings, "PUT")
-    emulator.on_reset(registry.reset)
+    emulator.add_route(_LAYERS + "/{digest:sha256:[0-9a-f]{64}}", handlers.download_blob, "GET")
+    emulator.add_route("/_moorage/findings", handlers.set_findings, "PUT")
+    emulator.on_reset(handlers.reset)
 
 
 class StoredImage(Image):  # type: ignore[misc]  # moto has no types
@@ -87,8 +87,8 @@ class EcrHandlers:
     def _build_base_images(self, python: str) -> dict[str, tuple[str, dict[str, int]]]:
         """Manifest and blobs of a Python's base image by architecture: synthetic, or out of Docker where tasks are containers."""
         if os.environ.get("MOORAGE_LOCAL_RUNNER") == "docker" and python == base_image.PYTHONS[0]:
-            wanted = os.environ.get("MOORAGE_LOCAL_BASE") or f"python:{base_image.build_tag(python)}"
-            architecture, text, blobs = docker_import.import_image("docker", wanted, self._blobs.put)
+            image = os.environ.get("MOORAGE_LOCAL_BASE") or f"python:{base_image.build_tag(python)}"
+            architecture, text, blobs = docker_import.import_image("docker", image, self._blobs.put)
             return {architecture: (text, blobs)}
         return {name: base_image.build_image(self._blobs.put, python, name) for name in base_image.ARCHITECTURES}
 
@@ -127,11 +127,11 @@ class EcrHandlers:
             )
         try:
             manifest = parse_manifest(text, params.get("imageManifestMediaType"))
-        except ManifestError as wrong:
+        except ManifestError as error:
             raise ApiError(
                 "InvalidParameterException",
-                f"Invalid parameter at 'ImageManifest' failed to satisfy constraint: '{wrong}'",
-            ) from wrong
+                f"Invalid parameter at 'ImageManifest' failed to satisfy constraint: '{error}'",
+            ) from error
         _require_parts(repository, manifest)
         image = _add_image(repository, StoredImage(repository, None, text, manifest), tag)
         if repository.image_scanning_configuration.get("scanOnPush"):
@@ -143,37 +143,37 @@ class EcrHandlers:
         repository, params = _get_repository(call), call.params
         accepted = params.get("acceptedMediaTypes") or []
         found: dict[str, list[Any]] = {"images": [], "failures": []}
-        for wanted in params["imageIds"]:
-            image = _find_image(repository, wanted)
+        for image_id in params["imageIds"]:
+            image = _find_image(repository, image_id)
             if image is None or (accepted and image.image_manifest_media_type not in accepted):
                 reason = "Requested image not found"
-                failure = {"imageId": wanted, "failureCode": "ImageNotFound", "failureReason": reason}
+                failure = {"imageId": image_id, "failureCode": "ImageNotFound", "failureReason": reason}
                 found["failures"].append(failure)
             else:
                 image.last_recorded_pull_time = self._emulator.now()
-                found["images"].append(_describe_image(repository, image, wanted.get("imageTag")))
+                found["images"].append(_describe_image(repository, image, image_id.get("imageTag")))
         return found
 
     def batch_delete_image(self, call: ApiCall) -> Mapping[str, Any]:
         """Remove a tag, and with the last one the image; or, by digest, the image with all its tags."""
         repository = _get_repository(call)
-        done: dict[str, list[Any]] = {"imageIds": [], "failures": []}
-        for wanted in call.params["imageIds"]:
-            image, code = _find_image(repository, wanted), "ImageNotFound"
-            if image and "imageTag" not in wanted and _is_in_index(repository, image):
+        result: dict[str, list[Any]] = {"imageIds": [], "failures": []}
+        for image_id in call.params["imageIds"]:
+            image, code = _find_image(repository, image_id), "ImageNotFound"
+            if image and "imageTag" not in image_id and _is_in_index(repository, image):
                 image, code = None, "ImageReferencedByManifestList"
             if image is None:
-                done["failures"].append({"imageId": wanted, "failureCode": code, "failureReason": code})
+                result["failures"].append({"imageId": image_id, "failureCode": code, "failureReason": code})
                 continue
-            tags = [wanted["imageTag"]] if "imageTag" in wanted else list(image.image_tags)
+            tags = [image_id["imageTag"]] if "imageTag" in image_id else list(image.image_tags)
             ids = [{"imageDigest": image.image_digest, "imageTag": tag} for tag in tags]
-            done["imageIds"] += ids or [{"imageDigest": image.image_digest}]
+            result["imageIds"] += ids or [{"imageDigest": image.image_digest}]
             for tag in tags:
                 image.remove_tag(tag)
             if not image.image_tags:
                 repository.images.remove(image)
                 _delete_referrers(repository, image.image_digest)
-        return done
+        return result
 
     def list_image_referrers(self, call: ApiCall) -> Mapping[str, Any]:
         """List what points at an image, of the types that were asked for."""
@@ -212,25 +212,27 @@ class EcrHandlers:
     def describe_images(self, call: ApiCall) -> Mapping[str, Any]:
         """Describe, newest last; ImageNotFoundException when one that is named is missing."""
         repository, params = _get_repository(call), call.params
-        tagged = params.get("filter", {}).get("tagStatus", "ANY")
-        if wanted := params.get("imageIds"):
-            images = [_find_image(repository, image_id) for image_id in wanted]
+        tag_status = params.get("filter", {}).get("tagStatus", "ANY")
+        if image_ids := params.get("imageIds"):
+            images = [_find_image(repository, image_id) for image_id in image_ids]
             if None in images:
                 # moto writes AWS's refusal.
                 return call.call_moto()
         else:
-            images = [i for i in repository.images if tagged == "ANY" or bool(i.image_tags) == (tagged == "TAGGED")]
+            images = [
+                i for i in repository.images if tag_status == "ANY" or bool(i.image_tags) == (tag_status == "TAGGED")
+            ]
         return {"imageDetails": [_describe_image_detail(repository, image) for image in images if image]}
 
     def describe_image_scan_findings(self, call: ApiCall) -> Mapping[str, Any]:
         """Report a scan, made at the push or by StartImageScan: it found what it was told to; none: ScanNotFoundException."""
-        repository, wanted = _get_repository(call), call.params["imageId"]
-        image = _find_image(repository, wanted)
+        repository, image_id = _get_repository(call), call.params["imageId"]
+        image = _find_image(repository, image_id)
         if image is None or image.last_scan is None:
             code = "ScanNotFoundException" if image else "ImageNotFoundException"
-            raise ApiError(code, f"Image scan does not exist for the image with '{wanted}' in '{repository.name}'")
+            raise ApiError(code, f"Image scan does not exist for the image with '{image_id}' in '{repository.name}'")
         return _repository_fields(repository) | {
-            "imageId": wanted,
+            "imageId": image_id,
             "imageScanStatus": {"status": "COMPLETE", "description": "The scan was completed successfully."},
             "imageScanFindings": {
                 "findings": [],
@@ -282,9 +284,9 @@ def _describe_image_detail(repository: Repository, image: Image) -> dict[str, An
     return {key: value for key, value in details.items() if value is not None}
 
 
-def _find_image(repository: Repository, wanted: Mapping[str, str]) -> Image | None:
+def _find_image(repository: Repository, image_id: Mapping[str, str]) -> Image | None:
     """Find by digest, by tag, or by both when they agree."""
-    digest, tag = wanted.get("imageDigest"), wanted.get("imageTag")
+    digest, tag = image_id.get("imageDigest"), image_id.get("imageTag")
     matching = (
         image
         for image in repository.images
@@ -313,8 +315,8 @@ def _require_parts(repository: Repository, manifest: ImageManifest) -> None:
     """Refuse a manifest that points to what isn't here (PutImage: LayersNotFound-, ReferencedImagesNotFoundException)."""
     if missing := [blob.digest for blob in manifest.blobs if blob.digest not in repository.layers]:
         raise _layers_not_found(repository, missing)
-    here = {image.image_digest for image in repository.images}
-    if missing := [image.digest for image in manifest.images if image.digest not in here]:
+    known = {image.image_digest for image in repository.images}
+    if missing := [image.digest for image in manifest.images if image.digest not in known]:
         raise ApiError("ReferencedImagesNotFoundException", f"The images {missing} do not exist in '{repository.name}'")
 
 

@@ -29,7 +29,7 @@ def get_account_authorization_details(call: ApiCall) -> ApiResponse | dict[str, 
     if call.params.get("Filter") != ["Role"]:
         return call.forward_to_moto()
     roles = sorted(iam_backends[call.account]["aws"].roles.values(), key=lambda role: role.name)
-    told = build_page(
+    page = build_page(
         roles,
         call.params,
         "RoleDetailList",
@@ -39,9 +39,9 @@ def get_account_authorization_details(call: ApiCall) -> ApiResponse | dict[str, 
         error_code="ValidationError",
     )
     return {
-        **told,
-        "RoleDetailList": [_describe_role(role) for role in told["RoleDetailList"]],
-        "IsTruncated": "Marker" in told,
+        **page,
+        "RoleDetailList": [_describe_role(role) for role in page["RoleDetailList"]],
+        "IsTruncated": "Marker" in page,
         "UserDetailList": [],
         "GroupDetailList": [],
         "Policies": [],

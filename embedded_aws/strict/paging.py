@@ -26,8 +26,8 @@ def build_page(
     try:
         start = _decode_token(params[token_parameter]) if params.get(token_parameter) else 0
         end = start + int(params.get(size_parameter) or default)
-    except ValueError as wrong:
-        raise ApiError(error_code, f"Invalid {token_parameter} or {size_parameter}.") from wrong
+    except ValueError as error:
+        raise ApiError(error_code, f"Invalid {token_parameter} or {size_parameter}.") from error
     more = {token_parameter: base64.b64encode(f"offset:{end}".encode()).decode()} if end < len(items) else {}
     return {key: list(items[start:end]), **more}
 

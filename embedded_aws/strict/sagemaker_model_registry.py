@@ -187,8 +187,8 @@ class ModelRegistry:
         for arn in call.params["ModelPackageArnList"]:
             try:
                 record = self._get_version(call, arn)[1]
-            except ApiError as refused:
-                missing[arn] = {"ErrorCode": refused.code, "ErrorResponse": refused.message}
+            except ApiError as error:
+                missing[arn] = {"ErrorCode": error.code, "ErrorResponse": error.message}
                 continue
             found[arn] = {name: record[name] for name in (*_SUMMARY_FIELDS, "InferenceSpecification") if name in record}
         return {"ModelPackageSummaries": found, "BatchDescribeModelPackageErrorMap": missing}

@@ -31,16 +31,16 @@ def search(call: ApiCall, list_versions: ListVersions) -> ApiResponse | dict[str
 def _matches_expression(record: Mapping[str, Any], expression: Mapping[str, Any]) -> bool:
     if expression.get("NestedFilters") or expression.get("SubExpressions"):
         raise ApiError("NotImplemented", "The embedded AWS searches by plain filters only", status=501)
-    met = [_matches_filter(record, wanted) for wanted in expression.get("Filters", [])]
-    return any(met) if expression.get("Operator") == "Or" else all(met)
+    results = [_matches_filter(record, wanted) for wanted in expression.get("Filters", [])]
+    return any(results) if expression.get("Operator") == "Or" else all(results)
 
 
-def _matches_filter(record: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
+def _matches_filter(record: Mapping[str, Any], condition: Mapping[str, str]) -> bool:
     """Whether a record meets one filter. Without an operator it is Equals, as the API's model says."""
-    operator, value = wanted.get("Operator", "Equals"), str(record.get(wanted["Name"], ""))
+    operator, value = condition.get("Operator", "Equals"), str(record.get(condition["Name"], ""))
     if operator not in _OPERATORS:
         raise ApiError("NotImplemented", f"The embedded AWS doesn't search by {operator}", status=501)
-    return _OPERATORS[operator](value, wanted.get("Value", ""))
+    return _OPERATORS[operator](value, condition.get("Value", ""))
 
 
 _OPERATORS: Mapping[str, Callable[[str, str], bool]] = {

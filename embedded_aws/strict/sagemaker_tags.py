@@ -49,8 +49,8 @@ def _find_resource(call: ApiCall) -> Any:
     backend = sagemaker_backends[call.account][call.region]
     try:
         resource = backend._get_resource_from_arn(arn)  # noqa: SLF001  (the only way from an ARN to moto's record)
-    except Exception as missing:
-        raise ApiError("ValidationException", f"Could not find or can't tag {arn}.") from missing
+    except Exception as error:
+        raise ApiError("ValidationException", f"Could not find or can't tag {arn}.") from error
     if resource is None:
         raise ApiError("ValidationException", f"Could not find {arn}.")
     return resource

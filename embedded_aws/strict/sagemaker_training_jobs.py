@@ -38,10 +38,10 @@ _TICK = 0.1
 
 def install(emulator: Emulator) -> None:
     """Register the operations of training jobs."""
-    wanted = os.environ.get("MOORAGE_LOCAL_TRAINER", "")
-    if wanted not in {"", "once"}:
-        raise SettingError(f"MOORAGE_LOCAL_TRAINER is once or not set, not {wanted!r}")
-    jobs = TrainingJobHandlers(emulator, result_cache=ResultCache() if wanted else None)
+    setting = os.environ.get("MOORAGE_LOCAL_TRAINER", "")
+    if setting not in {"", "once"}:
+        raise SettingError(f"MOORAGE_LOCAL_TRAINER is once or not set, not {setting!r}")
+    jobs = TrainingJobHandlers(emulator, result_cache=ResultCache() if setting else None)
     emulator.on_reset(jobs.clear)
     for operation, handler in (
         ("CreateTrainingJob", jobs.create),

@@ -35,16 +35,16 @@ def get_resources(call: ApiCall) -> ApiResponse | dict[str, Any]:
         return call.forward_to_moto()
     if len(arns) > _MAX_ARNS:
         raise ApiError("InvalidParameterException", f"ResourceARNList has {len(arns)} ARNs; {_MAX_ARNS} are allowed.")
-    if beside := [name for name in _EXCLUSIVE_PARAMETERS if call.params.get(name)]:
-        message = f"You can't specify both ResourceARNList and {' or '.join(beside)} in the same request."
+    if conflicting := [name for name in _EXCLUSIVE_PARAMETERS if call.params.get(name)]:
+        message = f"You can't specify both ResourceARNList and {' or '.join(conflicting)} in the same request."
         raise ApiError("InvalidParameterException", message)
     found = ((arn, _read_tags(call, arn)) for arn in arns)
-    told = [
+    mappings = [
         {"ResourceARN": arn, "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
         for arn, tags in found
         if tags
     ]
-    return {"PaginationToken": "", "ResourceTagMappingList": told}
+    return {"PaginationToken": "", "ResourceTagMappingList": mappings}
 
 
 def _read_tags(call: ApiCall, arn: str) -> Mapping[str, str]:

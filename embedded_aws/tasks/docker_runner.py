@@ -41,13 +41,13 @@ class DockerRunner(ProcessRunner):
 
     def remove_leftovers(self) -> None:
         """Remove containers of this home that a killed program has left."""
-        left = (
+        container_ids = (
             run_docker(self._docker, "ps", "--all", "--quiet", f"--filter=label={_LABEL}={self._home}")
             .stdout.decode()
             .split()
         )
-        if left:
-            run_docker(self._docker, "rm", "--force", *left)
+        if container_ids:
+            run_docker(self._docker, "rm", "--force", *container_ids)
 
     def pull_image(self, task: EcsTask, container: TaskContainer, architecture: str, directory: Path) -> PulledImage:
         """Load the image into the daemon, unless it is there."""
@@ -89,9 +89,9 @@ class DockerRunner(ProcessRunner):
             loading.stdin.close()
         except BrokenPipeError:
             pass  # the daemon says why
-        said = loading.stdout.read().decode(errors="replace") if loading.stdout else ""
+        output = loading.stdout.read().decode(errors="replace") if loading.stdout else ""
         if loading.wait():
-            raise PullError(f"docker load: {said.strip()}")
+            raise PullError(f"docker load: {output.strip()}")
 
 
 @dataclass(frozen=True)

@@ -81,8 +81,8 @@ def write_model_files(blob: Path, layer: Descriptor, directory: Path) -> None:
             with gzip.GzipFile(fileobj=hashed) as content, tarfile.open(fileobj=content, mode="r|") as archive:  # type: ignore[call-overload]
                 for member in archive:
                     _write_member(archive, member, directory, seen)
-        except (tarfile.TarError, EOFError, OSError, zlib.error) as broken:
-            raise PullError(f"failed to register layer {layer.digest}: {broken}") from broken
+        except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+            raise PullError(f"failed to register layer {layer.digest}: {error}") from error
         if hashed.finish() != (layer.digest, layer.size):
             raise PullError(f"failed to register layer {layer.digest}: unexpected digest or size")
     if missing := set(_MAX_MEMBER_BYTES) - seen:

@@ -44,17 +44,17 @@ def attach_interface(task: EcsTask, network_configuration: Mapping[str, Any]) ->
 
     Return why that can't be done, in ECS's words, or an empty text.
     """
-    placement = network_configuration["awsvpcConfiguration"]
-    subnet = placement["subnets"][0]
+    vpc_configuration = network_configuration["awsvpcConfiguration"]
+    subnet = vpc_configuration["subnets"][0]
     try:
         task.interface = ec2_backends[task.account][task.region].create_network_interface(
             subnet=subnet,
             private_ip_address=task.address,
-            group_ids=list(placement["securityGroups"]),
+            group_ids=list(vpc_configuration["securityGroups"]),
             description=task.task_arn.replace("task/", "attachment/"),
         )
-    except EC2ClientError as refused:
-        return f"Unexpected EC2 error while attempting to Create Network Interface in subnet '{subnet}': {refused}"
+    except EC2ClientError as error:
+        return f"Unexpected EC2 error while attempting to Create Network Interface in subnet '{subnet}': {error}"
     return ""
 
 

@@ -46,14 +46,14 @@ class ProcessRunner:
 
     def start(self, task: EcsTask) -> None:
         """Begin the task's life in a new thread."""
-        life = _TaskLifecycle(self, self._scheduler, task)
-        self._lifecycles[task.id] = life
-        self._scheduler.emulator.start_worker(f"task {task.id[:8]}", lambda stop: self._run(life, stop))
+        lifecycle = _TaskLifecycle(self, self._scheduler, task)
+        self._lifecycles[task.id] = lifecycle
+        self._scheduler.emulator.start_worker(f"task {task.id[:8]}", lambda stop: self._run(lifecycle, stop))
 
     def stop(self, task: EcsTask) -> None:
         """Ask the life to end."""
-        if life := self._lifecycles.get(task.id):
-            life.messages.put(_STOP_MESSAGE)
+        if lifecycle := self._lifecycles.get(task.id):
+            lifecycle.messages.put(_STOP_MESSAGE)
 
     def remove_leftovers(self) -> None:
         """Forget what an earlier program may have left running."""
@@ -181,7 +181,7 @@ class _TaskLifecycle:
         definition = container.definition
         root = self.directory / container.name
         root.mkdir(exist_ok=True)
-        place = self._runner.create_runtime(self.task, container, image, root)
+        runtime = self._runner.create_runtime(self.task, container, image, root)
         with self._emulator.lock:
             entries = definition.get("secrets") or ()
             secrets = {entry["name"]: references.read_secret(self.task, entry["valueFrom"]) for entry in entries}
@@ -189,9 +189,9 @@ class _TaskLifecycle:
             if options:
                 references.require_log_group(self.task, options)
         variables, inherited = definition.get("environment") or (), image.config.get("Env") or ()
-        environment = place.build_environment(os.environ, inherited, variables, self.task.region) | secrets
+        environment = runtime.build_environment(os.environ, inherited, variables, self.task.region) | secrets
         process = self._emulator.processes.spawn(
-            place.build_start_command(build_container_command(definition, image.config), environment),
+            runtime.build_start_command(build_container_command(definition, image.config), environment),
             cwd=root,
             env=environment,
             stdout=subprocess.PIPE,
@@ -199,7 +199,7 @@ class _TaskLifecycle:
         )
         check = definition.get("healthCheck")
         parsed = HealthCheck.of(check, time.monotonic()) if check else None
-        self._running.append(_RunningContainer(container, process, place, environment, parsed))
+        self._running.append(_RunningContainer(container, process, runtime, environment, parsed))
         with self._emulator.lock:
             self._emulator.start_worker(
                 f"logs {self.task.id[:8]}", lambda _: _forward_output(self._emulator, self.task, container, process)

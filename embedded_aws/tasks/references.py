@@ -40,10 +40,10 @@ def read_secret(task: EcsTask, value_from: str) -> str:
         region = parts[3] if len(parts) > 5 else task.region
         parameter = ssm_backends[task.account][region].get_parameter(value_from)
         return str(parameter.response_object(decrypt=True)["Value"])
-    except Exception as missing:
+    except Exception as error:
         raise ReferenceMissingError(
             f"ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve {value_from}"
-        ) from missing
+        ) from error
 
 
 def _read_secrets_manager(value_from: str) -> str:

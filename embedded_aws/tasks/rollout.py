@@ -141,17 +141,17 @@ def decide_actions(now: Rollout) -> list[SchedulerAction]:
     new = [member for member in now.tasks if member.deployment == now.primary]
     old = [member for member in now.tasks if member.deployment != now.primary]
     starts = _start_count(now, new)
-    starved = _missing_count(now, new) > starts and not now.throttled
-    sick = _unhealthy_to_stop(now, starved)
-    stops = _surplus_to_stop(now, new) + _old_to_stop(now, new, old, starved=starved)
+    no_room = _missing_count(now, new) > starts and not now.throttled
+    unhealthy = _unhealthy_to_stop(now, no_room)
+    stops = _surplus_to_stop(now, new) + _old_to_stop(now, new, old, no_room=no_room)
     actions: list[SchedulerAction] = []
     if starts:
         actions.append(StartTasks(starts))
-    if sick:
-        actions.append(ReplaceTasks(sick))
+    if unhealthy:
+        actions.append(ReplaceTasks(unhealthy))
     if stops:
         actions.append(StopTasks(stops))
-    if not actions and starved:
+    if not actions and no_room:
         return [ReportBlocked()] if old and _is_settled(now) else []
     if not actions and now.state is RolloutState.IN_PROGRESS and not now.draining and _is_steady(now, new, old):
         return [CompleteDeployment()]
@@ -178,23 +178,23 @@ def _minimum_healthy(now: Rollout) -> int:
     return ceil(now.desired * now.minimum_percent / 100)
 
 
-def _unhealthy_to_stop(now: Rollout, starved: bool) -> tuple[str, ...]:
+def _unhealthy_to_stop(now: Rollout, no_room: bool) -> tuple[str, ...]:
     """Return unhealthy tasks that may go: replaced first when maximumPercent leaves room, else stopped first."""
-    if len(_healthy_tasks(now.tasks)) < _minimum_healthy(now) and not starved:
+    if len(_healthy_tasks(now.tasks)) < _minimum_healthy(now) and not no_room:
         return ()
     return tuple(member.task for member in now.tasks if member.health is TaskHealth.UNHEALTHY)
 
 
 def _surplus_to_stop(now: Rollout, new: list[RolloutTask]) -> tuple[str, ...]:
     """Return what the primary has beyond the desired count: those not serving yet first, then the youngest."""
-    fit = [member for member in new if member.health is not TaskHealth.UNHEALTHY]
-    excess = max(0, len(fit) - now.desired)
-    youngest_first = fit[::-1]
+    not_unhealthy = [member for member in new if member.health is not TaskHealth.UNHEALTHY]
+    excess = max(0, len(not_unhealthy) - now.desired)
+    youngest_first = not_unhealthy[::-1]
     ranked = sorted(youngest_first, key=lambda member: member.health is TaskHealth.HEALTHY)
     return tuple(member.task for member in ranked[:excess])
 
 
-def _old_to_stop(now: Rollout, new: list[RolloutTask], old: list[RolloutTask], *, starved: bool) -> tuple[str, ...]:
+def _old_to_stop(now: Rollout, new: list[RolloutTask], old: list[RolloutTask], *, no_room: bool) -> tuple[str, ...]:
     """Return tasks of older deployments that may go.
 
     Those that don't serve go at once. Those that do go one for one as new tasks become healthy; when the percentages
@@ -202,8 +202,8 @@ def _old_to_stop(now: Rollout, new: list[RolloutTask], old: list[RolloutTask], *
     """
     idle = [member.task for member in old if member.health is TaskHealth.STARTING]
     serving = _healthy_tasks(old)
-    floor_ = _minimum_healthy(now) if starved else max(_minimum_healthy(now), now.desired)
-    spare = max(0, len(serving) + len(_healthy_tasks(new)) - floor_)
+    must_stay = _minimum_healthy(now) if no_room else max(_minimum_healthy(now), now.desired)
+    spare = max(0, len(serving) + len(_healthy_tasks(new)) - must_stay)
     return tuple(idle + [member.task for member in serving[:spare]])
 
 

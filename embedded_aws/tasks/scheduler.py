@@ -226,13 +226,13 @@ class ServiceScheduler:
             deployment=started_by if service else "",
         )
         task.address = self._addresses.allocate(_container_ports(task))
-        refused = network.attach_interface(task, network_configuration)
+        failure = network.attach_interface(task, network_configuration)
         self.tasks[task.task_arn] = task
         if service:
             service.tasks[task.id] = task
         events.publish_task_state(self.emulator, task)
-        if refused:
-            self.report_failed(task, "TaskFailedToStart", refused)
+        if failure:
+            self.report_failed(task, "TaskFailedToStart", failure)
             self.report_stopped(task)
         else:
             self.runner.start(task)

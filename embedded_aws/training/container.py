@@ -106,8 +106,8 @@ class TrainingContainer:
     def digest_inputs(self) -> str:
         """A digest of all that the image reads: equal inputs, equal digests."""
         files = sorted(path for path in (self._ml / "input").rglob("*") if path.is_file())
-        told = [[str(path.relative_to(self._ml)), sha256(path.read_bytes()).hexdigest()] for path in files]
-        return sha256(json.dumps(told).encode()).hexdigest()
+        digests = [[str(path.relative_to(self._ml)), sha256(path.read_bytes()).hexdigest()] for path in files]
+        return sha256(json.dumps(digests).encode()).hexdigest()
 
     def read_model(self) -> dict[str, bytes]:
         """What the image left in the model directory, by name."""

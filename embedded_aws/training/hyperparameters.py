@@ -147,8 +147,8 @@ def parse(given: Mapping[str, str]) -> dict[str, Any]:
     for name, text in named.items():
         try:
             values[name] = HYPERPARAMETERS[name](text)
-        except (ValueError, SyntaxError) as wrong:
-            raise UserError(f"Hyperparameter {name}: could not use {text!r}: {wrong}") from wrong
+        except (ValueError, SyntaxError) as error:
+            raise UserError(f"Hyperparameter {name}: could not use {text!r}: {error}") from error
     if values.get("objective", "").startswith("multi:") and "num_class" not in values:
         raise UserError("Hyperparameter num_class is required for multi-classification")
     return values

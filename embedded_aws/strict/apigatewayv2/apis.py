@@ -97,6 +97,6 @@ def _validate_settings(call: ApiCall) -> dict[str, Any]:
         raise ApiError("BadRequestException", "API name must be at most 128 characters")
     try:
         cors.check_configuration(chosen.get("CorsConfiguration", {}))
-    except cors.CorsError as wrong:
-        raise ApiError("BadRequestException", str(wrong)) from wrong
+    except cors.CorsError as error:
+        raise ApiError("BadRequestException", str(error)) from error
     return chosen

@@ -145,8 +145,8 @@ def _merge_mappings(call: ApiCall, item: OutputShape) -> OutputShape:
     try:
         parameter_mapping.check_request_mapping(merged["RequestParameters"])
         parameter_mapping.check_response_mapping(merged["ResponseParameters"])
-    except parameter_mapping.MappingError as wrong:
-        raise ApiError("BadRequestException", str(wrong)) from wrong
+    except parameter_mapping.MappingError as error:
+        raise ApiError("BadRequestException", str(error)) from error
     for name, value in merged.items():
         if not value:
             item.pop(name, None)

@@ -58,8 +58,8 @@ def _validate_route(record: HttpApiState, item: OutputShape) -> None:
     """Refuse a malformed key, a key that is taken (409 is CreateRoute's documented conflict), and a target that isn't there."""
     try:
         key = parse_route_key(item["RouteKey"])
-    except RouteKeyError as wrong:
-        raise ApiError("BadRequestException", str(wrong)) from wrong
+    except RouteKeyError as error:
+        raise ApiError("BadRequestException", str(error)) from error
     taken = {route["RouteKey"] for route in record.routes.values() if route["RouteId"] != item["RouteId"]}
     if key.text in taken:
         raise ApiError("ConflictException", f"Route with key {key.text} already exists for this API")

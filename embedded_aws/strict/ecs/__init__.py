@@ -26,10 +26,10 @@ _RUNNERS: dict[str, Callable[[ServiceScheduler], TaskRunner]] = {
 def install(emulator: Emulator) -> None:
     """Take over clusters, task definitions, services, tasks and deployments. Raises SettingError: no such runner."""
     scheduler = ServiceScheduler(emulator)
-    wanted = os.environ.get("MOORAGE_LOCAL_RUNNER", "process")
-    if wanted not in _RUNNERS:
-        raise SettingError(f"MOORAGE_LOCAL_RUNNER is {' or '.join(_RUNNERS)}, not {wanted!r}")
-    scheduler.runner = _RUNNERS[wanted](scheduler)
+    setting = os.environ.get("MOORAGE_LOCAL_RUNNER", "process")
+    if setting not in _RUNNERS:
+        raise SettingError(f"MOORAGE_LOCAL_RUNNER is {' or '.join(_RUNNERS)}, not {setting!r}")
+    scheduler.runner = _RUNNERS[setting](scheduler)
     emulator.on_reset(scheduler.reset)
     for part in (clusters, task_definitions, services, tasks, deployments, tags):
         part.install(emulator, scheduler)

@@ -84,8 +84,8 @@ def _describe_cluster(cluster: Any, scheduler: ServiceScheduler, *, tags: bool) 
 
 
 def _count_members(cluster: Any, scheduler: ServiceScheduler) -> dict[str, int]:
-    place = (cluster.region_name, cluster.name)
-    statuses = [task.status for task in scheduler.tasks.values() if (task.region, task.cluster) == place]
+    scope = (cluster.region_name, cluster.name)
+    statuses = [task.status for task in scheduler.tasks.values() if (task.region, task.cluster) == scope]
     services = [s for s in scheduler.services.values() if s.status == "ACTIVE" and s.cluster_arn == cluster.arn]
     return {
         "runningTasksCount": statuses.count("RUNNING"),

@@ -42,28 +42,28 @@ def _list_service_deployments(call: ApiCall, scheduler: ServiceScheduler) -> Map
 
 
 def _describe_service_deployments(call: ApiCall, scheduler: ServiceScheduler) -> Mapping[str, Any]:
-    wanted = call.params["serviceDeploymentArns"]
-    if not 1 <= len(wanted) <= 20:
+    arns = call.params["serviceDeploymentArns"]
+    if not 1 <= len(arns) <= 20:
         raise invalid_parameter("Specify 1 to 20 service deployments.")
     known = {deployment.arn: (service, deployment) for service, deployment in _all_deployments(scheduler)}
     return {
-        "serviceDeployments": [describe_service_deployment(*known[arn]) for arn in wanted if arn in known],
-        "failures": [lookup.build_failure(arn) for arn in wanted if arn not in known],
+        "serviceDeployments": [describe_service_deployment(*known[arn]) for arn in arns if arn in known],
+        "failures": [lookup.build_failure(arn) for arn in arns if arn not in known],
     }
 
 
 def _describe_service_revisions(call: ApiCall, scheduler: ServiceScheduler) -> Mapping[str, Any]:
-    wanted = call.params["serviceRevisionArns"]
-    if not 1 <= len(wanted) <= 20:
+    arns = call.params["serviceRevisionArns"]
+    if not 1 <= len(arns) <= 20:
         raise invalid_parameter("Specify 1 to 20 service revisions.")
     known = {
         deployment.revision.arn: (service, deployment.revision) for service, deployment in _all_deployments(scheduler)
     }
     return {
         "serviceRevisions": [
-            describe_revision(*known[arn], _describe_images(known[arn][1], call)) for arn in wanted if arn in known
+            describe_revision(*known[arn], _describe_images(known[arn][1], call)) for arn in arns if arn in known
         ],
-        "failures": [lookup.build_failure(arn) for arn in wanted if arn not in known],
+        "failures": [lookup.build_failure(arn) for arn in arns if arn not in known],
     }
 
 

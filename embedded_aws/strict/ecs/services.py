@@ -153,13 +153,13 @@ class ServiceHandlers:
     def describe(self, call: ApiCall) -> Mapping[str, Any]:
         """Describe up to ten."""
         cluster, tags = lookup.get_cluster_name(call), "TAGS" in call.params.get("include", [])
-        wanted = call.params["services"]
-        if not wanted:
+        references = call.params["services"]
+        if not references:
             raise invalid_parameter("Services cannot be empty.")
-        if len(wanted) > 10:
+        if len(references) > 10:
             raise invalid_parameter("Too many services to describe: at most 10.")
         found: dict[str, list[Any]] = {"services": [], "failures": []}
-        for reference in wanted:
+        for reference in references:
             arn = lookup.build_service_arn(call, cluster, reference)
             if service := self._scheduler.services.get(arn):
                 found["services"].append(describe_service(service, tags=tags))
@@ -170,9 +170,9 @@ class ServiceHandlers:
     def list(self, call: ApiCall) -> Mapping[str, Any]:
         """List the ACTIVE ones of a cluster: a service that drains is no longer shown."""
         cluster = lookup.get_cluster_name(call)
-        place = (call.region, cluster)
+        scope = (call.region, cluster)
         services = [
-            s for s in self._scheduler.services.values() if (s.region, s.cluster) == place and s.status == "ACTIVE"
+            s for s in self._scheduler.services.values() if (s.region, s.cluster) == scope and s.status == "ACTIVE"
         ]
         return lookup.list_page(call, "serviceArns", [service.arn for service in services])
 

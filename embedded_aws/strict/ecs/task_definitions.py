@@ -85,8 +85,8 @@ def _register_task_definition(call: ApiCall, emulator: Emulator) -> Mapping[str,
 
 def _describe_task_definition(call: ApiCall) -> ApiResponse:
     """Describe; a family alone means its newest ACTIVE revision."""
-    found = lookup.get_task_definition(call, call.params["taskDefinition"])
-    call.body = json.dumps(call.params | {"taskDefinition": found.arn}).encode()
+    definition = lookup.get_task_definition(call, call.params["taskDefinition"])
+    call.body = json.dumps(call.params | {"taskDefinition": definition.arn}).encode()
     return call.forward_to_moto()
 
 
@@ -94,8 +94,8 @@ def _deregister_task_definition(call: ApiCall, emulator: Emulator) -> ApiRespons
     """Make a revision INACTIVE: services that use it go on, new ones can't begin (API reference)."""
     if ":" not in call.params["taskDefinition"].rsplit("/", 1)[-1]:
         raise client_exception("Revision is missing.")
-    found = lookup.get_task_definition(call, call.params["taskDefinition"])
-    found.deregistered_at = emulator.now()
+    definition = lookup.get_task_definition(call, call.params["taskDefinition"])
+    definition.deregistered_at = emulator.now()
     return call.forward_to_moto()
 
 

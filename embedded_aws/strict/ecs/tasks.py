@@ -37,22 +37,22 @@ class TaskHandlers:
     def list(self, call: ApiCall) -> Mapping[str, Any]:
         """List ARNs; without desiredStatus those that should run, STOPPED the ones stopped in the last hour."""
         params, cluster = call.params, lookup.get_cluster_name(call)
-        wanted = {
+        expected = {
             "region": call.region,
             "cluster": cluster,
             "desired_status": params.get("desiredStatus", "RUNNING"),
         }
         if "startedBy" in params:
-            wanted["started_by"] = params["startedBy"]
+            expected["started_by"] = params["startedBy"]
         if "serviceName" in params:
             service = lookup.build_service_arn(call, cluster, params["serviceName"])
             if service not in self._scheduler.services:
                 raise ApiError("ServiceNotFoundException", "Service not found.")
-            wanted["group"] = f"service:{service.rsplit('/', 1)[-1]}"
+            expected["group"] = f"service:{service.rsplit('/', 1)[-1]}"
         arns = [
             task.task_arn
             for task in self._scheduler.tasks.values()
-            if all(getattr(task, name) == value for name, value in wanted.items())
+            if all(getattr(task, name) == value for name, value in expected.items())
             and params.get("family") in {None, task.definition.family}
         ]
         return lookup.list_page(call, "taskArns", arns)
@@ -60,11 +60,11 @@ class TaskHandlers:
     def describe(self, call: ApiCall) -> Mapping[str, Any]:
         """Describe up to a hundred, by id or ARN."""
         cluster, tags = lookup.get_cluster_name(call), "TAGS" in call.params.get("include", [])
-        wanted = call.params["tasks"]
-        if not 1 <= len(wanted) <= 100:
+        references = call.params["tasks"]
+        if not 1 <= len(references) <= 100:
             raise invalid_parameter("Tasks cannot be empty, and are at most 100.")
         found: dict[str, list[Any]] = {"tasks": [], "failures": []}
-        for reference in wanted:
+        for reference in references:
             arn = _build_task_arn(call, cluster, reference)
             if task := self._scheduler.tasks.get(arn):
                 found["tasks"].append(describe_task(task, tags=tags))

@@ -94,13 +94,13 @@ def _update_health(call: ApiCall) -> ApiResponse:
 
 def _discover_instances(call: ApiCall) -> dict[str, Any]:
     """Find instances; HealthStatus defaults to HEALTHY_OR_ELSE_ALL, and is ignored without a health check (DiscoverInstances)."""
-    here, params = get_backend(call), call.params
+    backend, params = get_backend(call), call.params
     namespace = next(
-        (n for n in here.namespaces.values() if n.http_properties["HttpName"] == params["NamespaceName"]), None
+        (n for n in backend.namespaces.values() if n.http_properties["HttpName"] == params["NamespaceName"]), None
     )
     if namespace is None:
         raise ApiError("NamespaceNotFound", f"The namespace {params['NamespaceName']} does not exist")
-    found = (s for s in here.services.values() if (s.namespace_id, s.name) == (namespace.id, params["ServiceName"]))
+    found = (s for s in backend.services.values() if (s.namespace_id, s.name) == (namespace.id, params["ServiceName"]))
     service = next(found, None)
     if service is None:
         raise ApiError("ServiceNotFound", f"The service {params['ServiceName']} does not exist")
@@ -127,5 +127,5 @@ def _filter_by_health(service: Any, instances: list[Any], wanted: str) -> list[A
         return instances
     if wanted == "UNHEALTHY":
         return [instance for instance in instances if instance.health_status == "UNHEALTHY"]
-    good = [instance for instance in instances if instance.health_status == "HEALTHY"]
-    return good if good or wanted == "HEALTHY" else instances
+    healthy = [instance for instance in instances if instance.health_status == "HEALTHY"]
+    return healthy if healthy or wanted == "HEALTHY" else instances

@@ -33,16 +33,16 @@ def matches_filters(call: ApiCall, values: Callable[[str], str]) -> bool:
 
     EQ takes one value and is the default, BEGINS_WITH one, IN several (NamespaceFilter and ServiceFilter).
     """
-    for wanted in call.params.get("Filters") or []:
-        condition, actual = wanted.get("Condition", "EQ"), values(wanted["Name"])
-        if condition not in {"EQ", "IN", "BEGINS_WITH"} or (condition != "IN" and len(wanted["Values"]) != 1):
+    for entry in call.params.get("Filters") or []:
+        condition, actual = entry.get("Condition", "EQ"), values(entry["Name"])
+        if condition not in {"EQ", "IN", "BEGINS_WITH"} or (condition != "IN" and len(entry["Values"]) != 1):
             raise ApiError(
                 "InvalidInput",
-                f"Filter {wanted['Name']} can't be used with {condition} and {len(wanted['Values'])} values",
+                f"Filter {entry['Name']} can't be used with {condition} and {len(entry['Values'])} values",
             )
         if condition == "BEGINS_WITH":
-            if not actual.startswith(wanted["Values"][0]):
+            if not actual.startswith(entry["Values"][0]):
                 return False
-        elif actual not in wanted["Values"]:
+        elif actual not in entry["Values"]:
             return False
     return True

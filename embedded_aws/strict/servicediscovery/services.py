@@ -116,7 +116,7 @@ def _delete_service(call: ApiCall) -> ApiResponse:
 
 def _require_resource(call: ApiCall) -> ApiResponse:
     """Refuse what isn't there (ResourceNotFoundException)."""
-    arn, here = call.params["ResourceARN"], get_backend(call)
-    if arn not in {thing.arn for things in (here.namespaces, here.services) for thing in things.values()}:
+    arn, backend = call.params["ResourceARN"], get_backend(call)
+    if arn not in {thing.arn for things in (backend.namespaces, backend.services) for thing in things.values()}:
         raise ApiError("ResourceNotFoundException", f"The resource {arn} does not exist")
     return call.forward_to_moto()

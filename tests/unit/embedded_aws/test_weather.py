@@ -94,7 +94,7 @@ def test_a_role_is_spread_in_time() -> None:
 
 def test_unknown_weather_is_refused() -> None:
     """A kind that there isn't is named, with those that there are."""
-    with pytest.raises(SettingError, match=r"no weather 'hail'.*throttle, iam-delay, read-lag"):
+    with pytest.raises(SettingError, match=r"unknown weather 'hail'.*throttle, iam-delay, read-lag"):
         Weather({"MOORAGE_LOCAL_WEATHER": "throttle,hail"})
 
 
