@@ -70,7 +70,10 @@ class Emulator:
         self.routes.append(web.route(method, path, handler))
 
     def add_context(self, manager: Callable[[web.Application], AsyncIterator[None]]) -> None:
-        """Keep what `manager` sets up before its yield for as long as the program serves (aiohttp's `cleanup_ctx`)."""
+        """Keep what `manager` sets up before its yield for as long as the program serves.
+
+        It has the form of aiohttp's `cleanup_ctx`.
+        """
         self.contexts.append(manager)
 
     def on_reset(self, hook: Callable[[], None]) -> None:
@@ -114,7 +117,7 @@ class Emulator:
             backend.put_log_events(group, stream, events)
 
     def reset(self) -> None:
-        """Forget everything: end workers and children, empty moto, let the strict modules seed again."""
+        """Forget everything: stop workers and child processes, empty moto, let the strict modules seed their state."""
         self._stop_workers()
         with self.lock:
             self._stop = threading.Event()

@@ -20,7 +20,7 @@ def install(emulator: Emulator) -> None:
     for direction in ("Ingress", "Egress"):
         emulator.register_handler("ec2", f"AuthorizeSecurityGroup{direction}", _authorize_rules)
         emulator.register_handler("ec2", f"RevokeSecurityGroup{direction}", _change_rules_atomically)
-    # moto compares a rule's description too where its source is a group, and then doesn't show it.
+    # For rules whose source is a group, moto compares descriptions too, and doesn't return them.
     SecurityGroupRule.__eq__ = lambda rule, other: _rule_identity(rule) == _rule_identity(other)
     SecurityGroupRule.description = property(lambda rule: (rule.ip_range | rule.source_group).get("Description"))
 
@@ -30,13 +30,13 @@ def _backend(call: ApiCall) -> Any:
 
 
 def _find_group(call: ApiCall) -> Any:
-    """Return the group named by id, or by name in the default VPC; None leaves the refusal to moto."""
+    """Return the group named by id, or by name in the default VPC. None leaves the error to moto."""
     name = call.params.get("GroupId") or call.params.get("GroupName")
     return _backend(call).get_security_group_by_name_or_id(name) if name else None
 
 
 def _create_security_group(call: ApiCall) -> ApiResponse:
-    """Refuse a VPC that isn't there (EC2 error codes: InvalidVpcID.NotFound)."""
+    """Refuse a VPC that doesn't exist (EC2 error codes: InvalidVpcID.NotFound)."""
     vpc = call.params.get("VpcId")
     if vpc and vpc not in _backend(call).vpcs:
         raise ApiError("InvalidVpcID.NotFound", f"The vpc ID '{vpc}' does not exist", status=400)
@@ -44,9 +44,9 @@ def _create_security_group(call: ApiCall) -> ApiResponse:
 
 
 def _delete_security_group(call: ApiCall) -> ApiResponse:
-    """Refuse a group in use.
+    """Refuse to delete a group in use.
 
-    Source: DeleteSecurityGroup: a group that is associated with a network interface, or that another group's rule refers to, fails with
+    Source: DeleteSecurityGroup. A group that a network interface or another group's rule refers to fails with
     DependencyViolation. VPC links and tasks hold interfaces. A VPC's default group can't be deleted (CannotDelete).
     """
     group = _find_group(call)
@@ -68,13 +68,13 @@ def _is_referenced(call: ApiCall, group: Any) -> bool:
 
 
 def _rule_identity(rule: Any) -> tuple[Any, ...]:
-    """What makes two rules the same: everything but id, description and tags (InvalidPermission.Duplicate)."""
+    """Return what makes two rules equal: everything but id, description and tags (InvalidPermission.Duplicate)."""
     source = (rule.cidr_ipv4, rule.cidr_ipv6, rule.prefix_list_id, rule.source_group.get("GroupId"))
     return (rule.is_egress, rule.ip_protocol, rule.from_port, rule.to_port, *source)
 
 
 def _change_rules_atomically(call: ApiCall) -> ApiResponse:
-    """Change all rules of the call or none: moto keeps what it did before a refused one."""
+    """Change all rules of the call or none. moto keeps the changes that it made before an error."""
     group = _find_group(call)
     before = (group.ingress_rules[:], group.egress_rules[:]) if group else ([], [])
     answer = call.forward_to_moto()
@@ -84,7 +84,7 @@ def _change_rules_atomically(call: ApiCall) -> ApiResponse:
 
 
 def _authorize_rules(call: ApiCall) -> ApiResponse:
-    """Answer with every rule that was made: moto names those of the last permission only."""
+    """Return every rule that was created. moto returns those of the last permission only."""
     group = _find_group(call)
     known = {rule.id for rule in (*group.ingress_rules, *group.egress_rules)} if group else set()
     answer = _change_rules_atomically(call)

@@ -1,7 +1,7 @@
-"""ECR as strict as AWS: layers verified, digests true, tags immutable, blobs downloadable, a base image from birth.
+"""ECR's rules: verified layers, true digests, immutable tags, downloadable blobs, and seeded base images.
 
-Repositories, tags and policies stay moto's. Error codes are those the ECR API reference lists for each operation;
-texts follow what AWS answers. Blobs and manifests are read in `registry/`.
+moto keeps repositories, tags and policies. Error codes are those that the ECR API reference lists for each operation;
+texts follow AWS's answers. `images/` reads blobs and manifests.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LAYERS = "/_moorage/layers"
 
 
 def install(emulator: Emulator) -> None:
-    """Take over the image and layer operations."""
+    """Register handlers of the image and layer operations, and the routes of downloads and scan findings."""
     handlers = EcrHandlers(emulator)
     for operation in (
         handlers.initiate_layer_upload,
@@ -57,12 +57,12 @@ class StoredImage(Image):  # type: ignore[misc]  # moto has no types
 
     @property
     def image_size_in_bytes(self) -> int:
-        """DescribeImages: the compressed size of what a pull transfers."""
+        """The compressed size of what a pull transfers, in bytes (DescribeImages)."""
         return self.manifest.size
 
 
 class EcrHandlers:
-    """The handlers. Each is called under the emulator's lock."""
+    """The handlers of ECR. The server calls each under the emulator's lock."""
 
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
@@ -70,7 +70,7 @@ class EcrHandlers:
         self._findings: dict[str, int] = {}
 
     def reset(self) -> None:
-        """Forget all blobs and seed the base images, an index of two architectures each, in the home region."""
+        """Forget all blobs. Seed the base images in the home region, each an index of two architectures."""
         self._blobs.clear()
         self._findings = {}
         backend = ecr_backends[self._emulator.account][self._emulator.region]
@@ -85,7 +85,10 @@ class EcrHandlers:
             repository.images.append(StoredImage(repository, base_image.build_tag(python), text, parse_manifest(text)))
 
     def _build_base_images(self, python: str) -> dict[str, tuple[str, dict[str, int]]]:
-        """Manifest and blobs of a Python's base image by architecture: synthetic, or out of Docker where tasks are containers."""
+        """Return manifest and blobs of a Python's base image by architecture.
+
+        The image is synthetic, or comes from Docker where tasks are containers.
+        """
         if os.environ.get("MOORAGE_LOCAL_RUNNER") == "docker" and python == base_image.PYTHONS[0]:
             image = os.environ.get("MOORAGE_LOCAL_BASE") or f"python:{base_image.build_tag(python)}"
             architecture, text, blobs = docker_import.import_image("docker", image, self._blobs.put)
@@ -109,7 +112,7 @@ class EcrHandlers:
         return _repository_fields(repository) | {"uploadId": params["uploadId"], "lastByteReceived": received}
 
     def complete_layer_upload(self, call: ApiCall) -> Mapping[str, Any]:
-        """Verify and keep the layer."""
+        """Verify the layer and keep it."""
         repository, params = _get_repository(call), call.params
         digest = self._blobs.complete_upload(
             repository.name, params["uploadId"], params["layerDigests"], repository.layers
@@ -117,7 +120,7 @@ class EcrHandlers:
         return _repository_fields(repository) | {"uploadId": params["uploadId"], "layerDigest": digest}
 
     def put_image(self, call: ApiCall) -> Mapping[str, Any]:
-        """Keep a manifest whose every part is here, under a digest that is its own."""
+        """Keep a manifest whose parts all exist, under its own digest."""
         repository, params = _get_repository(call), call.params
         text, tag = params["imageManifest"], params.get("imageTag")
         if params.get("imageDigest") not in {None, _digest(text)}:
@@ -139,7 +142,7 @@ class EcrHandlers:
         return {"image": _describe_image(repository, image, tag)}
 
     def batch_get_image(self, call: ApiCall) -> Mapping[str, Any]:
-        """Return manifests as they were put. A media type the caller doesn't accept is a failure."""
+        """Return manifests as they were put. A media type that the caller doesn't accept is a failure."""
         repository, params = _get_repository(call), call.params
         accepted = params.get("acceptedMediaTypes") or []
         found: dict[str, list[Any]] = {"images": [], "failures": []}
@@ -155,7 +158,7 @@ class EcrHandlers:
         return found
 
     def batch_delete_image(self, call: ApiCall) -> Mapping[str, Any]:
-        """Remove a tag, and with the last one the image; or, by digest, the image with all its tags."""
+        """Remove a tag, and with the last tag the image; or, by digest, the image with all its tags."""
         repository = _get_repository(call)
         result: dict[str, list[Any]] = {"imageIds": [], "failures": []}
         for image_id in call.params["imageIds"]:
@@ -176,7 +179,7 @@ class EcrHandlers:
         return result
 
     def list_image_referrers(self, call: ApiCall) -> Mapping[str, Any]:
-        """List what points at an image, of the types that were asked for."""
+        """List the artifacts that point at an image, filtered by type."""
         repository, params = _get_repository(call), call.params
         types = params.get("filter", {}).get("artifactTypes") or []
         found = [
@@ -192,13 +195,16 @@ class EcrHandlers:
         return {"referrers": found}
 
     async def set_findings(self, request: web.Request) -> web.Response:
-        """Let scans find something from now on: severity → how many. For trying `image.maxSeverity`; AWS has no such call."""
+        """Set the findings of all scans from now on: severity → count.
+
+        For trying `image.maxSeverity`; AWS has no such call.
+        """
         with self._emulator.lock:
             self._findings = {str(name): int(count) for name, count in (await request.json()).items()}
         return web.json_response(self._findings)
 
     def get_download_url_for_layer(self, call: ApiCall) -> Mapping[str, Any]:
-        """Return where a layer, or a config, can be had; AWS gives an S3 URL that is signed for an hour."""
+        """Return the URL of a layer or config. AWS returns an S3 URL that is signed for an hour."""
         repository, digest = _get_repository(call), call.params["layerDigest"]
         if digest not in repository.layers:
             raise _layers_not_found(repository, [digest])
@@ -210,13 +216,13 @@ class EcrHandlers:
         return web.FileResponse(path) if path.exists() else web.Response(status=404)
 
     def describe_images(self, call: ApiCall) -> Mapping[str, Any]:
-        """Describe, newest last; ImageNotFoundException when one that is named is missing."""
+        """Describe images, newest last. Raises ImageNotFoundException when a named image is missing."""
         repository, params = _get_repository(call), call.params
         tag_status = params.get("filter", {}).get("tagStatus", "ANY")
         if image_ids := params.get("imageIds"):
             images = [_find_image(repository, image_id) for image_id in image_ids]
             if None in images:
-                # moto writes AWS's refusal.
+                # moto answers with AWS's error.
                 return call.call_moto()
         else:
             images = [
@@ -225,7 +231,10 @@ class EcrHandlers:
         return {"imageDetails": [_describe_image_detail(repository, image) for image in images if image]}
 
     def describe_image_scan_findings(self, call: ApiCall) -> Mapping[str, Any]:
-        """Report a scan, made at the push or by StartImageScan: it found what it was told to; none: ScanNotFoundException."""
+        """Report a scan that the push or StartImageScan made, with the findings set before.
+
+        Without a scan: ScanNotFoundException.
+        """
         repository, image_id = _get_repository(call), call.params["imageId"]
         image = _find_image(repository, image_id)
         if image is None or image.last_scan is None:
@@ -247,7 +256,7 @@ def _digest(text: str) -> str:
 
 
 def _get_repository(call: ApiCall) -> Repository:
-    """Return the repository the call names; moto raises RepositoryNotFoundException, as AWS does."""
+    """Return the repository that the call names. Raises RepositoryNotFoundException, as AWS does."""
     name, registry_id = call.params["repositoryName"], call.params.get("registryId")
     repository = ecr_backends[call.account][call.region].repositories.get(name)
     if repository is None or registry_id not in {None, repository.registry_id}:
@@ -285,7 +294,7 @@ def _describe_image_detail(repository: Repository, image: Image) -> dict[str, An
 
 
 def _find_image(repository: Repository, image_id: Mapping[str, str]) -> Image | None:
-    """Find by digest, by tag, or by both when they agree."""
+    """Find an image by digest, by tag, or by both when they agree; return None otherwise."""
     digest, tag = image_id.get("imageDigest"), image_id.get("imageTag")
     matching = (
         image
@@ -296,7 +305,7 @@ def _find_image(repository: Repository, image_id: Mapping[str, str]) -> Image | 
 
 
 def _is_in_index(repository: Repository, image: Image) -> bool:
-    """Whether an index in the repository points to the image."""
+    """Return whether an index in the repository points at the image."""
     return any(part.digest == image.image_digest for other in repository.images for part in other.manifest.images)
 
 
@@ -305,14 +314,17 @@ def _find_referrers(repository: Repository, digest: str) -> list[StoredImage]:
 
 
 def _delete_referrers(repository: Repository, digest: str) -> None:
-    """What points at an image goes with it (Amazon ECR user guide, "Deleting signatures and other artifacts")."""
+    """Delete the artifacts that point at an image, as ECR does with the image itself.
+
+    Source: Amazon ECR user guide, "Deleting signatures and other artifacts".
+    """
     for image in _find_referrers(repository, digest):
         if not image.image_tags:
             repository.images.remove(image)
 
 
 def _require_parts(repository: Repository, manifest: ImageManifest) -> None:
-    """Refuse a manifest that points to what isn't here (PutImage: LayersNotFound-, ReferencedImagesNotFoundException)."""
+    """Refuse a manifest that points at missing parts (PutImage: LayersNotFound-, ReferencedImagesNotFoundException)."""
     if missing := [blob.digest for blob in manifest.blobs if blob.digest not in repository.layers]:
         raise _layers_not_found(repository, missing)
     known = {image.image_digest for image in repository.images}
@@ -329,7 +341,7 @@ def _layers_not_found(repository: Repository, digests: list[str]) -> ApiError:
 
 
 def _add_image(repository: Repository, new: StoredImage, tag: str | None) -> Image:
-    """Add the image, or a tag to the one that has this digest; move the tag when it may move."""
+    """Add the image, or add a tag to the image that has this digest; move the tag if it is mutable."""
     known = _find_image(repository, {"imageDigest": new.image_digest})
     holder = _find_image(repository, {"imageTag": tag}) if tag else known
     if known and holder is known:
@@ -345,7 +357,7 @@ def _add_image(repository: Repository, new: StoredImage, tag: str | None) -> Ima
                 f"The image tag '{tag}' already exists in the '{repository.name}' repository and cannot be overwritten "
                 "because the tag is immutable.",
             )
-        # A moved tag leaves its old image untagged, not deleted.
+        # Moving a tag leaves its old image untagged; it doesn't delete the image.
         holder.remove_tag(tag)
     image = known or new
     if known is None:
@@ -356,7 +368,10 @@ def _add_image(repository: Repository, new: StoredImage, tag: str | None) -> Ima
 
 
 def _is_immutable(repository: Repository, tag: str) -> bool:
-    """ECR's four mutability settings; exclusion filters are wildcards that turn the setting around."""
+    """Return whether the tag may not move.
+
+    ECR has four mutability settings; the wildcards of an exclusion filter invert the setting.
+    """
     setting = str(getattr(repository.image_tag_mutability, "value", repository.image_tag_mutability))
     filters = repository.image_tag_mutability_exclusion_filters or []
     excluded = any(fnmatchcase(tag, entry["filter"]) for entry in filters)

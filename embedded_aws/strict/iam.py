@@ -1,4 +1,4 @@
-"""IAM and STS where moto is too kind: trust policies are read, and a role must be there to be assumed."""
+"""IAM and STS rules that moto lacks: trust policies are validated, and AssumeRole needs an existing role."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from embedded_aws.strict.paging import build_page
 
 
 def install(emulator: Emulator) -> None:
-    """Register the operations."""
+    """Register the handlers."""
     emulator.register_handler("iam", "CreateRole", _validate_trust_policy)
     emulator.register_handler("iam", "UpdateAssumeRolePolicy", _validate_trust_policy)
     emulator.register_handler("iam", "GetAccountAuthorizationDetails", get_account_authorization_details)
@@ -22,7 +22,7 @@ def install(emulator: Emulator) -> None:
 
 
 def get_account_authorization_details(call: ApiCall) -> ApiResponse | dict[str, Any]:
-    """Tell about roles in pages, of a hundred unless asked otherwise; moto gives all at once.
+    """Return roles in pages of a hundred by default; moto returns all at once.
 
     https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html
     """
@@ -94,7 +94,7 @@ def _find_policy_error(document: str) -> str:
 
 
 def assume_role(call: ApiCall) -> ApiResponse:
-    """Give credentials for a role that exists; AWS doesn't tell a missing role from a forbidden one.
+    """Return credentials for an existing role. AWS gives the same error for a missing and a forbidden role.
 
     https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
     """
@@ -109,7 +109,7 @@ def assume_role(call: ApiCall) -> ApiResponse:
 
 
 def _trusts_an_account(role: Any) -> bool:
-    """Whether some principal of an account, not only a service, may assume the role."""
+    """Return whether a principal of an account, and not a service alone, may assume the role."""
     statements = json.loads(unquote(role.assume_role_policy_document))["Statement"]
     principals = [item["Principal"] for item in (statements if isinstance(statements, list) else [statements])]
     return any(principal == "*" or "AWS" in principal for principal in principals)

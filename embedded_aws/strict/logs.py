@@ -1,7 +1,4 @@
-"""CloudWatch Logs as readers need it: FilterLogEvents by stream prefix and by ARN, merged in order of time.
-
-Also retention, which has a list of allowed lengths.
-"""
+"""CloudWatch Logs: FilterLogEvents by stream prefix and by ARN, merged by time; and the allowed retention periods."""
 
 from __future__ import annotations
 
@@ -20,15 +17,15 @@ _ALLOWED_RETENTION_DAYS = frozenset(
 
 
 def install(emulator: Emulator) -> None:
-    """Register the operations."""
+    """Register the handlers."""
     emulator.register_handler("logs", "FilterLogEvents", filter_log_events)
     emulator.register_handler("logs", "PutRetentionPolicy", put_retention_policy)
 
 
 def filter_log_events(call: ApiCall) -> ApiResponse | dict[str, Any]:
-    """Choose the streams here, let moto filter.
+    """Select the streams here, and let moto filter their events.
 
-    moto ignores `logStreamNamePrefix` and `logGroupIdentifier`, and lists stream after stream where AWS merges them
+    moto ignores `logStreamNamePrefix` and `logGroupIdentifier`. It also lists stream after stream where AWS merges them
     by time (https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html).
     """
     params = dict(call.params)
@@ -46,7 +43,7 @@ def filter_log_events(call: ApiCall) -> ApiResponse | dict[str, Any]:
 
 
 def put_retention_policy(call: ApiCall) -> ApiResponse:
-    """Keep events for one of the allowed numbers of days."""
+    """Refuse a retention that is not one of the allowed numbers of days."""
     days = call.params["retentionInDays"]
     if days not in _ALLOWED_RETENTION_DAYS:
         raise ApiError(

@@ -1,4 +1,4 @@
-"""Pages of a list, for the operations that moto doesn't list rightly."""
+"""Pages of a list, for operations that moto doesn't page as AWS does."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def build_page(
     token_parameter: str = "NextToken",  # noqa: S107  (AWS's word for where a page ends)
     error_code: str = "ValidationException",
 ) -> dict[str, Any]:
-    """Return the page that `params` asks for under `key`, and the token of the next one when there is one.
+    """Return the page that `params` asks for under `key`, with the next page's token if there is one.
 
-    Sizes are numbers or, in API Gateway, texts. Raises Refused with the code `refusal` when size or token is none.
+    Sizes are numbers or, in API Gateway, strings. Raises ApiError with `error_code` for an invalid size or token.
     """
     try:
         start = _decode_token(params[token_parameter]) if params.get(token_parameter) else 0

@@ -1,7 +1,7 @@
-"""S3 verifies what it is told about a body: Content-MD5, x-amz-checksum-*, x-amz-content-sha256.
+"""S3 verifies the checksums of a body: Content-MD5, x-amz-checksum-*, x-amz-content-sha256.
 
-moto stores a body whatever its checksums say. Conditional writes, versions and ranges are moto's own and right.
-CRC32C and CRC64NVME need a native library and are taken unverified.
+moto stores a body whatever its checksums. moto's own conditional writes, versions and ranges are right. CRC32C and
+CRC64NVME need a native library, so they stay unverified.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def put_verified_body(call: ApiCall) -> ApiResponse:
                 "BadDigest", f"The {name.upper()} you specified did not match the calculated checksum.", status=400
             )
         if not call.get_header("x-amz-sdk-checksum-algorithm"):
-            # Without this header, which the SDK leaves out when the caller gave the checksum, moto forgets it.
+            # moto drops the checksum without this header. The SDK omits it when the caller gave the checksum.
             call.headers.append(("x-amz-sdk-checksum-algorithm", name.upper()))
     return call.forward_to_moto()
 
@@ -66,7 +66,7 @@ def _check_md5(given: str, body: bytes) -> None:
 
 
 def _check_payload_hash(given: str, body: bytes) -> None:
-    """Check the body's hash in the signature; UNSIGNED-PAYLOAD and STREAMING-... are no hashes."""
+    """Check the body's hash in the signature. UNSIGNED-PAYLOAD and STREAMING-… are no hashes."""
     if len(given) == 64 and given != hashlib.sha256(body).hexdigest():
         message = "The provided 'x-amz-content-sha256' header does not match what was computed."
         raise ApiError("XAmzContentSHA256Mismatch", message, status=400)

@@ -1,4 +1,4 @@
-"""What SageMaker looks at before it takes a training job: the role, the image, the input and the output."""
+"""SageMaker's checks of a training job before it is created: the role, the image, the input and the output."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from embedded_aws.api_call import ApiError
 from embedded_aws.emulator import Emulator
 
 # Registries of the built-in XGBoost image: https://docs.aws.amazon.com/sagemaker/latest/dg-ecr-paths/. Other regions
-# have one too; there any registry is taken for theirs.
+# have one too; for those, any registry is accepted.
 _REGISTRIES = {
     "us-east-1": "683313688378",
     "us-east-2": "257758044811",
@@ -36,7 +36,7 @@ _IMAGE = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/
 
 
 def check_role(emulator: Emulator, arn: str, principal: str = "sagemaker.amazonaws.com") -> None:
-    """Refuse a role that doesn't exist, doesn't trust SageMaker or is too new, with the one error AWS has for all."""
+    """Refuse a role that doesn't exist, doesn't trust SageMaker or is too new. AWS has one error for all three."""
     trusted = any(
         role.arn == arn
         and _trusts_principal(unquote(role.assume_role_policy_document), principal)
@@ -44,8 +44,11 @@ def check_role(emulator: Emulator, arn: str, principal: str = "sagemaker.amazona
         for role in iam_backends[emulator.account]["aws"].roles.values()
     )
     if not trusted:
-        # Source of the words: aws/sagemaker-python-sdk issues on freshly made roles.
-        message = f"Could not assume role {arn}. Please ensure that the role exists and allows principal '{principal}' to assume the role."
+        # Source of the text: aws/sagemaker-python-sdk issues on new roles.
+        message = (
+            f"Could not assume role {arn}. Please ensure that the role exists and allows principal '{principal}' "
+            "to assume the role."
+        )
         raise ApiError("ValidationException", message)
 
 
@@ -83,7 +86,7 @@ def check_image(image: str, region: str) -> str:
 
 
 def check_output(emulator: Emulator, uri: str, region: str) -> None:
-    """Refuse an output path whose bucket isn't there."""
+    """Refuse an output path whose bucket doesn't exist."""
     if _split_uri(uri)[0] not in _s3_backend(emulator).buckets:
         message = (
             f"S3 bucket '{_split_uri(uri)[0]}' of the output path does not exist in region {region}, or can't be read."
@@ -92,7 +95,7 @@ def check_output(emulator: Emulator, uri: str, region: str) -> None:
 
 
 def check_input(emulator: Emulator, channels: list[dict[str, Any]], region: str, role: str) -> None:
-    """Refuse a channel without objects, or of a kind that the embedded AWS doesn't read."""
+    """Refuse a channel without objects, or of a kind that the embedded AWS doesn't support."""
     names = [channel["ChannelName"] for channel in channels]
     if len(set(names)) < len(names):
         raise ApiError("ValidationException", "Channel names must be unique within InputDataConfig.")
@@ -104,7 +107,7 @@ def check_input(emulator: Emulator, channels: list[dict[str, Any]], region: str,
             )
         if not _list_keys(emulator, source["S3Uri"]):
             bucket = _split_uri(source["S3Uri"])[0]
-            # Source of the words: aws/amazon-sagemaker-examples#2489.
+            # Source of the text: aws/amazon-sagemaker-examples#2489.
             raise ApiError(
                 "ValidationException",
                 f'No S3 objects found under S3 URL "{source["S3Uri"]}" given in input data source. Please ensure that '
@@ -114,7 +117,7 @@ def check_input(emulator: Emulator, channels: list[dict[str, Any]], region: str,
 
 
 def read_objects(emulator: Emulator, uri: str) -> list[tuple[str, bytes]]:
-    """Return the objects under an S3 prefix as (name below the prefix, content). Call it under the emulator's lock."""
+    """Return the objects under an S3 prefix as (name below the prefix, content). Needs the emulator's lock."""
     bucket, prefix = _split_uri(uri)
     return [
         (_relative_name(key, prefix), _s3_backend(emulator).buckets[bucket].keys[key].value)
@@ -123,7 +126,7 @@ def read_objects(emulator: Emulator, uri: str) -> list[tuple[str, bytes]]:
 
 
 def object_exists(emulator: Emulator, uri: str) -> bool:
-    """Whether there is an object of exactly this URI. Call it under the emulator's lock."""
+    """Return whether an object of exactly this URI exists. Needs the emulator's lock."""
     return _split_uri(uri)[1] in _list_keys(emulator, uri)
 
 
@@ -138,13 +141,13 @@ def _list_keys(emulator: Emulator, uri: str) -> list[str]:
 
 
 def write_object(emulator: Emulator, uri: str, content: bytes) -> None:
-    """Write an object. Call it under the emulator's lock."""
+    """Write an object. Needs the emulator's lock."""
     bucket, key = _split_uri(uri)
     _s3_backend(emulator).put_object(bucket, key, content)
 
 
 def _relative_name(key: str, prefix: str) -> str:
-    """Name an object below its prefix: a prefix may be a folder, the whole key, or the beginning of names."""
+    """Return an object's name below its prefix, which may be a folder, a whole key, or the start of names."""
     return (
         key[len(prefix) :].lstrip("/")
         if prefix.endswith("/") or key[len(prefix) :].startswith("/")

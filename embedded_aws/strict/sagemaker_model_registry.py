@@ -1,7 +1,7 @@
 """The SageMaker Model Registry: model package groups and their versions, kept as they were sent.
 
-moto keeps the group's record (for tags and GetResources); versions are ours, because moto ignores ClientToken, forgets
-fields on update and lets a group with versions be deleted. Packages outside a group are not here.
+moto keeps the groups' records (for tags and GetResources). Versions are kept here, because moto ignores ClientToken,
+loses fields on update and deletes groups with versions. Packages outside a group are not supported.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SUMMARY_FIELDS = (
     "ModelLifeCycle",
     "ModelPackageRegistrationType",
 )
-# What UpdateModelPackage replaces when it is given; the rest of the record stays.
+# The fields that UpdateModelPackage replaces when they are given; the rest of the record stays.
 _UPDATABLE_FIELDS = (
     "ModelApprovalStatus",
     "ApprovalDescription",
@@ -43,7 +43,7 @@ _UPDATABLE_FIELDS = (
 
 
 def install(emulator: Emulator) -> None:
-    """Register the operations of the registry."""
+    """Register the operations of the model registry."""
     registry = ModelRegistry(emulator)
     emulator.on_reset(registry.clear)
     for operation, handler in (
@@ -64,7 +64,10 @@ def install(emulator: Emulator) -> None:
 
 @dataclass
 class ModelPackageGroup:
-    """A model package group. `versions` is by number; `tokens` remembers each ClientToken's request and version."""
+    """A model package group.
+
+    `versions` is by number; `tokens` has each ClientToken's request and version.
+    """
 
     record: dict[str, Any]
     versions: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -73,7 +76,7 @@ class ModelPackageGroup:
 
 
 class ModelRegistry:
-    """All groups of a emulator, by region and name."""
+    """All model package groups of an emulator, by region and name."""
 
     def __init__(self, emulator: Emulator) -> None:
         self.emulator = emulator
@@ -84,7 +87,7 @@ class ModelRegistry:
         self._groups = {}
 
     def create_group(self, call: ApiCall) -> ApiResponse:
-        """Make a group; its name must be free."""
+        """Create a group. Raises ApiError when its name is taken."""
         validate_input(call)
         params = call.params
         name = params["ModelPackageGroupName"]
@@ -103,11 +106,11 @@ class ModelRegistry:
         return call.build_response({"ModelPackageGroupArn": arn})
 
     def describe_group(self, call: ApiCall) -> dict[str, Any]:
-        """Tell about a group, by name or ARN."""
+        """Describe a group, by name or ARN."""
         return self._get_group(call, call.params["ModelPackageGroupName"]).record
 
     def list_groups(self, call: ApiCall) -> dict[str, Any]:
-        """List groups, oldest first unless asked otherwise."""
+        """List groups, oldest first by default."""
         params = call.params
         groups = [group.record for (region, _), group in self._groups.items() if region == call.region]
         groups = [record for record in groups if _matches_filters(record, params, record["ModelPackageGroupName"])]
@@ -129,7 +132,7 @@ class ModelRegistry:
         return {}
 
     def create(self, call: ApiCall) -> dict[str, Any]:
-        """Register the next version of a group. The same ClientToken again gives the same version."""
+        """Register the next version of a group. A repeated ClientToken returns the same version."""
         validate_input(call)
         params = {name: value for name, value in call.params.items() if name != "ClientToken"}
         if "ModelPackageGroupName" not in params:
@@ -177,11 +180,11 @@ class ModelRegistry:
         }
 
     def describe(self, call: ApiCall) -> dict[str, Any]:
-        """Tell all about a version, as it was sent."""
+        """Describe a version as it was sent."""
         return self._get_version(call, call.params["ModelPackageName"])[1]
 
     def describe_batch(self, call: ApiCall) -> dict[str, Any]:
-        """Tell about many versions; those that don't exist are in the error map."""
+        """Describe many versions. The error map has those that don't exist."""
         found: dict[str, Any] = {}
         missing: dict[str, Any] = {}
         for arn in call.params["ModelPackageArnList"]:
@@ -194,7 +197,7 @@ class ModelRegistry:
         return {"ModelPackageSummaries": found, "BatchDescribeModelPackageErrorMap": missing}
 
     def list(self, call: ApiCall) -> dict[str, Any]:
-        """List versions; without a group or a type only unversioned packages, of which there are none here."""
+        """List versions. Without a group or a type, list unversioned packages only, of which there are none here."""
         params = call.params
         name = params.get("ModelPackageGroupName")
         if name is not None:
@@ -215,7 +218,7 @@ class ModelRegistry:
         return build_page(summaries, params, "ModelPackageSummaryList", 100)
 
     def list_versions(self, region: str) -> Iterator[dict[str, Any]]:
-        """Every version of a region."""
+        """Return every version of a region."""
         return (
             record
             for (where, _), group in self._groups.items()
@@ -224,7 +227,7 @@ class ModelRegistry:
         )
 
     def update(self, call: ApiCall) -> dict[str, Any]:
-        """Change what is given and nothing else; custom metadata is merged."""
+        """Change the given fields and no others; merge custom metadata."""
         validate_input(call)
         params = call.params
         _, record = self._get_version(call, params["ModelPackageArn"])
@@ -243,7 +246,7 @@ class ModelRegistry:
         return {"ModelPackageArn": record["ModelPackageArn"]}
 
     def delete(self, call: ApiCall) -> dict[str, Any]:
-        """Delete a version. Its number is not given again."""
+        """Delete a version. Its number is never given again."""
         group, record = self._get_version(call, call.params["ModelPackageName"])
         del group.versions[record["ModelPackageVersion"]]
         return {}

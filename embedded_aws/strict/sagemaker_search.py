@@ -1,4 +1,4 @@
-"""SageMaker's Search over what this program keeps itself: the versions in the model registry. All else is moto's.
+"""SageMaker's Search over the model registry's versions, which this program keeps. moto answers all else.
 
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_Search.html
 """
@@ -16,7 +16,10 @@ ListVersions = Callable[[str], Iterable[Mapping[str, Any]]]
 
 
 def search(call: ApiCall, list_versions: ListVersions) -> ApiResponse | dict[str, Any]:
-    """Find what matches, in pages. `versions` gives a region's. moto keeps no states of jobs, and would answer wrongly."""
+    """Return a page of the matching versions. `list_versions` returns all versions of a region.
+
+    Refuses TrainingJob: moto keeps no states of jobs, so its answer would be wrong.
+    """
     validate_input(call)
     resource = call.params["Resource"]
     if resource == "TrainingJob":
@@ -36,7 +39,7 @@ def _matches_expression(record: Mapping[str, Any], expression: Mapping[str, Any]
 
 
 def _matches_filter(record: Mapping[str, Any], condition: Mapping[str, str]) -> bool:
-    """Whether a record meets one filter. Without an operator it is Equals, as the API's model says."""
+    """Return whether a record matches one filter. The default operator is Equals, as the API's model says."""
     operator, value = condition.get("Operator", "Equals"), str(record.get(condition["Name"], ""))
     if operator not in _OPERATORS:
         raise ApiError("NotImplemented", f"The embedded AWS doesn't search by {operator}", status=501)

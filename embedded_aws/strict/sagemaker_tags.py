@@ -1,4 +1,4 @@
-"""SageMaker tags: a key holds one value, and a version of a model package has none of its own."""
+"""SageMaker tags: a key holds one value, and a model package version has no tags of its own."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from embedded_aws.strict.paging import build_page
 
 
 def install(emulator: Emulator) -> None:
-    """Register the operations."""
+    """Register the handlers."""
     emulator.register_handler("sagemaker", "AddTags", add_tags)
     emulator.register_handler("sagemaker", "ListTags", list_tags)
     emulator.register_handler("sagemaker", "DeleteTags", delete_tags)
 
 
 def add_tags(call: ApiCall) -> dict[str, Any]:
-    """Add tags; a key that is there gets the new value (moto would keep both)."""
+    """Add tags. An existing key gets the new value (moto would keep both)."""
     validate_input(call)
     resource = _find_resource(call)
     tags = {tag["Key"]: tag["Value"] for tag in [*(resource.tags or []), *call.params["Tags"]]}
@@ -37,14 +37,14 @@ def list_tags(call: ApiCall) -> dict[str, Any]:
 
 
 def delete_tags(call: ApiCall) -> dict[str, Any]:
-    """Delete tags by key; a key that isn't there is no error."""
+    """Delete tags by key. A missing key is no error."""
     resource = _find_resource(call)
     resource.tags = [tag for tag in resource.tags or [] if tag["Key"] not in call.params["TagKeys"]]
     return {}
 
 
 def _find_resource(call: ApiCall) -> Any:
-    """Find the tagged resource in moto's own records."""
+    """Return the tagged resource from moto's records. Raises ApiError when it doesn't exist."""
     arn = call.params["ResourceArn"]
     backend = sagemaker_backends[call.account][call.region]
     try:

@@ -1,7 +1,7 @@
 """SageMaker training jobs that really train: created strictly, run in a child process, stopped, listed and deleted.
 
-moto keeps a record of each job beside ours, for tags and GetResources only. UpdateTrainingJob is not here: 501.
-A job with several instances runs in one container that sees all the data.
+moto keeps a record of each job too, for tags and GetResources only. UpdateTrainingJob answers 501. A job with several
+instances runs in one container that sees all the data.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from embedded_aws.training.result_cache import ResultCache
 _log = logging.getLogger(__name__)
 _DIRECTORY = "training"
 _GROUP = "/aws/sagemaker/TrainingJobs"
-# The only XGBoost installed here reads its own major version's data and writes its own format.
+# The installed XGBoost reads data as its own major version does, and writes that version's format.
 _MAJOR = "3"
 _MAX_RUNTIME = 86_400
 _TICK = 0.1
 
 
 def install(emulator: Emulator) -> None:
-    """Register the operations of training jobs."""
+    """Register the operations of training jobs. Raises SettingError for an unknown MOORAGE_LOCAL_TRAINER."""
     setting = os.environ.get("MOORAGE_LOCAL_TRAINER", "")
     if setting not in {"", "once"}:
         raise SettingError(f"MOORAGE_LOCAL_TRAINER is once or not set, not {setting!r}")
@@ -55,9 +55,9 @@ def install(emulator: Emulator) -> None:
 
 @dataclass
 class TrainingJobHandlers:
-    """All training jobs of a emulator, by region and name.
+    """All training jobs of an emulator, by region and name.
 
-    `instances` is how many can train at once; with `once`, equal jobs train once.
+    `instances` limits how many train at once. With `result_cache`, equal jobs train once.
     """
 
     emulator: Emulator
@@ -66,14 +66,14 @@ class TrainingJobHandlers:
     _jobs: dict[tuple[str, str], TrainingJob] = field(default_factory=dict)
 
     def clear(self) -> None:
-        """Forget all jobs, and the directories of those that a kill -9 cut off."""
+        """Forget all jobs, and delete the directories of jobs that a kill -9 interrupted."""
         self._jobs = {}
         if self.result_cache:
             self.result_cache.clear()
         shutil.rmtree(self.emulator.home / _DIRECTORY, ignore_errors=True)
 
     def create(self, call: ApiCall) -> ApiResponse:
-        """Take a job and start it. A name is used once in an account and region, whatever became of its job."""
+        """Create a job and start it. A name is used once in an account and region, whatever the state of its job."""
         validate_input(call)
         params = call.params
         version = self._validate_request(params, call.region)
@@ -101,11 +101,11 @@ class TrainingJobHandlers:
         return version
 
     def describe(self, call: ApiCall) -> dict[str, Any]:
-        """Tell everything about a job."""
+        """Describe a job."""
         return self._get_job(call).describe()
 
     def list(self, call: ApiCall) -> dict[str, Any]:
-        """List jobs: filter first, then sort, then page; oldest first unless asked otherwise, as the API's model says."""
+        """List jobs: filter first, then sort, then page. By default oldest first, as the API's model says."""
         params = call.params
         jobs = [
             job for (region, _), job in self._jobs.items() if region == call.region and _matches_filters(job, params)
@@ -114,7 +114,7 @@ class TrainingJobHandlers:
         return build_page([job.summarize() for job in jobs], params, "TrainingJobSummaries", 10)
 
     def stop(self, call: ApiCall) -> dict[str, Any]:
-        """Ask a job to stop: at once Stopping, then Stopped. A job that has ended refuses."""
+        """Stop a job: Stopping at once, Stopped later. Raises ApiError for a job that has ended."""
         job = self._get_job(call)
         if job.status in TERMINAL:
             message = f"The request was rejected because the training job is in status {job.status}"
@@ -125,7 +125,7 @@ class TrainingJobHandlers:
         return {}
 
     def delete(self, call: ApiCall) -> dict[str, Any]:
-        """Delete a job that has ended; its name is then free again.
+        """Delete a job that has ended, which frees its name.
 
         https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DeleteTrainingJob.html
         """
@@ -149,7 +149,7 @@ class TrainingJobHandlers:
         return f"arn:aws:sagemaker:{call.region}:{call.account}:training-job/{call.params['TrainingJobName']}"
 
     def set_status(self, job: TrainingJob, secondary: str, message: str = "") -> None:
-        """Change a job's state and say so on EventBridge.
+        """Change a job's status and publish it on EventBridge.
 
         https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html
         """
@@ -162,7 +162,7 @@ class TrainingJobHandlers:
 
 
 class _TrainingRun:
-    """One job's way through its states, in a thread of its own."""
+    """The run of one job through its states, in a thread of its own."""
 
     def __init__(self, jobs: TrainingJobHandlers, job: TrainingJob) -> None:
         self._emulator, self._job, self._set_status, self._instances = (
@@ -176,7 +176,7 @@ class _TrainingRun:
         self._training_started = 0.0
 
     def run(self, stop: threading.Event) -> None:
-        """Wait for an instance in state Starting, as AWS does when capacity is short, then use it."""
+        """Wait for an instance in state Starting, as AWS does when capacity is short, then run the container."""
         while not self._instances.acquire(timeout=_TICK):
             if stop.is_set():
                 return
@@ -189,7 +189,7 @@ class _TrainingRun:
             self._instances.release()
 
     def _run_container(self, stop: threading.Event) -> None:
-        """Download, train, upload. A defect of the embedded AWS fails the job as AWS's own errors would."""
+        """Download, train, upload. A defect of the embedded AWS fails the job as an internal error of AWS would."""
         container = TrainingContainer(self._emulator.home / _DIRECTORY, self._job.name)
         try:
             self._train(container, stop)
@@ -252,7 +252,10 @@ class _TrainingRun:
             sagemaker_checks.write_object(self._emulator, self._job.artifact, packed)
 
     def _advance(self, secondary: str) -> bool:
-        """Go on to the next state, unless the job was asked to stop meanwhile: then it is Stopped."""
+        """Enter the next state and return True.
+
+        If the job was asked to stop meanwhile, set Stopped and return False.
+        """
         with self._emulator.lock:
             if not self._job.stop_requested.is_set():
                 self._set_status(self._job, secondary)
@@ -276,7 +279,7 @@ class _TrainingRun:
 
 
 def _check_spot_limits(params: Mapping[str, Any]) -> None:
-    """Check the limits of a spot job.
+    """Check the time limits of a spot job.
 
     https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_StoppingCondition.html
     """
@@ -311,7 +314,7 @@ _SORT_KEYS: Mapping[str, Any] = {
 
 
 def _to_epoch_milliseconds(value: Any) -> Any:
-    """Turn times into epoch milliseconds, as SageMaker's events have them."""
+    """Convert times to epoch milliseconds, the form in SageMaker's events."""
     if isinstance(value, Mapping):
         return {name: _to_epoch_milliseconds(item) for name, item in value.items()}
     if isinstance(value, list):

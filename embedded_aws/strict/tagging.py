@@ -1,6 +1,6 @@
-"""Resource Groups Tagging where moto knows too little: GetResources by ARN, for every service whose tags are kept here.
+"""Resource Groups Tagging: GetResources by ARN, for every service whose tags the embedded AWS keeps.
 
-Other questions than by ARN go to moto, which doesn't know ECR, IAM, API Gateway and Cloud Map.
+moto answers the other forms of GetResources; it doesn't know ECR, IAM, API Gateway and Cloud Map.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _EXCLUSIVE_PARAMETERS = ("ResourceTypeFilters", "TagFilters", "ResourcesPerPage"
 
 
 def install(emulator: Emulator) -> None:
-    """Register the operation."""
+    """Register the handler."""
     emulator.register_handler("resourcegroupstaggingapi", "GetResources", get_resources)
 
 
 def get_resources(call: ApiCall) -> ApiResponse | dict[str, Any]:
-    """Tell the tags of the resources that are named. One that isn't there, or has no tags, is left out.
+    """Return the tags of the named resources. Resources that don't exist or have no tags are left out.
 
     https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetResources.html
     """
