@@ -12,9 +12,9 @@ from pathlib import Path
 
 from controller.errors import DeadlineError, FailedError, MoorageError, UsageError
 from embedded_aws import control
-from embedded_aws.control import Status
+from embedded_aws.control import ProgramStatus
 
-__all__ = ["Status", "down", "status", "up"]
+__all__ = ["ProgramStatus", "down", "status", "up"]
 
 _ERRORS: dict[type[control.EmbeddedAwsError], type[MoorageError]] = {
     control.MissingDependencyError: UsageError,
@@ -23,7 +23,7 @@ _ERRORS: dict[type[control.EmbeddedAwsError], type[MoorageError]] = {
 }
 
 
-def up(home: Path, *, port: int = 0, runner: str = "", weather: str = "") -> Status:
+def up(home: Path, *, port: int = 0, runner: str = "", weather: str = "") -> ProgramStatus:
     """Start the embedded AWS of a state directory unless it runs already; return where it is.
 
     Raises UsageError when moto isn't installed, FailedError when the program ends at once, DeadlineError when it
@@ -33,12 +33,12 @@ def up(home: Path, *, port: int = 0, runner: str = "", weather: str = "") -> Sta
         return control.up(home, port=port, runner=runner, weather=weather)
 
 
-def down(home: Path) -> Status:
+def down(home: Path) -> ProgramStatus:
     """Stop the embedded AWS of a state directory and all its child processes."""
     return control.down(home)
 
 
-def status(home: Path) -> Status:
+def status(home: Path) -> ProgramStatus:
     """Find the embedded AWS of a state directory."""
     return control.status(home)
 

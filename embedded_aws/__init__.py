@@ -1,1 +1,1 @@
-"""The embedded AWS: a program of its own behind one local endpoint. It imports nothing of the controller it tests."""
+"""The embedded AWS: a program of its own behind one local endpoint. It imports nothing of the controller."""

@@ -1,7 +1,8 @@
-"""`python -m embedded_aws --home DIR --port N`: the embedded AWS, in the foreground.
+"""`python -m embedded_aws --home DIR --port N`: run the embedded AWS in the foreground.
 
-Port 0 takes a free one. While it runs, DIR/local.json says where (`endpoint`, `pid`, `started`) and DIR/local.lock is
-held, so that a home has one at most, and a kill -9 frees it. State is in memory: the end of the program forgets it.
+Port 0 takes a free one. While the program runs, DIR/local.json has its `endpoint`, `pid` and `started`, and it holds
+DIR/local.lock. So a home has one embedded AWS at most, and a kill -9 frees the home. All state is in memory and ends
+with the program.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ from pathlib import Path
 
 # moto reads its settings from the environment, when it is imported.
 _MOTO = {
-    "MOTO_ACCOUNT_ID": "123456789012",  # whatever the access key says
-    "MOTO_DISABLE_GLOBAL_CORS": "true",  # no web page may talk to it
+    "MOTO_ACCOUNT_ID": "123456789012",  # for every access key
+    "MOTO_DISABLE_GLOBAL_CORS": "true",  # web pages have no access
     "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
     "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",
 }
 
 
 def main(argv: list[str]) -> int:
-    """Run until SIGTERM or SIGINT. Returns 1 when another one holds the home."""
+    """Run until SIGTERM or SIGINT. Return 1 when another program holds the home."""
     parser = argparse.ArgumentParser(prog="python -m embedded_aws", description=__doc__)
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--port", type=int, default=0)
@@ -43,21 +44,21 @@ def main(argv: list[str]) -> int:
         os.chdir(home)
         os.environ |= _MOTO
         logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-        # moto warns of every error code that a service's model doesn't list, and AWS has many of those.
+        # moto warns about each error code that a service's model doesn't list; AWS has many of those.
         warnings.filterwarnings("ignore", module="moto")
         asyncio.run(_run(home, options.port))
     return 0
 
 
 async def _run(home: Path, port: int) -> None:
-    # moto costs half a second to import, so nothing imports it before the home is ours.
-    from embedded_aws.door import serve
+    # Importing moto takes half a second, so it waits until this program holds the home.
+    from embedded_aws.emulator import Emulator, utc_now
+    from embedded_aws.server import run_server
     from embedded_aws.strict import install_all
-    from embedded_aws.world import World, utc_now
 
-    world = World(home)
-    install_all(world)
-    world.reset()
+    emulator = Emulator(home)
+    install_all(emulator)
+    emulator.reset()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -72,7 +73,7 @@ async def _run(home: Path, port: int) -> None:
         draft.replace(state)
 
     try:
-        await serve(world, port, ready, stop)
+        await run_server(emulator, port, ready, stop)
     finally:
         state.unlink(missing_ok=True)
 

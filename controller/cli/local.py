@@ -46,20 +46,20 @@ def status(*, place: BackendOptions = BackendOptions(), form: Output = "table") 
     return _show(embedded.status(place.home), form)
 
 
-def _show(found: embedded.Status, form: Output) -> int:
+def _show(found: embedded.ProgramStatus, form: Output) -> int:
     console.print_result(
         form, table=lambda _: _table(found), data=lambda: _data(found), names=[found.endpoint] * found.running
     )
     return 0
 
 
-def _table(found: embedded.Status) -> Text:
+def _table(found: embedded.ProgramStatus) -> Text:
     if not found.running:
         return Text("not running")
     head: tuple[Cell, ...] = ("ENDPOINT", "PID", "STARTED", "LOG")
     return align_columns([head, (found.endpoint, str(found.pid), found.started, str(found.log))])
 
 
-def _data(found: embedded.Status) -> dict[str, Any]:
+def _data(found: embedded.ProgramStatus) -> dict[str, Any]:
     where = {"endpoint": found.endpoint, "pid": found.pid, "started": found.started} if found.running else {}
     return {"running": found.running, **where, "log": str(found.log)}

@@ -12,6 +12,6 @@ The control plane (`strict/apigatewayv2/`) hands a new table to `Gateway.publish
 and take no lock, so they don't queue behind API calls.
 """
 
-from embedded_aws.gateway.plane import Gateway
+from embedded_aws.gateway.data_plane import HttpApiDataPlane
 
-__all__ = ["Gateway"]
+__all__ = ["HttpApiDataPlane"]

@@ -18,7 +18,7 @@ class CorsError(ValueError):
     """A CORS configuration that API Gateway would refuse."""
 
 
-def check(cors: Mapping[str, Any]) -> None:
+def check_configuration(cors: Mapping[str, Any]) -> None:
     """Accept or refuse a `CorsConfiguration`, in botocore's shape. Raises CorsError."""
     if cors.get("AllowCredentials") and any(
         "*" in cors.get(name, []) for name in ("AllowOrigins", "AllowMethods", "AllowHeaders")
@@ -33,30 +33,30 @@ def is_preflight(method: str, headers: Mapping[str, str]) -> bool:
     return method == "OPTIONS" and "Origin" in headers and "Access-Control-Request-Method" in headers
 
 
-def preflight(cors: Mapping[str, Any], origin: str) -> CIMultiDict[str]:
+def build_preflight_headers(cors: Mapping[str, Any], origin: str) -> CIMultiDict[str]:
     """Headers of the 204 answer to a preflight request; none for an origin that is not allowed."""
-    headers = _common(cors, origin)
+    headers = _origin_headers(cors, origin)
     if headers:
-        _join(headers, "Access-Control-Allow-Methods", cors.get("AllowMethods"))
-        _join(headers, "Access-Control-Allow-Headers", cors.get("AllowHeaders"))
+        _add_joined(headers, "Access-Control-Allow-Methods", cors.get("AllowMethods"))
+        _add_joined(headers, "Access-Control-Allow-Headers", cors.get("AllowHeaders"))
         if cors.get("MaxAge"):
             headers["Access-Control-Max-Age"] = str(cors["MaxAge"])
     return headers
 
 
-def decorate(cors: Mapping[str, Any], origin: str | None, headers: CIMultiDict[str]) -> None:
+def replace_headers(cors: Mapping[str, Any], origin: str | None, headers: CIMultiDict[str]) -> None:
     """Replace the integration's CORS headers by the API's own."""
     for name in [name for name in headers if name.lower().startswith(_PREFIX)]:
         headers.popall(name, None)
     if origin is None:
         return
-    added = _common(cors, origin)
+    added = _origin_headers(cors, origin)
     if added:
-        _join(added, "Access-Control-Expose-Headers", cors.get("ExposeHeaders"))
+        _add_joined(added, "Access-Control-Expose-Headers", cors.get("ExposeHeaders"))
     headers.extend(added)
 
 
-def _common(cors: Mapping[str, Any], origin: str) -> CIMultiDict[str]:
+def _origin_headers(cors: Mapping[str, Any], origin: str) -> CIMultiDict[str]:
     allowed = cors.get("AllowOrigins") or []
     headers: CIMultiDict[str] = CIMultiDict()
     if "*" in allowed:
@@ -69,6 +69,6 @@ def _common(cors: Mapping[str, Any], origin: str) -> CIMultiDict[str]:
     return headers
 
 
-def _join(headers: CIMultiDict[str], name: str, values: list[str] | None) -> None:
+def _add_joined(headers: CIMultiDict[str], name: str, values: list[str] | None) -> None:
     if values:
         headers[name] = ",".join(values)

@@ -1,21 +1,21 @@
-"""What makes the embedded AWS as strict, and as alive, as the real one. One module per AWS subject.
+"""The strict modules: AWS's rules and states that moto lacks. One module per AWS subject.
 
-A module offers `install(world)`, called once before the program serves, and there registers any of:
+A module offers `install(emulator)`, called once before the program serves, and there registers any of:
 
-- `world.handle("ecs", "CreateService", handler)`: `handler(call)` answers instead of moto, under the world's lock.
-  `call.params` is the input as the caller gave it to boto3, `call.region` where it goes. Return a dictionary in
-  botocore's output shape (also for operations moto lacks), or an `Answer`. To check and then let moto work, return
-  `call.forward()`; to change moto's result, edit the dictionary `call.proceed()` gives. To refuse, raise
-  `Refused("ResourceInUse", "why")`: the answer has the form and the status the service's model gives that code.
-- `world.route(path, coroutine)`: a native aiohttp route, for data planes.
-- `world.context(manager)`: what lives on the event loop as long as the program serves, such as an HTTP client.
-- `world.on_reset(hook)`: called at start and after each reset; forget own state, seed what AWS has from birth.
-- `world.work(name, worker)`: a thread for what takes time; `worker(stop)` takes `world.lock` only to touch state.
-- `world.children.spawn(command, ...)`: a process that never outlives the program.
-- `world.publish(...)`, `world.log(...)`: EventBridge events and CloudWatch log lines.
+- `emulator.register_handler("ecs", "CreateService", handler)`: `handler(call)` answers in place of moto, under the
+emulator's lock. `call.params` is the input as the caller gave it to boto3, `call.region` its region. Return a
+dictionary in botocore's output shape (also for operations that moto lacks), or an `ApiResponse`. To check and then let
+moto work, return `call.forward_to_moto()`; to change moto's result, edit the dictionary of `call.call_moto()`. To
+refuse, raise `ApiError("ResourceInUse", "why")`: the service's model decides form and HTTP status.
+- `emulator.add_route(path, coroutine)`: an aiohttp route, for data planes.
+- `emulator.add_context(manager)`: an object on the event loop that lives while the program serves, such as an HTTP client.
+- `emulator.on_reset(hook)`: called at start and after each reset; clear own state, seed what a new AWS account has.
+- `emulator.start_worker(name, worker)`: a thread for slow work; `worker(stop)` takes `emulator.lock` only to touch state.
+- `emulator.processes.spawn(command, ...)`: a process that never outlives the program.
+- `emulator.publish_event(...)`, `emulator.write_log_lines(...)`: EventBridge events and CloudWatch log lines.
 
-moto's state is at hand as `moto.SERVICE.models.SERVICE_backends[account][region]`; its methods may be replaced, or
-operations added with `setattr`, where a handler can't reach. Every strict behaviour names its AWS source in a comment.
+moto's state is `moto.SERVICE.models.SERVICE_backends[account][region]`. Where a handler can't reach, a module may
+replace moto's methods, or add operations with `setattr`. A comment names the AWS source of every strict behaviour.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ import pkgutil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from embedded_aws.world import World
+    from embedded_aws.emulator import Emulator
 
 
-def install_all(world: World) -> None:
+def install_all(emulator: Emulator) -> None:
     """Install every module of this package that offers `install`."""
     for found in sorted(pkgutil.iter_modules(__path__), key=lambda module: module.name):
         module = importlib.import_module(f"{__name__}.{found.name}")
         if install := getattr(module, "install", None):
-            install(world)
+            install(emulator)

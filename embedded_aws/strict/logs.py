@@ -1,7 +1,4 @@
-"""CloudWatch Logs as readers need it: FilterLogEvents by stream prefix and by ARN, merged in order of time.
-
-Also retention, which has a list of allowed lengths.
-"""
+"""CloudWatch Logs: FilterLogEvents by stream prefix and by ARN, merged by time; and the allowed retention periods."""
 
 from __future__ import annotations
 
@@ -10,25 +7,25 @@ from typing import Any
 
 from moto.logs.models import logs_backends
 
-from embedded_aws.call import Answer, Call, Refused
-from embedded_aws.world import World
+from embedded_aws.api_call import ApiCall, ApiError, ApiResponse
+from embedded_aws.emulator import Emulator
 
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
-_RETENTIONS = frozenset(
+_ALLOWED_RETENTION_DAYS = frozenset(
     {1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
 )
 
 
-def install(world: World) -> None:
-    """Register the operations."""
-    world.handle("logs", "FilterLogEvents", filter_log_events)
-    world.handle("logs", "PutRetentionPolicy", put_retention_policy)
+def install(emulator: Emulator) -> None:
+    """Register the handlers."""
+    emulator.register_handler("logs", "FilterLogEvents", filter_log_events)
+    emulator.register_handler("logs", "PutRetentionPolicy", put_retention_policy)
 
 
-def filter_log_events(call: Call) -> Answer | dict[str, Any]:
-    """Choose the streams here, let moto filter.
+def filter_log_events(call: ApiCall) -> ApiResponse | dict[str, Any]:
+    """Select the streams here, and let moto filter their events.
 
-    moto ignores `logStreamNamePrefix` and `logGroupIdentifier`, and lists stream after stream where AWS merges them
+    moto ignores `logStreamNamePrefix` and `logGroupIdentifier`. It also lists stream after stream where AWS merges them
     by time (https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html).
     """
     params = dict(call.params)
@@ -42,14 +39,15 @@ def filter_log_events(call: Call) -> Answer | dict[str, Any]:
         if not params["logStreamNames"]:
             return {"events": [], "searchedLogStreams": []}
     call.body = json.dumps(params | {"interleaved": True}).encode()
-    return call.forward()
+    return call.forward_to_moto()
 
 
-def put_retention_policy(call: Call) -> Answer:
-    """Keep events for one of the allowed numbers of days."""
+def put_retention_policy(call: ApiCall) -> ApiResponse:
+    """Refuse a retention that is not one of the allowed numbers of days."""
     days = call.params["retentionInDays"]
-    if days not in _RETENTIONS:
-        raise Refused(
-            "InvalidParameterException", f"Invalid retention value {days}. Valid values are: {sorted(_RETENTIONS)}"
+    if days not in _ALLOWED_RETENTION_DAYS:
+        raise ApiError(
+            "InvalidParameterException",
+            f"Invalid retention value {days}. Valid values are: {sorted(_ALLOWED_RETENTION_DAYS)}",
         )
-    return call.forward()
+    return call.forward_to_moto()

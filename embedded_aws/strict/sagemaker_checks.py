@@ -1,4 +1,4 @@
-"""What SageMaker looks at before it takes a training job: the role, the image, the input and the output."""
+"""SageMaker's checks of a training job before it is created: the role, the image, the input and the output."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from urllib.parse import unquote
 from moto.iam.models import iam_backends
 from moto.s3.models import FakeKey, s3_backends
 
-from embedded_aws.call import Refused
-from embedded_aws.world import World
+from embedded_aws.api_call import ApiError
+from embedded_aws.emulator import Emulator
 
 # Registries of the built-in XGBoost image: https://docs.aws.amazon.com/sagemaker/latest/dg-ecr-paths/. Other regions
-# have one too; there any registry is taken for theirs.
+# have one too; for those, any registry is accepted.
 _REGISTRIES = {
     "us-east-1": "683313688378",
     "us-east-2": "257758044811",
@@ -35,21 +35,24 @@ _VERSIONS = ("1.0-1", "1.2-1", "1.2-2", "1.3-1", "1.5-1", "1.7-1", "3.0-5", "3.2
 _IMAGE = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^:@]+)(?::([\w.-]+))?")
 
 
-def check_role(world: World, arn: str, principal: str = "sagemaker.amazonaws.com") -> None:
-    """Refuse a role that doesn't exist, doesn't trust SageMaker or is too new, with the one error AWS has for all."""
+def check_role(emulator: Emulator, arn: str, principal: str = "sagemaker.amazonaws.com") -> None:
+    """Refuse a role that doesn't exist, doesn't trust SageMaker or is too new. AWS has one error for all three."""
     trusted = any(
         role.arn == arn
-        and _trusts(unquote(role.assume_role_policy_document), principal)
-        and not world.weather.spreads(role.create_date)
-        for role in iam_backends[world.account]["aws"].roles.values()
+        and _trusts_principal(unquote(role.assume_role_policy_document), principal)
+        and not emulator.weather.is_role_propagating(role.create_date)
+        for role in iam_backends[emulator.account]["aws"].roles.values()
     )
     if not trusted:
-        # Source of the words: aws/sagemaker-python-sdk issues on freshly made roles.
-        message = f"Could not assume role {arn}. Please ensure that the role exists and allows principal '{principal}' to assume the role."
-        raise Refused("ValidationException", message)
+        # Source of the text: aws/sagemaker-python-sdk issues on new roles.
+        message = (
+            f"Could not assume role {arn}. Please ensure that the role exists and allows principal '{principal}' "
+            "to assume the role."
+        )
+        raise ApiError("ValidationException", message)
 
 
-def _trusts(document: str, principal: str) -> bool:
+def _trusts_principal(document: str, principal: str) -> bool:
     statements = json.loads(document).get("Statement", [])
     for statement in statements if isinstance(statements, list) else [statements]:
         services = statement.get("Principal", {})
@@ -66,46 +69,46 @@ def check_image(image: str, region: str) -> str:
     """Return the version of the built-in XGBoost image; refuse every other image."""
     match = _IMAGE.fullmatch(image)
     if match is None:
-        raise Refused("ValidationException", f"Invalid image URI {image}. Please provide a valid Amazon ECR path.")
+        raise ApiError("ValidationException", f"Invalid image URI {image}. Please provide a valid Amazon ECR path.")
     account, where, repository, tag = match.groups()
     if where != region:
-        raise Refused("ValidationException", f"Invalid image URI {image}: the image must be in region {region}.")
+        raise ApiError("ValidationException", f"Invalid image URI {image}: the image must be in region {region}.")
     if repository != "sagemaker-xgboost" or account != _REGISTRIES.get(region, account):
-        raise Refused(
+        raise ApiError(
             "ValidationException",
             f"Cannot find repository {repository} in registry ID {account}. Please check if your ECR repository exists "
             "and the role has proper pull permissions for SageMaker.",
         )
     version = (tag or "").removesuffix("-cpu-py3")
     if version not in _VERSIONS:
-        raise Refused("ValidationException", f"Requested image {image} not found.")
+        raise ApiError("ValidationException", f"Requested image {image} not found.")
     return version
 
 
-def check_output(world: World, uri: str, region: str) -> None:
-    """Refuse an output path whose bucket isn't there."""
-    if _split(uri)[0] not in _s3(world).buckets:
+def check_output(emulator: Emulator, uri: str, region: str) -> None:
+    """Refuse an output path whose bucket doesn't exist."""
+    if _split_uri(uri)[0] not in _s3_backend(emulator).buckets:
         message = (
-            f"S3 bucket '{_split(uri)[0]}' of the output path does not exist in region {region}, or can't be read."
+            f"S3 bucket '{_split_uri(uri)[0]}' of the output path does not exist in region {region}, or can't be read."
         )
-        raise Refused("ValidationException", message)
+        raise ApiError("ValidationException", message)
 
 
-def check_input(world: World, channels: list[dict[str, Any]], region: str, role: str) -> None:
-    """Refuse a channel without objects, or of a kind that the embedded AWS doesn't read."""
+def check_input(emulator: Emulator, channels: list[dict[str, Any]], region: str, role: str) -> None:
+    """Refuse a channel without objects, or of a kind that the embedded AWS doesn't support."""
     names = [channel["ChannelName"] for channel in channels]
     if len(set(names)) < len(names):
-        raise Refused("ValidationException", "Channel names must be unique within InputDataConfig.")
+        raise ApiError("ValidationException", "Channel names must be unique within InputDataConfig.")
     for channel in channels:
         source = channel["DataSource"].get("S3DataSource")
         if source is None or source["S3DataType"] != "S3Prefix":
-            raise Refused(
+            raise ApiError(
                 "NotImplemented", "The embedded AWS reads S3DataSource with S3DataType S3Prefix only", status=501
             )
-        if not _keys(world, source["S3Uri"]):
-            bucket = _split(source["S3Uri"])[0]
-            # Source of the words: aws/amazon-sagemaker-examples#2489.
-            raise Refused(
+        if not _list_keys(emulator, source["S3Uri"]):
+            bucket = _split_uri(source["S3Uri"])[0]
+            # Source of the text: aws/amazon-sagemaker-examples#2489.
+            raise ApiError(
                 "ValidationException",
                 f'No S3 objects found under S3 URL "{source["S3Uri"]}" given in input data source. Please ensure that '
                 f"the bucket exists in the selected region ({region}), that objects exist under that S3 prefix, and "
@@ -113,35 +116,38 @@ def check_input(world: World, channels: list[dict[str, Any]], region: str, role:
             )
 
 
-def objects(world: World, uri: str) -> list[tuple[str, bytes]]:
-    """Return the objects under an S3 prefix as (name below the prefix, content). Call it under the world's lock."""
-    bucket, prefix = _split(uri)
-    return [(_below(key, prefix), _s3(world).buckets[bucket].keys[key].value) for key in _keys(world, uri)]
+def read_objects(emulator: Emulator, uri: str) -> list[tuple[str, bytes]]:
+    """Return the objects under an S3 prefix as (name below the prefix, content). Needs the emulator's lock."""
+    bucket, prefix = _split_uri(uri)
+    return [
+        (_relative_name(key, prefix), _s3_backend(emulator).buckets[bucket].keys[key].value)
+        for key in _list_keys(emulator, uri)
+    ]
 
 
-def exists(world: World, uri: str) -> bool:
-    """Whether there is an object of exactly this URI. Call it under the world's lock."""
-    return _split(uri)[1] in _keys(world, uri)
+def object_exists(emulator: Emulator, uri: str) -> bool:
+    """Return whether an object of exactly this URI exists. Needs the emulator's lock."""
+    return _split_uri(uri)[1] in _list_keys(emulator, uri)
 
 
-def _keys(world: World, uri: str) -> list[str]:
+def _list_keys(emulator: Emulator, uri: str) -> list[str]:
     """List the keys under a prefix, without folder markers and deleted objects."""
-    bucket, prefix = _split(uri)
-    found = _s3(world).buckets.get(bucket)
+    bucket, prefix = _split_uri(uri)
+    found = _s3_backend(emulator).buckets.get(bucket)
     if found is None:
         return []
     keys = sorted(key for key in found.keys if key.startswith(prefix) and not key.endswith("/"))
     return [key for key in keys if isinstance(found.keys[key], FakeKey)]
 
 
-def store(world: World, uri: str, content: bytes) -> None:
-    """Write an object. Call it under the world's lock."""
-    bucket, key = _split(uri)
-    _s3(world).put_object(bucket, key, content)
+def write_object(emulator: Emulator, uri: str, content: bytes) -> None:
+    """Write an object. Needs the emulator's lock."""
+    bucket, key = _split_uri(uri)
+    _s3_backend(emulator).put_object(bucket, key, content)
 
 
-def _below(key: str, prefix: str) -> str:
-    """Name an object below its prefix: a prefix may be a folder, the whole key, or the beginning of names."""
+def _relative_name(key: str, prefix: str) -> str:
+    """Return an object's name below its prefix, which may be a folder, a whole key, or the start of names."""
     return (
         key[len(prefix) :].lstrip("/")
         if prefix.endswith("/") or key[len(prefix) :].startswith("/")
@@ -149,10 +155,10 @@ def _below(key: str, prefix: str) -> str:
     )
 
 
-def _split(uri: str) -> tuple[str, str]:
+def _split_uri(uri: str) -> tuple[str, str]:
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     return bucket, key
 
 
-def _s3(world: World) -> Any:
-    return s3_backends[world.account]["aws"]
+def _s3_backend(emulator: Emulator) -> Any:
+    return s3_backends[emulator.account]["aws"]

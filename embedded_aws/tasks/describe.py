@@ -5,30 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from embedded_aws.tasks.model import Container, Deployment, Revision, Service, Task
-from embedded_aws.tasks.rollout import breaker_of
+from embedded_aws.tasks.rollout import read_circuit_breaker
+from embedded_aws.tasks.state import EcsDeployment, EcsService, EcsTask, ServiceRevision, TaskContainer
 
 _FARGATE = {"launchType": "FARGATE", "platformVersion": "1.4.0", "platformFamily": "Linux"}
 
 
-def service_of(service: Service, *, tags: bool = False) -> dict[str, Any]:
+def describe_service(service: EcsService, *, tags: bool = False) -> dict[str, Any]:
     """Show a service, as DescribeServices does."""
-    primary, counts = service.primary, _counts(list(service.tasks.values()))
+    primary, counts = service.primary, _count_tasks(list(service.tasks.values()))
     shown = {
         "serviceArn": service.arn,
         "serviceName": service.name,
         "clusterArn": service.cluster_arn,
         "status": service.status,
-        "desiredCount": service.desired,
+        "desiredCount": service.desired_count,
         **counts,
         **_FARGATE,
         "taskDefinition": primary.revision.task_definition,
-        "deploymentConfiguration": service.configuration,
-        "deployments": [deployment_of(service, deployment) for deployment in service.deployments],
+        "deploymentConfiguration": service.deployment_configuration,
+        "deployments": [describe_deployment(service, deployment) for deployment in service.deployments],
         "events": list(service.events),
         "createdAt": service.created,
         "currentServiceDeployment": primary.arn if primary.outcome == "IN_PROGRESS" else None,
-        "currentServiceRevisions": [_summary(service, deployment) for deployment in service.deployments],
+        "currentServiceRevisions": [_summarize_revision(service, deployment) for deployment in service.deployments],
         "schedulingStrategy": "REPLICA",
         "deploymentController": {"type": "ECS"},
         "placementConstraints": [],
@@ -38,47 +38,47 @@ def service_of(service: Service, *, tags: bool = False) -> dict[str, Any]:
     }
     if tags:
         shown["tags"] = service.tags
-    return _present(shown)
+    return _without_none(shown)
 
 
-def deployment_of(service: Service, deployment: Deployment) -> dict[str, Any]:
+def describe_deployment(service: EcsService, deployment: EcsDeployment) -> dict[str, Any]:
     """Show one of a service's deployments."""
     settings = deployment.revision.settings
     return {
         "id": deployment.id,
         "status": deployment.status,
         "taskDefinition": deployment.revision.task_definition,
-        "desiredCount": deployment.desired,
-        **_counts(_tasks(service, deployment)),
-        "failedTasks": deployment.failed,
+        "desiredCount": deployment.desired_count,
+        **_count_tasks(_deployment_tasks(service, deployment)),
+        "failedTasks": deployment.failed_tasks,
         "createdAt": deployment.created,
         "updatedAt": deployment.updated,
         **_FARGATE,
         **{name: value for name, value in settings.items() if name == "platformVersion" and value != "LATEST"},
         "networkConfiguration": settings.get("networkConfiguration", {}),
-        "rolloutState": deployment.state.value,
+        "rolloutState": deployment.rollout_state.value,
         "rolloutStateReason": deployment.reason,
     }
 
 
-def service_deployment_of(service: Service, deployment: Deployment) -> dict[str, Any]:
+def describe_service_deployment(service: EcsService, deployment: EcsDeployment) -> dict[str, Any]:
     """Show a deployment as DescribeServiceDeployments does."""
     target = deployment.revision
-    shown = service_deployment_brief(service, deployment) | {
+    shown = summarize_service_deployment(service, deployment) | {
         "updatedAt": deployment.updated,
         "sourceServiceRevisions": [{"arn": deployment.source.arn}] if deployment.source else [],
-        "targetServiceRevision": _summary(service, deployment) | {"arn": target.arn},
-        "deploymentConfiguration": service.configuration,
+        "targetServiceRevision": _summarize_revision(service, deployment) | {"arn": target.arn},
+        "deploymentConfiguration": service.deployment_configuration,
         "rollback": deployment.rollback,
-        "deploymentCircuitBreaker": _breaker(service, deployment),
+        "deploymentCircuitBreaker": _describe_breaker(service, deployment),
     }
     shown.pop("targetServiceRevisionArn")
-    return _present(shown)
+    return _without_none(shown)
 
 
-def service_deployment_brief(service: Service, deployment: Deployment) -> dict[str, Any]:
+def summarize_service_deployment(service: EcsService, deployment: EcsDeployment) -> dict[str, Any]:
     """Show a deployment as ListServiceDeployments does."""
-    return _present(
+    return _without_none(
         {
             "serviceDeploymentArn": deployment.arn,
             "serviceArn": service.arn,
@@ -93,7 +93,7 @@ def service_deployment_brief(service: Service, deployment: Deployment) -> dict[s
     )
 
 
-def revision_of(service: Service, revision: Revision, images: list[dict[str, Any]]) -> dict[str, Any]:
+def describe_revision(service: EcsService, revision: ServiceRevision, images: list[dict[str, Any]]) -> dict[str, Any]:
     """Show a revision as DescribeServiceRevisions does."""
     return {
         "serviceRevisionArn": revision.arn,
@@ -108,7 +108,7 @@ def revision_of(service: Service, revision: Revision, images: list[dict[str, Any
     }
 
 
-def task_of(task: Task, *, tags: bool = False) -> dict[str, Any]:
+def describe_task(task: EcsTask, *, tags: bool = False) -> dict[str, Any]:
     """Show a task, as DescribeTasks does."""
     shown = {
         "taskArn": task.task_arn,
@@ -117,8 +117,8 @@ def task_of(task: Task, *, tags: bool = False) -> dict[str, Any]:
         "group": task.group,
         "startedBy": task.started_by,
         "lastStatus": task.status,
-        "desiredStatus": task.desired,
-        "healthStatus": task.health if task.checked else "UNKNOWN",
+        "desiredStatus": task.desired_status,
+        "healthStatus": task.health if task.has_health_check else "UNKNOWN",
         "connectivity": "CONNECTED" if task.status in {"RUNNING", "DEACTIVATING"} else None,
         "cpu": task.definition.cpu,
         "memory": task.definition.memory,
@@ -126,8 +126,8 @@ def task_of(task: Task, *, tags: bool = False) -> dict[str, Any]:
         **_FARGATE,
         "createdAt": task.created,
         **task.times,
-        "containers": [_container(task, container) for container in task.containers],
-        "attachments": [_attachment(task)] if task.interface else [],
+        "containers": [_describe_container(task, container) for container in task.containers],
+        "attachments": [_describe_attachment(task)] if task.interface else [],
         "attributes": [{"name": "ecs.cpu-architecture", "value": "x86_64"}],
         "overrides": {"containerOverrides": []},
         "stopCode": task.stop_code,
@@ -138,12 +138,12 @@ def task_of(task: Task, *, tags: bool = False) -> dict[str, Any]:
     }
     if tags:
         shown["tags"] = task.tags
-    return _present(shown)
+    return _without_none(shown)
 
 
-def _container(task: Task, container: Container) -> dict[str, Any]:
+def _describe_container(task: EcsTask, container: TaskContainer) -> dict[str, Any]:
     interface = {"attachmentId": _attachment_id(task), "privateIpv4Address": task.address}
-    return _present(
+    return _without_none(
         {
             "containerArn": f"arn:aws:ecs:{task.region}:{task.account}:container/{task.cluster}/{task.id}/{container.id}",
             "taskArn": task.task_arn,
@@ -162,7 +162,7 @@ def _container(task: Task, container: Container) -> dict[str, Any]:
     )
 
 
-def _attachment(task: Task) -> dict[str, Any]:
+def _describe_attachment(task: EcsTask) -> dict[str, Any]:
     """Show the task's network interface. The address is a loopback one: the task's own on this machine."""
     details = {
         "subnetId": task.interface.subnet.id,
@@ -178,43 +178,43 @@ def _attachment(task: Task) -> dict[str, Any]:
     }
 
 
-def _attachment_id(task: Task) -> str:
+def _attachment_id(task: EcsTask) -> str:
     return f"{task.id[:8]}-{task.id[8:12]}-{task.id[12:16]}-{task.id[16:20]}-{task.id[20:]}"
 
 
-def _tasks(service: Service, deployment: Deployment) -> list[Task]:
+def _deployment_tasks(service: EcsService, deployment: EcsDeployment) -> list[EcsTask]:
     return [task for task in service.tasks.values() if task.deployment == deployment.id]
 
 
-def _counts(tasks: list[Task]) -> dict[str, int]:
+def _count_tasks(tasks: list[EcsTask]) -> dict[str, int]:
     """Count as ECS does: RUNNING is running, what is on its way there is pending, what leaves is neither."""
     statuses = [task.status for task in tasks]
     pending = sum(status in {"PROVISIONING", "PENDING", "ACTIVATING"} for status in statuses)
     return {"runningCount": statuses.count("RUNNING"), "pendingCount": pending}
 
 
-def _summary(service: Service, deployment: Deployment) -> dict[str, Any]:
-    counts = _counts(_tasks(service, deployment))
+def _summarize_revision(service: EcsService, deployment: EcsDeployment) -> dict[str, Any]:
+    counts = _count_tasks(_deployment_tasks(service, deployment))
     return {
         "arn": deployment.revision.arn,
-        "requestedTaskCount": deployment.desired,
+        "requestedTaskCount": deployment.desired_count,
         "runningTaskCount": counts["runningCount"],
         "pendingTaskCount": counts["pendingCount"],
     }
 
 
-def _breaker(service: Service, deployment: Deployment) -> dict[str, Any]:
-    breaker = breaker_of(service.configuration)
+def _describe_breaker(service: EcsService, deployment: EcsDeployment) -> dict[str, Any]:
+    breaker = read_circuit_breaker(service.deployment_configuration)
     if breaker is None:
         return {"status": "DISABLED"}
-    threshold, count = breaker.threshold(service.desired), deployment.consecutive
+    threshold, count = breaker.threshold(service.desired_count), deployment.consecutive_failures
     monitoring = "MONITORING" if deployment.outcome == "IN_PROGRESS" else "MONITORING_COMPLETE"
     return {
-        "status": "TRIGGERED" if deployment.rollback or deployment.state.value == "FAILED" else monitoring,
+        "status": "TRIGGERED" if deployment.rollback or deployment.rollout_state.value == "FAILED" else monitoring,
         "failureCount": count,
         "threshold": threshold,
     }
 
 
-def _present(shown: Mapping[str, Any]) -> dict[str, Any]:
+def _without_none(shown: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in shown.items() if value is not None}

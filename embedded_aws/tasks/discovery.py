@@ -1,4 +1,4 @@
-"""Tasks as Cloud Map instances, through moto's Cloud Map state. Call under the world's lock.
+"""Tasks as Cloud Map instances, through moto's Cloud Map state. Call under the emulator's lock.
 
 As ECS does (Amazon ECS developer guide, "Service discovery"): a running task is registered under its task id with its
 address and port; where the Cloud Map service takes custom health, a task with a container health check starts
@@ -12,10 +12,10 @@ from typing import Any
 
 from moto.servicediscovery.models import ServiceInstance, servicediscovery_backends
 
-from embedded_aws.tasks.model import Task
+from embedded_aws.tasks.state import EcsTask
 
 
-def register(task: Task) -> None:
+def register_task(task: EcsTask) -> None:
     """Add the task to the Cloud Map services its service names; one that is gone is passed over."""
     for entry, found in _registries(task):
         attributes = {
@@ -29,42 +29,42 @@ def register(task: Task) -> None:
         if port := entry.get("port") or entry.get("containerPort"):
             attributes["AWS_INSTANCE_PORT"] = str(port)
         instance = ServiceInstance(found.id, task.id, attributes=attributes)
-        instance.health_status = _status(task, found)
+        instance.health_status = _health_status(task, found)
         # A new list: API Gateway reads it without the lock.
         found.instances = [*found.instances, instance]
         found.instances_revision[task.id] = found.instances_revision.get(task.id, 0) + 1
 
 
-def publish_health(task: Task) -> None:
+def update_health(task: EcsTask) -> None:
     """Set the instances' custom health to the task's; a task without a health check stays HEALTHY."""
     for _, found in _registries(task):
         instance = next((i for i in found.instances if i.instance_id == task.id), None)
         if instance:
-            instance.health_status = _status(task, found)
+            instance.health_status = _health_status(task, found)
 
 
-def deregister(task: Task) -> None:
+def deregister_task(task: EcsTask) -> None:
     """Take the task out of Cloud Map."""
     for _, found in _registries(task):
         if any(instance.instance_id == task.id for instance in found.instances):
             _backend(task).deregister_instance(found.id, task.id)
 
 
-def _status(task: Task, found: Any) -> str:
-    follows = task.checked and found.health_check_custom_config is not None
+def _health_status(task: EcsTask, found: Any) -> str:
+    follows = task.has_health_check and found.health_check_custom_config is not None
     return "UNHEALTHY" if follows and task.health != "HEALTHY" else "HEALTHY"
 
 
-def _registries(task: Task) -> Iterator[tuple[Mapping[str, Any], Any]]:
+def _registries(task: EcsTask) -> Iterator[tuple[Mapping[str, Any], Any]]:
     """Yield the task's service registries with their Cloud Map services."""
     if task.service is None:
         return
-    deployment = next((d for d in task.service.history if d.id == task.deployment), None)
+    deployment = next((d for d in task.service.deployment_history if d.id == task.deployment), None)
     for entry in deployment.revision.settings.get("serviceRegistries", ()) if deployment else ():
         found = _backend(task).services.get(entry["registryArn"].rsplit("/", 1)[-1])
         if found:
             yield entry, found
 
 
-def _backend(task: Task) -> Any:
+def _backend(task: EcsTask) -> Any:
     return servicediscovery_backends[task.account][task.region]

@@ -1,4 +1,4 @@
-"""What a task definition only refers to: secrets, the log group, roles. Looked up in moto; call under the world's lock.
+"""What a task definition only refers to: secrets, the log group, roles. Looked up in moto; call under the emulator's lock.
 
 Secrets are read when the task starts, as ECS does, and go nowhere but into the container's environment.
 """
@@ -14,10 +14,10 @@ from moto.logs.models import logs_backends
 from moto.secretsmanager.models import secretsmanager_backends
 from moto.ssm.models import ssm_backends
 
-from embedded_aws.tasks.model import Task
+from embedded_aws.tasks.state import EcsTask
 from embedded_aws.weather import Weather
 
-NOT_ASSUMED = (
+NOT_ASSUMABLE_MESSAGE = (
     "ECS was unable to assume the role '{}' that was provided for this task. Please verify that the role being passed has"
     " the proper trust relationship and permissions and that your IAM user has permissions to pass this role."
 )
@@ -27,7 +27,7 @@ class ReferenceMissingError(Exception):
     """A task can't start because something it refers to isn't there; the message is ECS's stoppedReason."""
 
 
-def secret(task: Task, value_from: str) -> str:
+def read_secret(task: EcsTask, value_from: str) -> str:
     """Return the value behind a container definition's `valueFrom` (Amazon ECS developer guide, "secrets").
 
     `value_from` is the ARN or name of an SSM parameter, or a Secrets Manager ARN, optionally followed by
@@ -35,30 +35,30 @@ def secret(task: Task, value_from: str) -> str:
     """
     try:
         if ":secretsmanager:" in value_from:
-            return _from_secrets_manager(value_from)
+            return _read_secrets_manager(value_from)
         parts = value_from.split(":")
         region = parts[3] if len(parts) > 5 else task.region
         parameter = ssm_backends[task.account][region].get_parameter(value_from)
         return str(parameter.response_object(decrypt=True)["Value"])
-    except Exception as missing:
+    except Exception as error:
         raise ReferenceMissingError(
             f"ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve {value_from}"
-        ) from missing
+        ) from error
 
 
-def _from_secrets_manager(value_from: str) -> str:
+def _read_secrets_manager(value_from: str) -> str:
     parts = value_from.split(":")
     arn, (key, stage, version, *_) = ":".join(parts[:7]), (*parts[7:], "", "", "")
     found = secretsmanager_backends[parts[4]][parts[3]].get_secret_value(arn, version or None, stage or None)
     return str(json.loads(found["SecretString"])[key]) if key else str(found["SecretString"])
 
 
-def has_log_group(task: Task, options: Mapping[str, str]) -> bool:
+def has_log_group(task: EcsTask, options: Mapping[str, str]) -> bool:
     """Whether the awslogs driver's log group exists."""
     return options["awslogs-group"] in logs_backends[task.account][options.get("awslogs-region", task.region)].groups
 
 
-def require_log_group(task: Task, options: Mapping[str, str]) -> None:
+def require_log_group(task: EcsTask, options: Mapping[str, str]) -> None:
     """Make the group where `awslogs-create-group` says so. Raises ReferenceMissingError when there is none."""
     if has_log_group(task, options):
         return
@@ -72,36 +72,36 @@ def require_log_group(task: Task, options: Mapping[str, str]) -> None:
     logs_backends[task.account][region].create_log_group(options["awslogs-group"], {})
 
 
-def require_roles(task: Task) -> None:
+def require_roles(task: EcsTask) -> None:
     """Raise ReferenceMissingError when a role of the task definition is gone, or no longer trusts ECS tasks."""
     for name in ("execution_role_arn", "task_role_arn"):
         arn = getattr(task.definition, name, None)
-        if arn and not assumable(arn, task.account):
-            raise ReferenceMissingError(NOT_ASSUMED.format(arn))
+        if arn and not is_assumable(arn, task.account):
+            raise ReferenceMissingError(NOT_ASSUMABLE_MESSAGE.format(arn))
 
 
-def assumable(arn: str, account: str) -> bool:
+def is_assumable(arn: str, account: str) -> bool:
     """Whether the role exists and its trust policy lets ecs-tasks.amazonaws.com assume it."""
-    role = _role(arn, account)
+    role = _find_role(arn, account)
     if role is None:
         return False
     statements: Any = json.loads(role.assume_role_policy_document)["Statement"]
-    return any(_trusts(entry) for entry in (statements if isinstance(statements, list) else [statements]))
+    return any(_trusts_ecs_tasks(entry) for entry in (statements if isinstance(statements, list) else [statements]))
 
 
-def spreads(weather: Weather, arn: str, account: str, part: float = 1.0) -> bool:
+def is_role_propagating(weather: Weather, arn: str, account: str, share: float = 1.0) -> bool:
     """Whether IAM still spreads the role (`part` as in `Weather.spreads`)."""
-    role = _role(arn, account)
-    return role is not None and weather.spreads(role.create_date, part)
+    role = _find_role(arn, account)
+    return role is not None and weather.is_role_propagating(role.create_date, share)
 
 
-def _role(arn: str, account: str) -> Any:
+def _find_role(arn: str, account: str) -> Any:
     name = arn.rsplit("/", 1)[-1]
     role = next((role for role in iam_backends[account]["aws"].get_roles() if role.name == name), None)
     return role if role is not None and role.arn == arn else None
 
 
-def _trusts(statement: Mapping[str, Any]) -> bool:
+def _trusts_ecs_tasks(statement: Mapping[str, Any]) -> bool:
     principal: Any = statement.get("Principal", {})
     services = principal.get("Service", []) if isinstance(principal, dict) else []
     actions = statement.get("Action", [])

@@ -13,7 +13,7 @@ from math import ceil, floor
 from typing import Any
 
 
-class Health(Enum):
+class TaskHealth(Enum):
     """How a task counts. One on its way, or without a verdict yet, is STARTING."""
 
     STARTING = "starting"
@@ -21,7 +21,7 @@ class Health(Enum):
     UNHEALTHY = "unhealthy"
 
 
-class State(Enum):
+class RolloutState(Enum):
     """A deployment's rolloutState."""
 
     IN_PROGRESS = "IN_PROGRESS"
@@ -30,16 +30,16 @@ class State(Enum):
 
 
 @dataclass(frozen=True)
-class Member:
+class RolloutTask:
     """A task that ECS has not told to stop."""
 
     task: str
     deployment: str
-    health: Health
+    health: TaskHealth
 
 
 @dataclass(frozen=True)
-class Breaker:
+class CircuitBreaker:
     """The deployment circuit breaker, when it is enabled."""
 
     rollback: bool = False
@@ -64,66 +64,66 @@ class Rollout:
     """
 
     primary: str
-    state: State
+    state: RolloutState
     desired: int
-    members: tuple[Member, ...] = ()
-    minimum: int = 100
-    maximum: int = 200
-    breaker: Breaker | None = None
+    tasks: tuple[RolloutTask, ...] = ()
+    minimum_percent: int = 100
+    maximum_percent: int = 200
+    breaker: CircuitBreaker | None = None
     failures: int = 0
     fallback: str | None = None
     draining: bool = False
-    held: bool = False
+    throttled: bool = False
 
 
 @dataclass(frozen=True)
-class Start:
+class StartTasks:
     """Launch `count` tasks of the primary deployment."""
 
     count: int
 
 
 @dataclass(frozen=True)
-class Stop:
+class StopTasks:
     """Stop tasks that are no longer wanted."""
 
     tasks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Replace:
+class ReplaceTasks:
     """Stop tasks that failed their health check; they count as failures."""
 
     tasks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Complete:
+class CompleteDeployment:
     """The primary deployment has reached its steady state."""
 
 
 @dataclass(frozen=True)
-class Fail:
+class FailDeployment:
     """The circuit breaker ends the primary deployment; `fallback` becomes the primary again when there is one."""
 
     fallback: str | None
 
 
 @dataclass(frozen=True)
-class Stuck:
+class ReportBlocked:
     """Neither a start nor a stop is allowed by the percentages."""
 
 
-Action = Start | Stop | Replace | Complete | Fail | Stuck
+SchedulerAction = StartTasks | StopTasks | ReplaceTasks | CompleteDeployment | FailDeployment | ReportBlocked
 
 
-def breaker_of(configuration: Mapping[str, Any]) -> Breaker | None:
+def read_circuit_breaker(configuration: Mapping[str, Any]) -> CircuitBreaker | None:
     """Read a service's deploymentConfiguration; None when its circuit breaker is off."""
     setting = configuration.get("deploymentCircuitBreaker") or {}
     if not setting.get("enable"):
         return None
     threshold = setting.get("thresholdConfiguration") or {}
-    return Breaker(
+    return CircuitBreaker(
         rollback=bool(setting.get("rollback")),
         reset_on_healthy=setting.get("resetOnHealthyTask") is not False,
         kind=threshold.get("type", "BOUNDED_PERCENT"),
@@ -131,85 +131,85 @@ def breaker_of(configuration: Mapping[str, Any]) -> Breaker | None:
     )
 
 
-def decide(now: Rollout) -> list[Action]:
+def decide_actions(now: Rollout) -> list[SchedulerAction]:
     """Return what to do at once, in order; empty when there is nothing to do but wait."""
-    if now.state is State.FAILED:
+    if now.state is RolloutState.FAILED:
         # A failed deployment launches nothing, and what served before goes on serving.
         return []
-    if now.state is State.IN_PROGRESS and now.breaker and now.failures >= now.breaker.threshold(now.desired):
-        return [Fail(now.fallback if now.breaker.rollback else None)]
-    new = [member for member in now.members if member.deployment == now.primary]
-    old = [member for member in now.members if member.deployment != now.primary]
-    starts = _starts(now, new)
-    starved = _missing(now, new) > starts and not now.held
-    sick = _sick(now, starved)
-    stops = _surplus(now, new) + _retired(now, new, old, starved=starved)
-    actions: list[Action] = []
+    if now.state is RolloutState.IN_PROGRESS and now.breaker and now.failures >= now.breaker.threshold(now.desired):
+        return [FailDeployment(now.fallback if now.breaker.rollback else None)]
+    new = [member for member in now.tasks if member.deployment == now.primary]
+    old = [member for member in now.tasks if member.deployment != now.primary]
+    starts = _start_count(now, new)
+    no_room = _missing_count(now, new) > starts and not now.throttled
+    unhealthy = _unhealthy_to_stop(now, no_room)
+    stops = _surplus_to_stop(now, new) + _old_to_stop(now, new, old, no_room=no_room)
+    actions: list[SchedulerAction] = []
     if starts:
-        actions.append(Start(starts))
-    if sick:
-        actions.append(Replace(sick))
+        actions.append(StartTasks(starts))
+    if unhealthy:
+        actions.append(ReplaceTasks(unhealthy))
     if stops:
-        actions.append(Stop(stops))
-    if not actions and starved:
-        return [Stuck()] if old and _settled(now) else []
-    if not actions and now.state is State.IN_PROGRESS and not now.draining and _steady(now, new, old):
-        return [Complete()]
+        actions.append(StopTasks(stops))
+    if not actions and no_room:
+        return [ReportBlocked()] if old and _is_settled(now) else []
+    if not actions and now.state is RolloutState.IN_PROGRESS and not now.draining and _is_steady(now, new, old):
+        return [CompleteDeployment()]
     return actions
 
 
-def _missing(now: Rollout, new: list[Member]) -> int:
+def _missing_count(now: Rollout, new: list[RolloutTask]) -> int:
     """How many tasks the primary lacks, not counting unhealthy ones."""
-    return max(0, now.desired - sum(member.health is not Health.UNHEALTHY for member in new))
+    return max(0, now.desired - sum(member.health is not TaskHealth.UNHEALTHY for member in new))
 
 
-def _starts(now: Rollout, new: list[Member]) -> int:
+def _start_count(now: Rollout, new: list[RolloutTask]) -> int:
     """How many may start: running and pending tasks stay at or below maximumPercent, rounded down."""
-    upper = floor(now.desired * now.maximum / 100)
-    return 0 if now.held else max(0, min(_missing(now, new), upper - len(now.members)))
+    upper = floor(now.desired * now.maximum_percent / 100)
+    return 0 if now.throttled else max(0, min(_missing_count(now, new), upper - len(now.tasks)))
 
 
-def _healthy(members: list[Member] | tuple[Member, ...]) -> list[Member]:
-    return [member for member in members if member.health is Health.HEALTHY]
+def _healthy_tasks(members: list[RolloutTask] | tuple[RolloutTask, ...]) -> list[RolloutTask]:
+    return [member for member in members if member.health is TaskHealth.HEALTHY]
 
 
-def _lower(now: Rollout) -> int:
+def _minimum_healthy(now: Rollout) -> int:
     """How many must stay healthy: minimumHealthyPercent of the desired count, rounded up."""
-    return ceil(now.desired * now.minimum / 100)
+    return ceil(now.desired * now.minimum_percent / 100)
 
 
-def _sick(now: Rollout, starved: bool) -> tuple[str, ...]:
+def _unhealthy_to_stop(now: Rollout, no_room: bool) -> tuple[str, ...]:
     """Return unhealthy tasks that may go: replaced first when maximumPercent leaves room, else stopped first."""
-    if len(_healthy(now.members)) < _lower(now) and not starved:
+    if len(_healthy_tasks(now.tasks)) < _minimum_healthy(now) and not no_room:
         return ()
-    return tuple(member.task for member in now.members if member.health is Health.UNHEALTHY)
+    return tuple(member.task for member in now.tasks if member.health is TaskHealth.UNHEALTHY)
 
 
-def _surplus(now: Rollout, new: list[Member]) -> tuple[str, ...]:
+def _surplus_to_stop(now: Rollout, new: list[RolloutTask]) -> tuple[str, ...]:
     """Return what the primary has beyond the desired count: those not serving yet first, then the youngest."""
-    fit = [member for member in new if member.health is not Health.UNHEALTHY]
-    excess = max(0, len(fit) - now.desired)
-    youngest_first = fit[::-1]
-    ranked = sorted(youngest_first, key=lambda member: member.health is Health.HEALTHY)
+    not_unhealthy = [member for member in new if member.health is not TaskHealth.UNHEALTHY]
+    excess = max(0, len(not_unhealthy) - now.desired)
+    youngest_first = not_unhealthy[::-1]
+    ranked = sorted(youngest_first, key=lambda member: member.health is TaskHealth.HEALTHY)
     return tuple(member.task for member in ranked[:excess])
 
 
-def _retired(now: Rollout, new: list[Member], old: list[Member], *, starved: bool) -> tuple[str, ...]:
+def _old_to_stop(now: Rollout, new: list[RolloutTask], old: list[RolloutTask], *, no_room: bool) -> tuple[str, ...]:
     """Return tasks of older deployments that may go.
 
     Those that don't serve go at once. Those that do go one for one as new tasks become healthy; when the percentages
     leave no room to start one, minimumHealthyPercent is the only limit.
     """
-    idle = [member.task for member in old if member.health is Health.STARTING]
-    serving = _healthy(old)
-    floor_ = _lower(now) if starved else max(_lower(now), now.desired)
-    spare = max(0, len(serving) + len(_healthy(new)) - floor_)
+    idle = [member.task for member in old if member.health is TaskHealth.STARTING]
+    serving = _healthy_tasks(old)
+    must_stay = _minimum_healthy(now) if no_room else max(_minimum_healthy(now), now.desired)
+    spare = max(0, len(serving) + len(_healthy_tasks(new)) - must_stay)
     return tuple(idle + [member.task for member in serving[:spare]])
 
 
-def _settled(now: Rollout) -> bool:
-    return not now.draining and all(member.health is not Health.STARTING for member in now.members)
+def _is_settled(now: Rollout) -> bool:
+    return not now.draining and all(member.health is not TaskHealth.STARTING for member in now.tasks)
 
 
-def _steady(now: Rollout, new: list[Member], old: list[Member]) -> bool:
-    return not old and len(new) == len(_healthy(new)) == now.desired
+def _is_steady(now: Rollout, new: list[RolloutTask], old: list[RolloutTask]) -> bool:
+    return not old and len(new) == len(_healthy_tasks(new)) == now.desired

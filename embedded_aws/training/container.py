@@ -25,23 +25,23 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from embedded_aws.children import Children
+from embedded_aws.child_processes import ChildProcesses
 
-_ROOM = Path(__file__).resolve().parents[2]
+_SOURCE_ROOT = Path(__file__).resolve().parents[2]
 _METRIC = re.compile(r"\t(train|validation)-([^:\t]+):(\S+)")
 _TICK = 0.1
 
 
 @dataclass(frozen=True)
-class Exit:
+class ContainerExit:
     """How the process ended. `stopped` has the reason why it was asked to, and is empty when it ended by itself."""
 
     code: int
     failure: str
-    stopped: str
+    stop_reason: str
 
 
-class Container:
+class TrainingContainer:
     """One training container. `close` removes its directory."""
 
     def __init__(self, home: Path, name: str) -> None:
@@ -52,7 +52,7 @@ class Container:
             (self._ml / part).mkdir(parents=True)
         self.metrics: dict[str, float] = {}
 
-    def configure(self, hyperparameters: Mapping[str, str], channels: Sequence[Mapping[str, Any]]) -> None:
+    def write_configuration(self, hyperparameters: Mapping[str, str], channels: Sequence[Mapping[str, Any]]) -> None:
         """Write the configuration files; `channels` is the API's InputDataConfig."""
         config = {channel["ChannelName"]: _channel_config(channel) for channel in channels}
         hosts = {"current_host": "algo-1", "hosts": ["algo-1"], "network_interface_name": "eth0"}
@@ -63,7 +63,7 @@ class Container:
         ):
             (self._ml / f"input/config/{name}.json").write_text(json.dumps(content))
 
-    def put(self, channel: str, files: Iterable[tuple[str, bytes]], *, zipped: bool = False) -> None:
+    def write_channel(self, channel: str, files: Iterable[tuple[str, bytes]], *, zipped: bool = False) -> None:
         """Write a channel's files, by their names below the channel's prefix."""
         folder = self._ml / "input/data" / channel
         folder.mkdir(exist_ok=True)
@@ -76,11 +76,11 @@ class Container:
 
     def run(
         self,
-        children: Children,
+        children: ChildProcesses,
         environment: Mapping[str, str],
-        log: Callable[[list[str]], None],
-        ask: Callable[[], str],
-    ) -> Exit:
+        on_lines: Callable[[list[str]], None],
+        stop_reason: Callable[[], str],
+    ) -> ContainerExit:
         """Run the image to its end. `log` is given its lines; `ask` says why it should stop, or nothing.
 
         SIGTERM asks it to stop; after 120 s SageMaker uses SIGKILL.
@@ -88,32 +88,32 @@ class Container:
         process = children.spawn(
             [sys.executable, "-P", "-u", "-m", "embedded_aws.training.xgboost_image", str(self._root)],
             cwd=self._root,
-            env={"PATH": os.environ.get("PATH", ""), "PYTHONPATH": str(_ROOM), **environment},
+            env={"PATH": os.environ.get("PATH", ""), "PYTHONPATH": str(_SOURCE_ROOT), **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
         reason, deadline = "", 0.0
-        for lines in _lines(process):
-            self._note(lines)
-            log(lines)
-            if not reason and (reason := ask()):
+        for lines in _read_lines(process):
+            self._record_metrics(lines)
+            on_lines(lines)
+            if not reason and (reason := stop_reason()):
                 process.terminate()
                 deadline = time.monotonic() + 120
             elif reason and time.monotonic() > deadline:
                 process.kill()
-        return Exit(process.wait(), self._failure(), reason)
+        return ContainerExit(process.wait(), self._read_failure(), reason)
 
-    def inputs(self) -> str:
+    def digest_inputs(self) -> str:
         """A digest of all that the image reads: equal inputs, equal digests."""
         files = sorted(path for path in (self._ml / "input").rglob("*") if path.is_file())
-        told = [[str(path.relative_to(self._ml)), sha256(path.read_bytes()).hexdigest()] for path in files]
-        return sha256(json.dumps(told).encode()).hexdigest()
+        digests = [[str(path.relative_to(self._ml)), sha256(path.read_bytes()).hexdigest()] for path in files]
+        return sha256(json.dumps(digests).encode()).hexdigest()
 
-    def model(self) -> dict[str, bytes]:
+    def read_model(self) -> dict[str, bytes]:
         """What the image left in the model directory, by name."""
         return {str(path.relative_to(self._ml / "model")): path.read_bytes() for path in self._model_files()}
 
-    def adopt(self, model: Mapping[str, bytes], metrics: Mapping[str, float]) -> None:
+    def restore_results(self, model: Mapping[str, bytes], metrics: Mapping[str, float]) -> None:
         """Take over what an equal job left."""
         for name, content in model.items():
             path = self._ml / "model" / name
@@ -121,7 +121,7 @@ class Container:
             path.write_bytes(content)
         self.metrics = dict(metrics)
 
-    def artifact(self) -> bytes | None:
+    def pack_artifact(self) -> bytes | None:
         """Pack the model directory as `model.tar.gz`; None when the image left nothing in it."""
         files = self._model_files()
         if not files:
@@ -139,13 +139,13 @@ class Container:
     def _model_files(self) -> list[Path]:
         return sorted(path for path in (self._ml / "model").rglob("*") if path.is_file())
 
-    def _note(self, lines: list[str]) -> None:
+    def _record_metrics(self, lines: list[str]) -> None:
         """Keep the latest metrics under SageMaker's names: `validation-rmse` becomes `validation:rmse`."""
         for line in lines:
             for dataset, metric, value in _METRIC.findall(line):
                 self.metrics[f"{dataset}:{metric}"] = float(value)
 
-    def _failure(self) -> str:
+    def _read_failure(self) -> str:
         path = self._ml / "output/failure"
         # DescribeTrainingJob returns the first 1,024 characters.
         return path.read_text(errors="replace")[:1024] if path.is_file() else ""
@@ -161,7 +161,7 @@ def _channel_config(channel: Mapping[str, Any]) -> dict[str, str]:
     return config | ({"ContentType": channel["ContentType"]} if "ContentType" in channel else {})
 
 
-def _lines(process: subprocess.Popen[bytes]) -> Iterable[list[str]]:
+def _read_lines(process: subprocess.Popen[bytes]) -> Iterable[list[str]]:
     """Yield the lines printed since the last time, at least ten times a second, until the process closes its output."""
     if process.stdout is None:
         raise ValueError("the process has no pipe for its output")

@@ -36,7 +36,7 @@ def _real(low: float = -inf, high: float = inf, *, open_low: bool = False) -> Ca
     return _number(float, low, high, open_low=open_low)
 
 
-def _one_of(*values: str) -> Callable[[str], str]:
+def _choice(*values: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in values:
             raise ValueError(f"{text} is not one of {', '.join(values)}")
@@ -45,7 +45,7 @@ def _one_of(*values: str) -> Callable[[str], str]:
     return parse
 
 
-def _names(text: str) -> list[str]:
+def _name_list(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
@@ -54,10 +54,10 @@ def _literal(text: str) -> str:
     return text
 
 
-_SHARE = _real(0, 1, open_low=True)
-_POSITIVE = _real(0)
+_FRACTION = _real(0, 1, open_low=True)
+_NON_NEGATIVE = _real(0)
 _FLAG = _integer(0, 1)
-_BOOLEAN = _one_of("true", "false")
+_BOOLEAN = _choice("true", "false")
 _OBJECTIVES = (
     "binary:logistic",
     "binary:logitraw",
@@ -82,39 +82,39 @@ _OBJECTIVES = (
 
 HYPERPARAMETERS: Mapping[str, Callable[[str], Any]] = {
     "num_round": _integer(1),
-    "objective": _one_of(*_OBJECTIVES),
-    "eval_metric": _names,
+    "objective": _choice(*_OBJECTIVES),
+    "eval_metric": _name_list,
     "early_stopping_rounds": _integer(1),
     "num_class": _integer(2),
-    "base_score": _POSITIVE,
-    "booster": _one_of("gbtree", "gblinear", "dart"),
+    "base_score": _NON_NEGATIVE,
+    "booster": _choice("gbtree", "gblinear", "dart"),
     "eta": _real(0, 1),
-    "gamma": _POSITIVE,
+    "gamma": _NON_NEGATIVE,
     "max_depth": _integer(0),
-    "min_child_weight": _POSITIVE,
-    "max_delta_step": _POSITIVE,
-    "subsample": _SHARE,
-    "colsample_bytree": _SHARE,
-    "colsample_bylevel": _SHARE,
-    "colsample_bynode": _SHARE,
-    "lambda": _POSITIVE,
-    "alpha": _POSITIVE,
+    "min_child_weight": _NON_NEGATIVE,
+    "max_delta_step": _NON_NEGATIVE,
+    "subsample": _FRACTION,
+    "colsample_bytree": _FRACTION,
+    "colsample_bylevel": _FRACTION,
+    "colsample_bynode": _FRACTION,
+    "lambda": _NON_NEGATIVE,
+    "alpha": _NON_NEGATIVE,
     "lambda_bias": _real(0, 1),
-    "tree_method": _one_of("auto", "exact", "approx", "hist", "gpu_hist"),
-    "sketch_eps": _SHARE,
+    "tree_method": _choice("auto", "exact", "approx", "hist", "gpu_hist"),
+    "sketch_eps": _FRACTION,
     "scale_pos_weight": _real(0, open_low=True),
-    "updater": _names,
-    "dsplit": _one_of("row", "col"),
+    "updater": _name_list,
+    "dsplit": _choice("row", "col"),
     "refresh_leaf": _FLAG,
-    "process_type": _one_of("default", "update"),
-    "grow_policy": _one_of("depthwise", "lossguide"),
+    "process_type": _choice("default", "update"),
+    "grow_policy": _choice("depthwise", "lossguide"),
     "max_leaves": _integer(0),
     "max_bin": _integer(0),
-    "predictor": _one_of("auto", "cpu_predictor", "gpu_predictor"),
+    "predictor": _choice("auto", "cpu_predictor", "gpu_predictor"),
     "monotone_constraints": _literal,
     "interaction_constraints": _literal,
-    "sample_type": _one_of("uniform", "weighted"),
-    "normalize_type": _one_of("tree", "forest"),
+    "sample_type": _choice("uniform", "weighted"),
+    "normalize_type": _choice("tree", "forest"),
     "rate_drop": _real(0, 1),
     "one_drop": _FLAG,
     "skip_drop": _real(0, 1),
@@ -125,10 +125,10 @@ HYPERPARAMETERS: Mapping[str, Callable[[str], Any]] = {
     "verbosity": _integer(0, 3),
     "csv_weights": _FLAG,
     "save_model_on_termination": _BOOLEAN,
-    "aft_loss_distribution": _one_of("normal", "logistic", "extreme"),
-    "aft_loss_distribution_scale": _POSITIVE,
+    "aft_loss_distribution": _choice("normal", "logistic", "extreme"),
+    "aft_loss_distribution_scale": _NON_NEGATIVE,
     "deterministic_histogram": _BOOLEAN,
-    "sampling_method": _one_of("uniform", "gradient_based"),
+    "sampling_method": _choice("uniform", "gradient_based"),
     "prob_buffer_row": _real(1, open_low=True),
     "use_dask_gpu_training": _BOOLEAN,
 }
@@ -147,8 +147,8 @@ def parse(given: Mapping[str, str]) -> dict[str, Any]:
     for name, text in named.items():
         try:
             values[name] = HYPERPARAMETERS[name](text)
-        except (ValueError, SyntaxError) as wrong:
-            raise UserError(f"Hyperparameter {name}: could not use {text!r}: {wrong}") from wrong
+        except (ValueError, SyntaxError) as error:
+            raise UserError(f"Hyperparameter {name}: could not use {text!r}: {error}") from error
     if values.get("objective", "").startswith("multi:") and "num_class" not in values:
         raise UserError("Hyperparameter num_class is required for multi-classification")
     return values

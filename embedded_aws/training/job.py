@@ -30,7 +30,7 @@ _SPOT_SHARE = 0.3
 
 
 @dataclass
-class Job:
+class TrainingJob:
     """A training job. `request` is CreateTrainingJob's input; `stop` is set when someone asks it to end."""
 
     arn: str
@@ -47,14 +47,14 @@ class Job:
     artifact: str = ""
     metrics: list[dict[str, Any]] = field(default_factory=list)
     transitions: list[dict[str, Any]] = field(default_factory=list)
-    stop: threading.Event = field(default_factory=threading.Event)
+    stop_requested: threading.Event = field(default_factory=threading.Event)
 
     @property
     def name(self) -> str:
         """TrainingJobName."""
         return str(self.request["TrainingJobName"])
 
-    def enter(self, secondary: str, now: datetime, message: str = "") -> None:
+    def set_status(self, secondary: str, now: datetime, message: str = "") -> None:
         """Go over to a secondary status, and to the primary status it belongs to."""
         if self.transitions:
             self.transitions[-1]["EndTime"] = now
@@ -68,8 +68,8 @@ class Job:
 
     def describe(self) -> dict[str, Any]:
         """Return DescribeTrainingJob's answer; what was left out of the request has AWS's own defaults."""
-        told = {name: value for name, value in self.request.items() if name != "Tags"}
-        told |= {
+        described = {name: value for name, value in self.request.items() if name != "Tags"}
+        described |= {
             "TrainingJobArn": self.arn,
             "TrainingJobStatus": self.status,
             "SecondaryStatus": self.secondary,
@@ -80,17 +80,17 @@ class Job:
                 "EnableSageMakerMetricsTimeSeries": False,
                 **self.request["AlgorithmSpecification"],
             },
-            "InputDataConfig": [_channel(channel) for channel in self.request.get("InputDataConfig", [])],
+            "InputDataConfig": [_describe_channel(channel) for channel in self.request.get("InputDataConfig", [])],
             "OutputDataConfig": {"KmsKeyId": "", "CompressionType": "GZIP", **self.request["OutputDataConfig"]},
             "ProfilingStatus": "Disabled",
         }
         for switch in ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining"):
-            told.setdefault(switch, False)
-        return told | self._results()
+            described.setdefault(switch, False)
+        return described | self._describe_results()
 
-    def summary(self) -> dict[str, Any]:
+    def summarize(self) -> dict[str, Any]:
         """Return the job as ListTrainingJobs tells it."""
-        told = {
+        summary = {
             "TrainingJobName": self.name,
             "TrainingJobArn": self.arn,
             "CreationTime": self.created,
@@ -98,9 +98,9 @@ class Job:
             "TrainingJobStatus": self.status,
             "SecondaryStatus": self.secondary,
         }
-        return told | ({"TrainingEndTime": self.ended} if self.ended else {})
+        return summary | ({"TrainingEndTime": self.ended} if self.ended else {})
 
-    def _results(self) -> dict[str, Any]:
+    def _describe_results(self) -> dict[str, Any]:
         results: dict[str, Any] = {}
         if self.failure:
             results["FailureReason"] = self.failure
@@ -120,6 +120,6 @@ class Job:
         return results
 
 
-def _channel(channel: Mapping[str, Any]) -> dict[str, Any]:
+def _describe_channel(channel: Mapping[str, Any]) -> dict[str, Any]:
     source = {"S3DataDistributionType": "FullyReplicated", **channel["DataSource"]["S3DataSource"]}
     return {"CompressionType": "None", "RecordWrapperType": "None", **channel, "DataSource": {"S3DataSource": source}}

@@ -47,22 +47,22 @@ def main(root: Path) -> int:
 def _train(ml: Path) -> None:
     settings = parse(json.loads((ml / "input/config/hyperparameters.json").read_text()))
     channels = json.loads((ml / "input/config/inputdataconfig.json").read_text())
-    form = _form(channels)
+    form = _content_type(channels)
     weights = settings.pop("csv_weights", 0)
-    train = _matrix(ml / "input/data/train", form, weights)
-    validation = _matrix(ml / "input/data/validation", form, weights) if "validation" in channels else None
+    train = _read_matrix(ml / "input/data/train", form, weights)
+    validation = _read_matrix(ml / "input/data/validation", form, weights) if "validation" in channels else None
     print(f"Train matrix has {train.num_row()} rows and {train.num_col()} columns", flush=True)  # noqa: T201
     if validation is not None:
         print(f"Validation matrix has {validation.num_row()} rows", flush=True)  # noqa: T201
     settings.pop("use_dask_gpu_training", None)
     rounds = settings.pop("num_round")
-    callbacks = _callbacks(settings, ml / "model", validation is not None)
+    callbacks = _build_callbacks(settings, ml / "model", validation is not None)
     watched = [(train, "train")] + ([(validation, "validation")] if validation is not None else [])
     booster = xgboost.train(settings, train, rounds, evals=watched, callbacks=callbacks, verbose_eval=False)
-    _save(booster, ml / "model")
+    _write_model(booster, ml / "model")
 
 
-def _form(channels: dict[str, Any]) -> str:
+def _content_type(channels: dict[str, Any]) -> str:
     """Return the content type of both channels: the train channel's. Without one it is libsvm, as in the image."""
     if "train" not in channels:
         raise UserError("Missing required channel: train")
@@ -77,7 +77,7 @@ def _form(channels: dict[str, Any]) -> str:
     raise UserError(f"{given} is not an accepted ContentType here: text/csv or text/libsvm")
 
 
-def _matrix(channel: Path, form: str, weights: int) -> Any:
+def _read_matrix(channel: Path, form: str, weights: int) -> Any:
     """Read all files of a channel the way the image does: XGBoost's own text reader; label first in CSV."""
     files = sorted(path for path in channel.rglob("*") if path.is_file())
     if hidden := [path.name for path in files if path.name.startswith(".")]:
@@ -88,7 +88,7 @@ def _matrix(channel: Path, form: str, weights: int) -> Any:
         first = text.readline()
     options = f"?format={form}"
     if form == _CSV:
-        options += f"&label_column=0&delimiter={_delimiter(first)}" + ("&weight_column=1" if weights else "")
+        options += f"&label_column=0&delimiter={_guess_delimiter(first)}" + ("&weight_column=1" if weights else "")
     elif not _LIBSVM_LINE.match(first):
         raise UserError(f"First line '{first[:50]}...' of file '{files[0].name}' is not 'LIBSVM' format")
     try:
@@ -97,7 +97,7 @@ def _matrix(channel: Path, form: str, weights: int) -> Any:
         raise UserError(f"Failed to load {form} data with exception: {error}") from error
 
 
-def _delimiter(line: str) -> str:
+def _guess_delimiter(line: str) -> str:
     """Guess the delimiter from one line, as the image does."""
     try:
         return csv.Sniffer().sniff(line).delimiter
@@ -105,14 +105,14 @@ def _delimiter(line: str) -> str:
         raise UserError(f"Could not determine delimiter on line {line[:50]}: {error}") from error
 
 
-def _callbacks(settings: dict[str, Any], model: Path, validated: bool) -> list[Any]:
+def _build_callbacks(settings: dict[str, Any], model: Path, validated: bool) -> list[Any]:
     """Build the image's callbacks: a line a round, early stopping, and the model kept when the job is stopped.
 
     Early stopping without `eval_metric` or without a validation channel is ignored, in silence, as in the image.
     """
     callbacks: list[Any] = [xgboost.callback.EvaluationMonitor()]
     if settings.pop("save_model_on_termination", "false") == "true":
-        callbacks.append(_Saver(model))
+        callbacks.append(_CheckpointSaver(model))
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     patience, metrics = settings.pop("early_stopping_rounds", None), settings.get("eval_metric")
     if patience and metrics and validated:
@@ -125,7 +125,7 @@ def _callbacks(settings: dict[str, Any], model: Path, validated: bool) -> list[A
     return callbacks
 
 
-class _Saver(xgboost.callback.TrainingCallback):  # type: ignore[misc]  # xgboost has no types
+class _CheckpointSaver(xgboost.callback.TrainingCallback):  # type: ignore[misc]  # xgboost has no types
     """Keeps the model of the latest round in the model directory."""
 
     def __init__(self, model: Path) -> None:
@@ -134,11 +134,11 @@ class _Saver(xgboost.callback.TrainingCallback):  # type: ignore[misc]  # xgboos
 
     def after_iteration(self, model: Any, _epoch: int, _evals: Any) -> bool:
         """Write the model; never asks to stop."""
-        _save(model, self._model)
+        _write_model(model, self._model)
         return False
 
 
-def _save(booster: Any, directory: Path) -> None:
+def _write_model(booster: Any, directory: Path) -> None:
     """Write `xgboost-model`, whole or not at all, in UBJSON as version 3 of the image does."""
     draft = directory.parent / "xgboost-model.new"
     draft.write_bytes(booster.save_raw("ubj"))

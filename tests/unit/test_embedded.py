@@ -21,7 +21,7 @@ EXPECTED = {
 def test_an_error_of_the_embedded_aws_is_mapped(raised, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each error of the control seam becomes its class of the controller's tree, with the same text."""
 
-    def up(*_: object, **__: object) -> control.Status:
+    def up(*_: object, **__: object) -> control.ProgramStatus:
         raise raised("it failed", where="local.log", why="because", hint="try again")
 
     monkeypatch.setattr(control, "up", up)

@@ -1,6 +1,6 @@
 """API Gateway v2, as strict as the real one, over a data plane that really routes. HTTP APIs only.
 
-    records.py       what exists, and how a change reaches the data plane
+    state.py       what exists, and how a change reaches the data plane
     apis.py          APIs
     integrations.py  integrations
     routes.py        routes
@@ -16,39 +16,41 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from embedded_aws.gateway import Gateway
-from embedded_aws.gateway.plane import PREFIX
+from embedded_aws.gateway import HttpApiDataPlane
+from embedded_aws.gateway.data_plane import PREFIX
 from embedded_aws.strict.apigatewayv2 import apis, integrations, routes, stages, tags, vpc_links
-from embedded_aws.strict.apigatewayv2.records import Records
-from embedded_aws.strict.servicediscovery.instances import healthy
+from embedded_aws.strict.apigatewayv2.state import ApiGatewayState
+from embedded_aws.strict.servicediscovery.instances import list_healthy_instances
 
 if TYPE_CHECKING:
-    from embedded_aws.call import Answer, Call
-    from embedded_aws.world import World
+    from embedded_aws.api_call import ApiCall, ApiResponse
+    from embedded_aws.emulator import Emulator
 
 # What moto has for APIs that it doesn't know: better refused than answered wrongly.
-_ABSENT = (
+_NOT_IMPLEMENTED = (
     *("CreateApiMapping", "CreateAuthorizer", "CreateIntegrationResponse", "CreateModel", "CreateRouteResponse"),
     *("DeleteRouteRequestParameter", "ImportApi", "ReimportApi"),
 )
 
 
-def install(world: World) -> None:
+def install(emulator: Emulator) -> None:
     """Register the control plane's handlers and the data plane's route."""
-    records = Records(world)
-    gateway = Gateway(
-        discover=lambda region, service, attributes: healthy(world.account, region, service, attributes),
-        link_ready=records.link_ready,
+    state = ApiGatewayState(emulator)
+    gateway = HttpApiDataPlane(
+        discover=lambda region, service, attributes: list_healthy_instances(
+            emulator.account, region, service, attributes
+        ),
+        is_link_available=state.is_link_available,
     )
-    records.gateway = gateway
-    world.route(PREFIX + "/{api_id}{path:(/.*)?}", gateway.answer)
-    world.context(gateway.connections)
-    world.on_reset(records.clear)
+    state.data_plane = gateway
+    emulator.add_route(PREFIX + "/{api_id}{path:(/.*)?}", gateway.handle_request)
+    emulator.add_context(gateway.keep_connections)
+    emulator.on_reset(state.clear)
     for part in (apis, integrations, routes, stages, vpc_links, tags):
-        part.install(records)
-    for operation in _ABSENT:
-        records.handle(operation, _absent)
+        part.install(state)
+    for operation in _NOT_IMPLEMENTED:
+        state.register_handler(operation, _refuse_not_implemented)
 
 
-def _absent(call: Call) -> Answer:
-    return call.error("NotImplemented", f"The embedded AWS doesn't have {call.name}", 501)
+def _refuse_not_implemented(call: ApiCall) -> ApiResponse:
+    return call.build_error("NotImplemented", f"The embedded AWS doesn't have {call.name}", 501)

@@ -5,18 +5,18 @@ from __future__ import annotations
 from moto.elbv2.models import elbv2_backends
 from moto.servicediscovery.models import servicediscovery_backends
 
-from embedded_aws.call import Answer, Call, Refused
-from embedded_aws.gateway import parameters
-from embedded_aws.gateway.routes import METHODS
-from embedded_aws.strict.apigatewayv2.records import (
-    ApiRecord,
-    Item,
-    Records,
+from embedded_aws.api_call import ApiCall, ApiError, ApiResponse
+from embedded_aws.gateway import parameter_mapping
+from embedded_aws.gateway.route_selection import METHODS
+from embedded_aws.strict.apigatewayv2.state import (
+    ApiGatewayState,
+    HttpApiState,
+    OutputShape,
     check_quota,
-    cloud_map_target,
-    given,
-    listed,
-    new_id,
+    generate_id,
+    given_parameters,
+    list_page,
+    parse_cloud_map_uri,
 )
 
 _FIELDS = (
@@ -34,92 +34,96 @@ _FIELDS = (
 )
 
 
-def install(records: Records) -> None:
+def install(state: ApiGatewayState) -> None:
     """Register the handlers."""
-    handlers = _Integrations(records)
-    records.handle("CreateIntegration", handlers.create)
-    records.handle("GetIntegration", handlers.get)
-    records.handle("GetIntegrations", lambda call: listed(call, list(records.api(call).integrations.values())))
-    records.handle("UpdateIntegration", handlers.update)
-    records.handle("DeleteIntegration", handlers.delete)
+    handlers = _IntegrationHandlers(state)
+    state.register_handler("CreateIntegration", handlers.create)
+    state.register_handler("GetIntegration", handlers.get)
+    state.register_handler(
+        "GetIntegrations", lambda call: list_page(call, list(state.get_api(call).integrations.values()))
+    )
+    state.register_handler("UpdateIntegration", handlers.update)
+    state.register_handler("DeleteIntegration", handlers.delete)
 
 
-class _Integrations:
-    def __init__(self, records: Records) -> None:
-        self.records = records
+class _IntegrationHandlers:
+    def __init__(self, state: ApiGatewayState) -> None:
+        self.state = state
 
-    def create(self, call: Call) -> Item:
-        record = self.records.api(call)
+    def create(self, call: ApiCall) -> OutputShape:
+        record = self.state.get_api(call)
         check_quota(len(record.integrations), 300, "Integrations for this API")
         # Defaults: API reference, CreateIntegration. PayloadFormatVersion 1.0 is the only one but for Lambda proxies.
         defaults = {
             "ConnectionType": "INTERNET",
-            "IntegrationId": new_id(7),
+            "IntegrationId": generate_id(7),
             "PayloadFormatVersion": "1.0",
             "TimeoutInMillis": 30_000,
         }
-        item = self._checked(call, defaults | given(call, *_FIELDS))
+        item = self._validate(call, defaults | given_parameters(call, *_FIELDS))
         record.integrations[item["IntegrationId"]] = item
-        self.records.changed(record)
+        self.state.release_change(record)
         return item
 
-    def get(self, call: Call) -> Item:
-        return _find(self.records.api(call), call)
+    def get(self, call: ApiCall) -> OutputShape:
+        return _get_integration(self.state.get_api(call), call)
 
-    def update(self, call: Call) -> Item:
-        record = self.records.api(call)
-        item = self._checked(call, _find(record, call) | given(call, *_FIELDS))
+    def update(self, call: ApiCall) -> OutputShape:
+        record = self.state.get_api(call)
+        item = self._validate(call, _get_integration(record, call) | given_parameters(call, *_FIELDS))
         record.integrations[item["IntegrationId"]] = item
-        self.records.changed(record)
+        self.state.release_change(record)
         return item
 
-    def delete(self, call: Call) -> Answer:
+    def delete(self, call: ApiCall) -> ApiResponse:
         """Refused while a route uses it; the text is AWS's own, as reported in hashicorp/terraform-provider-aws#12195."""
-        record = self.records.api(call)
-        integration_id = _find(record, call)["IntegrationId"]
+        record = self.state.get_api(call)
+        integration_id = _get_integration(record, call)["IntegrationId"]
         users = [key for key, route in record.routes.items() if route.get("Target") == f"integrations/{integration_id}"]
         if users:
             message = f"Cannot delete Integration because it is referenced by the following Routes with Ids: [{', '.join(users)}]"
-            raise Refused("ConflictException", message)
+            raise ApiError("ConflictException", message)
         del record.integrations[integration_id]
-        self.records.changed(record)
-        return Answer(204)
+        self.state.release_change(record)
+        return ApiResponse(204)
 
-    def _checked(self, call: Call, item: Item) -> Item:
+    def _validate(self, call: ApiCall, item: OutputShape) -> OutputShape:
         """Complete and check an integration; every rule is of the API reference's CreateIntegration. Raises Refused."""
         if item.get("IntegrationType") not in {"AWS_PROXY", "HTTP_PROXY"}:
-            raise Refused("BadRequestException", "HTTP APIs take the integration types AWS_PROXY and HTTP_PROXY")
+            raise ApiError("BadRequestException", "HTTP APIs take the integration types AWS_PROXY and HTTP_PROXY")
         if not 50 <= item["TimeoutInMillis"] <= 30_000:
-            raise Refused("BadRequestException", "Timeout should be between 50 ms and 30000 ms")
+            raise ApiError("BadRequestException", "Timeout should be between 50 ms and 30000 ms")
         if item["IntegrationType"] == "HTTP_PROXY":
             if item["PayloadFormatVersion"] != "1.0":
-                raise Refused("BadRequestException", "Payload format version 1.0 is the only one for HTTP_PROXY")
+                raise ApiError("BadRequestException", "Payload format version 1.0 is the only one for HTTP_PROXY")
             if item.get("IntegrationMethod") not in METHODS:
-                raise Refused("BadRequestException", "HttpMethod is required for HTTP_PROXY integrations")
+                raise ApiError("BadRequestException", "HttpMethod is required for HTTP_PROXY integrations")
         if not item.get("IntegrationUri"):
-            raise Refused("BadRequestException", "Integration URI is required")
+            raise ApiError("BadRequestException", "Integration URI is required")
         if item["ConnectionType"] == "VPC_LINK":
-            self._check_private(call.region, item)
+            self._validate_private(call.region, item)
         elif item.get("ConnectionId"):
-            raise Refused("BadRequestException", "A connection id goes with the connection type VPC_LINK only")
-        return item | _mapped(call, item)
+            raise ApiError("BadRequestException", "A connection id goes with the connection type VPC_LINK only")
+        return item | _merge_mappings(call, item)
 
-    def _check_private(self, region: str, item: Item) -> None:
+    def _validate_private(self, region: str, item: OutputShape) -> None:
         """A private integration: its link and its target must exist.
 
         A link that is still PENDING is accepted, as for REST APIs ("Deploying an API will wait if the status is PENDING and will fail if the
         status is DELETING", API reference, VpcLink); the text about the URI is AWS's own (openabdev/openab#1275).
         """
-        link = self.records.links.get((region, item.get("ConnectionId", "")))
+        link = self.state.links.get((region, item.get("ConnectionId", "")))
         if link is None or link.fields["VpcLinkStatus"] == "DELETING":
-            raise Refused("BadRequestException", f"Invalid VpcLink identifier specified {item.get('ConnectionId', '')}")
-        if not _target_exists(self.records.world.account, region, item["IntegrationUri"]):
+            raise ApiError(
+                "BadRequestException", f"Invalid VpcLink identifier specified {item.get('ConnectionId', '')}"
+            )
+        if not _target_exists(self.state.emulator.account, region, item["IntegrationUri"]):
             text = "For VpcLink VPC_LINK, integration uri should be a valid ELB listener ARN or a valid Cloud Map service ARN."
-            raise Refused("BadRequestException", text)
+            raise ApiError("BadRequestException", text)
 
 
 def _target_exists(account: str, region: str, uri: str) -> bool:
-    if target := cloud_map_target(uri):
+    if target := parse_cloud_map_uri(uri):
         return target[0] in servicediscovery_backends[account][region].services
     if ":elasticloadbalancing:" in uri and ":listener/" in uri:
         balancers = elbv2_backends[account][region].load_balancers.values()
@@ -127,7 +131,7 @@ def _target_exists(account: str, region: str, uri: str) -> bool:
     return False
 
 
-def _mapped(call: Call, item: Item) -> Item:
+def _merge_mappings(call: ApiCall, item: OutputShape) -> OutputShape:
     """Merge mappings into the integration's own.
 
     Source: "Transform API requests and responses for HTTP APIs", "Remove configured parameter mappings": an empty value removes a mapping.
@@ -139,18 +143,18 @@ def _mapped(call: Call, item: Item) -> Item:
         "ResponseParameters": {status: changes for status, changes in responses.items() if changes},
     }
     try:
-        parameters.check_request(merged["RequestParameters"])
-        parameters.check_response(merged["ResponseParameters"])
-    except parameters.MappingError as wrong:
-        raise Refused("BadRequestException", str(wrong)) from wrong
+        parameter_mapping.check_request_mapping(merged["RequestParameters"])
+        parameter_mapping.check_response_mapping(merged["ResponseParameters"])
+    except parameter_mapping.MappingError as error:
+        raise ApiError("BadRequestException", str(error)) from error
     for name, value in merged.items():
         if not value:
             item.pop(name, None)
     return {name: value for name, value in merged.items() if value}
 
 
-def _find(record: ApiRecord, call: Call) -> Item:
+def _get_integration(record: HttpApiState, call: ApiCall) -> OutputShape:
     integration_id = call.params["IntegrationId"]
     if integration_id not in record.integrations:
-        raise Refused("NotFoundException", f"Invalid Integration identifier specified {integration_id}")
+        raise ApiError("NotFoundException", f"Invalid Integration identifier specified {integration_id}")
     return record.integrations[integration_id]

@@ -8,24 +8,28 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from embedded_aws.emulator import Emulator
 from embedded_aws.errors import SettingError
-from embedded_aws.strict.ecs import clusters, definitions, deployments, services, tags, tasks
-from embedded_aws.tasks.docker import DockerRunner
-from embedded_aws.tasks.fleet import Fleet, Runner
-from embedded_aws.tasks.noop import NoopRunner
-from embedded_aws.tasks.process import ProcessRunner
-from embedded_aws.world import World
+from embedded_aws.strict.ecs import clusters, deployments, services, tags, task_definitions, tasks
+from embedded_aws.tasks.docker_runner import DockerRunner
+from embedded_aws.tasks.noop_runner import NoopRunner
+from embedded_aws.tasks.process_runner import ProcessRunner
+from embedded_aws.tasks.scheduler import ServiceScheduler, TaskRunner
 
-_RUNNERS: dict[str, Callable[[Fleet], Runner]] = {"process": ProcessRunner, "docker": DockerRunner, "noop": NoopRunner}
+_RUNNERS: dict[str, Callable[[ServiceScheduler], TaskRunner]] = {
+    "process": ProcessRunner,
+    "docker": DockerRunner,
+    "noop": NoopRunner,
+}
 
 
-def install(world: World) -> None:
+def install(emulator: Emulator) -> None:
     """Take over clusters, task definitions, services, tasks and deployments. Raises SettingError: no such runner."""
-    fleet = Fleet(world)
-    wanted = os.environ.get("MOORAGE_LOCAL_RUNNER", "process")
-    if wanted not in _RUNNERS:
-        raise SettingError(f"MOORAGE_LOCAL_RUNNER is {' or '.join(_RUNNERS)}, not {wanted!r}")
-    fleet.runner = _RUNNERS[wanted](fleet)
-    world.on_reset(fleet.reset)
-    for room in (clusters, definitions, services, tasks, deployments, tags):
-        room.register(world, fleet)
+    scheduler = ServiceScheduler(emulator)
+    setting = os.environ.get("MOORAGE_LOCAL_RUNNER", "process")
+    if setting not in _RUNNERS:
+        raise SettingError(f"MOORAGE_LOCAL_RUNNER is {' or '.join(_RUNNERS)}, not {setting!r}")
+    scheduler.runner = _RUNNERS[setting](scheduler)
+    emulator.on_reset(scheduler.reset)
+    for part in (clusters, task_definitions, services, tasks, deployments, tags):
+        part.install(emulator, scheduler)

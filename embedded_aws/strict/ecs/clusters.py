@@ -7,69 +7,71 @@ from typing import Any
 
 from moto.ecs.models import ecs_backends
 
-from embedded_aws.call import Answer, Call, Refused
-from embedded_aws.strict.ecs import find
-from embedded_aws.tasks.fleet import Fleet
-from embedded_aws.world import World
+from embedded_aws.api_call import ApiCall, ApiError, ApiResponse
+from embedded_aws.emulator import Emulator
+from embedded_aws.strict.ecs import lookup
+from embedded_aws.tasks.scheduler import ServiceScheduler
 
 
-def register(world: World, fleet: Fleet) -> None:
+def install(emulator: Emulator, scheduler: ServiceScheduler) -> None:
     """Take over the cluster operations."""
-    world.handle("ecs", "CreateCluster", lambda call: _create(call, fleet))
-    world.handle("ecs", "DescribeClusters", lambda call: _describe(call, fleet))
-    world.handle("ecs", "ListClusters", _list)
-    world.handle("ecs", "DeleteCluster", lambda call: _delete(call, fleet))
+    emulator.register_handler("ecs", "CreateCluster", lambda call: _create_cluster(call, scheduler))
+    emulator.register_handler("ecs", "DescribeClusters", lambda call: _describe_clusters(call, scheduler))
+    emulator.register_handler("ecs", "ListClusters", _list_clusters)
+    emulator.register_handler("ecs", "DeleteCluster", lambda call: _delete_cluster(call, scheduler))
 
 
-def _create(call: Call, fleet: Fleet) -> Answer:
+def _create_cluster(call: ApiCall, scheduler: ServiceScheduler) -> ApiResponse:
     """Create; an active cluster of the name is returned as it is (ECS creates a cluster once, whatever is sent again)."""
     name = call.params.get("clusterName") or "default"
     existing = ecs_backends[call.account][call.region].clusters.get(name)
     if existing is not None and existing.status == "ACTIVE":
-        return call.result({"cluster": _shown(existing, fleet, tags=True)})
-    return call.forward()
+        return call.build_response({"cluster": _describe_cluster(existing, scheduler, tags=True)})
+    return call.forward_to_moto()
 
 
-def _describe(call: Call, fleet: Fleet) -> Mapping[str, Any]:
+def _describe_clusters(call: ApiCall, scheduler: ServiceScheduler) -> Mapping[str, Any]:
     known = ecs_backends[call.account][call.region].clusters
     found: dict[str, list[Any]] = {"clusters": [], "failures": []}
     tags = "TAGS" in call.params.get("include", [])
     for reference in call.params.get("clusters") or ["default"]:
         name = reference.rsplit("/", 1)[-1]
         if name in known:
-            found["clusters"].append(_shown(known[name], fleet, tags=tags))
+            found["clusters"].append(_describe_cluster(known[name], scheduler, tags=tags))
         else:
-            found["failures"].append(find.missing(f"arn:aws:ecs:{call.region}:{call.account}:cluster/{name}"))
+            found["failures"].append(lookup.build_failure(f"arn:aws:ecs:{call.region}:{call.account}:cluster/{name}"))
     return found
 
 
-def _list(call: Call) -> Mapping[str, Any]:
+def _list_clusters(call: ApiCall) -> Mapping[str, Any]:
     clusters = ecs_backends[call.account][call.region].clusters.values()
-    return find.page(call, "clusterArns", [c.arn for c in clusters if c.status == "ACTIVE"])
+    return lookup.list_page(call, "clusterArns", [c.arn for c in clusters if c.status == "ACTIVE"])
 
 
-def _delete(call: Call, fleet: Fleet) -> Mapping[str, Any]:
+def _delete_cluster(call: ApiCall, scheduler: ServiceScheduler) -> Mapping[str, Any]:
     """Make the cluster INACTIVE; refused while it has services or tasks (DeleteCluster's errors)."""
-    name = find.cluster_name(call)
+    name = lookup.get_cluster_name(call)
     cluster = ecs_backends[call.account][call.region].clusters[name]
-    if any(service.status != "INACTIVE" and service.cluster_arn == cluster.arn for service in fleet.services.values()):
-        raise Refused(
+    if any(
+        service.status != "INACTIVE" and service.cluster_arn == cluster.arn for service in scheduler.services.values()
+    ):
+        raise ApiError(
             "ClusterContainsServicesException", "The Cluster cannot be deleted while Services are active or draining."
         )
-    counts = _counts(cluster, fleet)
+    counts = _count_members(cluster, scheduler)
     if counts["runningTasksCount"] or counts["pendingTasksCount"]:
-        raise Refused("ClusterContainsTasksException", "The Cluster cannot be deleted while Tasks are active.")
+        raise ApiError("ClusterContainsTasksException", "The Cluster cannot be deleted while Tasks are active.")
     cluster.status = "INACTIVE"
-    return {"cluster": _shown(cluster, fleet, tags=True)}
+    return {"cluster": _describe_cluster(cluster, scheduler, tags=True)}
 
 
-def _shown(cluster: Any, fleet: Fleet, *, tags: bool) -> dict[str, Any]:
+def _describe_cluster(cluster: Any, scheduler: ServiceScheduler, *, tags: bool) -> dict[str, Any]:
     shown = {
         "clusterArn": cluster.arn,
         "clusterName": cluster.name,
         "status": cluster.status,
         "registeredContainerInstancesCount": 0,
-        **_counts(cluster, fleet),
+        **_count_members(cluster, scheduler),
         "statistics": [],
         "settings": cluster.settings,
         "configuration": cluster.configuration,
@@ -81,10 +83,10 @@ def _shown(cluster: Any, fleet: Fleet, *, tags: bool) -> dict[str, Any]:
     return {name: value for name, value in shown.items() if value is not None}
 
 
-def _counts(cluster: Any, fleet: Fleet) -> dict[str, int]:
-    place = (cluster.region_name, cluster.name)
-    statuses = [task.status for task in fleet.tasks.values() if (task.region, task.cluster) == place]
-    services = [s for s in fleet.services.values() if s.status == "ACTIVE" and s.cluster_arn == cluster.arn]
+def _count_members(cluster: Any, scheduler: ServiceScheduler) -> dict[str, int]:
+    scope = (cluster.region_name, cluster.name)
+    statuses = [task.status for task in scheduler.tasks.values() if (task.region, task.cluster) == scope]
+    services = [s for s in scheduler.services.values() if s.status == "ACTIVE" and s.cluster_arn == cluster.arn]
     return {
         "runningTasksCount": statuses.count("RUNNING"),
         "pendingTasksCount": sum(status in {"PROVISIONING", "PENDING", "ACTIVATING"} for status in statuses),

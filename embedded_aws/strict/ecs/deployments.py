@@ -10,62 +10,70 @@ from typing import Any
 
 from moto.ecs.models import ecs_backends
 
-from embedded_aws.call import Call
-from embedded_aws.strict.ecs import find
-from embedded_aws.strict.ecs.find import invalid
-from embedded_aws.tasks.describe import revision_of, service_deployment_brief, service_deployment_of
-from embedded_aws.tasks.fleet import Fleet
-from embedded_aws.tasks.model import Deployment, Revision, Service
-from embedded_aws.world import World
+from embedded_aws.api_call import ApiCall
+from embedded_aws.emulator import Emulator
+from embedded_aws.strict.ecs import lookup
+from embedded_aws.strict.ecs.lookup import invalid_parameter
+from embedded_aws.tasks.describe import describe_revision, describe_service_deployment, summarize_service_deployment
+from embedded_aws.tasks.scheduler import ServiceScheduler
+from embedded_aws.tasks.state import EcsDeployment, EcsService, ServiceRevision
 
 
-def register(world: World, fleet: Fleet) -> None:
+def install(emulator: Emulator, scheduler: ServiceScheduler) -> None:
     """Add the operations; moto has none of them."""
-    world.handle("ecs", "ListServiceDeployments", lambda call: _list(call, fleet))
-    world.handle("ecs", "DescribeServiceDeployments", lambda call: _describe(call, fleet))
-    world.handle("ecs", "DescribeServiceRevisions", lambda call: _revisions(call, fleet))
+    emulator.register_handler("ecs", "ListServiceDeployments", lambda call: _list_service_deployments(call, scheduler))
+    emulator.register_handler(
+        "ecs", "DescribeServiceDeployments", lambda call: _describe_service_deployments(call, scheduler)
+    )
+    emulator.register_handler(
+        "ecs", "DescribeServiceRevisions", lambda call: _describe_service_revisions(call, scheduler)
+    )
 
 
-def _list(call: Call, fleet: Fleet) -> Mapping[str, Any]:
+def _list_service_deployments(call: ApiCall, scheduler: ServiceScheduler) -> Mapping[str, Any]:
     """List a service's deployments, newest first; `status` filters."""
-    service, statuses = find.service(call, fleet), call.params.get("status") or []
+    service, statuses = lookup.get_service(call, scheduler), call.params.get("status") or []
     shown = [
-        service_deployment_brief(service, deployment)
-        for deployment in service.history
+        summarize_service_deployment(service, deployment)
+        for deployment in service.deployment_history
         if not statuses or deployment.outcome in statuses
     ]
-    return find.page(call, "serviceDeployments", shown)
+    return lookup.list_page(call, "serviceDeployments", shown)
 
 
-def _describe(call: Call, fleet: Fleet) -> Mapping[str, Any]:
-    wanted = call.params["serviceDeploymentArns"]
-    if not 1 <= len(wanted) <= 20:
-        raise invalid("Specify 1 to 20 service deployments.")
-    known = {deployment.arn: (service, deployment) for service, deployment in _all(fleet)}
+def _describe_service_deployments(call: ApiCall, scheduler: ServiceScheduler) -> Mapping[str, Any]:
+    arns = call.params["serviceDeploymentArns"]
+    if not 1 <= len(arns) <= 20:
+        raise invalid_parameter("Specify 1 to 20 service deployments.")
+    known = {deployment.arn: (service, deployment) for service, deployment in _all_deployments(scheduler)}
     return {
-        "serviceDeployments": [service_deployment_of(*known[arn]) for arn in wanted if arn in known],
-        "failures": [find.missing(arn) for arn in wanted if arn not in known],
+        "serviceDeployments": [describe_service_deployment(*known[arn]) for arn in arns if arn in known],
+        "failures": [lookup.build_failure(arn) for arn in arns if arn not in known],
     }
 
 
-def _revisions(call: Call, fleet: Fleet) -> Mapping[str, Any]:
-    wanted = call.params["serviceRevisionArns"]
-    if not 1 <= len(wanted) <= 20:
-        raise invalid("Specify 1 to 20 service revisions.")
-    known = {deployment.revision.arn: (service, deployment.revision) for service, deployment in _all(fleet)}
+def _describe_service_revisions(call: ApiCall, scheduler: ServiceScheduler) -> Mapping[str, Any]:
+    arns = call.params["serviceRevisionArns"]
+    if not 1 <= len(arns) <= 20:
+        raise invalid_parameter("Specify 1 to 20 service revisions.")
+    known = {
+        deployment.revision.arn: (service, deployment.revision) for service, deployment in _all_deployments(scheduler)
+    }
     return {
-        "serviceRevisions": [revision_of(*known[arn], _images(known[arn][1], call)) for arn in wanted if arn in known],
-        "failures": [find.missing(arn) for arn in wanted if arn not in known],
+        "serviceRevisions": [
+            describe_revision(*known[arn], _describe_images(known[arn][1], call)) for arn in arns if arn in known
+        ],
+        "failures": [lookup.build_failure(arn) for arn in arns if arn not in known],
     }
 
 
-def _all(fleet: Fleet) -> Iterator[tuple[Service, Deployment]]:
-    for service in fleet.services.values():
-        for deployment in service.history:
+def _all_deployments(scheduler: ServiceScheduler) -> Iterator[tuple[EcsService, EcsDeployment]]:
+    for service in scheduler.services.values():
+        for deployment in service.deployment_history:
             yield service, deployment
 
 
-def _images(revision: Revision, call: Call) -> list[dict[str, Any]]:
+def _describe_images(revision: ServiceRevision, call: ApiCall) -> list[dict[str, Any]]:
     """Return the images with the digests they are pinned to."""
     backend = ecs_backends[call.account][call.region]
     containers = backend.describe_task_definition(revision.task_definition).container_definitions

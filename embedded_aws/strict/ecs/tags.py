@@ -5,46 +5,46 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from embedded_aws.call import Answer, Call
-from embedded_aws.strict.ecs.find import invalid
-from embedded_aws.tasks.fleet import Fleet
-from embedded_aws.tasks.model import Service, Task
-from embedded_aws.world import World
+from embedded_aws.api_call import ApiCall, ApiResponse
+from embedded_aws.emulator import Emulator
+from embedded_aws.strict.ecs.lookup import invalid_parameter
+from embedded_aws.tasks.scheduler import ServiceScheduler
+from embedded_aws.tasks.state import EcsService, EcsTask
 
 
-def register(world: World, fleet: Fleet) -> None:
+def install(emulator: Emulator, scheduler: ServiceScheduler) -> None:
     """Take over the tag operations."""
-    world.handle("ecs", "ListTagsForResource", lambda call: _list(call, fleet))
-    world.handle("ecs", "TagResource", lambda call: _tag(call, fleet))
-    world.handle("ecs", "UntagResource", lambda call: _untag(call, fleet))
+    emulator.register_handler("ecs", "ListTagsForResource", lambda call: _list_tags(call, scheduler))
+    emulator.register_handler("ecs", "TagResource", lambda call: _tag_resource(call, scheduler))
+    emulator.register_handler("ecs", "UntagResource", lambda call: _untag_resource(call, scheduler))
 
 
-def _find(call: Call, fleet: Fleet) -> Service | Task | None:
+def _find_resource(call: ApiCall, scheduler: ServiceScheduler) -> EcsService | EcsTask | None:
     """Return the service or task; None when the resource is of another kind."""
     arn = call.params["resourceArn"]
-    found = fleet.services.get(arn) or fleet.tasks.get(arn)
+    found = scheduler.services.get(arn) or scheduler.tasks.get(arn)
     if found is None and (":service/" in arn or ":task/" in arn):
-        raise invalid("The specified resource could not be found.")
+        raise invalid_parameter("The specified resource could not be found.")
     return found
 
 
-def _list(call: Call, fleet: Fleet) -> Mapping[str, Any] | Answer:
-    found = _find(call, fleet)
-    return {"tags": found.tags} if found else call.forward()
+def _list_tags(call: ApiCall, scheduler: ServiceScheduler) -> Mapping[str, Any] | ApiResponse:
+    found = _find_resource(call, scheduler)
+    return {"tags": found.tags} if found else call.forward_to_moto()
 
 
-def _tag(call: Call, fleet: Fleet) -> Mapping[str, Any] | Answer:
-    found = _find(call, fleet)
+def _tag_resource(call: ApiCall, scheduler: ServiceScheduler) -> Mapping[str, Any] | ApiResponse:
+    found = _find_resource(call, scheduler)
     if found is None:
-        return call.forward()
+        return call.forward_to_moto()
     merged = {tag["key"]: tag for tag in (*found.tags, *call.params["tags"])}
     found.tags = list(merged.values())
     return {}
 
 
-def _untag(call: Call, fleet: Fleet) -> Mapping[str, Any] | Answer:
-    found = _find(call, fleet)
+def _untag_resource(call: ApiCall, scheduler: ServiceScheduler) -> Mapping[str, Any] | ApiResponse:
+    found = _find_resource(call, scheduler)
     if found is None:
-        return call.forward()
+        return call.forward_to_moto()
     found.tags = [tag for tag in found.tags if tag["key"] not in call.params["tagKeys"]]
     return {}

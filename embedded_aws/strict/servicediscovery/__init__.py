@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 from embedded_aws.strict.servicediscovery import instances, namespaces, services
 
 if TYPE_CHECKING:
-    from embedded_aws.world import World
+    from embedded_aws.emulator import Emulator
 
 
-def install(world: World) -> None:
+def install(emulator: Emulator) -> None:
     """Register the handlers."""
     for part in (namespaces, services, instances):
-        part.install(world)
+        part.install(emulator)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from moto.ec2.models import ec2_backends
 
-from embedded_aws.call import Answer, Call, Refused
-from embedded_aws.strict.servicediscovery.records import backend, exists_already, listed, passes
+from embedded_aws.api_call import ApiCall, ApiError, ApiResponse
+from embedded_aws.strict.servicediscovery.lookup import already_exists, get_backend, list_page, matches_filters
 
 if TYPE_CHECKING:
-    from embedded_aws.world import World
+    from embedded_aws.emulator import Emulator
 
 _TYPES = {
     "CreateHttpNamespace": "HTTP",
@@ -20,18 +20,18 @@ _TYPES = {
 }
 
 
-def install(world: World) -> None:
+def install(emulator: Emulator) -> None:
     """Register the handlers."""
-    namespaces = _Namespaces()
+    namespaces = _NamespaceHandlers()
     for operation in _TYPES:
-        world.handle("servicediscovery", operation, namespaces.create)
-    world.handle("servicediscovery", "DeleteNamespace", _delete)
-    world.handle("servicediscovery", "GetNamespace", _get)
-    world.handle("servicediscovery", "ListNamespaces", _list)
-    world.on_reset(namespaces.clear)
+        emulator.register_handler("servicediscovery", operation, namespaces.create)
+    emulator.register_handler("servicediscovery", "DeleteNamespace", _delete_namespace)
+    emulator.register_handler("servicediscovery", "GetNamespace", _get_namespace)
+    emulator.register_handler("servicediscovery", "ListNamespaces", _list_namespaces)
+    emulator.on_reset(namespaces.clear)
 
 
-class _Namespaces:
+class _NamespaceHandlers:
     """Remembers what moto doesn't: each private namespace's VPC, and which operation made what."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class _Namespaces:
         self._vpcs.clear()
         self._operations.clear()
 
-    def create(self, call: Call) -> dict[str, Any]:
+    def create(self, call: ApiCall) -> dict[str, Any]:
         """Refuse a second namespace of the same type and name (NamespaceAlreadyExists).
 
         A repeated CreatorRequestId is the same request again and gets the same operation: it "allows failed requests to be retried without
@@ -50,52 +50,52 @@ class _Namespaces:
         """
         name, kind, vpc = call.params["Name"], _TYPES[call.operation], call.params.get("Vpc", "")
         if kind == "DNS_PRIVATE" and not _vpc_exists(call, vpc):
-            raise Refused("InvalidInput", f"The VPC {vpc} does not exist")
-        for other in backend(call).namespaces.values():
+            raise ApiError("InvalidInput", f"The VPC {vpc} does not exist")
+        for other in get_backend(call).namespaces.values():
             if (other.name, other.type, self._vpcs.get(other.id, "")) != (name, kind, vpc):
                 continue
             if other.creator_request_id == call.params.get("CreatorRequestId") and other.id in self._operations:
                 return {"OperationId": self._operations[other.id]}
             message = f"The namespace {name} already exists"
             members = {"NamespaceId": other.id, "CreatorRequestId": other.creator_request_id or ""}
-            raise exists_already("NamespaceAlreadyExists", message, **members)
-        answer = call.proceed()
-        made = list(backend(call).namespaces.values())[-1]
+            raise already_exists("NamespaceAlreadyExists", message, **members)
+        answer = call.call_moto()
+        made = list(get_backend(call).namespaces.values())[-1]
         self._operations[made.id] = answer["OperationId"]
         self._vpcs[made.id] = vpc
         # moto allows one private namespace a VPC, whatever its name; AWS many of different names.
         made.vpc = None
-        made.http_properties = {"HttpName": _http_name(call, made)}
+        made.http_properties = {"HttpName": _build_http_name(call, made)}
         return answer
 
 
-def _vpc_exists(call: Call, vpc: str) -> bool:
+def _vpc_exists(call: ApiCall, vpc: str) -> bool:
     return vpc in ec2_backends[call.account][call.region].vpcs
 
 
-def _http_name(call: Call, made: Any) -> str:
+def _build_http_name(call: ApiCall, made: Any) -> str:
     """Return the name for DiscoverInstances: "if you reuse Name […], a generated hash is added to HttpName" (DiscoverInstances)."""
-    reused = any(other.name == made.name for other in backend(call).namespaces.values() if other is not made)
+    reused = any(other.name == made.name for other in get_backend(call).namespaces.values() if other is not made)
     return f"{made.name}-{secrets.token_hex(4)}" if reused else made.name
 
 
-def _describe(call: Call, namespace: Any) -> dict[str, Any]:
-    services = [service for service in backend(call).services.values() if service.namespace_id == namespace.id]
+def _describe_namespace(call: ApiCall, namespace: Any) -> dict[str, Any]:
+    services = [service for service in get_backend(call).services.values() if service.namespace_id == namespace.id]
     return {key: value for key, value in namespace.to_json().items() if value is not None} | {
         "ServiceCount": len(services)
     }
 
 
-def _get(call: Call) -> dict[str, Any]:
-    call.proceed()
-    return {"Namespace": _describe(call, backend(call).namespaces[call.params["Id"]])}
+def _get_namespace(call: ApiCall) -> dict[str, Any]:
+    call.call_moto()
+    return {"Namespace": _describe_namespace(call, get_backend(call).namespaces[call.params["Id"]])}
 
 
-def _list(call: Call) -> dict[str, Any]:
+def _list_namespaces(call: ApiCall) -> dict[str, Any]:
     found = [
         namespace
-        for namespace in backend(call).namespaces.values()
-        if passes(
+        for namespace in get_backend(call).namespaces.values()
+        if matches_filters(
             call,
             {
                 "TYPE": namespace.type,
@@ -105,11 +105,11 @@ def _list(call: Call) -> dict[str, Any]:
             }.__getitem__,
         )
     ]
-    return listed(call, "Namespaces", [_describe(call, namespace) for namespace in found])
+    return list_page(call, "Namespaces", [_describe_namespace(call, namespace) for namespace in found])
 
 
-def _delete(call: Call) -> Answer:
+def _delete_namespace(call: ApiCall) -> ApiResponse:
     """Refuse while it contains services (ResourceInUse)."""
-    if any(service.namespace_id == call.params["Id"] for service in backend(call).services.values()):
-        raise Refused("ResourceInUse", f"The namespace {call.params['Id']} contains services")
-    return call.forward()
+    if any(service.namespace_id == call.params["Id"] for service in get_backend(call).services.values()):
+        raise ApiError("ResourceInUse", f"The namespace {call.params['Id']} contains services")
+    return call.forward_to_moto()

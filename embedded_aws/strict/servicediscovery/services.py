@@ -5,29 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from embedded_aws.call import Answer, Call, Refused
-from embedded_aws.strict.servicediscovery.records import backend, exists_already, listed, passes
+from embedded_aws.api_call import ApiCall, ApiError, ApiResponse
+from embedded_aws.strict.servicediscovery.lookup import already_exists, get_backend, list_page, matches_filters
 
 if TYPE_CHECKING:
-    from embedded_aws.world import Handler, World
+    from embedded_aws.emulator import Emulator, Handler
 
 # "one of the following combinations of DNS records" (CreateService).
 _COMBINATIONS = ({"A"}, {"AAAA"}, {"A", "AAAA"}, {"SRV"}, {"CNAME"})
 
 
-def install(world: World) -> None:
+def install(emulator: Emulator) -> None:
     """Register the handlers."""
     handlers: dict[str, Handler] = {
-        "CreateService": _create,
-        "GetService": _get,
-        "ListServices": _list,
-        "DeleteService": _delete,
-        "TagResource": _tagged,
-        "UntagResource": _tagged,
-        "ListTagsForResource": _tagged,
+        "CreateService": _create_service,
+        "GetService": _get_service,
+        "ListServices": _list_services,
+        "DeleteService": _delete_service,
+        "TagResource": _require_resource,
+        "UntagResource": _require_resource,
+        "ListTagsForResource": _require_resource,
     }
     for operation, handler in handlers.items():
-        world.handle("servicediscovery", operation, handler)
+        emulator.register_handler("servicediscovery", operation, handler)
 
 
 def record_types(service: Any) -> set[str]:
@@ -35,26 +35,26 @@ def record_types(service: Any) -> set[str]:
     return {record["Type"] for record in (service.dns_config or {}).get("DnsRecords", [])}
 
 
-def _create(call: Call) -> dict[str, Any]:
+def _create_service(call: ApiCall) -> dict[str, Any]:
     """Refuse a second service of the same name in a namespace (ServiceAlreadyExists), and configurations that can't be."""
     params = call.params
     dns = dict(params.get("DnsConfig") or {})
-    namespace = backend(call).namespaces.get(params.get("NamespaceId") or dns.get("NamespaceId"))
+    namespace = get_backend(call).namespaces.get(params.get("NamespaceId") or dns.get("NamespaceId"))
     if namespace is None:
-        raise Refused("NamespaceNotFound", f"The namespace {params.get('NamespaceId')} does not exist")
-    for other in backend(call).services.values():
+        raise ApiError("NamespaceNotFound", f"The namespace {params.get('NamespaceId')} does not exist")
+    for other in get_backend(call).services.values():
         if (other.namespace_id, other.name) == (namespace.id, params["Name"]):
             if other.creator_request_id == params.get("CreatorRequestId"):
-                return {"Service": describe(other)}
+                return {"Service": describe_service(other)}
             members = {
                 "ServiceId": other.id,
                 "ServiceArn": other.arn,
                 "CreatorRequestId": other.creator_request_id or "",
             }
-            raise exists_already("ServiceAlreadyExists", f"The service {other.name} already exists", **members)
-    _check(namespace, params, dns)
-    call.proceed()
-    made = list(backend(call).services.values())[-1]
+            raise already_exists("ServiceAlreadyExists", f"The service {other.name} already exists", **members)
+    _validate_service(namespace, params, dns)
+    call.call_moto()
+    made = list(get_backend(call).services.values())[-1]
     made.namespace_id = namespace.id
     if dns:
         # MULTIVALUE is the default routing policy (DnsConfig).
@@ -62,61 +62,61 @@ def _create(call: Call) -> dict[str, Any]:
     if made.health_check_custom_config is not None:
         made.health_check_custom_config = {"FailureThreshold": 1}
     made.service_type = "DNS_HTTP" if dns else "HTTP"
-    return {"Service": describe(made)}
+    return {"Service": describe_service(made)}
 
 
-def _check(namespace: Any, params: Mapping[str, Any], dns: Mapping[str, Any]) -> None:
+def _validate_service(namespace: Any, params: Mapping[str, Any], dns: Mapping[str, Any]) -> None:
     if params.get("HealthCheckConfig") and params.get("HealthCheckCustomConfig") is not None:
-        raise Refused("InvalidInput", "Specify either HealthCheckCustomConfig or HealthCheckConfig, not both")
+        raise ApiError("InvalidInput", "Specify either HealthCheckCustomConfig or HealthCheckConfig, not both")
     if params.get("HealthCheckConfig") and namespace.type == "DNS_PRIVATE":
-        raise Refused("InvalidInput", "HealthCheckConfig is for public DNS and HTTP namespaces")
+        raise ApiError("InvalidInput", "HealthCheckConfig is for public DNS and HTTP namespaces")
     if not dns:
         return
     if namespace.type == "HTTP" or params.get("Type") == "HTTP":
-        raise Refused(
+        raise ApiError(
             "InvalidInput", "DnsConfig can't be specified for a service that is discovered through the API only"
         )
     types = {record.get("Type") for record in dns.get("DnsRecords", [])}
     if types not in _COMBINATIONS:
-        raise Refused("InvalidInput", f"These DNS records can't be combined: {sorted(map(str, types))}")
+        raise ApiError("InvalidInput", f"These DNS records can't be combined: {sorted(map(str, types))}")
 
 
-def describe(service: Any) -> dict[str, Any]:
+def describe_service(service: Any) -> dict[str, Any]:
     """Return a service in botocore's output shape."""
     return {key: value for key, value in service.to_json().items() if value is not None} | {
         "InstanceCount": len(service.instances)
     }
 
 
-def _get(call: Call) -> dict[str, Any]:
-    call.proceed()
-    return {"Service": describe(backend(call).services[call.params["Id"]])}
+def _get_service(call: ApiCall) -> dict[str, Any]:
+    call.call_moto()
+    return {"Service": describe_service(get_backend(call).services[call.params["Id"]])}
 
 
-def _list(call: Call) -> dict[str, Any]:
+def _list_services(call: ApiCall) -> dict[str, Any]:
     found = [
         service
-        for service in backend(call).services.values()
-        if passes(call, {"NAMESPACE_ID": service.namespace_id, "RESOURCE_OWNER": "SELF"}.__getitem__)
+        for service in get_backend(call).services.values()
+        if matches_filters(call, {"NAMESPACE_ID": service.namespace_id, "RESOURCE_OWNER": "SELF"}.__getitem__)
     ]
-    return listed(call, "Services", [describe(service) for service in found])
+    return list_page(call, "Services", [describe_service(service) for service in found])
 
 
-def _delete(call: Call) -> Answer:
+def _delete_service(call: ApiCall) -> ApiResponse:
     """Refuse while it contains instances: "you can't delete a service that contains any instances" (ResourceInUse)."""
-    service = backend(call).services.get(call.params["Id"])
+    service = get_backend(call).services.get(call.params["Id"])
     if service is None:
-        raise Refused("ServiceNotFound", f"The service {call.params['Id']} does not exist")
+        raise ApiError("ServiceNotFound", f"The service {call.params['Id']} does not exist")
     if service.instances:
-        raise Refused(
+        raise ApiError(
             "ResourceInUse", f"The service {service.id} contains {len(service.instances)} registered instances"
         )
-    return call.forward()
+    return call.forward_to_moto()
 
 
-def _tagged(call: Call) -> Answer:
+def _require_resource(call: ApiCall) -> ApiResponse:
     """Refuse what isn't there (ResourceNotFoundException)."""
-    arn, here = call.params["ResourceARN"], backend(call)
-    if arn not in {thing.arn for things in (here.namespaces, here.services) for thing in things.values()}:
-        raise Refused("ResourceNotFoundException", f"The resource {arn} does not exist")
-    return call.forward()
+    arn, backend = call.params["ResourceARN"], get_backend(call)
+    if arn not in {thing.arn for things in (backend.namespaces, backend.services) for thing in things.values()}:
+        raise ApiError("ResourceNotFoundException", f"The resource {arn} does not exist")
+    return call.forward_to_moto()

@@ -8,31 +8,33 @@ from typing import Any
 import pytest
 
 from embedded_aws.tasks import deployments
-from embedded_aws.tasks.model import Deployment, Revision, Service
+from embedded_aws.tasks.state import EcsDeployment, EcsService, ServiceRevision
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-def service() -> Service:
+def service() -> EcsService:
     """A service whose breaker rolls back, with one completed deployment."""
     breaker = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
-    made = Service("s", "c", "us-east-1", "123456789012", NOW, 1, configuration=dict(breaker))
+    made = EcsService("s", "c", "us-east-1", "123456789012", NOW, 1, deployment_configuration=dict(breaker))
     begin(made, "first")
     deployments.complete(made, NOW)
     return made
 
 
-def begin(service: Service, name: str) -> Deployment:
-    return deployments.begin(service, Revision(f"revision/{name}", NOW, name), NOW)
+def begin(service: EcsService, name: str) -> EcsDeployment:
+    return deployments.begin(service, ServiceRevision(f"revision/{name}", NOW, name), NOW)
 
 
-def told(service: Service) -> list[tuple[str, str, str, str]]:
+def told(service: EcsService) -> list[tuple[str, str, str, str]]:
     """Each deployment, newest first: task definition, status, rolloutState and outcome."""
-    return [(d.revision.task_definition, d.status, d.state.value, d.outcome) for d in service.history]
+    return [
+        (d.revision.task_definition, d.status, d.rollout_state.value, d.outcome) for d in service.deployment_history
+    ]
 
 
-def test_a_rollback_ends_well(service: Service) -> None:
+def test_a_rollback_ends_well(service: EcsService) -> None:
     """The failed deployment is ROLLBACK_SUCCESSFUL once the old one is steady again, which stays itself."""
     first = service.primary
     begin(service, "second")
@@ -47,7 +49,7 @@ def test_a_rollback_ends_well(service: Service) -> None:
     assert service.deployments == [first]
 
 
-def test_a_rollback_that_fails_is_told(service: Service) -> None:
+def test_a_rollback_that_fails_is_told(service: EcsService) -> None:
     """When the old deployment fails too, the rollback has failed and nothing is left to go back to."""
     first = service.primary
     begin(service, "second")
@@ -63,13 +65,13 @@ def test_a_rollback_that_fails_is_told(service: Service) -> None:
 def test_without_a_completed_deployment_the_primary_stays_failed(rollback: bool, outcome: str) -> None:
     """A first deployment that fails has nothing to go back to."""
     breaker = {"deploymentCircuitBreaker": {"enable": True, "rollback": rollback}}
-    service = Service("s", "c", "us-east-1", "123456789012", NOW, 1, configuration=breaker)
+    service = EcsService("s", "c", "us-east-1", "123456789012", NOW, 1, deployment_configuration=breaker)
     begin(service, "first")
     deployments.fail(service, None, NOW)
     assert told(service) == [("first", "PRIMARY", "FAILED", outcome)]
 
 
-def test_a_newer_deployment_stops_an_unfinished_one(service: Service) -> None:
+def test_a_newer_deployment_stops_an_unfinished_one(service: EcsService) -> None:
     """Superseded in the middle, and superseded in the middle of a rollback: STOPPED both times."""
     first = service.primary
     begin(service, "second")
@@ -85,18 +87,18 @@ def test_a_newer_deployment_stops_an_unfinished_one(service: Service) -> None:
 
 
 @pytest.mark.parametrize(("reset", "left"), [(None, 0), (True, 0), (False, 2)])
-def test_a_healthy_task_forgives_unless_told_not_to(service: Service, reset: Any, left: int) -> None:
+def test_a_healthy_task_forgives_unless_told_not_to(service: EcsService, reset: Any, left: int) -> None:
     """ResetOnHealthyTask is on by default: flapping tasks never trip the breaker; switched off they do."""
     if reset is not None:
-        service.configuration["deploymentCircuitBreaker"]["resetOnHealthyTask"] = reset
+        service.deployment_configuration["deploymentCircuitBreaker"]["resetOnHealthyTask"] = reset
     deployment = begin(service, "second")
     deployments.count_failure(deployment)
     deployments.count_failure(deployment)
-    deployments.forgive(service, deployment.id)
-    assert (deployment.failed, deployment.consecutive) == (left, 0)
+    deployments.reset_failures(service, deployment.id)
+    assert (deployment.failed_tasks, deployment.consecutive_failures) == (left, 0)
 
 
-def test_failures_after_completion_are_not_the_breakers(service: Service) -> None:
+def test_failures_after_completion_are_not_the_breakers(service: EcsService) -> None:
     """They make the next start wait, and count for nothing else."""
     deployments.count_failure(service.primary)
-    assert (service.primary.failed, service.primary.consecutive) == (0, 1)
+    assert (service.primary.failed_tasks, service.primary.consecutive_failures) == (0, 1)

@@ -6,18 +6,18 @@ import re
 from pathlib import Path
 
 import embedded_aws
+from embedded_aws.emulator import Emulator
 from embedded_aws.strict import install_all
-from embedded_aws.world import World
 
 PAGE = Path(__file__).parents[3] / "docs" / "explanation" / "embedded-aws.md"
 
 
 def test_every_strict_service_is_described(tmp_path) -> None:
     """Each service with a handler of our own has its table of behaviours and their sources."""
-    world = World(tmp_path)
-    install_all(world)
+    emulator = Emulator(tmp_path)
+    install_all(emulator)
     headings = "".join(line for line in PAGE.read_text().splitlines() if line.startswith("### "))
-    assert {service for service, _ in world.handlers} <= set(re.findall(r"`(\w+)`", headings))
+    assert {service for service, _ in emulator.handlers} <= set(re.findall(r"`(\w+)`", headings))
 
 
 def test_every_setting_is_described() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from embedded_aws.registry import base_image
+from embedded_aws.images import base_image
 
 OCI = "application/vnd.oci.image.manifest.v1+json"
 MIB = 1024 * 1024
@@ -244,7 +244,7 @@ def test_the_base_image_is_there_from_birth(ecr) -> None:
 def test_the_base_image_is_the_same_everywhere() -> None:
     """Under every Python and zlib the image has the same bytes; another Python's or architecture's is another image."""
     built = {
-        (python, architecture): base_image.build(digest_of, python, architecture)[0]
+        (python, architecture): base_image.build_image(digest_of, python, architecture)[0]
         for python in base_image.PYTHONS
         for architecture in ("amd64", "arm64")
     }

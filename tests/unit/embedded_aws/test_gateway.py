@@ -12,9 +12,9 @@ from botocore.config import Config
 from moto.ec2.models import ec2_backends
 from moto.servicediscovery.models import servicediscovery_backends
 
-from embedded_aws.door import Door
+from embedded_aws.emulator import Emulator
+from embedded_aws.server import ApiServer
 from embedded_aws.strict import apigatewayv2, servicediscovery
-from embedded_aws.world import World
 from tests.unit.embedded_aws.conftest import Edge, send, until
 
 
@@ -272,27 +272,27 @@ def test_a_link_carries_nothing_before_it_is_available(edge, upstreams) -> None:
 
 
 @pytest.fixture
-def world(tmp_path):
+def emulator(tmp_path):
     """An embedded AWS inside this process, so that a test can hold its lock."""
-    world = World(tmp_path)
+    emulator = Emulator(tmp_path)
     for part in (apigatewayv2, servicediscovery):
-        part.install(world)
-    world.reset()
-    yield world
-    world.reset()
-    world.stop()
+        part.install(emulator)
+    emulator.reset()
+    yield emulator
+    emulator.reset()
+    emulator.stop()
 
 
-def test_requests_take_no_lock(world, upstreams) -> None:
-    """While somebody holds the world's lock, a request is answered; and an instance that was put straight into moto is found."""
-    endpoint = f"http://127.0.0.1:{upstreams.serve(Door(world).application())}"
-    world.endpoint = endpoint
-    session = boto3.Session("AKIAIOSFODNN7EXAMPLE", "example", region_name=world.region)
+def test_requests_take_no_lock(emulator, upstreams) -> None:
+    """While somebody holds the emulator's lock, a request is answered; and an instance that was put straight into moto is found."""
+    endpoint = f"http://127.0.0.1:{upstreams.serve(ApiServer(emulator).build_application())}"
+    emulator.endpoint = endpoint
+    session = boto3.Session("AKIAIOSFODNN7EXAMPLE", "example", region_name=emulator.region)
     api, cloud_map = (
         session.client(name, endpoint_url=endpoint, config=Config(proxies={}))
         for name in ("apigatewayv2", "servicediscovery")
     )
-    subnet = ec2_backends[world.account][world.region].describe_subnets()[0]
+    subnet = ec2_backends[emulator.account][emulator.region].describe_subnets()[0]
     cloud_map.create_private_dns_namespace(Name="inside", Vpc=subnet.vpc_id)
     namespace = cloud_map.list_namespaces()["Namespaces"][0]["Id"]
     link = api.create_vpc_link(Name="edge", SubnetIds=[subnet.id])["VpcLinkId"]
@@ -301,8 +301,10 @@ def test_requests_take_no_lock(world, upstreams) -> None:
     _, url, service = edge.expose()
     port = upstreams.start(named("ok"))
     attributes = {"AWS_INSTANCE_IPV4": "127.0.0.1", "AWS_INSTANCE_PORT": str(port)}
-    with world.lock:
-        servicediscovery_backends[world.account][world.region].register_instance(service, "task", "request", attributes)
+    with emulator.lock:
+        servicediscovery_backends[emulator.account][emulator.region].register_instance(
+            service, "task", "request", attributes
+        )
         assert send(url).body == b"ok"
 
 

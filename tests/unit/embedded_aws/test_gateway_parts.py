@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from multidict import CIMultiDict, MultiDict
 
-from embedded_aws.gateway import cors, parameters, routes
-from embedded_aws.gateway.parameters import MappingError, Outgoing, Values
-from embedded_aws.gateway.throttle import Limit, Throttle
+from embedded_aws.gateway import cors, parameter_mapping, route_selection
+from embedded_aws.gateway.parameter_mapping import MappedRequest, MappingContext, MappingError
+from embedded_aws.gateway.route_throttle import RateLimit, RouteThrottle
 
 GUIDE = ["GET /pets/dog/1", "GET /pets/dog/{id}", "GET /pets/{proxy+}", "ANY /{proxy+}", "$default"]
 
@@ -34,7 +34,7 @@ GUIDE = ["GET /pets/dog/1", "GET /pets/dog/{id}", "GET /pets/{proxy+}", "ANY /{p
 )
 def test_the_best_route_answers(keys, method, path, chosen, variables) -> None:
     """Full match, greedy variable, `$default`, in this order and in no other."""
-    match = routes.find([routes.parse(key) for key in keys], method, path)
+    match = route_selection.select_route([route_selection.parse_route_key(key) for key in keys], method, path)
     assert match is not None
     assert (match.key, match.variables) == (chosen, variables)
 
@@ -52,7 +52,7 @@ def test_the_best_route_answers(keys, method, path, chosen, variables) -> None:
 )
 def test_other_requests_match_nothing(key, method, path) -> None:
     """A variable needs a value, a trailing slash is another path, a dot is a dot."""
-    assert routes.find([routes.parse(key)], method, path) is None
+    assert route_selection.select_route([route_selection.parse_route_key(key)], method, path) is None
 
 
 @pytest.mark.parametrize(
@@ -60,11 +60,11 @@ def test_other_requests_match_nothing(key, method, path) -> None:
 )
 def test_malformed_route_keys_are_refused(key) -> None:
     """What is no route key never gets into a table."""
-    with pytest.raises(routes.RouteKeyError):
-        routes.parse(key)
+    with pytest.raises(route_selection.RouteKeyError):
+        route_selection.parse_route_key(key)
 
 
-VALUES = Values(
+VALUES = MappingContext(
     path="/predict",
     variables={"pet": "dog"},
     headers=CIMultiDict([("X-A", "1"), ("X-A", "2")]),
@@ -89,19 +89,19 @@ VALUES = Values(
 )
 def test_expressions_mean_what_the_guide_says(expression, value) -> None:
     """Each form of the guide's table of mapping values."""
-    assert parameters.evaluate(expression, VALUES) == value
+    assert parameter_mapping.evaluate_expression(expression, VALUES) == value
 
 
 def test_a_mapping_changes_a_copy() -> None:
     """Append keeps, overwrite replaces, remove removes, and the client's own request stays as it was."""
-    outgoing = Outgoing("/prod/predict", CIMultiDict(VALUES.headers), MultiDict(VALUES.query))
+    outgoing = MappedRequest("/prod/predict", CIMultiDict(VALUES.headers), MultiDict(VALUES.query))
     mapping = {
         "overwrite:path": "$request.path",
         "append:header.x-a": "3",
         "overwrite:querystring.q": "w",
         "remove:header.x-b": "",
     }
-    changed = parameters.apply_request(mapping, outgoing, VALUES)
+    changed = parameter_mapping.map_request(mapping, outgoing, VALUES)
     assert (changed.path, changed.headers.getall("x-a"), changed.query["q"]) == ("/predict", ["1", "2", "3"], "w")
     assert (outgoing.path, outgoing.headers.getall("x-a"), outgoing.query["q"]) == ("/prod/predict", ["1", "2"], "v")
 
@@ -121,37 +121,39 @@ def test_a_mapping_changes_a_copy() -> None:
 def test_mappings_that_cannot_be_are_refused(mapping) -> None:
     """Wrong keys, reserved headers, unknown values, and bodies, which are not offered."""
     with pytest.raises(MappingError):
-        parameters.check_request(mapping)
+        parameter_mapping.check_request_mapping(mapping)
 
 
 def test_response_mappings_are_checked_too() -> None:
     """Statuses from 200 to 599, headers and the status code only."""
-    parameters.check_response({"404": {"overwrite:statuscode": "200", "append:header.x": "$response.header.y"}})
+    parameter_mapping.check_response_mapping(
+        {"404": {"overwrite:statuscode": "200", "append:header.x": "$response.header.y"}}
+    )
     for wrong in ({"100": {}}, {"200": {"overwrite:path": "/"}}, {"2xx": {}}, {"200": {"append:header.via": "x"}}):
         with pytest.raises(MappingError):
-            parameters.check_response(wrong)
+            parameter_mapping.check_response_mapping(wrong)
 
 
 def test_a_bucket_refills_at_its_rate() -> None:
     """A burst of two, then one token every half second; another key has its own; a new limit a full bucket."""
     now = [0.0]
-    throttle = Throttle(lambda: now[0])
-    limit = Limit(rate=2.0, burst=2)
-    assert [throttle.allows(("a",), limit) for _ in range(3)] == [True, True, False]
-    assert throttle.allows(("b",), limit)
+    throttle = RouteThrottle(lambda: now[0])
+    limit = RateLimit(rate=2.0, burst=2)
+    assert [throttle.try_acquire(("a",), limit) for _ in range(3)] == [True, True, False]
+    assert throttle.try_acquire(("b",), limit)
     now[0] = 0.5
-    assert [throttle.allows(("a",), limit) for _ in range(2)] == [True, False]
+    assert [throttle.try_acquire(("a",), limit) for _ in range(2)] == [True, False]
     now[0] = 100.0
-    assert [throttle.allows(("a",), limit) for _ in range(3)] == [True, True, False]
-    assert throttle.allows(("a",), Limit(rate=2.0, burst=3))
-    assert throttle.allows(("a",), None)
+    assert [throttle.try_acquire(("a",), limit) for _ in range(3)] == [True, True, False]
+    assert throttle.try_acquire(("a",), RateLimit(rate=2.0, burst=3))
+    assert throttle.try_acquire(("a",), None)
 
 
 def test_wildcards_and_schemes_let_origins_in() -> None:
     """`*` answers `*`, `https://*` any https site, credentials are said only to those that are let in."""
-    assert cors.preflight({"AllowOrigins": ["*"]}, "http://x")["Access-Control-Allow-Origin"] == "*"
+    assert cors.build_preflight_headers({"AllowOrigins": ["*"]}, "http://x")["Access-Control-Allow-Origin"] == "*"
     https = {"AllowOrigins": ["https://*"], "AllowCredentials": True}
-    assert cors.preflight(https, "https://x")["Access-Control-Allow-Credentials"] == "true"
-    assert not cors.preflight(https, "http://x")
+    assert cors.build_preflight_headers(https, "https://x")["Access-Control-Allow-Credentials"] == "true"
+    assert not cors.build_preflight_headers(https, "http://x")
     with pytest.raises(cors.CorsError):
-        cors.check({"AllowOrigins": ["*"], "AllowCredentials": True})
+        cors.check_configuration({"AllowOrigins": ["*"], "AllowCredentials": True})

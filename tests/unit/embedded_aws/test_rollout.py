@@ -8,104 +8,104 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embedded_aws.tasks.rollout import (
-    Breaker,
-    Complete,
-    Fail,
-    Health,
-    Member,
-    Replace,
+    CircuitBreaker,
+    CompleteDeployment,
+    FailDeployment,
+    ReplaceTasks,
+    ReportBlocked,
     Rollout,
-    Start,
-    State,
-    Stop,
-    Stuck,
-    breaker_of,
-    decide,
+    RolloutState,
+    RolloutTask,
+    StartTasks,
+    StopTasks,
+    TaskHealth,
+    decide_actions,
+    read_circuit_breaker,
 )
 
-H, S, U = Health.HEALTHY, Health.STARTING, Health.UNHEALTHY
+H, S, U = TaskHealth.HEALTHY, TaskHealth.STARTING, TaskHealth.UNHEALTHY
 
 
 def rollout(desired: int, old: str = "", new: str = "", **settings: object) -> Rollout:
     """`old` and `new` spell the tasks' health: h, s or u."""
     letters = {"h": H, "s": S, "u": U}
-    members = [Member(f"o{i}", "old", letters[c]) for i, c in enumerate(old)]
-    members += [Member(f"n{i}", "new", letters[c]) for i, c in enumerate(new)]
-    return replace(Rollout("new", State.IN_PROGRESS, desired, tuple(members)), **settings)
+    members = [RolloutTask(f"o{i}", "old", letters[c]) for i, c in enumerate(old)]
+    members += [RolloutTask(f"n{i}", "new", letters[c]) for i, c in enumerate(new)]
+    return replace(Rollout("new", RolloutState.IN_PROGRESS, desired, tuple(members)), **settings)
 
 
 def test_a_new_service_starts_all_and_completes_when_all_are_healthy() -> None:
     """Nothing is complete while a task has no verdict; zero desired is complete at once."""
-    assert decide(rollout(2)) == [Start(2)]
-    assert decide(rollout(2, new="hs")) == []
-    assert decide(rollout(2, new="hh")) == [Complete()]
-    assert decide(rollout(0)) == [Complete()]
+    assert decide_actions(rollout(2)) == [StartTasks(2)]
+    assert decide_actions(rollout(2, new="hs")) == []
+    assert decide_actions(rollout(2, new="hh")) == [CompleteDeployment()]
+    assert decide_actions(rollout(0)) == [CompleteDeployment()]
 
 
 def test_an_update_starts_before_it_stops() -> None:
     """At 100/200 the new task is healthy before the old one goes, and the rollout ends when the old one is out."""
-    assert decide(rollout(1, old="h")) == [Start(1)]
-    assert decide(rollout(1, old="h", new="s")) == []
-    assert decide(rollout(1, old="h", new="h")) == [Stop(("o0",))]
-    assert decide(rollout(1, new="h", draining=True)) == []
-    assert decide(rollout(1, new="h")) == [Complete()]
+    assert decide_actions(rollout(1, old="h")) == [StartTasks(1)]
+    assert decide_actions(rollout(1, old="h", new="s")) == []
+    assert decide_actions(rollout(1, old="h", new="h")) == [StopTasks(("o0",))]
+    assert decide_actions(rollout(1, new="h", draining=True)) == []
+    assert decide_actions(rollout(1, new="h")) == [CompleteDeployment()]
 
 
 def test_percentages_bound_the_batches() -> None:
     """The maximum is rounded down, the minimum up; without room, old tasks go first, down to the minimum."""
-    assert decide(rollout(4, old="hhhh", maximum=150)) == [Start(2)]
-    assert decide(rollout(4, old="hhhh", new="hh", maximum=150)) == [Stop(("o0", "o1"))]
-    assert decide(rollout(4, old="hh", new="hh", maximum=150)) == [Start(2)]
-    assert decide(rollout(3, old="hhh", maximum=133)) == [Stuck()]
-    assert decide(rollout(4, old="hhhh", minimum=50, maximum=100)) == [Stop(("o0", "o1"))]
-    assert decide(rollout(3, old="hhh", minimum=50, maximum=100)) == [Stop(("o0",))]
-    assert decide(rollout(1, old="h", minimum=100, maximum=100)) == [Stuck()]
+    assert decide_actions(rollout(4, old="hhhh", maximum_percent=150)) == [StartTasks(2)]
+    assert decide_actions(rollout(4, old="hhhh", new="hh", maximum_percent=150)) == [StopTasks(("o0", "o1"))]
+    assert decide_actions(rollout(4, old="hh", new="hh", maximum_percent=150)) == [StartTasks(2)]
+    assert decide_actions(rollout(3, old="hhh", maximum_percent=133)) == [ReportBlocked()]
+    assert decide_actions(rollout(4, old="hhhh", minimum_percent=50, maximum_percent=100)) == [StopTasks(("o0", "o1"))]
+    assert decide_actions(rollout(3, old="hhh", minimum_percent=50, maximum_percent=100)) == [StopTasks(("o0",))]
+    assert decide_actions(rollout(1, old="h", minimum_percent=100, maximum_percent=100)) == [ReportBlocked()]
 
 
 def test_scaling_in_keeps_what_serves() -> None:
     """Tasks without a verdict go first, then the youngest; a completed deployment stays completed."""
-    assert decide(rollout(1, new="hsh", state=State.COMPLETED)) == [Stop(("n1", "n2"))]
-    assert decide(rollout(0, new="hh", state=State.COMPLETED)) == [Stop(("n1", "n0"))]
+    assert decide_actions(rollout(1, new="hsh", state=RolloutState.COMPLETED)) == [StopTasks(("n1", "n2"))]
+    assert decide_actions(rollout(0, new="hh", state=RolloutState.COMPLETED)) == [StopTasks(("n1", "n0"))]
 
 
 def test_an_unhealthy_task_is_replaced_first_where_there_is_room() -> None:
     """With room the replacement comes first; without, the unhealthy one makes it; held back, it stays."""
-    steady = {"state": State.COMPLETED}
-    assert decide(rollout(1, new="u", **steady)) == [Start(1)]
-    assert decide(rollout(1, new="us", **steady)) == []
-    assert decide(rollout(1, new="uh", **steady)) == [Replace(("n0",))]
-    assert decide(rollout(1, new="uu", **steady)) == [Replace(("n0", "n1"))]
-    assert decide(rollout(1, old="h", new="u")) == [Replace(("n0",))]
-    assert decide(rollout(1, new="u", held=True, **steady)) == []
+    steady = {"state": RolloutState.COMPLETED}
+    assert decide_actions(rollout(1, new="u", **steady)) == [StartTasks(1)]
+    assert decide_actions(rollout(1, new="us", **steady)) == []
+    assert decide_actions(rollout(1, new="uh", **steady)) == [ReplaceTasks(("n0",))]
+    assert decide_actions(rollout(1, new="uu", **steady)) == [ReplaceTasks(("n0", "n1"))]
+    assert decide_actions(rollout(1, old="h", new="u")) == [ReplaceTasks(("n0",))]
+    assert decide_actions(rollout(1, new="u", throttled=True, **steady)) == []
 
 
 def test_the_breaker_rolls_back_to_the_last_completed_deployment() -> None:
     """At the threshold the deployment fails; a failed one starts nothing and stops nothing."""
-    breaker = Breaker(rollback=True)
+    breaker = CircuitBreaker(rollback=True)
     failing = rollout(1, old="h", breaker=breaker, failures=3, fallback="old")
-    assert decide(failing) == [Fail("old")]
-    assert decide(replace(failing, failures=2)) == [Start(1)]
-    assert decide(replace(failing, breaker=Breaker(rollback=False))) == [Fail(None)]
-    assert decide(replace(failing, breaker=None)) == [Start(1)]
-    assert decide(replace(failing, state=State.FAILED)) == []
-    assert decide(replace(failing, state=State.COMPLETED)) == [Start(1)]
+    assert decide_actions(failing) == [FailDeployment("old")]
+    assert decide_actions(replace(failing, failures=2)) == [StartTasks(1)]
+    assert decide_actions(replace(failing, breaker=CircuitBreaker(rollback=False))) == [FailDeployment(None)]
+    assert decide_actions(replace(failing, breaker=None)) == [StartTasks(1)]
+    assert decide_actions(replace(failing, state=RolloutState.FAILED)) == []
+    assert decide_actions(replace(failing, state=RolloutState.COMPLETED)) == [StartTasks(1)]
 
 
 def test_thresholds() -> None:
     """Half the desired count between 3 and 200, or what thresholdConfiguration says."""
-    assert [Breaker().threshold(n) for n in (0, 1, 6, 7, 400, 1000)] == [3, 3, 3, 4, 200, 200]
-    assert Breaker(kind="COUNT", value=1).threshold(100) == 1
-    assert Breaker(kind="UNBOUNDED_PERCENT", value=50).threshold(1000) == 500
+    assert [CircuitBreaker().threshold(n) for n in (0, 1, 6, 7, 400, 1000)] == [3, 3, 3, 4, 200, 200]
+    assert CircuitBreaker(kind="COUNT", value=1).threshold(100) == 1
+    assert CircuitBreaker(kind="UNBOUNDED_PERCENT", value=50).threshold(1000) == 500
 
 
 def test_the_breaker_is_read_from_the_configuration() -> None:
     """Off unless enabled; resetOnHealthyTask is on unless switched off."""
-    assert breaker_of({}) is None
-    assert breaker_of({"deploymentCircuitBreaker": {"enable": False, "rollback": True}}) is None
+    assert read_circuit_breaker({}) is None
+    assert read_circuit_breaker({"deploymentCircuitBreaker": {"enable": False, "rollback": True}}) is None
     on = {"enable": True, "rollback": True}
-    assert breaker_of({"deploymentCircuitBreaker": on}) == Breaker(rollback=True)
+    assert read_circuit_breaker({"deploymentCircuitBreaker": on}) == CircuitBreaker(rollback=True)
     on |= {"resetOnHealthyTask": False, "thresholdConfiguration": {"type": "COUNT", "value": 7}}
-    assert breaker_of({"deploymentCircuitBreaker": on}) == Breaker(
+    assert read_circuit_breaker({"deploymentCircuitBreaker": on}) == CircuitBreaker(
         rollback=True, reset_on_healthy=False, kind="COUNT", value=7
     )
 
@@ -121,18 +121,18 @@ def test_every_rollout_keeps_its_bounds_and_ends(desired, old, minimum, maximum,
     """Whatever order tasks become healthy in: served never falls below the minimum, started never exceeds the maximum,
     and the rollout ends complete, or stuck where the percentages leave neither start nor stop.
     """
-    now = rollout(desired, old="h" * old, minimum=minimum, maximum=maximum)
+    now = rollout(desired, old="h" * old, minimum_percent=minimum, maximum_percent=maximum)
     for step in range(200):
-        actions = decide(now)
-        if actions in ([Complete()], [Stuck()]):
+        actions = decide_actions(now)
+        if actions in ([CompleteDeployment()], [ReportBlocked()]):
             break
-        members = list(now.members)
+        members = list(now.tasks)
         for action in actions:
-            if isinstance(action, Start):
-                members += [Member(f"n{step}-{i}", "new", S) for i in range(action.count)]
+            if isinstance(action, StartTasks):
+                members += [RolloutTask(f"n{step}-{i}", "new", S) for i in range(action.count)]
                 assert len(members) <= desired * maximum // 100
             else:
-                assert isinstance(action, Stop)
+                assert isinstance(action, StopTasks)
                 before = sum(m.health is H for m in members)
                 members = [m for m in members if m.task not in action.tasks]
                 serving = sum(m.health is H for m in members)
@@ -141,9 +141,9 @@ def test_every_rollout_keeps_its_bounds_and_ends(desired, old, minimum, maximum,
         if waiting:
             chosen = order.choice(waiting)
             members[chosen] = replace(members[chosen], health=H)
-        now = replace(now, members=tuple(members))
-    if actions == [Complete()]:
-        assert [m.deployment for m in now.members] == ["new"] * desired
+        now = replace(now, tasks=tuple(members))
+    if actions == [CompleteDeployment()]:
+        assert [m.deployment for m in now.tasks] == ["new"] * desired
     else:
-        assert actions == [Stuck()]
-        assert desired * maximum // 100 <= len(now.members)
+        assert actions == [ReportBlocked()]
+        assert desired * maximum // 100 <= len(now.tasks)

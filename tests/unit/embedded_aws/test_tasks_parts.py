@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from embedded_aws.registry.manifest import Descriptor
-from embedded_aws.tasks.command import Place, container_command, health_command
-from embedded_aws.tasks.health import EAGER, HealthCheck
-from embedded_aws.tasks.image import PullError, stream_model
+from embedded_aws.images.manifest import Descriptor
+from embedded_aws.tasks.container_runtime import ContainerRuntime, build_container_command, build_health_command
+from embedded_aws.tasks.health_check import EAGER, HealthCheck
+from embedded_aws.tasks.image_pull import PullError, write_model_files
 
 
 def check(**settings: int) -> HealthCheck:
@@ -70,19 +70,19 @@ def test_a_healthy_container_takes_retries_failures_in_a_row() -> None:
 def test_commands_join_as_docker_joins_them() -> None:
     """The definition's command replaces the image's; its entry point drops the image's command too."""
     image = {"Entrypoint": ["python", "-m", "server"], "Cmd": ["--port", "1"]}
-    assert container_command({}, image) == ["python", "-m", "server", "--port", "1"]
-    assert container_command({"command": ["--port", "2"]}, image) == ["python", "-m", "server", "--port", "2"]
-    assert container_command({"entryPoint": ["sh"]}, image) == ["sh"]
-    assert container_command({"entryPoint": ["sh"], "command": ["-c", "x"]}, {}) == ["sh", "-c", "x"]
-    assert health_command(["CMD", "python", "-c", "x"]) == ["python", "-c", "x"]
-    assert health_command(["CMD-SHELL", "exit 0"]) == ["/bin/sh", "-c", "exit 0"]
+    assert build_container_command({}, image) == ["python", "-m", "server", "--port", "1"]
+    assert build_container_command({"command": ["--port", "2"]}, image) == ["python", "-m", "server", "--port", "2"]
+    assert build_container_command({"entryPoint": ["sh"]}, image) == ["sh"]
+    assert build_container_command({"entryPoint": ["sh"], "command": ["-c", "x"]}, {}) == ["sh", "-c", "x"]
+    assert build_health_command(["CMD", "python", "-c", "x"]) == ["python", "-c", "x"]
+    assert build_health_command(["CMD-SHELL", "exit 0"]) == ["/bin/sh", "-c", "exit 0"]
 
 
 def test_a_containers_world_is_translated() -> None:
     """Interpreter, model directory and addresses are this machine's; paths of the image's file system are dropped."""
-    place = Place("/venv/bin/python", Path("/home/task"), "127.20.0.7")
+    place = ContainerRuntime("/venv/bin/python", Path("/home/task"), "127.20.0.7")
     words = ["python", "--model-dir", "/opt/model", "--host", "0.0.0.0", "http://127.0.0.1:8080/livez", "python"]
-    assert place.argv(words) == [
+    assert place.translate_command(words) == [
         "/venv/bin/python",
         "--model-dir",
         "/home/task/opt/model",
@@ -93,7 +93,7 @@ def test_a_containers_world_is_translated() -> None:
     ]
     host = {"PATH": "/bin", "AWS_SECRET_ACCESS_KEY": "x", "PYTHONPATH": "/src"}
     image = ["PATH=/usr/local/bin", "PYTHONPATH=/opt/lib", "MODE=image", "LEVEL=info"]
-    seen = place.environment(host, image, [{"name": "LEVEL", "value": "debug"}], "eu-west-1")
+    seen = place.build_environment(host, image, [{"name": "LEVEL", "value": "debug"}], "eu-west-1")
     assert seen == {
         "PATH": "/bin",
         "PYTHONPATH": "/src",
@@ -135,7 +135,7 @@ MODEL, MANIFEST = regular("opt/model/model.ubj", b"model"), regular("opt/model/m
 def test_a_model_layers_two_files_are_written(tmp_path: Path) -> None:
     """Both files, in either order, arrive byte for byte."""
     blob, descriptor = layer(tmp_path, MANIFEST, MODEL)
-    stream_model(blob, descriptor, tmp_path / "task")
+    write_model_files(blob, descriptor, tmp_path / "task")
     written = {p.relative_to(tmp_path / "task"): p.read_bytes() for p in (tmp_path / "task").rglob("*") if p.is_file()}
     assert written == {Path("opt/model/model.ubj"): b"model", Path("opt/model/manifest.json"): b"{}"}
 
@@ -159,7 +159,7 @@ def test_nothing_else_is_taken_from_a_layer(tmp_path: Path, extra: tuple[tarfile
     """Other names, links, directories and doubles are refused, and nothing is written outside the task's directory."""
     blob, descriptor = layer(tmp_path, MANIFEST, extra, MODEL)
     with pytest.raises(PullError, match="no place in a model layer"):
-        stream_model(blob, descriptor, tmp_path / "task")
+        write_model_files(blob, descriptor, tmp_path / "task")
     files = {p.relative_to(tmp_path) for p in tmp_path.rglob("*") if not p.is_dir()}
     assert files <= {Path("layer"), Path("task/opt/model/manifest.json")}
 
@@ -169,15 +169,15 @@ def test_a_layer_is_what_its_descriptor_says(tmp_path: Path) -> None:
     blob, truth = layer(tmp_path, MANIFEST, MODEL)
     for wrong in (Descriptor("sha256:" + "0" * 64, truth.size), Descriptor(truth.digest, truth.size + 1)):
         with pytest.raises(PullError, match="unexpected digest or size"):
-            stream_model(blob, wrong, tmp_path / wrong.digest[-4:] / str(wrong.size))
+            write_model_files(blob, wrong, tmp_path / wrong.digest[-4:] / str(wrong.size))
     blob, truth = layer(tmp_path, MANIFEST)
     with pytest.raises(PullError, match=r"holds opt/model/model\.ubj"):
-        stream_model(blob, truth, tmp_path / "half")
+        write_model_files(blob, truth, tmp_path / "half")
     large, _ = regular("opt/model/manifest.json", b"")
     large.size = (4 << 20) + 1
     blob, truth = layer(tmp_path, (large, bytes(large.size)))
     with pytest.raises(PullError, match="4194305 bytes"):
-        stream_model(blob, truth, tmp_path / "large")
+        write_model_files(blob, truth, tmp_path / "large")
     blob.write_bytes(b"\x1f\x8b broken")
     with pytest.raises(PullError, match="failed to register layer"):
-        stream_model(blob, truth, tmp_path / "broken")
+        write_model_files(blob, truth, tmp_path / "broken")

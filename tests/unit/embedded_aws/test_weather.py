@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from botocore.exceptions import ClientError
 
-from embedded_aws.call import Answer, Call
+from embedded_aws.api_call import ApiCall, ApiResponse
 from embedded_aws.errors import SettingError
-from embedded_aws.weather import KINDS, Weather
+from embedded_aws.weather import WEATHER_KINDS, Weather
 from tests.conftest import EmbeddedAws
 from tests.unit.embedded_aws.conftest import until
 
@@ -28,13 +28,13 @@ class Clock:
         return self.now
 
 
-def call(name: str, body: bytes = b"{}", region: str = "us-east-1") -> Call:
+def call(name: str, body: bytes = b"{}", region: str = "us-east-1") -> ApiCall:
     service, _, operation = name.partition(".")
-    return Call("POST", "/", [], body, "123456789012", region, service, operation)
+    return ApiCall("POST", "/", [], body, "123456789012", region, service, operation)
 
 
-def said(text: str, status: int = 200) -> Answer:
-    return Answer(status, {}, text.encode())
+def said(text: str, status: int = 200) -> ApiResponse:
+    return ApiResponse(status, {}, text.encode())
 
 
 def lagging(clock: Clock) -> Weather:
@@ -45,40 +45,40 @@ def test_a_read_shows_for_two_seconds_what_was_before_the_change() -> None:
     """Asked before and after a change, it says the same; once the lag is over it tells the truth."""
     clock = Clock()
     weather, read, write = lagging(clock), call("ecs.DescribeServices"), call("ecs.CreateService")
-    assert weather.shown(read, said("none")).body == b"none"
+    assert weather.apply_read_lag(read, said("none")).body == b"none"
     clock.now += 60
-    assert weather.shown(write, said("made")).body == b"made"
+    assert weather.apply_read_lag(write, said("made")).body == b"made"
     clock.now += 1.9
-    assert weather.shown(read, said("one")).body == b"none"
+    assert weather.apply_read_lag(read, said("one")).body == b"none"
     clock.now += 0.2
-    assert weather.shown(read, said("one")).body == b"one"
+    assert weather.apply_read_lag(read, said("one")).body == b"one"
 
 
 def test_changes_follow_one_another() -> None:
     """A second change hides itself, not the first one, and what nobody has asked before is told as it is."""
     clock = Clock()
     weather, read, write = lagging(clock), call("ecs.DescribeServices"), call("ecs.UpdateService")
-    weather.shown(read, said("a"))
-    weather.shown(write, said("ok"))
-    assert weather.shown(read, said("b")).body == b"a"
-    weather.shown(write, said("ok"))
-    assert weather.shown(read, said("c")).body == b"b"
-    assert weather.shown(call("ecs.DescribeServices", b'{"cluster": "other"}'), said("d")).body == b"d"
+    weather.apply_read_lag(read, said("a"))
+    weather.apply_read_lag(write, said("ok"))
+    assert weather.apply_read_lag(read, said("b")).body == b"a"
+    weather.apply_read_lag(write, said("ok"))
+    assert weather.apply_read_lag(read, said("c")).body == b"b"
+    assert weather.apply_read_lag(call("ecs.DescribeServices", b'{"cluster": "other"}'), said("d")).body == b"d"
 
 
 def test_only_what_changed_lags() -> None:
     """A refused write changes nothing; other services, other Regions and services that are consistent don't lag."""
     clock = Clock()
     weather, read = lagging(clock), call("ecs.DescribeServices")
-    weather.shown(read, said("a"))
-    weather.shown(call("ecs.UpdateService"), said("no", 400))
-    weather.shown(call("iam.CreateRole"), said("ok"))
-    weather.shown(call("ecs.UpdateService", region="eu-west-1"), said("ok"))
-    assert weather.shown(read, said("b")).body == b"b"
+    weather.apply_read_lag(read, said("a"))
+    weather.apply_read_lag(call("ecs.UpdateService"), said("no", 400))
+    weather.apply_read_lag(call("iam.CreateRole"), said("ok"))
+    weather.apply_read_lag(call("ecs.UpdateService", region="eu-west-1"), said("ok"))
+    assert weather.apply_read_lag(read, said("b")).body == b"b"
     listing = call("s3.ListObjectsV2")
-    weather.shown(listing, said("a"))
-    weather.shown(call("s3.PutObject"), said("ok"))
-    assert weather.shown(listing, said("b")).body == b"b"
+    weather.apply_read_lag(listing, said("a"))
+    weather.apply_read_lag(call("s3.PutObject"), said("ok"))
+    assert weather.apply_read_lag(listing, said("b")).body == b"b"
 
 
 def test_a_role_is_spread_in_time() -> None:
@@ -86,24 +86,24 @@ def test_a_role_is_spread_in_time() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     weather = Weather({"MOORAGE_LOCAL_WEATHER": "iam-delay", "MOORAGE_LOCAL_IAM_DELAY_SECONDS": "120"}, now=lambda: now)
     old = {seconds: now - timedelta(seconds=seconds) for seconds in (59, 61, 119, 121)}
-    assert [weather.spreads(made) for made in old.values()] == [True, True, True, False]
-    assert [weather.spreads(made, 0.5) for made in old.values()] == [True, False, False, False]
-    weather.turn(())
-    assert not weather.spreads(now)
+    assert [weather.is_role_propagating(made) for made in old.values()] == [True, True, True, False]
+    assert [weather.is_role_propagating(made, 0.5) for made in old.values()] == [True, False, False, False]
+    weather.change(())
+    assert not weather.is_role_propagating(now)
 
 
 def test_unknown_weather_is_refused() -> None:
     """A kind that there isn't is named, with those that there are."""
-    with pytest.raises(SettingError, match=r"no weather 'hail'.*throttle, iam-delay, read-lag"):
+    with pytest.raises(SettingError, match=r"unknown weather 'hail'.*throttle, iam-delay, read-lag"):
         Weather({"MOORAGE_LOCAL_WEATHER": "throttle,hail"})
 
 
 @pytest.fixture
 def stormy(embedded_aws: EmbeddedAws) -> Iterator[EmbeddedAws]:
     """The embedded AWS with all of it."""
-    assert embedded_aws.call_admin_endpoint("weather", "PUT", {"kinds": KINDS, "iamDelay": 2, "readLag": 0.5})[
+    assert embedded_aws.call_admin_endpoint("weather", "PUT", {"kinds": WEATHER_KINDS, "iamDelay": 2, "readLag": 0.5})[
         "kinds"
-    ] == sorted(KINDS)
+    ] == sorted(WEATHER_KINDS)
     yield embedded_aws
     embedded_aws.call_admin_endpoint("reset", "POST")
 

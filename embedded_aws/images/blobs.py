@@ -1,0 +1,125 @@
+"""Layer uploads and the blobs they become: files named by their sha256. Repositories and tags live in moto."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from embedded_aws.api_call import ApiError
+
+# Below the embedded AWS's home.
+DIRECTORY = "ecr"
+
+# InitiateLayerUpload answers 10 MiB; UploadLayerPart takes at most 20 MiB (its layerPartBlob's length limit), and every
+# part but the last has at least 5 MiB (CompleteLayerUpload's LayerPartTooSmallException).
+PART_SIZE = 10 * 1024 * 1024
+PART_MAX = 20 * 1024 * 1024
+PART_MIN = 5 * 1024 * 1024
+
+
+@dataclass
+class LayerUpload:
+    """One layer on its way in: the bytes so far are in `path` and in `sha256`."""
+
+    repository: str
+    path: Path
+    size: int = 0
+    smallest_part: int = PART_MAX
+    last_part_size: int = 0
+    sha256: Any = field(default_factory=hashlib.sha256)
+
+
+class BlobDirectory:
+    """Every layer and config of every repository, once each. The caller holds the emulator's lock."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._uploads: dict[str, LayerUpload] = {}
+
+    def clear(self) -> None:
+        """Forget all blobs and uploads."""
+        self._uploads.clear()
+        shutil.rmtree(self._directory, ignore_errors=True)
+        self._directory.mkdir(parents=True)
+
+    def blob_path(self, digest: str) -> Path:
+        """Return the file that holds the blob `sha256:…`."""
+        return self._directory / digest.removeprefix("sha256:")
+
+    def put(self, content: bytes) -> str:
+        """Store `content` and return its digest."""
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        self.blob_path(digest).write_bytes(content)
+        return digest
+
+    def begin_upload(self, repository: str) -> str:
+        """Open an upload and return its id."""
+        upload_id = str(uuid.uuid4())
+        self._uploads[upload_id] = LayerUpload(repository, self._directory / f"upload-{upload_id}")
+        return upload_id
+
+    def append_part(self, repository: str, upload_id: str, first: int, last: int, part: bytes) -> int:
+        """Add the part that holds bytes `first` to `last`, both included; return the last byte received so far.
+
+        Refused with UploadNotFoundException, InvalidParameterException (over 20 MiB) and InvalidLayerPartException
+        (doesn't continue where the last part ended, or isn't as long as it says): ECR API reference, UploadLayerPart.
+        """
+        upload = self._get_upload(repository, upload_id)
+        if len(part) > PART_MAX:
+            raise ApiError(
+                "InvalidParameterException",
+                "Invalid parameter at 'layerPartBlob' failed to satisfy constraint: "
+                f"'Member must have length less than or equal to {PART_MAX}'",
+            )
+        if first != upload.size or last - first + 1 != len(part):
+            raise ApiError(
+                "InvalidLayerPartException",
+                f"The layer part size is not valid, or the first byte specified is not consecutive to the last byte of a "
+                f"previous layer part upload: upload '{upload_id}' has received bytes up to {upload.size - 1}, "
+                f"this part says {first}-{last} and has {len(part)} bytes",
+            )
+        with upload.path.open("ab") as file:
+            file.write(part)
+        upload.sha256.update(part)
+        if upload.size:
+            upload.smallest_part = min(upload.smallest_part, upload.last_part_size)
+        upload.size, upload.last_part_size = upload.size + len(part), len(part)
+        return upload.size - 1
+
+    def complete_upload(self, repository: str, upload_id: str, digests: list[str], present: dict[str, int]) -> str:
+        """Verify the upload against its promised digest, store it, and return the digest. `present`: digest → size.
+
+        Refused with the errors of CompleteLayerUpload: EmptyUpload-, LayerPartTooSmall-, InvalidLayer- and
+        LayerAlreadyExistsException. After InvalidLayer- and LayerAlreadyExistsException the upload is gone.
+        """
+        upload = self._get_upload(repository, upload_id)
+        where = f"in the repository with name '{repository}'"
+        if not upload.size:
+            raise ApiError("EmptyUploadException", f"The upload '{upload_id}' {where} has no layer parts")
+        if upload.smallest_part < PART_MIN:
+            raise ApiError("LayerPartTooSmallException", f"Layer parts must be at least {PART_MIN} bytes, but the last")
+        digest = f"sha256:{upload.sha256.hexdigest()}"
+        del self._uploads[upload_id]
+        if digests != [digest]:
+            upload.path.unlink()
+            raise ApiError(
+                "InvalidLayerException", f"The layer {where} has digest '{digest}', but {digests} was promised"
+            )
+        upload.path.replace(self.blob_path(digest))
+        if digest in present:
+            raise ApiError("LayerAlreadyExistsException", f"Layer with digest '{digest}' already exists {where}")
+        present[digest] = upload.size
+        return digest
+
+    def _get_upload(self, repository: str, upload_id: str) -> LayerUpload:
+        upload = self._uploads.get(upload_id)
+        if upload is None or upload.repository != repository:
+            raise ApiError(
+                "UploadNotFoundException",
+                f"Upload with id '{upload_id}' could not be found for the repository with name '{repository}'",
+            )
+        return upload

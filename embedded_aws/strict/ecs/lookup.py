@@ -1,0 +1,70 @@
+"""Finding what an ECS call names, and the refusals when it isn't there. Texts as the ECS API answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from moto.ecs.models import ecs_backends
+
+from embedded_aws.api_call import ApiCall, ApiError
+from embedded_aws.strict import paging
+from embedded_aws.tasks.scheduler import ServiceScheduler
+from embedded_aws.tasks.state import EcsService
+
+
+def invalid_parameter(message: str) -> ApiError:
+    """Return the refusal InvalidParameterException."""
+    return ApiError("InvalidParameterException", message)
+
+
+def client_exception(message: str) -> ApiError:
+    """Return the refusal ClientException, which ECS uses for task definitions."""
+    return ApiError("ClientException", message)
+
+
+def get_cluster_name(call: ApiCall) -> str:
+    """Return the name of the cluster the call names, `default` if none. Refused: ClusterNotFoundException."""
+    name = str(call.params.get("cluster") or "default").rsplit("/", 1)[-1]
+    cluster = ecs_backends[call.account][call.region].clusters.get(name)
+    if cluster is None or cluster.status != "ACTIVE":
+        raise ApiError("ClusterNotFoundException", "Cluster not found.")
+    return name
+
+
+def build_service_arn(call: ApiCall, cluster: str, reference: str) -> str:
+    """Return the ARN of a service named by name or ARN."""
+    name = reference.rsplit("/", 1)[-1]
+    return f"arn:aws:ecs:{call.region}:{call.account}:service/{cluster}/{name}"
+
+
+def get_service(call: ApiCall, scheduler: ServiceScheduler) -> EcsService:
+    """Return the service the call names. Refused: ClusterNotFoundException, ServiceNotFoundException."""
+    found = scheduler.services.get(build_service_arn(call, get_cluster_name(call), call.params["service"]))
+    if found is None:
+        raise ApiError("ServiceNotFoundException", "Service not found.")
+    return found
+
+
+def get_task_definition(call: ApiCall, reference: str) -> Any:
+    """Return moto's task definition: an exact revision, or a family's newest ACTIVE one. Refused: ClientException."""
+    family, _, revision = reference.rsplit("/", 1)[-1].partition(":")
+    revisions: Mapping[int, Any] = ecs_backends[call.account][call.region].task_definitions.get(family, {})
+    if revision:
+        found = revisions.get(int(revision)) if revision.isdigit() else None
+    else:
+        found = next((d for _, d in sorted(revisions.items(), reverse=True) if d.status == "ACTIVE"), None)
+    if found is None:
+        raise client_exception("Unable to describe task definition.")
+    return found
+
+
+def list_page(call: ApiCall, key: str, items: Sequence[Any]) -> dict[str, Any]:
+    """Return the page the call asks for; ECS lists a hundred at a time."""
+    names = {"size_parameter": "maxResults", "token_parameter": "nextToken"}
+    return paging.build_page(items, call.params, key, 100, error_code="InvalidParameterException", **names)
+
+
+def build_failure(arn: str) -> dict[str, str]:
+    """Return the failure entry of the Describe calls."""
+    return {"arn": arn, "reason": "MISSING"}

@@ -1,0 +1,215 @@
+"""More of what moto lets through: API Gateway, Cloud Map, EC2, events, rates. See `moto_gaps`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from tests.conftest import EmbeddedAws
+from tests.unit.embedded_aws.moto_gaps import Cases, comes_true, fetch, fresh, job, refusal, service
+
+case = Cases()
+SRV = {"DnsConfig": {"DnsRecords": [{"Type": "SRV", "TTL": 10}]}, "HealthCheckCustomConfig": {"FailureThreshold": 1}}
+
+
+def api(aws: EmbeddedAws) -> str:
+    """A new HTTP API."""
+    return str(aws.client("apigatewayv2").create_api(Name=fresh("api"), ProtocolType="HTTP")["ApiId"])
+
+
+# --- API Gateway ----------------------------------------------------------------------------------------------------
+
+
+@case("apigatewayv2/a-stage-can-be-updated")
+def _(aws: EmbeddedAws) -> bool:
+    gateway, own = aws.client("apigatewayv2"), api(aws)
+    gateway.create_stage(ApiId=own, StageName="prod")
+    return refusal(gateway.update_stage, ApiId=own, StageName="prod", AutoDeploy=True) == ""
+
+
+@case("apigatewayv2/there-are-deployments")
+def _(aws: EmbeddedAws) -> bool:
+    gateway, own = aws.client("apigatewayv2"), api(aws)
+    gateway.create_route(ApiId=own, RouteKey="GET /livez")
+    return refusal(gateway.create_deployment, ApiId=own) == ""
+
+
+@case("apigatewayv2/a-route-key-is-used-once")
+def _(aws: EmbeddedAws) -> bool:
+    gateway, own = aws.client("apigatewayv2"), api(aws)
+    gateway.create_route(ApiId=own, RouteKey="GET /livez")
+    return refusal(gateway.create_route, ApiId=own, RouteKey="GET /livez") == "ConflictException"
+
+
+@case("apigatewayv2/a-stage-is-made-once")
+def _(aws: EmbeddedAws) -> bool:
+    gateway, own = aws.client("apigatewayv2"), api(aws)
+    gateway.create_stage(ApiId=own, StageName="prod")
+    return refusal(gateway.create_stage, ApiId=own, StageName="prod") == "ConflictException"
+
+
+@case("apigatewayv2/a-routes-target-must-exist")
+def _(aws: EmbeddedAws) -> bool:
+    made = {"ApiId": api(aws), "RouteKey": "GET /livez", "Target": "integrations/nothing"}
+    return refusal(aws.client("apigatewayv2").create_route, **made) == "NotFoundException"
+
+
+@case("apigatewayv2/an-integrations-link-must-exist")
+def _(aws: EmbeddedAws) -> bool:
+    _, service = namespace_and_service(aws)
+    made = {
+        "ApiId": api(aws),
+        "IntegrationType": "HTTP_PROXY",
+        "IntegrationMethod": "ANY",
+        "ConnectionType": "VPC_LINK",
+        "ConnectionId": "nothing",
+        "PayloadFormatVersion": "1.0",
+        "IntegrationUri": service["Arn"],
+    }
+    return refusal(aws.client("apigatewayv2").create_integration, **made) in (
+        "BadRequestException",
+        "NotFoundException",
+    )
+
+
+@case("apigatewayv2/an-api-answers")
+def _(aws: EmbeddedAws) -> bool:
+    gateway, own = aws.client("apigatewayv2"), api(aws)
+    gateway.create_stage(ApiId=own, StageName="$default", AutoDeploy=True)
+    status, body = fetch(gateway.get_api(ApiId=own)["ApiEndpoint"] + "/nowhere")
+    return status == 404 and json.loads(body) == {"message": "Not Found"}
+
+
+@case("apigatewayv2/apis-are-paged")
+def _(aws: EmbeddedAws) -> bool:
+    gateway = aws.client("apigatewayv2")
+    made = [api(aws) for _ in range(26)]
+    first = gateway.get_apis()
+    for own in made:
+        gateway.delete_api(ApiId=own)
+    return len(first["Items"]) == 25 and "NextToken" in first
+
+
+# --- Cloud Map ------------------------------------------------------------------------------------------------------
+
+
+def namespace(aws: EmbeddedAws, name: str) -> dict[str, Any]:
+    """A CreatePrivateDnsNamespace request, in a VPC of its own: moto has one namespace for each."""
+    vpc = aws.client("ec2").create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    return {"Name": name, "Vpc": vpc}
+
+
+def namespace_and_service(aws: EmbeddedAws) -> tuple[str, dict[str, Any]]:
+    """Both, newly made."""
+    cloud_map = aws.client("servicediscovery")
+    operation = cloud_map.create_private_dns_namespace(**namespace(aws, f"{fresh('n')}.internal"))["OperationId"]
+    found = cloud_map.get_operation(OperationId=operation)["Operation"]["Targets"]["NAMESPACE"]
+    return found, cloud_map.create_service(Name="model", NamespaceId=found, **SRV)["Service"]
+
+
+@case("servicediscovery/a-namespace-is-made-once")
+def _(aws: EmbeddedAws) -> bool:
+    request = namespace(aws, f"{fresh('n')}.internal")
+    make = aws.client("servicediscovery").create_private_dns_namespace
+    make(**request, CreatorRequestId="one")
+    return refusal(make, **request, CreatorRequestId="two") == "NamespaceAlreadyExists"
+
+
+@case("servicediscovery/a-service-is-made-once")
+def _(aws: EmbeddedAws) -> bool:
+    found, _ = namespace_and_service(aws)
+    make = aws.client("servicediscovery").create_service
+    return refusal(make, Name="model", NamespaceId=found, **SRV) == "ServiceAlreadyExists"
+
+
+@case("servicediscovery/a-namespace-with-services-stays")
+def _(aws: EmbeddedAws) -> bool:
+    found, _ = namespace_and_service(aws)
+    return refusal(aws.client("servicediscovery").delete_namespace, Id=found) == "ResourceInUse"
+
+
+@case("servicediscovery/a-service-with-instances-stays")
+def _(aws: EmbeddedAws) -> bool:
+    cloud_map, (_, service) = aws.client("servicediscovery"), namespace_and_service(aws)
+    here = {"AWS_INSTANCE_IPV4": "127.0.0.1", "AWS_INSTANCE_PORT": "8080"}
+    cloud_map.register_instance(ServiceId=service["Id"], InstanceId="task", Attributes=here)
+    return refusal(cloud_map.delete_service, Id=service["Id"]) == "ResourceInUse"
+
+
+# --- all, and the rest ----------------------------------------------------------------------------------------------
+
+
+@case("all/what-is-missing-says-so")
+def _(aws: EmbeddedAws) -> bool:
+    try:
+        aws.client("apigatewayv2").import_api(Body="{}")
+    except ClientError as error:
+        return bool(error.response["ResponseMetadata"]["HTTPStatusCode"] == 501)
+    return False
+
+
+@case("all/rates-are-throttled")
+def _(aws: EmbeddedAws) -> bool:
+    gateway, subnets = aws.client("apigatewayv2"), ["subnet-missing"]
+    turned = fetch(f"{aws.endpoint}/_moorage/rates")[0] == 200
+    if turned:
+        aws.call_admin_endpoint("rates", "PUT", {"enforced": True})
+    codes = [refusal(gateway.create_vpc_link, Name="link", SubnetIds=subnets) for _ in range(2)]
+    if turned:
+        aws.call_admin_endpoint("rates", "PUT", {"enforced": False})
+    return codes[1] == "TooManyRequestsException"
+
+
+def queue_of(aws: EmbeddedAws, source: str) -> str:
+    """A new queue that gets the events of a service."""
+    sqs, events = aws.client("sqs"), aws.client("events")
+    queue, rule = sqs.create_queue(QueueName=fresh("queue"))["QueueUrl"], fresh("rule")
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    events.put_rule(Name=rule, EventPattern=json.dumps({"source": [source]}))
+    events.put_targets(Rule=rule, Targets=[{"Id": "queue", "Arn": arn}])
+    return str(queue)
+
+
+def told(aws: EmbeddedAws, queue: str, name: str) -> bool:
+    """Whether a message on the queue names it."""
+    sqs = aws.client("sqs")
+    return comes_true(aws, lambda: name in str(sqs.receive_message(QueueUrl=queue).get("Messages", ())))
+
+
+@case("events/jobs-tell-of-their-states")
+def _(aws: EmbeddedAws) -> bool:
+    queue, request = queue_of(aws, "aws.sagemaker"), job(aws)
+    aws.client("sagemaker").create_training_job(**request)
+    return told(aws, queue, request["TrainingJobName"])
+
+
+@case("events/services-tell-of-their-tasks")
+def _(aws: EmbeddedAws) -> bool:
+    queue, request = queue_of(aws, "aws.ecs"), service(aws)
+    aws.client("ecs").create_service(**request)
+    return told(aws, queue, request["cluster"])
+
+
+@case("ec2/a-group-under-a-vpc-link-stays")
+def _(aws: EmbeddedAws) -> bool:
+    ec2 = aws.client("ec2")
+    subnet = ec2.describe_subnets()["Subnets"][0]
+    group = ec2.create_security_group(GroupName=fresh("group"), Description="link", VpcId=subnet["VpcId"])["GroupId"]
+    aws.client("apigatewayv2").create_vpc_link(
+        Name=fresh("link"), SubnetIds=[subnet["SubnetId"]], SecurityGroupIds=[group]
+    )
+    return refusal(ec2.delete_security_group, GroupId=group) == "DependencyViolation"
+
+
+# --- tagging --------------------------------------------------------------------------------------------------------
+
+
+@case("tagging/repositories-are-found-by-their-arn")
+def _(aws: EmbeddedAws) -> bool:
+    tags = [{"Key": "team", "Value": "pricing"}]
+    made = aws.client("ecr").create_repository(repositoryName=fresh("repository"), tags=tags)["repository"]
+    index = aws.client("resourcegroupstaggingapi")
+    found = index.get_resources(ResourceARNList=[made["repositoryArn"]])["ResourceTagMappingList"]
+    return [each["Tags"] for each in found] == [tags]
