@@ -62,7 +62,7 @@ def _measure_library(model: Model, rows: int, seconds: float) -> dict[str, float
         str(body),
         str(seconds),
     ]
-    times: dict[str, float] = json.results(run(argv, SERVER_CORE, seconds * 10 + 60))
+    times: dict[str, float] = json.loads(run(argv, SERVER_CORE, seconds * 10 + 60))
     if times["first"] != model.expected[0]:
         raise UnmeasurableError(f"the kernel alone predicts {times['first']}, not {model.expected[0]}")
     return times
