@@ -20,7 +20,7 @@ from inference_server.errors import StartError
 from inference_server.metrics import Board
 
 from .bundles import NAMES, Bundle, lists
-from .processes import ask, until
+from .processes import MARK, MARKED, ask, until
 from .servers import Running
 
 
@@ -100,10 +100,10 @@ def test_without_it_no_row_is_in_any_log(housing: Bundle, start: Any, tmp_path: 
     """At the most talkative level, a marked value that is predicted, refused and sent as a header is in no line."""
     process = start(housing.directory, "--log-level", "debug", DRAIN_DELAY="0")
     port = process.started()
-    for body in ('{"instances": [[271828,1,1,1,1,1,1,1]]}', '{"instances": [["271828"]]}', '{"x": 271828'):
-        ask(port, "/predict", body, Authorization="271828", Cookie="271828", traceparent="271828")
+    for body in (f'{{"instances": [[{MARK},1,1,1,1,1,1,1]]}}', f'{{"instances": [["{MARK}"]]}}', f'{{"x": {MARK}'):
+        ask(port, "/predict", body, Authorization=MARK, Cookie=MARK, traceparent=MARK)
     process.process.terminate()
     code, log, err = process.end()
     told = [line for line in log if line["event"] == "request"]
     assert (code, err, [line["status"] for line in told]) == (0, "", [200, 422, 400])
-    assert "271828" not in json.dumps(log)
+    assert MARKED not in json.dumps(log)
