@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +19,63 @@ from botocore.config import Config
 
 from controller.resources.base import ResourceContext
 from embedded_aws import control
+
+# Variables that the product, boto3, git or a library of theirs reads. A test sees only those that it sets itself.
+READ = ("AWS", "BOTO", "DOCKER_", "ECS_", "FORCE_COLOR", "GIT_", "GITHUB", "MOORAGE", "NO_COLOR", "OTEL_", "XDG_CONFIG")
+# `make test-weather` sets this one; the embedded AWS and the tests that wait longer in bad weather read it.
+KEPT = ("MOORAGE_LOCAL_WEATHER",)
+# The machine's own configuration of git; and no search for credentials at an address that answers on EC2 alone.
+FIXED = {"AWS_EC2_METADATA_DISABLED": "true", "GIT_CONFIG_NOSYSTEM": "1"}
+
+
+def clear_environment() -> None:
+    """Remove every variable that could change an outcome, for this process and for those that it starts."""
+    for name in [*os.environ]:
+        if (name.startswith(READ) or name.lower().endswith("_proxy")) and name not in KEPT:
+            del os.environ[name]
+    os.environ |= FIXED
+    # Most tests start processes of the product's code, and no process need compile what another one has compiled.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+
+
+# At import: some modules read their variables when they are imported.
+clear_environment()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--seed`."""
+    parser.addoption("--seed", type=int, help="the order of the tests, as an earlier run printed it; else a new one")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the seed before the workers start, so that all of them have the same order."""
+    if config.option.seed is None:
+        config.option.seed = random.SystemRandom().randrange(10_000)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Print the seed with every run."""
+    return f"order of the tests: --seed {config.option.seed}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the modules into a random order, and the tests of each module, unless they are steps of one story."""
+    dice, modules = random.Random(config.option.seed), dict[str, list[pytest.Item]]()
+    for item in items:
+        modules.setdefault(item.nodeid.partition("::")[0], []).append(item)
+    for tests in modules.values():
+        if not tests[0].get_closest_marker("story"):
+            dice.shuffle(tests)
+    names = [*modules]
+    dice.shuffle(names)
+    items[:] = [item for name in names for item in modules[name]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Give the tests an empty home directory: no `~/.aws`, `~/.gitconfig`, `~/.docker` or `~/.netrc` of the user's."""
+    os.environ["HOME"] = str(tmp_path_factory.mktemp("no-home"))
 
 
 @dataclass(frozen=True)
@@ -88,6 +147,8 @@ def resource_context(tmp_path_factory: pytest.TempPathFactory) -> ResourceContex
 
 @pytest.fixture(scope="module")
 def embedded_aws(running_aws: EmbeddedAws) -> EmbeddedAws:
-    """The embedded AWS, emptied for this module."""
+    """The embedded AWS, emptied for this module, and its home without a store."""
     running_aws.call_admin_endpoint("reset", "POST")
+    for store in running_aws.home.glob("local-*.db*"):
+        store.unlink()
     return running_aws

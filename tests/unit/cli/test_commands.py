@@ -202,13 +202,13 @@ def test_explain_points_to_the_nearest_field(capsys: pytest.CaptureFixture[str])
 
 
 @pytest.fixture
-def state_directory(running_aws: Any) -> Iterator[Path]:
+def state_directory(embedded_aws: Any) -> Iterator[Path]:
     """The state directory of an embedded AWS, which knows one model."""
-    store = open_local_backend(running_aws.home).store
+    store = open_local_backend(embedded_aws.home).store
     ready = Condition("Ready", "True", "Reconciled", "", "2026-11-23T08:00:00Z", 1)
     store.save_status(Status(MODEL, 1, "", (ready,), {"model": {"version": 2}}))
     store.emit(Event("2026-11-23T08:00:00Z", MODEL, "Normal", "Created", "cpu"))
-    yield running_aws.home
+    yield embedded_aws.home
     store.delete_status(MODEL)
     store.close()
 

@@ -20,7 +20,7 @@ from inference_server.errors import StartupError
 from inference_server.metrics import SharedCounters
 
 from .model_bundles import NAMES, Bundle, to_lists
-from .server_process import send, until
+from .server_process import MARK, MARKED, send, until
 from .server_thread import ThreadedServer
 
 
@@ -108,10 +108,10 @@ def test_debug_log_contains_no_client_data_without_capture(
     """At the most talkative level, a marked value that is predicted, refused and sent as a header is in no line."""
     process = start_process(housing_bundle.directory, "--log-level", "debug", DRAIN_DELAY="0")
     port = process.wait_until_started()
-    for body in ('{"instances": [[271828,1,1,1,1,1,1,1]]}', '{"instances": [["271828"]]}', '{"x": 271828'):
-        send(port, "/predict", body, Authorization="271828", Cookie="271828", traceparent="271828")
+    for body in (f'{{"instances": [[{MARK},1,1,1,1,1,1,1]]}}', f'{{"instances": [["{MARK}"]]}}', f'{{"x": {MARK}'):
+        send(port, "/predict", body, Authorization=MARK, Cookie=MARK, traceparent=MARK)
     process.process.terminate()
     code, log, err = process.wait_for_exit()
     told = [line for line in log if line["event"] == "request"]
     assert (code, err, [line["status"] for line in told]) == (0, "", [200, 422, 400])
-    assert "271828" not in json.dumps(log)
+    assert MARKED not in json.dumps(log)
