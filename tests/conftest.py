@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import sys
 import urllib.request
 from collections.abc import Iterator
@@ -41,35 +40,6 @@ def clear_environment() -> None:
 
 # At import: some modules read their variables when they are imported.
 clear_environment()
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--seed`."""
-    parser.addoption("--seed", type=int, help="the order of the tests, as an earlier run printed it; else a new one")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Choose the seed before the workers start, so that all of them have the same order."""
-    if config.option.seed is None:
-        config.option.seed = random.SystemRandom().randrange(10_000)
-
-
-def pytest_report_header(config: pytest.Config) -> str:
-    """Print the seed with every run."""
-    return f"order of the tests: --seed {config.option.seed}"
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put the modules into a random order, and the tests of each module, unless they are steps of one story."""
-    dice, modules = random.Random(config.option.seed), dict[str, list[pytest.Item]]()
-    for item in items:
-        modules.setdefault(item.nodeid.partition("::")[0], []).append(item)
-    for tests in modules.values():
-        if not tests[0].get_closest_marker("story"):
-            dice.shuffle(tests)
-    names = [*modules]
-    dice.shuffle(names)
-    items[:] = [item for name in names for item in modules[name]]
 
 
 @pytest.fixture(scope="session", autouse=True)

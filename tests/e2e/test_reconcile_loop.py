@@ -95,7 +95,7 @@ def commit(directory: Path) -> None:
     git(directory, "commit", "-q", "-m", "Change the specs")
 
 
-@pytest.mark.parametrize("watch", ["directory"], indirect=True)
+@pytest.mark.parametrize("running_loop", ["directory"], indirect=True)
 @pytest.mark.parametrize(("end", "code"), [(signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)])
 def test_loop_converges_reports_errors_and_shuts_down(
     running_loop: RunningLoop, end: signal.Signals, code: int
@@ -121,7 +121,7 @@ def test_loop_converges_reports_errors_and_shuts_down(
     assert running_loop.condition("Ready") == "True"
 
 
-@pytest.mark.parametrize("watch", ["git"], indirect=True)
+@pytest.mark.parametrize("running_loop", ["git"], indirect=True)
 def test_a_commit_arrives_by_webhook(running_loop: RunningLoop) -> None:
     """A signed push is looked at at once, a forged one never, a replayed one not again; a commit that doesn't parse leaves the last good one in force."""
     running_loop.workspace.edit(("0.25 vCPU", "0.5 vCPU"))

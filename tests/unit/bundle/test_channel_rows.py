@@ -25,9 +25,9 @@ def test_objects_are_joined_into_one_channel() -> None:
         ([b"\xff\xfe"], "the channel train is no text, as CSV is"),
     ],
 )
-def test_invalid_channel_is_refused(parts: list[bytes], told: str) -> None:
+def test_invalid_channel_is_refused(parts: list[bytes], expected: str) -> None:
     """A header, libsvm, another width: XGBoost would take some of it without a word."""
     with pytest.raises(BundleError) as refused:
         join_channel("train", parts, ["a", "b"])
-    assert told in str(refused.value)
+    assert expected in str(refused.value)
     assert "spec.data" in refused.value.hint

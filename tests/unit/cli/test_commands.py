@@ -118,11 +118,11 @@ def _raise(error: BaseException) -> Any:
     ],
 )
 def test_each_error_has_a_message_and_an_exit_code(
-    error: BaseException, code: int, told: str, capsys: pytest.CaptureFixture[str]
+    error: BaseException, code: int, expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Every error of the tree has its own exit code, an interrupt 130, a defect 1; none shows a traceback or a secret."""
     assert failure.run_guarded(lambda: _raise(error)) == code
-    assert capsys.readouterr() == ("", told)
+    assert capsys.readouterr() == ("", expected)
 
 
 @pytest.mark.parametrize(

@@ -156,11 +156,11 @@ def account_with_api(**more: Any) -> FakeAccount:
         ),
     ],
 )
-def test_unmanageable_settings_are_refused_by_name(account: FakeAccount, told: str) -> None:
+def test_unmanageable_settings_are_refused_by_name(account: FakeAccount, expected: str) -> None:
     """Each thing that stands in the way is named; nothing is written wrongly."""
     with pytest.raises(FailedError) as refused:
         read(account)
-    assert refused.value.why == told
+    assert refused.value.why == expected
 
 
 def test_all_obstacles_are_reported_together() -> None:
@@ -269,11 +269,11 @@ def test_cors_settings_are_imported() -> None:
         ({"IntegrationUri": "arn:aws:elasticloadbalancing:…/listener"}, "it leads to arn:aws:elasticloadbalancing"),
     ],
 )
-def test_an_api_that_leads_elsewhere_is_refused(changed: dict[str, str], told: str) -> None:
+def test_an_api_that_leads_elsewhere_is_refused(changed: dict[str, str], expected: str) -> None:
     """Only what goes over a VPC link to Cloud Map can be said."""
     with pytest.raises(FailedError) as refused:
         import_api(cast("AwsClient", account_with_api(**changed)), "a1")
-    assert refused.value.why.startswith(told)
+    assert refused.value.why.startswith(expected)
 
 
 def test_an_authorizer_is_refused() -> None:
@@ -342,12 +342,12 @@ def test_job_settings_are_imported_unchanged() -> None:
         ),
     ],
 )
-def test_unusable_job_model_is_refused(more: dict[str, Any], told: str) -> None:
+def test_unusable_job_model_is_refused(more: dict[str, Any], expected: str) -> None:
     """Each reason is named, with the way that is left: the settings alone, on a table."""
     account = cast("AwsClient", FakeAccount(job=job(**more)))
     with pytest.raises(FailedError) as refused:
         add_job(account, "churn-2026")
-    assert refused.value.why == told
+    assert refused.value.why == expected
     assert refused.value.hint.startswith("with --data FILE --target COLUMN")
     assert "job" not in add_job(account, "churn-2026", settings_only=True).spec["training"]
 
@@ -370,11 +370,11 @@ def test_missing_training_data_is_reported() -> None:
         (IMAGE.replace("683313688378", "123456789012"), "it ran 123456789012"),
     ],
 )
-def test_a_job_of_another_algorithm_is_refused(image: str, told: str) -> None:
+def test_a_job_of_another_algorithm_is_refused(image: str, expected: str) -> None:
     """An image that isn't the built-in algorithm, or a version of it whose models can't be served."""
     with pytest.raises(FailedError) as refused:
         add_job(cast("AwsClient", FakeAccount(job=job(AlgorithmSpecification={"TrainingImage": image}))), "churn-2026")
-    assert refused.value.why.startswith(told)
+    assert refused.value.why.startswith(expected)
 
 
 def test_names_are_converted_to_spec_names() -> None:

@@ -65,11 +65,11 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("given", "expected"), WRONG)
-def test_invalid_hyperparameters_are_refused(given: dict[str, Any], told: str) -> None:
+def test_invalid_hyperparameters_are_refused(given: dict[str, Any], expected: str) -> None:
     """One mistake, one finding, with what is taken instead."""
     with pytest.raises(FindingsError) as caught:
         hyperparameters.validate_hyperparameters({"num_round": 1, **given})
-    assert [f"{finding.message} ({finding.hint})" for finding in caught.value.findings] == [told]
+    assert [f"{finding.message} ({finding.hint})" for finding in caught.value.findings] == [expected]
 
 
 def test_values_are_converted_to_text() -> None:
