@@ -97,7 +97,7 @@ class Containers:
     def __post_init__(self) -> None:
         # Who calls here is no controller, and waits for nothing: it gets fair weather, whatever the run's is, until the
         # next reset or a DELETE.
-        self.aws.admin("weather", "PUT", {"kinds": []})
+        self.aws.call_admin_endpoint("weather", "PUT", {"kinds": []})
         self.ecr, self.ecs, iam, ec2, logs = (self.aws.client(n) for n in ("ecr", "ecs", "iam", "ec2", "logs"))
         self.ecs.create_cluster(clusterName=self.cluster)
         self.ecr.create_repository(repositoryName="model")

@@ -211,7 +211,7 @@ def test_a_reset_forgets_and_ends_everything(containers_at: Any) -> None:
     containers = containers_at("reset")
     containers.create("gone", containers.definition(containers.image("gone")), 2)
     containers.settled("gone")
-    containers.aws.admin("reset", "POST")
+    containers.aws.call_admin_endpoint("reset", "POST")
     assert not processes(containers.aws.home / "tasks")
     assert not list((containers.aws.home / "tasks").iterdir())
     again = type(containers)(containers.aws)

@@ -151,7 +151,7 @@ def foreign_service(containers: Any, tmp_path_factory: pytest.TempPathFactory) -
     made.make()
     made.train()
     # The controller that takes it over gets the run's weather again.
-    containers.aws.admin("weather", "DELETE")
+    containers.aws.call_admin_endpoint("weather", "DELETE")
     return made
 
 

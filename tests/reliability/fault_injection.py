@@ -198,8 +198,8 @@ class _FaultInjectingClient:
 class ErrorObservingClient(AwsClient):
     """A door that tells the saboteur which errors came out of it, repeats and all."""
 
-    def __init__(self, clients: FaultInjectingClients, budgets: RateLimiter) -> None:
-        super().__init__(clients, rate_limiter=budgets)
+    def __init__(self, clients: FaultInjectingClients, rate_limiter: RateLimiter) -> None:
+        super().__init__(clients, rate_limiter=rate_limiter)
         self._saboteur, self._who = clients.fault_injector, clients.caller
 
     def read(self, service: str, operation: str, /, **params: Any) -> dict[str, Any]:

@@ -64,8 +64,8 @@ class Lifecycle:
         self.lease = S3Lease(objects, key, "this test", now=self.clock, create_bucket=self._make_bucket)
 
     def _create_client(self, caller: Callable[[], str]) -> ErrorObservingClient:
-        budgets = RateLimiter(clock=self.clock, sleep=self.clock.advance)
-        return ErrorObservingClient(FaultInjectingClients(self.demo.clients, self.fault_injector, caller), budgets)
+        rate_limiter = RateLimiter(clock=self.clock, sleep=self.clock.advance)
+        return ErrorObservingClient(FaultInjectingClients(self.demo.clients, self.fault_injector, caller), rate_limiter)
 
     def settle(self, *, is_removed: bool = False) -> PassResult:
         """Life after life, until one comes to its end in which nothing went wrong. Gives its last pass."""

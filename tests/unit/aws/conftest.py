@@ -150,7 +150,7 @@ def aws_client(scripted_server: ScriptedServer, clock: Clock) -> Any:
     """Open a door to the scripted server: `door(hooks=…, expected_account=…)`."""
 
     def open_door(**options: Any) -> AwsClient:
-        options = {"budgets": RateLimiter(clock=clock, sleep=clock.sleep), "region": "us-east-1", **options}
+        options = {"rate_limiter": RateLimiter(clock=clock, sleep=clock.sleep), "region": "us-east-1", **options}
         return connect(endpoint=scripted_server.url, **options)
 
     return open_door

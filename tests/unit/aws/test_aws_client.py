@@ -36,7 +36,7 @@ def test_a_write_whose_answer_is_lost_is_sent_once(aws_client, scripted_server, 
         aws.write("ecs", "create_service", serviceName="s", cluster="c")
     assert len(scripted_server.seen("ecs")) == 1
     assert caught.value.where == "ecs.create_service"
-    assert aws.calls.write == 1
+    assert aws.call_counter.writes == 1
 
 
 def test_a_throttled_write_is_sent_once_and_says_when_to_come_back(aws_client, scripted_server, scripted_answer):
@@ -62,7 +62,7 @@ def test_a_read_is_repeated_until_it_is_answered(aws_client, scripted_server, sc
     aws = aws_client()
     assert aws.read("ecs", "list_clusters") == {"clusterArns": ["a"]}
     assert len(scripted_server.seen("ecs")) == 3
-    assert aws.calls.by_name()["ecs.list_clusters"] == 3
+    assert aws.call_counter.counts_by_name()["ecs.list_clusters"] == 3
 
 
 def test_a_read_gives_up_in_bounded_time(aws_client, scripted_server, scripted_answer):
@@ -113,7 +113,7 @@ def test_pages_follow_the_tokens(aws_client, scripted_server, scripted_answer):
             scripted_answer.json({"taskDefinitionArns": ["c"]}),
         ]
     )
-    found = list(aws_client().pages("ecs", "list_task_definitions", "taskDefinitionArns", familyPrefix="f"))
+    found = list(aws_client().iter_items("ecs", "list_task_definitions", "taskDefinitionArns", familyPrefix="f"))
     assert found == ["a", "b", "c"]
     assert [request.json.get("nextToken") for request in scripted_server.seen("ecs")] == [None, "2", "2"]
 
@@ -133,18 +133,18 @@ def test_pages_work_where_botocore_has_no_paginator(
         [scripted_answer.json({key: [{}], "nextToken": "2"}), scripted_answer.json({key: [{}]})]
     )
     params = {"service": "arn"} if operation == "list_service_deployments" else {}
-    assert len(list(aws_client().pages(service, operation, key, **params))) == 2
+    assert len(list(aws_client().iter_items(service, operation, key, **params))) == 2
 
 
 def test_pages_of_an_operation_without_tokens_are_one(aws_client, scripted_server, scripted_answer):
     """DescribeClusters has no pages: one call, every item."""
     scripted_server.answers.append(scripted_answer.json({"clusters": [{"clusterName": "a"}]}))
-    assert list(aws_client().pages("ecs", "describe_clusters", "clusters")) == [{"clusterName": "a"}]
+    assert list(aws_client().iter_items("ecs", "describe_clusters", "clusters")) == [{"clusterName": "a"}]
 
 
 def test_an_empty_page_has_no_items(aws_client, scripted_server):
     """AWS leaves out empty lists."""
-    assert list(aws_client().pages("ecs", "list_tasks", "taskArns")) == []
+    assert list(aws_client().iter_items("ecs", "list_tasks", "taskArns")) == []
     assert len(scripted_server.seen("ecs")) == 1
 
 
@@ -154,8 +154,8 @@ def test_the_account_is_asked_once_by_any_number_of_threads(aws_client, scripted
     with ThreadPoolExecutor(16) as pool:
         for done in [pool.submit(aws.read, "ecs", "describe_clusters") for _ in range(128)]:
             done.result()
-    assert aws.calls.by_name() == {"ecs.describe_clusters": 128, "sts.get_caller_identity": 1}
-    assert aws.calls.totals() == {"read": 129, "write": 0}
+    assert aws.call_counter.counts_by_name() == {"ecs.describe_clusters": 128, "sts.get_caller_identity": 1}
+    assert aws.call_counter.counts_by_kind() == {"read": 129, "write": 0}
     assert len(scripted_server.seen("ecs")) == 128
 
 
@@ -186,7 +186,7 @@ def test_hook_error_before_prevents_the_call(aws_client, scripted_server, record
     faulty = aws_client(hooks=[recorder(before=UnavailableError("no route"))])
     with pytest.raises(UnavailableError):
         faulty.write("sts", "assume_role", RoleArn="arn:aws:iam::123456789012:role/r", RoleSessionName="session")
-    assert faulty.calls.write == 0
+    assert faulty.call_counter.writes == 0
     assert scripted_server.seen("ecs") == []
 
 
@@ -239,8 +239,8 @@ def test_client_with_more_hooks_shares_its_state(aws_client, scripted_server, re
     aws = aws_client()
     assert aws.account
     hook = recorder()
-    watched = aws.watched(hook)
+    watched = aws.with_hooks(hook)
     watched.read("ecs", "list_clusters")
     aws.read("ecs", "list_clusters")
     assert hook.seen == [("before", "ecs.list_clusters"), ("dict", "ecs.list_clusters")]
-    assert aws.calls.by_name() == {"ecs.list_clusters": 2, "sts.get_caller_identity": 1}
+    assert aws.call_counter.counts_by_name() == {"ecs.list_clusters": 2, "sts.get_caller_identity": 1}

@@ -61,7 +61,7 @@ def test_missing_bucket_differs_from_missing_object(aws):
 
 def test_lost_answer_of_a_write_is_reported(objects, embedded_aws):
     """It was done, and the caller finds out by reading."""
-    embedded_aws.admin("faults", "POST", [{"call": "s3.PutObject", "kind": "lost"}])
+    embedded_aws.call_admin_endpoint("faults", "POST", [{"call": "s3.PutObject", "kind": "lost"}])
     with pytest.raises(AnswerLostError):
         objects.put("x", b"1", None)
     assert objects.get("x")[0] == b"1"

@@ -18,7 +18,7 @@ def rate_limits(clock):
 
 def acquire(rate_limits, times, service="ecs", operation="update_service", account="1", region="r"):
     for _ in range(times):
-        rate_limits.spend(account, region, service, operation)
+        rate_limits.take_token(account, region, service, operation)
 
 
 def test_a_burst_passes_and_the_rest_waits_for_refill(rate_limits, clock):
@@ -77,11 +77,11 @@ def test_waiters_queue_and_the_last_is_refused(rate_limits):
 def test_threads_never_exceed_the_bucket():
     """Two hundred threads' worth of calls on a stopped clock: the burst and one second's refill, no more."""
     slept: list[float] = []
-    budgets = RateLimiter(clock=lambda: 0.0, sleep=slept.append)
+    rate_limiter = RateLimiter(clock=lambda: 0.0, sleep=slept.append)
 
     def attempt(_: int) -> bool:
         try:
-            budgets.take_token("1", "r", "ecs", "update_service")
+            rate_limiter.take_token("1", "r", "ecs", "update_service")
         except ThrottledError:
             return False
         return True

@@ -87,8 +87,8 @@ def test_layer_bytes_are_independent_of_the_environment(layers: tuple[Layer, Lay
     """A process with another umask, time zone, locale, hash seed and directory packs the same server layer."""
     program = (
         "import os; os.umask(0o077)\n"
-        "from controller.bundle import closure, layers\n"
-        "print(layers._pack('server', layers._entries(runtime_files.server())).digest, layers.server_digest())"
+        "from controller.bundle import layers, runtime_files\n"
+        "print(layers._pack_layer('server', layers._tar_entries(runtime_files.server_files())).digest, layers.digest_server_layers())"
     )
     environment = {
         "PYTHONPATH": str(ROOT),

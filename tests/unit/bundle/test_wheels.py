@@ -65,8 +65,8 @@ def test_a_member_that_is_not_the_recorded_one_is_refused(tmp_path: Path) -> Non
 def test_without_an_index_the_error_says_what_to_do(tmp_path: Path) -> None:
     """Nothing to be had: one error, with pip's own reason and two ways out; run again, and it is tried again."""
     program = (
-        "from pathlib import Path; from controller.bundle import closure; from controller.errors import BundleError\n"
-        f"try: runtime_files.fetched('arm64', Path({str(tmp_path)!r}))\n"
+        "from pathlib import Path; from controller.bundle import runtime_files; from controller.errors import BundleError\n"
+        f"try: runtime_files.fetch_dependencies('arm64', Path({str(tmp_path)!r}))\n"
         "except BundleError as error: print(error)"
     )
     nowhere = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull, "PYTHONPATH": str(ROOT)}

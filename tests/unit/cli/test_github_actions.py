@@ -51,7 +51,7 @@ def test_text_cannot_inject_workflow_commands() -> None:
 def test_summary_is_limited_in_size(tmp_path: Path) -> None:
     """In bytes, less what earlier commands of the step have written; none where there is no summary to add to."""
     file = tmp_path / "summary.md"
-    code = "from controller.cli import github; github.append('ä' * 10); print(github.room())"
+    code = "from controller.cli.output import github_actions; github_actions.append_summary('ä' * 10); print(github_actions.remaining_bytes())"
     for written, environment in ((1024 * 1024 - 21, {"GITHUB_STEP_SUMMARY": str(file)}), (0, {})):
         kept = {name: value for name, value in os.environ.items() if not name.startswith("GITHUB")}
         done = subprocess.run(

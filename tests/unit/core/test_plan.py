@@ -165,7 +165,7 @@ def test_removed_spec_is_deleted_only_when_pruned() -> None:
     """Records of a spec that nothing declares are left alone, unless it is named as gone."""
     records = [Record(Key("prod", "route", "other"), {}, OTHER)]
     assert plan(nodes(), SEEN, records).steps == ()
-    assert step_summaries(plan(nodes(), SEEN, records, gone=[OTHER]).steps) == [("delete", "route", False)]
+    assert step_summaries(plan(nodes(), SEEN, records, removed_specs=[OTHER]).steps) == [("delete", "route", False)]
 
 
 def test_superseded_objects_of_a_kept_type_stay() -> None:
@@ -189,7 +189,7 @@ def test_a_foreign_object_is_refused(live: dict[str, str], words: str) -> None:
     made = plan(nodes(), foreign)
     assert made.steps == ()
     assert words in made.refusals[0].message
-    assert plan(nodes(), foreign, adopters=[OWNER]).steps[0].action is Action.ADOPT
+    assert plan(nodes(), foreign, adopting_specs=[OWNER]).steps[0].action is Action.ADOPT
 
 
 def test_an_immutable_field_is_refused_by_name() -> None:
@@ -252,7 +252,7 @@ def test_deleted_object_is_created_not_replaced() -> None:
 def test_a_suspended_specs_steps_are_all_held() -> None:
     """Deletions as well; and the plan still says what each would do."""
     records = [Record(Key("prod", "route", "m/old"), {}, OWNER)]
-    made = plan(nodes(cpu=512), SEEN, records, leaves={OWNER: EffectivePolicy(held_reason="Suspended")})
+    made = plan(nodes(cpu=512), SEEN, records, spec_policies={OWNER: EffectivePolicy(held_reason="Suspended")})
     assert [(str(step.action), step.held) for step in made.steps] == [
         ("revise", "Suspended"),
         ("update", "Suspended"),
@@ -263,12 +263,12 @@ def test_a_suspended_specs_steps_are_all_held() -> None:
 
 def test_uncorrected_drift_affects_no_other_step() -> None:
     """What others changed is held; what takes a value from it isn't planned, and what the spec changed is."""
-    leaves = {OWNER: EffectivePolicy(correct_drift=False)}
+    spec_policies = {OWNER: EffectivePolicy(correct_drift=False)}
     applied = [Record(TASK, {"family": "f"}, OWNER, {"image": "img-1", "cpu": 256}, {"arn": "task:1"})]
     drifted = SEEN | {TASK: Observed({"image": "img-1", "cpu": 1024}, {"arn": "task:2"})}
-    made = plan(nodes(), drifted, applied, leaves=leaves)
+    made = plan(nodes(), drifted, applied, spec_policies=spec_policies)
     assert [(str(step.action), step.held) for step in made.steps] == [("revise", "Drifted")]
-    made = plan(nodes(cpu=512), drifted, applied, leaves=leaves)
+    made = plan(nodes(cpu=512), drifted, applied, spec_policies=spec_policies)
     assert [(str(step.action), step.held) for step in made.steps] == [("revise", ""), ("update", "")]
 
 
@@ -276,7 +276,7 @@ def test_uncorrected_deletion_holds_its_dependents() -> None:
     """Neither is made again: the one for the policy, the other because it would be built on nothing."""
     applied = [Record(SERVICE, {"name": "svc"}, OWNER, {"task": "task:1", "cluster": "c", "tags": build_tags(OWNER)})]
     seen = {key: value for key, value in SEEN.items() if key not in (SERVICE, ROUTE)}
-    made = plan(nodes(), seen, applied, leaves={OWNER: EffectivePolicy(correct_drift=False)})
+    made = plan(nodes(), seen, applied, spec_policies={OWNER: EffectivePolicy(correct_drift=False)})
     assert [(str(s.action), s.node.key.kind, s.held) for s in made.steps] == [
         ("create", "service", "Drifted"),
         ("create", "route", "Drifted"),

@@ -78,8 +78,8 @@ def test_the_door_throttles_only_when_asked(embedded_aws) -> None:
         return codes
 
     assert "TooManyRequestsException" not in refusals()
-    assert embedded_aws.admin("rates", "PUT", {"enforced": True})["enforced"]
+    assert embedded_aws.call_admin_endpoint("rates", "PUT", {"enforced": True})["enforced"]
     assert refusals()[1] == "TooManyRequestsException"
-    assert embedded_aws.admin("rates")["refused"] == {"create vpc link": 1}
-    embedded_aws.admin("rates", "PUT", {"enforced": False})
+    assert embedded_aws.call_admin_endpoint("rates")["refused"] == {"create vpc link": 1}
+    embedded_aws.call_admin_endpoint("rates", "PUT", {"enforced": False})
     assert "TooManyRequestsException" not in refusals()

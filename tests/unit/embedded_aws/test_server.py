@@ -29,24 +29,24 @@ def test_what_moto_lacks_answers_501(embedded_aws) -> None:
 
 def test_faults_hit_the_nth_call(embedded_aws) -> None:
     """A throttle hits the second call only, in the service's own words, and is then spent."""
-    embedded_aws.admin("faults", "POST", [{"call": "ecs.ListClusters", "kind": "throttle", "nth": 2}])
+    embedded_aws.call_admin_endpoint("faults", "POST", [{"call": "ecs.ListClusters", "kind": "throttle", "nth": 2}])
     ecs = embedded_aws.client("ecs")
     ecs.list_clusters()
     assert refused(ecs.list_clusters) == ("ThrottlingException", 400)
     ecs.list_clusters()
-    assert embedded_aws.admin("faults") == []
+    assert embedded_aws.call_admin_endpoint("faults") == []
 
 
 def test_a_lost_answer_has_its_effect(embedded_aws) -> None:
     """`lost` closes the connection after the call was done; `error` refuses before."""
-    embedded_aws.admin("faults", "POST", [{"call": "ecs.CreateCluster", "kind": "lost"}])
+    embedded_aws.call_admin_endpoint("faults", "POST", [{"call": "ecs.CreateCluster", "kind": "lost"}])
     ecs = embedded_aws.client("ecs")
     with pytest.raises(HTTPClientError):
         ecs.create_cluster(clusterName="lost")
-    embedded_aws.admin("faults", "POST", [{"call": "ecs.*", "kind": "error", "status": 503}])
+    embedded_aws.call_admin_endpoint("faults", "POST", [{"call": "ecs.*", "kind": "error", "status": 503}])
     assert refused(ecs.create_cluster, clusterName="refused") == ("InternalFailure", 503)
     denied = {"kind": "error", "code": "AccessDeniedException", "message": "no", "status": 400}
-    embedded_aws.admin("faults", "POST", [{"call": "ecs.CreateCluster"} | denied])
+    embedded_aws.call_admin_endpoint("faults", "POST", [{"call": "ecs.CreateCluster"} | denied])
     assert refused(ecs.create_cluster, clusterName="denied") == ("AccessDeniedException", 400)
     assert [arn.rpartition("/")[2] for arn in ecs.list_clusters()["clusterArns"]] == ["lost"]
 
@@ -56,16 +56,18 @@ def test_a_stale_read_repeats_the_last_answer(embedded_aws) -> None:
     ecs = embedded_aws.client("ecs")
     before = ecs.list_clusters()["clusterArns"]
     ecs.create_cluster(clusterName="unseen")
-    embedded_aws.admin("faults", "POST", [{"call": "ecs.List*", "kind": "stale"}])
+    embedded_aws.call_admin_endpoint("faults", "POST", [{"call": "ecs.List*", "kind": "stale"}])
     assert ecs.list_clusters()["clusterArns"] == before
     assert len(ecs.list_clusters()["clusterArns"]) == len(before) + 1
 
 
 def test_a_slow_answer_is_the_right_one(embedded_aws) -> None:
     """`slow` holds back the answer, not other calls."""
-    embedded_aws.admin("faults", "POST", [{"call": "sts.GetCallerIdentity", "kind": "slow", "seconds": 0.2}])
+    embedded_aws.call_admin_endpoint(
+        "faults", "POST", [{"call": "sts.GetCallerIdentity", "kind": "slow", "seconds": 0.2}]
+    )
     assert embedded_aws.client("sts").get_caller_identity()["Account"] == "123456789012"
-    assert embedded_aws.admin("faults") == []
+    assert embedded_aws.call_admin_endpoint("faults") == []
 
 
 @pytest.mark.parametrize("header", [{"Host": "evil.example"}, {"Origin": "https://evil.example"}])
@@ -81,17 +83,17 @@ def test_web_pages_are_kept_out(embedded_aws, header) -> None:
 def test_a_wrong_fault_is_refused(embedded_aws) -> None:
     """An unknown kind is told to whoever schedules it."""
     with pytest.raises(OSError, match="400"):
-        embedded_aws.admin("faults", "POST", [{"call": "ecs.*", "kind": "explode"}])
+        embedded_aws.call_admin_endpoint("faults", "POST", [{"call": "ecs.*", "kind": "explode"}])
 
 
 def test_calls_are_counted(embedded_aws) -> None:
     """Each operation counts under botocore's service name, in query, JSON and REST protocols alike."""
-    embedded_aws.admin("calls", "DELETE")
+    embedded_aws.call_admin_endpoint("calls", "DELETE")
     embedded_aws.client("sts").get_caller_identity()
     embedded_aws.client("s3").list_buckets()
     embedded_aws.client("apigatewayv2").get_apis()
     embedded_aws.client("logs").describe_log_groups()
-    assert embedded_aws.admin("calls") == {
+    assert embedded_aws.call_admin_endpoint("calls") == {
         "total": 4,
         "calls": {
             "apigatewayv2.GetApis": 1,
@@ -108,7 +110,7 @@ def test_a_long_poll_does_not_hold_the_lock(embedded_aws) -> None:
     queue = sqs.create_queue(QueueName="events")["QueueUrl"]
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(sqs.receive_message, QueueUrl=queue, WaitTimeSeconds=20)
-        while not embedded_aws.admin("calls")["calls"].get("sqs.ReceiveMessage"):
+        while not embedded_aws.call_admin_endpoint("calls")["calls"].get("sqs.ReceiveMessage"):
             time.sleep(0.01)
         embedded_aws.client("sqs").send_message(QueueUrl=queue, MessageBody="hello")
         assert [message["Body"] for message in waiting.result()["Messages"]] == ["hello"]
@@ -117,7 +119,7 @@ def test_a_long_poll_does_not_hold_the_lock(embedded_aws) -> None:
 def test_reset_forgets(embedded_aws) -> None:
     """After a reset the account is as new; what AWS has from birth is there."""
     embedded_aws.client("s3").create_bucket(Bucket="forgotten")
-    embedded_aws.admin("reset", "POST")
+    embedded_aws.call_admin_endpoint("reset", "POST")
     assert embedded_aws.client("s3").list_buckets()["Buckets"] == []
     assert [vpc["IsDefault"] for vpc in embedded_aws.client("ec2").describe_vpcs()["Vpcs"]] == [True]
 

@@ -87,7 +87,7 @@ class FakeCloud:
     on_write: Callable[[str], None] = lambda _: None
     verdicts: dict[str, list[Verdict]] = field(default_factory=dict)
     hold_reasons: dict[str, str] = field(default_factory=dict)
-    calls: CallCounter = field(default_factory=CallCounter)
+    call_counter: CallCounter = field(default_factory=CallCounter)
     views: int = 0
 
     def with_listing_cache(self) -> FakeCloud:
@@ -112,7 +112,7 @@ class FakeResource(Resource):
         cloud = cast("FakeCloud", aws)
         names = {target.key: str(target.identity["name"]) for target in targets}
         cloud.reads.append(sorted(names.values()))
-        cloud.calls.count(AwsCall("read", "ecs", "describe_services", {}))
+        cloud.call_counter.count(AwsCall("read", "ecs", "describe_services", {}))
         for name in names.values():
             cloud.on_look(name)
         return {
@@ -412,7 +412,7 @@ def test_timeout_reports_a_pending_deletion() -> None:
     bench.once(snapshot(a="1", b="1"))
     bench.cloud.hold_reasons["b"] = "sg-1 has a dependent object"
     with pytest.raises(DeadlineError, match="b: sg-1 has a dependent object"):
-        bench.once(snapshot(a="1"), gone=[key("b")], timeout=0.2)
+        bench.once(snapshot(a="1"), removed_specs=[key("b")], timeout=0.2)
 
 
 def test_disallowed_plan_is_not_started() -> None:
@@ -423,9 +423,9 @@ def test_disallowed_plan_is_not_started() -> None:
         raise NotPlannedError("not planned", why=", ".join(str(step.node.key) for step in plan.steps))
 
     with pytest.raises(NotPlannedError, match="test/thing, test/thing a, test/thing b"):
-        bench.once(snapshot(a="1", b="1"), allow=forbid)
+        bench.once(snapshot(a="1", b="1"), restrict_plan=forbid)
     assert bench.cloud.writes == []
-    bench.once(snapshot(a="1", b="1"), wait=False, allow=lambda plan: plan.of(ENVIRONMENT_CONTEXT))
+    bench.once(snapshot(a="1", b="1"), wait=False, restrict_plan=lambda plan: plan.for_owner(ENVIRONMENT_CONTEXT))
     assert bench.cloud.writes == ["shared"]
 
 

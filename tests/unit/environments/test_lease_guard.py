@@ -12,15 +12,15 @@ READ, WRITE = AwsCall("read", "ecs", "describe_services", {}), AwsCall("write", 
 
 
 class CountingLease:
-    """A lease that counts how often it was kept."""
+    """A lease that counts its renewals."""
 
-    held, kept = False, 0
+    held, renewals = False, 0
 
     def acquire(self) -> None:
         self.held = True
 
-    def keep(self) -> None:
-        self.kept += 1
+    def renew(self) -> None:
+        self.renewals += 1
         if not self.held:
             raise LeaseLostError("gone")
 
@@ -33,10 +33,10 @@ def test_no_write_goes_without_the_lease() -> None:
     lease = CountingLease()
     hook = LeaseGuard(lease)
     hook.before(READ)
-    assert lease.kept == 0
+    assert lease.renewals == 0
     with pytest.raises(LeaseLostError):
         hook.before(WRITE)
     lease.held = True
     hook.before(READ)
     hook.before(WRITE)
-    assert lease.kept == 3
+    assert lease.renewals == 3

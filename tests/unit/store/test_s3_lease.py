@@ -49,7 +49,7 @@ def test_second_contender_learns_the_holder(bucket, contender, time):
         second.acquire()
     assert caught.value.retry_after is not None
     time.now += RENEW_INTERVAL
-    first.keep()
+    first.renew()
     with pytest.raises(LeaseHeldError, match="held by first") as caught:
         second.acquire()
     assert (caught.value.retry_after, caught.value.exit_code) == (None, 8)
@@ -75,7 +75,7 @@ def test_renewal_is_sent_only_when_due(bucket, contender, time):
     nonces = {claim(bucket)["nonce"]}
     for _ in range(60):
         time.now += 1
-        lease.keep()
+        lease.renew()
         nonces.add(claim(bucket)["nonce"])
     assert len(nonces) == 1 + 60 / RENEW_INTERVAL
     assert len(bucket.calls) == 2 + 60 / RENEW_INTERVAL
@@ -98,14 +98,14 @@ def test_expired_lease_is_taken_over(bucket, contender, time):
     assert waited == TTL_SECONDS
     assert not heir.held
     with pytest.raises(LeaseLostError):
-        heir.keep()
+        heir.renew()
     assert caught.value.retry_after == CALL_MARGIN
     time.now += CALL_MARGIN
     heir.acquire()
     assert heir.held
     assert claim(bucket)["term"] == 2
     with pytest.raises(LeaseLostError, match="heir"):
-        dead.keep()
+        dead.renew()
 
 
 def test_lease_is_usable_only_while_time_for_a_call_is_left(contender, time):
@@ -135,7 +135,7 @@ def test_a_late_renewal_of_an_unchanged_claim_goes_on(contender, time):
     lease.acquire()
     time.now += 3600
     assert not lease.held
-    lease.keep()
+    lease.renew()
     assert lease.held
 
 
@@ -150,7 +150,7 @@ def test_own_nonce_after_a_failed_write_means_acquired(bucket, contender, time, 
         time.now += RENEW_INTERVAL
     bucket.faults = [(error, done)]
     if renewing:
-        lease.keep()
+        lease.renew()
     elif done:
         lease.acquire()
     else:
@@ -158,7 +158,7 @@ def test_own_nonce_after_a_failed_write_means_acquired(bucket, contender, time, 
             lease.acquire()
         lease.acquire()
     assert lease.held
-    lease.keep()
+    lease.renew()
     assert claim(bucket)["holder"] == "one"
 
 
@@ -168,10 +168,10 @@ def test_temporary_bucket_outage_keeps_the_lease(bucket, contender, time):
     lease.acquire()
     time.now += RENEW_INTERVAL
     bucket.faults = [(UnavailableError("the network is gone"), False)] * 2
-    lease.keep()
+    lease.renew()
     time.now += TTL_SECONDS - CALL_MARGIN - RENEW_INTERVAL
     with pytest.raises(LeaseLostError, match="network is gone"):
-        lease.keep()
+        lease.renew()
     lease.acquire()
     assert lease.held
 
@@ -185,7 +185,7 @@ def test_without_a_bucket_one_is_made_first(bucket, contender, time):
     bucket.there, bucket.objects = False, {}
     time.now += TTL_SECONDS
     with pytest.raises(LeaseLostError):
-        lease.keep()
+        lease.renew()
     assert not bucket.there
 
 
@@ -212,4 +212,4 @@ def test_deleted_claim_is_free(bucket, contender, time):
     bucket.objects.clear()
     time.now += RENEW_INTERVAL
     with pytest.raises(LeaseLostError):
-        lease.keep()
+        lease.renew()

@@ -144,8 +144,8 @@ class ResourceHarness:
 @pytest.fixture(scope="session")
 def shared_client(running_aws: Any) -> AwsClient:
     """One door for all tests: making botocore's clients is most of what a test costs."""
-    budgets = RateLimiter(clock=count(step=100).__next__)  # a clock on which no bucket is ever empty
-    return connect(region="us-east-1", endpoint=running_aws.endpoint, rate_limiter=budgets)
+    rate_limiter = RateLimiter(clock=count(step=100).__next__)  # a clock on which no bucket is ever empty
+    return connect(region="us-east-1", endpoint=running_aws.endpoint, rate_limiter=rate_limiter)
 
 
 @pytest.fixture

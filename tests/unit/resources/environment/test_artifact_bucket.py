@@ -26,7 +26,7 @@ def test_bucket(open_harness, environment, with_tags):
     """Private, versioned, encrypted, TLS only; made, changed and deleted twice."""
     buckets = open_harness(ArtifactBucket)
     node = buckets.node(environment())
-    seen = buckets.life(node, with_tags(node, team="b"))
+    seen = buckets.run_lifecycle(node, with_tags(node, team="b"))
     assert seen.outputs["name"].startswith("moorage-123456789012-us-east-1-")
     assert len(seen.outputs["name"]) <= 63
     assert seen.fields["versioning"] == "Enabled"
@@ -64,25 +64,25 @@ def test_each_setting_is_corrected(open_harness, environment, embedded_aws, undo
     """What is changed by hand is one drift, and one call puts it back."""
     buckets = open_harness(ArtifactBucket)
     node = buckets.node(environment())
-    buckets.make(node)
+    buckets.apply(node)
     undo(embedded_aws.client("s3"), node.identity["name"])
     assert {change.path.split(".")[0] for change in buckets.changes(node)} == {path}
-    assert buckets.writes(lambda: buckets.make(node, Action.UPDATE)) == 1
+    assert buckets.writes(lambda: buckets.apply(node, Action.UPDATE)) == 1
     assert buckets.changes(node) == ()
-    buckets.remove(node)
+    buckets.delete(node)
 
 
 def test_tags_of_others_stay_and_dropped_ones_go(open_harness, environment, with_tags, embedded_aws):
     """S3 replaces all tags at once, so those of others are sent along."""
     buckets, s3 = open_harness(ArtifactBucket), embedded_aws.client("s3")
     node = buckets.node(environment())
-    buckets.make(with_tags(node, mine="1"))
+    buckets.apply(with_tags(node, mine="1"))
     tags = s3.get_bucket_tagging(Bucket=node.identity["name"])["TagSet"]
     s3.put_bucket_tagging(Bucket=node.identity["name"], Tagging={"TagSet": [*tags, {"Key": "theirs", "Value": "2"}]})
     assert [change.path for change in buckets.changes(node)] == ["tags.mine"]
-    seen = buckets.make(node, Action.UPDATE)
+    seen = buckets.apply(node, Action.UPDATE)
     assert seen.fields["tags"] == {**node.desired["tags"], "theirs": "2"}
-    buckets.remove(node)
+    buckets.delete(node)
 
 
 def test_a_foreign_bucket_is_refused(open_harness, environment, embedded_aws):
@@ -91,9 +91,9 @@ def test_a_foreign_bucket_is_refused(open_harness, environment, embedded_aws):
     node = buckets.node(environment())
     s3.create_bucket(Bucket=node.identity["name"])
     with pytest.raises(ForeignError):
-        buckets.make(node)
-    assert buckets.remove(node) is None
-    assert buckets.aws.calls.write == 0
+        buckets.apply(node)
+    assert buckets.delete(node) is None
+    assert buckets.aws.call_counter.writes == 0
     s3.delete_bucket(Bucket=node.identity["name"])
 
 
@@ -102,13 +102,13 @@ def test_non_empty_bucket_is_retained(open_harness, environment, embedded_aws):
     buckets, s3 = open_harness(ArtifactBucket), embedded_aws.client("s3")
     node = buckets.node(environment())
     name = node.identity["name"]
-    buckets.make(node)
+    buckets.apply(node)
     version = s3.put_object(Bucket=name, Key="k", Body=b"x")["VersionId"]
-    assert buckets.remove(node) is None
-    assert buckets.see(node) is not None
+    assert buckets.delete(node) is None
+    assert buckets.observe(node) is not None
     s3.delete_object(Bucket=name, Key="k", VersionId=version)
-    assert buckets.remove(node) is None
-    assert buckets.see(node) is None
+    assert buckets.delete(node) is None
+    assert buckets.observe(node) is None
 
 
 def test_named_bucket_is_not_managed(open_harness, environment, embedded_aws):
@@ -116,12 +116,12 @@ def test_named_bucket_is_not_managed(open_harness, environment, embedded_aws):
     buckets, s3 = open_harness(ArtifactBucket), embedded_aws.client("s3")
     node = buckets.node(environment(spec={"bucket": "our-own-bucket"}))
     with pytest.raises(FailedError, match=r"spec\.bucket"):
-        buckets.make(node)
+        buckets.apply(node)
     s3.create_bucket(Bucket="our-own-bucket")
     assert buckets.changes(node) == ()
-    assert buckets.make(node).outputs["arn"] == "arn:aws:s3:::our-own-bucket"
-    assert buckets.remove(node) is None
-    assert buckets.aws.calls.write == 0
+    assert buckets.apply(node).outputs["arn"] == "arn:aws:s3:::our-own-bucket"
+    assert buckets.delete(node) is None
+    assert buckets.aws.call_counter.writes == 0
     s3.head_bucket(Bucket="our-own-bucket")
     s3.delete_bucket(Bucket="our-own-bucket")
 
@@ -142,25 +142,25 @@ def test_objects_are_addressed_by_content(objects, service):
     channels = {name: blob(name.encode()) for name in ("train", "validation", "test")}
     nodes = objects.nodes(service(inputs=ResolvedInputs(channels=channels)))
     assert [node.key.name for node in nodes] == [f"housing-model/{name}" for name in ("test", "train", "validation")]
-    urls = [objects.make(node).outputs["url"] for node in nodes]
+    urls = [objects.apply(node).outputs["url"] for node in nodes]
     assert urls[1] == f"s3://data/datasets/housing-model/{channels['train'].sha256}/train.csv"
     assert all(objects.changes(node) == () for node in nodes)
-    assert objects.writes(lambda: objects.make(nodes[0])) == 0
+    assert objects.writes(lambda: objects.apply(nodes[0])) == 0
     other = objects.nodes(service(inputs=ResolvedInputs(channels={"train": blob(b"more")})))[0]
     assert other.identity != nodes[1].identity
-    assert objects.resource.superseded == "collect"
-    assert [objects.remove(node) for node in nodes] == [None] * 3
-    assert objects.remove(nodes[0]) is None
-    assert objects.see(nodes[0]) is None
+    assert objects.resource.superseded_policy == "collect"
+    assert [objects.delete(node) for node in nodes] == [None] * 3
+    assert objects.delete(nodes[0]) is None
+    assert objects.observe(nodes[0]) is None
 
 
 def test_a_tampered_object_is_put_again(objects, service, embedded_aws):
     """Its key promises a content; what S3 checked tells that another is there, checksum or none."""
     node = objects.nodes(service(inputs=ResolvedInputs(channels={"train": blob(b"rows")})))[0]
-    objects.make(node)
+    objects.apply(node)
     embedded_aws.client("s3").put_object(Bucket="data", Key=node.identity["key"], Body=b"other rows")
     assert "content" in [change.path for change in objects.changes(node)]
-    objects.make(node, Action.UPDATE)
+    objects.apply(node, Action.UPDATE)
     assert objects.changes(node) == ()
     body = objects.aws.read("s3", "get_object", Bucket="data", Key=node.identity["key"])["Body"]
     assert body.read() == b"rows"
@@ -173,4 +173,4 @@ def test_content_that_is_not_what_it_says_is_refused(objects, service):
     with pytest.raises(Exception, match=r"s3\.put_object") as caught:
         objects.resource.apply(objects.aws, Step(Action.CREATE, node, node.key), None)
     assert not isinstance(caught.value, ConflictError)
-    assert objects.see(node) is None
+    assert objects.observe(node) is None

@@ -41,7 +41,7 @@ def test_each_role(roles, service, with_tags, name):
     policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}]}
     changed = with_tags(node, team="b")
     changed = replace(changed, desired={**changed.desired, "policies": {"moorage": policy}})
-    seen = roles.life(node, changed)
+    seen = roles.run_lifecycle(node, changed)
     assert seen.outputs["arn"] == f"arn:aws:iam::123456789012:role/{node.identity['name']}"
     assert len(node.identity["name"]) <= 64
 
@@ -116,7 +116,7 @@ def test_manually_added_policies_are_removed(roles, service, embedded_aws):
     iam = embedded_aws.client("iam")
     node = role_node(roles, service(), "task")
     name = node.identity["name"]
-    roles.make(node)
+    roles.apply(node)
     document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
     managed = iam.create_policy(PolicyName="admin", PolicyDocument=json.dumps(document))["Policy"]["Arn"]
     iam.attach_role_policy(RoleName=name, PolicyArn=managed)
@@ -125,11 +125,11 @@ def test_manually_added_policies_are_removed(roles, service, embedded_aws):
     trust["Statement"][0]["Principal"]["AWS"] = "arn:aws:iam::999999999999:root"
     iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(trust))
     assert {change.path.split(".")[0] for change in roles.changes(node)} == {"attached", "policies", "trust"}
-    roles.make(node, Action.UPDATE)
+    roles.apply(node, Action.UPDATE)
     assert roles.changes(node) == ()
     assert iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"] == []
     assert iam.list_role_policies(RoleName=name)["PolicyNames"] == []
-    roles.remove(node)
+    roles.delete(node)
     iam.delete_policy(PolicyArn=managed)
 
 
@@ -139,6 +139,6 @@ def test_a_foreign_role_is_refused(roles, service, embedded_aws):
     node = role_node(roles, service(), "task")
     iam.create_role(RoleName=node.identity["name"], AssumeRolePolicyDocument=json.dumps(node.desired["trust"]))
     with pytest.raises(ForeignError):
-        roles.make(node)
-    assert roles.aws.calls.write == 0
+        roles.apply(node)
+    assert roles.aws.call_counter.writes == 0
     iam.delete_role(RoleName=node.identity["name"])

@@ -68,7 +68,7 @@ def type_and_node(request, open_harness, outputs, environment, service):
     node = [node for want in wants for node in made.nodes(want)][-1]
     yield made, node
     made.aws._hooks = ()
-    made.clear(node)
+    made.delete_until_absent(node)
 
 
 class LosesAnswer(Hook):
@@ -87,29 +87,29 @@ class LosesAnswer(Hook):
 def test_every_crash_point_converges(type_and_node):
     """Whichever write's answer is lost, the next pass finds out by looking, and ends where an undisturbed run ends."""
     bench, node = type_and_node
-    undisturbed = bench.writes(lambda: bench.make(node))
-    fields = bench.settle(node).fields
+    undisturbed = bench.writes(lambda: bench.apply(node))
+    fields = bench.wait_until_ready(node).fields
     for cut in range(1, undisturbed + 1):
-        bench.clear(node)
+        bench.delete_until_absent(node)
         bench.aws._hooks = (LosesAnswer(cut),)
         with pytest.raises(AnswerLostError):
-            bench.make(node)
+            bench.apply(node)
         bench.aws._hooks = ()
-        bench.make(node, Action.UPDATE)
-        assert set(bench.settle(node).fields) == set(fields)
+        bench.apply(node, Action.UPDATE)
+        assert set(bench.wait_until_ready(node).fields) == set(fields)
         assert bench.changes(node) == ()
 
 
 def test_create_is_idempotent(type_and_node):
     """Applied a second time as if nothing were there: the same thing, once, or a refusal that waiting resolves."""
     bench, node = type_and_node
-    bench.make(node)
-    before = bench.settle(node)
+    bench.apply(node)
+    before = bench.wait_until_ready(node)
     try:
         bench.resource.apply(bench.aws, Step(Action.CREATE, node, node.key), None)
     except AwsError as error:
         assert error.remedy.name in ("SOON", "DEPENDENCY")  # noqa: PT017  (either way is right)
-    assert bench.settle(node).outputs == before.outputs
+    assert bench.wait_until_ready(node).outputs == before.outputs
 
 
 def test_foreign_object_is_refused(type_and_node):
@@ -118,12 +118,12 @@ def test_foreign_object_is_refused(type_and_node):
     if "tags" not in node.desired:
         pytest.skip("owned through its parent")
     theirs = {**node.desired["tags"], "moorage:owner": "ModelService/other"}
-    bench.make(replace(node, desired={**node.desired, "tags": theirs}))
-    bench.settle(node)
+    bench.apply(replace(node, desired={**node.desired, "tags": theirs}))
+    bench.wait_until_ready(node)
 
     def attempt():
         with pytest.raises(ForeignError, match="ModelService/other"):
-            bench.make(node)
+            bench.apply(node)
 
     assert bench.writes(attempt) == 0
 
@@ -131,7 +131,7 @@ def test_foreign_object_is_refused(type_and_node):
 def test_nodes_are_json_serializable(type_and_node):
     """Fields, identity and outputs are JSON, so that store, plan and status can hold them."""
     bench, node = type_and_node
-    seen = bench.make(node)
+    seen = bench.apply(node)
     blobs = {name: value for name, value in node.desired.items() if not isinstance(value, Blob)}
     json.dumps([blobs, node.identity, seen.fields, seen.outputs])
 

@@ -181,8 +181,8 @@ def layer_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def harness(embedded_aws: EmbeddedAws, layer_cache: Path) -> ResourceHarness:
     """A bench on the embedded AWS; tests use specs of different names."""
-    budgets = RateLimiter(clock=count(step=100).__next__)  # a clock on which no bucket is ever empty
-    aws = connect(endpoint=embedded_aws.endpoint, region=REGION, rate_limiter=budgets)
+    rate_limiter = RateLimiter(clock=count(step=100).__next__)  # a clock on which no bucket is ever empty
+    aws = connect(endpoint=embedded_aws.endpoint, region=REGION, rate_limiter=rate_limiter)
     return ResourceHarness(aws, discover_resources(ResourceContext(layer_cache)))
 
 

@@ -24,11 +24,11 @@ CORS = {"allowOrigins": ["https://a.example", "https://b.example"], "allowHeader
 @pytest.fixture(scope="module")
 def prerequisites(harness: Any, spec_context: Any) -> Mapping[tuple[str, str], Any]:
     """A VPC link and a Cloud Map service, for all APIs of this module."""
-    resolved = harness.ground(spec_context("ground"), PREREQUISITES, {})
+    resolved = harness.apply_prerequisites(spec_context("ground"), PREREQUISITES, {})
     (service, link) = (
-        next(iter(harness.see(resolved(node)).values())).outputs
+        next(iter(harness.observe(resolved(node)).values())).outputs
         for kind, wanted in (("servicediscovery/service", spec_context("ground")), ("apigatewayv2/vpc-link", None))
-        for node in harness.registry[kind].expand(wanted or harness.environment(spec_context("ground")))
+        for node in harness.registry[kind].expand(wanted or harness.environment_context(spec_context("ground")))
     )
     return {("servicediscovery/service", "arn"): service["arn"], ("apigatewayv2/vpc-link", "id"): link["id"]}
 
@@ -39,19 +39,19 @@ class ApiParts:
     def __init__(self, bench: Any, context: Any, prerequisites: Mapping[tuple[str, str], Any]) -> None:
         self.bench = bench
         self.api = bench.node(API, context)
-        made = bench.settle(self.api).outputs
+        made = bench.apply_until_stable(self.api).outputs
         given = {**prerequisites, (API, "id"): made["id"], (API, "endpoint"): made["endpoint"]}
         self.integration = bench.node(INTEGRATION, context, given)
-        given[INTEGRATION, "id"] = bench.settle(self.integration).outputs["id"]
+        given[INTEGRATION, "id"] = bench.apply_until_stable(self.integration).outputs["id"]
         self.routes: list[Node] = bench.nodes(ROUTE, context, given)
         for route in self.routes:
-            bench.settle(route)
+            bench.apply_until_stable(route)
         self.stage = bench.node(STAGE, context, given)
-        bench.settle(self.stage)
+        bench.apply_until_stable(self.stage)
 
     @property
     def id(self) -> str:
-        found: str = self.bench.see(self.api)[self.api.key].outputs["id"]
+        found: str = self.bench.observe(self.api)[self.api.key].outputs["id"]
         return found
 
 
@@ -71,19 +71,19 @@ def test_without_an_api_section_there_is_no_api(harness: Any, spec_context: Any)
 def test_api_lifecycle(harness: Any, api_parts: Any) -> None:
     """Each part settles; the stage tells the endpoint, without a slash at its end; each is deleted twice and gone."""
     made = api_parts("living", routes=[{"method": "POST", "path": "/predict"}, {"method": "GET", "path": "/livez"}])
-    endpoint = harness.registry[STAGE].facts(harness.see(made.stage)[made.stage.key])["endpoint"]
-    assert endpoint == harness.see(made.api)[made.api.key].outputs["endpoint"]
+    endpoint = harness.registry[STAGE].status_facts(harness.observe(made.stage)[made.stage.key])["endpoint"]
+    assert endpoint == harness.observe(made.api)[made.api.key].outputs["endpoint"]
     assert not endpoint.endswith("/")
     assert sorted(route.identity["routeKey"] for route in made.routes) == ["GET /livez", "POST /predict"]
     for node in (made.stage, *made.routes, made.integration, made.api):
-        harness.gone(node)
+        harness.delete_until_absent(node)
 
 
 def test_a_named_stage_is_in_the_endpoint_and_not_in_the_path(harness: Any, api_parts: Any) -> None:
     """Its name is a prefix for the world, and the integration takes it off for the server."""
     made = api_parts("named", stage="prod")
-    assert harness.see(made.stage)[made.stage.key].outputs["url"].endswith("/prod")
-    live = harness.see(made.integration)[made.integration.key].fields
+    assert harness.observe(made.stage)[made.stage.key].outputs["url"].endswith("/prod")
+    live = harness.observe(made.integration)[made.integration.key].fields
     assert live["RequestParameters"] == {"overwrite:path": "$request.path"}
 
 
@@ -96,9 +96,9 @@ def test_cors_is_the_specs_and_nothing_else(harness: Any, api_parts: Any, spec_c
     assert {change.path for change in harness.changes(made.api)} == {
         f"CorsConfiguration.{name}" for name in ("AllowHeaders", "AllowMethods", "AllowOrigins", "MaxAge")
     }
-    harness.settle(made.api)
+    harness.apply_until_stable(made.api)
     closed = harness.node(API, spec_context("open", api={}))
-    harness.settle(closed)
+    harness.apply_until_stable(closed)
     assert "CorsConfiguration" not in client.get_api(ApiId=made.id)
 
 
@@ -110,10 +110,10 @@ def test_duplicate_api_is_removed_and_foreign_apis_stay(harness: Any, api_parts:
     twin = client.create_api(Name=name, ProtocolType="HTTP", Tags=tags)["ApiId"]
     stranger = client.create_api(Name=name, ProtocolType="HTTP")["ApiId"]
     assert [(change.path, change.old) for change in harness.changes(made.api)] == [("duplicates", [twin])]
-    harness.settle(made.api)
+    harness.apply_until_stable(made.api)
     left = {api["ApiId"] for api in client.get_apis(MaxResults="100")["Items"] if api["Name"] == name}
     assert left == {known, stranger}
-    harness.gone(made.api)
+    harness.delete_until_absent(made.api)
     assert client.get_api(ApiId=stranger)["Name"] == name
 
 
@@ -124,9 +124,9 @@ def test_the_oldest_is_adopted_when_nothing_is_remembered(harness: Any, spec_con
         client.create_api(Name=node.identity["name"], ProtocolType="HTTP", Tags=node.desired["tags"])["ApiId"]
         for _ in range(3)
     ]
-    seen = harness.see(node)[node.key]
+    seen = harness.observe(node)[node.key]
     assert (seen.outputs["id"], sorted(seen.fields["duplicates"])) == (ids[0], sorted(ids[1:]))
-    assert harness.settle(node).outputs["id"] == ids[0]
+    assert harness.apply_until_stable(node).outputs["id"] == ids[0]
 
 
 def test_untagged_api_is_still_found(harness: Any, api_parts: Any, embedded_aws: Any) -> None:
@@ -135,13 +135,13 @@ def test_untagged_api_is_still_found(harness: Any, api_parts: Any, embedded_aws:
     arn = f"arn:aws:apigateway:us-east-1::/apis/{made.id}"
     tags = list(made.api.desired["tags"])
     embedded_aws.client("apigatewayv2").untag_resource(ResourceArn=arn, TagKeys=tags)
-    assert harness.see(made.api)[made.api.key].outputs["id"] == made.id
+    assert harness.observe(made.api)[made.api.key].outputs["id"] == made.id
 
 
 def test_integration_is_corrected_and_its_duplicate_removed(harness: Any, api_parts: Any, embedded_aws: Any) -> None:
     """A foreign mapping is drift; a second integration of ours goes, unless a route still needs it."""
     made, client = api_parts("mapped"), embedded_aws.client("apigatewayv2")
-    known = harness.see(made.integration)[made.integration.key].outputs["id"]
+    known = harness.observe(made.integration)[made.integration.key].outputs["id"]
     strange = {"append:header.x": "y"}
     client.update_integration(ApiId=made.id, IntegrationId=known, RequestParameters=strange, TimeoutInMillis=1000)
     settings = {name: value for name, value in made.integration.desired.items() if name != "duplicates"}
@@ -153,11 +153,11 @@ def test_integration_is_corrected_and_its_duplicate_removed(harness: Any, api_pa
         "TimeoutInMillis",
         "duplicates",
     ]
-    harness.make(made.integration)
+    harness.apply(made.integration)
     assert [change.path for change in harness.changes(made.integration)] == ["duplicates"]
     for node in made.routes:
-        harness.settle(node)
-    harness.settle(made.integration)
+        harness.apply_until_stable(node)
+    harness.apply_until_stable(made.integration)
 
 
 def test_throttling_comes_and_goes(harness: Any, api_parts: Any, spec_context: Any) -> None:
@@ -166,19 +166,19 @@ def test_throttling_comes_and_goes(harness: Any, api_parts: Any, spec_context: A
     given = {(API, "id"): made.id}
     slower = harness.node(STAGE, spec_context("throttled", api={"throttle": {"rate": 10, "burst": 100}}), given)
     assert [change.path for change in harness.changes(slower)] == ["DefaultRouteSettings.ThrottlingRateLimit"]
-    harness.settle(slower)
+    harness.apply_until_stable(slower)
     free = harness.node(STAGE, spec_context("throttled", api={}), given)
     assert [change.path for change in harness.changes(free)] == [
         "DefaultRouteSettings.ThrottlingBurstLimit",
         "DefaultRouteSettings.ThrottlingRateLimit",
     ]
-    harness.settle(free)
+    harness.apply_until_stable(free)
 
 
 def test_a_failed_deployment_of_a_stage_shows(harness: Any, api_parts: Any) -> None:
     """What AWS says of the last automatic deployment decides."""
     made = api_parts("told")
-    seen = harness.see(made.stage)[made.stage.key]
+    seen = harness.observe(made.stage)[made.stage.key]
     message = "Deployment attempt failed: Unable to deploy API because no routes exist in this API"
     told = type(seen)(seen.fields, {**seen.outputs, "deployment": message})
     assert harness.registry[STAGE].ready(made.stage, told) == Failed("DeploymentFailed", message)
@@ -189,5 +189,5 @@ def test_parts_of_a_deleted_api_are_absent(harness: Any, api_parts: Any, embedde
     made = api_parts("vanished")
     embedded_aws.client("apigatewayv2").delete_api(ApiId=made.id)
     for node in (made.stage, *made.routes, made.integration, made.api):
-        assert harness.see(node) == {}
-        assert harness.remove(node) is None
+        assert harness.observe(node) == {}
+        assert harness.delete(node) is None

@@ -24,7 +24,7 @@ def node(harness: Any, spec_context: Any) -> Any:
 
     def make(name: str, **image: Any) -> Any:
         wanted = spec_context(name, image=image)
-        repository = harness.make(harness.node("ecr/repository", wanted)).outputs["name"]
+        repository = harness.apply(harness.node("ecr/repository", wanted)).outputs["name"]
         return harness.node(KIND, wanted, {("ecr/repository", "name"): repository})
 
     return make
@@ -35,14 +35,14 @@ def test_a_base_is_copied_for_its_architecture(harness: Any, node: Any) -> None:
     digests = set()
     for architecture in ("amd64", "arm64"):
         wanted = node("copied", architecture=architecture)
-        seen = harness.settle(wanted)
+        seen = harness.apply_until_stable(wanted)
         source, copied = EcrRepository(harness.aws, UPSTREAM), EcrRepository(harness.aws, wanted.identity["repository"])
         expected = select_platform(source.get_manifest(tag=DEFAULT_BASE.rpartition(":")[2]), architecture)
         assert seen.outputs["digest"] == expected
         assert copied.get_manifest(digest=expected) == source.get_manifest(digest=expected)
         digests.add(expected)
     assert len(digests) == 2
-    harness.gone(wanted)
+    harness.delete_until_absent(wanted)
 
 
 def test_moved_upstream_tag_is_not_followed(harness: Any, node: Any, embedded_aws: Any) -> None:
@@ -60,32 +60,32 @@ def test_moved_upstream_tag_is_not_followed(harness: Any, node: Any, embedded_aw
         upstream.put_manifest(manifest, document["mediaType"], tag)
     pinned = compute_digest(upstream.get_manifest(tag="1"))
     wanted = node("unmoved", base=f"{HOST}/team/python:1")
-    assert harness.settle(wanted).outputs["digest"] == pinned
+    assert harness.apply_until_stable(wanted).outputs["digest"] == pinned
     ecr.batch_delete_image(repositoryName="team/python", imageIds=[{"imageTag": "1"}])
     moved = upstream.get_manifest(tag="2").decode()
     ecr.put_image(repositoryName="team/python", imageManifest=moved, imageTag="1")
-    assert harness.settle(wanted).outputs["digest"] == pinned
+    assert harness.apply_until_stable(wanted).outputs["digest"] == pinned
     ecr.delete_repository(repositoryName="team/python", force=True)
-    assert harness.settle(wanted).outputs["digest"] == pinned
+    assert harness.apply_until_stable(wanted).outputs["digest"] == pinned
 
 
 def test_a_base_is_found_by_its_full_name_and_digest(harness: Any, node: Any) -> None:
     """A pinned base is taken from the registry that its name says, by its digest, be it an index or an image."""
     pin = compute_digest(EcrRepository(harness.aws, UPSTREAM).get_manifest(tag=DEFAULT_BASE.rpartition(":")[2]))
-    harness.settle(node("pinned", base=f"{HOST}/{UPSTREAM}@{pin}"))
+    harness.apply_until_stable(node("pinned", base=f"{HOST}/{UPSTREAM}@{pin}"))
 
 
 def test_a_base_elsewhere_is_refused_with_a_way_out(harness: Any, node: Any) -> None:
     """A registry that isn't this region's ECR can't be read; the error says what to do."""
     with pytest.raises(BundleError, match="pull-through cache"):
-        harness.make(node("elsewhere", base=f"docker.io/library/python@sha256:{'a' * 64}"))
+        harness.apply(node("elsewhere", base=f"docker.io/library/python@sha256:{'a' * 64}"))
 
 
 @pytest.mark.parametrize("base", [f"{HOST}/no/such@sha256:{'a' * 64}", f"{HOST}/{UPSTREAM}:2.7"])
 def test_missing_base_image_is_reported(harness: Any, node: Any, base: str) -> None:
     """Neither the repository nor the tag being there is a plain failure, with what to do, and nothing is written."""
     wanted = node("gone", base=base)
-    before = harness.aws.calls.by_name().get("ecr.initiate_layer_upload")
+    before = harness.aws.call_counter.counts_by_name().get("ecr.initiate_layer_upload")
     with pytest.raises(BundleError, match="the base image is not there"):
-        harness.make(wanted)
-    assert harness.aws.calls.by_name().get("ecr.initiate_layer_upload") == before
+        harness.apply(wanted)
+    assert harness.aws.call_counter.counts_by_name().get("ecr.initiate_layer_upload") == before

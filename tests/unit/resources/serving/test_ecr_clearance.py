@@ -42,7 +42,7 @@ def create_image_clearance(harness: Any, spec_context: Any, embedded_aws: Any) -
     def make(name: str, **image: Any) -> Any:
         given = {("model/selection", output): value for output, value in told.items()}
         for kind in ("ecr/repository", "ecr/base-image", "ecr/image"):
-            outputs = harness.settle(harness.node(kind, spec_context(name, image=image), given)).outputs
+            outputs = harness.apply_until_stable(harness.node(kind, spec_context(name, image=image), given)).outputs
             given |= {(kind, output): value for output, value in outputs.items()}
         return harness.node(KIND, spec_context(name, image=image), given)
 
@@ -71,9 +71,9 @@ def test_findings_at_or_above_the_limit_hold_the_image(
 ) -> None:
     """The worst that may be found is below the limit; what was found is told by severity."""
     node = create_image_clearance("scanned", maxSeverity=worst)
-    embedded_aws.admin("findings", "PUT", found)
+    embedded_aws.call_admin_endpoint("findings", "PUT", found)
     verdict = harness.verdict(node)
-    embedded_aws.admin("findings", "PUT", {})
+    embedded_aws.call_admin_endpoint("findings", "PUT", {})
     if said:
         assert isinstance(verdict, Held)
         assert f"found {said}; image.maxSeverity is {worst}" in verdict.message
@@ -84,7 +84,7 @@ def test_findings_at_or_above_the_limit_hold_the_image(
 def test_a_scan_under_way_is_waited_for_and_one_that_failed_holds(harness: Any, create_image_clearance: Any) -> None:
     """No scan yet and one in progress are waited for; a scan that can't be had is not taken for one that found nothing."""
     node = create_image_clearance("scanning", maxSeverity="high")
-    kind, seen = harness.registry[KIND], harness.see(node)[node.key]
+    kind, seen = harness.registry[KIND], harness.observe(node)[node.key]
     for status, expected in (("PENDING", Waiting), ("IN_PROGRESS", Waiting), ("ACTIVE", Ready), ("COMPLETE", Ready)):
         assert isinstance(kind.ready(node, replace(seen, outputs={**seen.outputs, "scan": status})), expected)
     for status in ("FAILED", "UNSUPPORTED_IMAGE", "SCAN_ELIGIBILITY_EXPIRED", "FINDINGS_UNAVAILABLE"):
@@ -96,7 +96,7 @@ def test_a_scan_under_way_is_waited_for_and_one_that_failed_holds(harness: Any, 
 def test_a_signed_image_is_cleared(harness: Any, create_image_clearance: Any, key: str) -> None:
     """What the controller makes is signed by the key, and the signature is verified with it."""
     node = create_image_clearance("signed", signing={"key": key})
-    assert harness.see(node)[node.key].outputs["signed"] is True
+    assert harness.observe(node)[node.key].outputs["signed"] is True
     assert harness.verdict(node) == Ready()
 
 

@@ -41,9 +41,9 @@ def image_node(harness: Any, spec_context: Any, bundle_location: str) -> Any:
 
     def make(name: str, version: int = 1, sha: str = SHA, **spec: Any) -> Any:
         wanted = spec_context(name, **spec)
-        repository = harness.make(harness.node("ecr/repository", wanted)).outputs["name"]
+        repository = harness.apply(harness.node("ecr/repository", wanted)).outputs["name"]
         named = {("ecr/repository", "name"): repository}
-        base = harness.make(harness.node("ecr/base-image", wanted, named)).outputs["digest"]
+        base = harness.apply(harness.node("ecr/base-image", wanted, named)).outputs["digest"]
         given = {
             **named,
             ("ecr/base-image", "digest"): base,
@@ -59,7 +59,7 @@ def image_node(harness: Any, spec_context: Any, bundle_location: str) -> Any:
 def test_an_image_is_pushed_once_and_holds_the_model(harness: Any, image_node: Any, embedded_aws: Any) -> None:
     """The registry's image has the base below ours and the model's two files; a second time nothing is written."""
     node = image_node("pushed", 7)
-    seen = harness.settle(node)
+    seen = harness.apply_until_stable(node)
     repository = EcrRepository(harness.aws, node.identity["repository"])
     manifest = repository.get_manifest(digest=seen.outputs["digest"])
     roles = {layer["annotations"]["dev.moorage.layer"]: layer["digest"] for layer in json.loads(manifest)["layers"]}
@@ -70,39 +70,39 @@ def test_an_image_is_pushed_once_and_holds_the_model(harness: Any, image_node: A
     assert json.loads(files["opt/model/manifest.json"])["version"] == 7
     assert seen.outputs["uri"].endswith(f"{node.identity['repository']}@{seen.outputs['digest']}")
     assert seen.outputs["tag"].startswith("v7-")
-    harness.gone(node)
+    harness.delete_until_absent(node)
 
 
 def test_the_next_version_pushes_only_what_is_new(harness: Any, image_node: Any) -> None:
     """Base, dependencies and server are there already; one layer is sent, the config, and the bill of materials."""
-    harness.settle(image_node("grown", 1))
-    before = harness.aws.calls.by_name()
-    harness.settle(image_node("grown", 2))
-    after = harness.aws.calls.by_name()
+    harness.apply_until_stable(image_node("grown", 1))
+    before = harness.aws.call_counter.counts_by_name()
+    harness.apply_until_stable(image_node("grown", 2))
+    after = harness.aws.call_counter.counts_by_name()
     assert after["ecr.complete_layer_upload"] - before["ecr.complete_layer_upload"] == 3
-    assert harness.see(image_node("grown", 1), image_node("grown", 2)).keys() == {image_node("grown", 1).key}
+    assert harness.observe(image_node("grown", 1), image_node("grown", 2)).keys() == {image_node("grown", 1).key}
 
 
 def test_the_tag_follows_from_the_parts(harness: Any, image_node: Any) -> None:
     """Equal identities have equal tags; another version, another tag; the older image stays."""
     one, two = image_node("tagged", 1), image_node("tagged", 2)
-    tags = [harness.make(node).outputs["tag"] for node in (one, two)]
+    tags = [harness.apply(node).outputs["tag"] for node in (one, two)]
     assert tags == [f"v1-{digest(one.identity)[:12]}", f"v2-{digest(two.identity)[:12]}"]
-    assert harness.see(one)[one.key].outputs["tag"] == tags[0]
+    assert harness.observe(one)[one.key].outputs["tag"] == tags[0]
 
 
 def test_a_bundle_with_another_model_is_refused(harness: Any, image_node: Any) -> None:
     """What was selected is the model, not the place: other bytes there are no image."""
     node = image_node("swapped", sha="0" * 64)
     with pytest.raises(BundleError, match="another model than the version"):
-        harness.make(node)
-    assert harness.see(node) == {}
+        harness.apply(node)
+    assert harness.observe(node) == {}
 
 
 def test_foreign_image_with_the_same_tag_is_not_adopted(harness: Any, image_node: Any) -> None:
     """Tags can't be moved, so a push that finds its tag taken by other content fails instead of serving that."""
     node = image_node("squatted")
-    made = harness.make(node)
+    made = harness.apply(node)
     repository = EcrRepository(harness.aws, node.identity["repository"])
     other = json.loads(repository.get_manifest(digest=made.outputs["digest"])) | {"annotations": {"by": "somebody"}}
     with pytest.raises(FailedError, match="another image under this tag"):
@@ -116,8 +116,8 @@ def test_an_image_for_the_other_architecture(harness: Any, image_node: Any) -> N
     made = layers._pack_layer(
         "dependencies", [("opt/moorage/lib/for-arm64", b"packages of wheels, in a test without an index")]
     )
-    layers._store_cached(harness.registry[KIND].workshop.cache, inputs, made)
-    repository, seen = EcrRepository(harness.aws, node.identity["repository"]), harness.settle(node)
+    layers._store_cached(harness.registry[KIND].resource_context.cache_directory, inputs, made)
+    repository, seen = EcrRepository(harness.aws, node.identity["repository"]), harness.apply_until_stable(node)
     manifest = repository.get_manifest(digest=seen.outputs["digest"])
     with repository.fetch_blob(json.loads(manifest)["config"]["digest"]) as body:
         assert json.loads(body.read())["architecture"] == "arm64"
@@ -126,11 +126,11 @@ def test_an_image_for_the_other_architecture(harness: Any, image_node: Any) -> N
 
 def test_large_blobs_go_in_parts(harness: Any, spec_context: Any) -> None:
     """A blob larger than ECR's part size arrives whole."""
-    name = harness.make(harness.node("ecr/repository", spec_context("parts"))).outputs["name"]
+    name = harness.apply(harness.node("ecr/repository", spec_context("parts"))).outputs["name"]
     repository, content = EcrRepository(harness.aws, name), bytes(25 << 20)
     blob = f"sha256:{sha256(content).hexdigest()}"
     repository.push_blob(blob, (content[start : start + (3 << 20)] for start in range(0, len(content), 3 << 20)))
     assert repository.missing_blobs([blob]) == set()
-    assert harness.aws.calls.by_name()["ecr.upload_layer_part"] > 1
+    assert harness.aws.call_counter.counts_by_name()["ecr.upload_layer_part"] > 1
     with repository.fetch_blob(blob) as body:
         assert sha256(body.read()).hexdigest() == blob.removeprefix("sha256:")

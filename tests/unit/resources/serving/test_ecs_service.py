@@ -39,7 +39,7 @@ def selected(harness: Any, spec_context: Any, embedded_aws: Any) -> Any:
     told = {"version": 1, "model_sha256": bundle.manifest.model.sha256, "bundle": "s3://models/b/", "fingerprint": "f"}
     given = {("model/selection", name): value for name, value in told.items()}
     for kind in ("ecr/repository", "ecr/base-image", "ecr/image"):
-        made = harness.make(harness.node(kind, spec_context("m"), given)).outputs
+        made = harness.apply(harness.node(kind, spec_context("m"), given)).outputs
         given |= {(kind, name): value for name, value in made.items()}
     return given
 
@@ -49,7 +49,7 @@ class ServiceNodes:
 
     def __init__(self, bench: Any, want: Any, selected: Any, name: str) -> None:
         self.bench, self.name, self.want = bench, name, want
-        self.resolved = bench.ground(want(name), PREREQUISITES, selected)
+        self.resolved = bench.apply_prerequisites(want(name), PREREQUISITES, selected)
 
     def definition(self, **service: Any) -> Node:
         (node,) = self.bench.registry[DEFINITION].expand(self.want(self.name, service=service))
@@ -79,10 +79,10 @@ def test_definitions_are_revised_only_when_they_differ(harness: Any, service_nod
     """A change is one field and one more revision; a stranger's variable is drift; every revision goes at the end."""
     spec = service_nodes("defined")
     node = spec.definition(env={"A": "1"})
-    assert harness.settle(node).outputs["revision"] == 1
+    assert harness.apply_until_stable(node).outputs["revision"] == 1
     bigger = spec.definition(env={"A": "1"}, cpu="0.5 vCPU")
     assert [(c.path, c.old, c.new) for c in harness.changes(bigger)] == [("cpu", "256", "512")]
-    assert harness.settle(bigger).outputs["revision"] == 2
+    assert harness.apply_until_stable(bigger).outputs["revision"] == 2
     ecs = embedded_aws.client("ecs")
     live = ecs.describe_task_definition(taskDefinition=node.identity["family"])["taskDefinition"]
     (container,) = live["containerDefinitions"]
@@ -92,8 +92,8 @@ def test_definitions_are_revised_only_when_they_differ(harness: Any, service_nod
     tags = [{"key": key, "value": value} for key, value in node.desired["tags"].items()]
     ecs.register_task_definition(**{n: live[n] for n in kept}, containerDefinitions=[container], tags=tags)
     assert [c.path for c in harness.changes(bigger)] == ["containerDefinitions.server.environment.THEIRS"]
-    assert harness.settle(bigger).outputs["revision"] == 4
-    harness.gone(bigger)
+    assert harness.apply_until_stable(bigger).outputs["revision"] == 4
+    harness.delete_until_absent(bigger)
 
 
 def test_the_container_is_as_agreed(service_nodes: Any) -> None:
@@ -115,72 +115,72 @@ def test_a_foreign_family_is_refused(harness: Any, service_nodes: Any, embedded_
         family=node.identity["family"], containerDefinitions=[{"name": "x", "image": "x", "memory": 64}]
     )
     with pytest.raises(ForeignError):
-        harness.make(node)
+        harness.apply(node)
 
 
 def test_service_lifecycle(harness: Any, service_nodes: Any, embedded_aws: Any) -> None:
     """Created, ready once the intended tasks are healthy, rolled to another revision, corrected, scaled to zero, gone."""
     spec = service_nodes("living")
-    first = harness.settle(spec.definition()).outputs["arn"]
+    first = harness.apply_until_stable(spec.definition()).outputs["arn"]
     node = spec.service(first)
-    assert isinstance(harness.registry[SERVICE].ready(node, harness.make(node)), Waiting)
-    seen = harness.wait(node)
+    assert isinstance(harness.registry[SERVICE].ready(node, harness.apply(node)), Waiting)
+    seen = harness.wait_until_ready(node)
     assert [task["health"] for task in seen.outputs["tasks"]] == ["HEALTHY"]
-    harness.settle(node)
+    harness.apply_until_stable(node)
 
-    second = harness.make(spec.definition(cpu="0.5 vCPU")).outputs["arn"]
+    second = harness.apply(spec.definition(cpu="0.5 vCPU")).outputs["arn"]
     moved = spec.service(second, desiredCount=1)
     assert [(c.path, c.old, c.new) for c in harness.changes(moved)] == [("taskDefinition", first, second)]
-    harness.make(moved)
+    harness.apply(moved)
     assert isinstance(harness.verdict(moved), Waiting)
-    assert {task["taskDefinition"] for task in harness.wait(moved).outputs["tasks"]} == {second}
+    assert {task["taskDefinition"] for task in harness.wait_until_ready(moved).outputs["tasks"]} == {second}
 
     ecs, where = embedded_aws.client("ecs"), {"cluster": "models", "service": node.identity["name"]}
     ecs.update_service(**where, desiredCount=2)
     assert [(c.path, c.old, c.new) for c in harness.changes(moved)] == [("desiredCount", 2, 1)]
-    harness.settle(moved)
+    harness.apply_until_stable(moved)
     deployments = ecs.list_service_deployments(**where)["serviceDeployments"]
     assert len(deployments) == 2, "a correction of the count is no deployment"
 
     resting = spec.service(second, desiredCount=0)
-    harness.make(resting)
-    harness.wait(resting)
+    harness.apply(resting)
+    harness.wait_until_ready(resting)
     assert harness.verdict(resting) == Ready("ScaledToZero", "no task runs, as declared")
-    harness.gone(resting)
+    harness.delete_until_absent(resting)
 
 
 def test_rolled_back_rollout_is_not_retried_unasked(harness: Any, service_nodes: Any) -> None:
     """AWS goes back; that is a failure with AWS's reason. The same revision is tried again only once that was asked for; another one is."""
     spec = service_nodes("failing")
-    first = harness.settle(spec.definition()).outputs["arn"]
-    harness.make(spec.service(first))
-    harness.wait(spec.service(first))
-    bad = spec.service(harness.make(with_missing_image(spec.definition())).outputs["arn"])
-    harness.make(bad)
+    first = harness.apply_until_stable(spec.definition()).outputs["arn"]
+    harness.apply(spec.service(first))
+    harness.wait_until_ready(spec.service(first))
+    bad = spec.service(harness.apply(with_missing_image(spec.definition())).outputs["arn"])
+    harness.apply(bad)
     assert isinstance(until_not_waiting(harness, bad), Failed)
-    harness.wait(spec.service(first))  # what served serves again
-    calls = harness.aws.calls.by_name()["ecs.update_service"]
+    harness.wait_until_ready(spec.service(first))  # what served serves again
+    calls = harness.aws.call_counter.counts_by_name()["ecs.update_service"]
     with pytest.raises(RolledBackError, match=r"rolled .*-\w+:2 back.*circuit breaker"):
-        harness.make(bad)
-    assert harness.aws.calls.by_name()["ecs.update_service"] == calls
+        harness.apply(bad)
+    assert harness.aws.call_counter.counts_by_name()["ecs.update_service"] == calls
     assert "rolled back" in mark_for_retry(harness, bad)
     assert mark_for_retry(harness, bad) == "", "what is forgiven once is forgiven"
-    harness.make(bad)
-    assert harness.aws.calls.by_name()["ecs.update_service"] == calls + 1
+    harness.apply(bad)
+    assert harness.aws.call_counter.counts_by_name()["ecs.update_service"] == calls + 1
     assert isinstance(until_not_waiting(harness, bad), Failed)
-    harness.wait(spec.service(first))
+    harness.wait_until_ready(spec.service(first))
     with pytest.raises(RolledBackError, match="moorage retry"):
-        harness.make(bad)
+        harness.apply(bad)
     assert "rolled back" in mark_for_retry(harness, bad)
-    third = spec.service(harness.make(spec.definition()).outputs["arn"])
-    harness.make(third)
-    harness.wait(third)
-    harness.gone(third)
+    third = spec.service(harness.apply(spec.definition()).outputs["arn"])
+    harness.apply(third)
+    harness.wait_until_ready(third)
+    harness.delete_until_absent(third)
 
 
 def mark_for_retry(bench: Any, node: Node) -> str:
     """What is marked for another try, in words."""
-    told: str = bench.registry[SERVICE].retry(bench.aws, node, bench.see(node)[node.key])
+    told: str = bench.registry[SERVICE].retry(bench.aws, node, bench.observe(node)[node.key])
     return told
 
 
@@ -189,7 +189,7 @@ def until_not_waiting(bench: Any, node: Node) -> Any:
     while isinstance(verdict := bench.verdict(node), Waiting):
         if verdict.reason == "Deploying":
             try:
-                bench.make(node)
+                bench.apply(node)
             except MoorageError as error:
                 return Failed(type(error).__name__, str(error))
     return verdict
@@ -198,36 +198,36 @@ def until_not_waiting(bench: Any, node: Node) -> Any:
 def test_service_that_cannot_start_is_reported(harness: Any, service_nodes: Any) -> None:
     """Without an earlier deployment there is nothing to go back to: it failed, with what ECS says of it."""
     spec = service_nodes("stillborn")
-    node = spec.service(harness.make(with_missing_image(spec.definition())).outputs["arn"])
-    harness.make(node)
+    node = spec.service(harness.apply(with_missing_image(spec.definition())).outputs["arn"])
+    harness.apply(node)
     verdict = until_not_waiting(harness, node)
     assert isinstance(verdict, Failed)
     assert verdict.reason == "RolloutFailed"
     assert "circuit breaker" in verdict.message
-    first = harness.see(node)[node.key].outputs["deployment"]["id"]
+    first = harness.observe(node)[node.key].outputs["deployment"]["id"]
     assert "deployment failed" in mark_for_retry(harness, node)
-    assert harness.see(node)[node.key].outputs["deployment"]["id"] != first
+    assert harness.observe(node)[node.key].outputs["deployment"]["id"] != first
     assert isinstance(harness.verdict(node), Waiting)
-    harness.gone(node)
+    harness.delete_until_absent(node)
 
 
 def test_manually_deleted_service_is_recreated(harness: Any, service_nodes: Any, embedded_aws: Any) -> None:
     """The token of the new one is another, or AWS would answer with the old one."""
     spec = service_nodes("returning")
-    node = spec.service(harness.make(spec.definition()).outputs["arn"], desiredCount=0)
-    harness.make(node)
-    first = harness.wait(node).outputs["deployment"]
+    node = spec.service(harness.apply(spec.definition()).outputs["arn"], desiredCount=0)
+    harness.apply(node)
+    first = harness.wait_until_ready(node).outputs["deployment"]
     embedded_aws.client("ecs").delete_service(cluster="models", service=node.identity["name"], force=True)
-    assert harness.see(node) == {}
-    harness.make(node)
-    assert harness.wait(node).outputs["deployment"]["id"] != first["id"]
-    harness.gone(node)
+    assert harness.observe(node) == {}
+    harness.apply(node)
+    assert harness.wait_until_ready(node).outputs["deployment"]["id"] != first["id"]
+    harness.delete_until_absent(node)
 
 
 def test_a_foreign_service_is_refused(harness: Any, service_nodes: Any, embedded_aws: Any) -> None:
     """One of our name that somebody else made is not touched."""
     spec = service_nodes("taken")
-    arn = harness.make(spec.definition()).outputs["arn"]
+    arn = harness.apply(spec.definition()).outputs["arn"]
     node = spec.service(arn, desiredCount=0)
     network = node.desired["networkConfiguration"]
     embedded_aws.client("ecs").create_service(
@@ -239,25 +239,25 @@ def test_a_foreign_service_is_refused(harness: Any, service_nodes: Any, embedded
         networkConfiguration=network,
     )
     with pytest.raises(ForeignError, match="nobody that Moorage knows"):
-        harness.make(node)
+        harness.apply(node)
 
 
 def test_many_services_are_few_reads(harness: Any, service_nodes: Any) -> None:
     """Twelve services are two calls, and no task is looked at where none can be running; no cluster means no service."""
     spec = service_nodes("many")
-    node = spec.service(harness.make(spec.definition()).outputs["arn"], desiredCount=0)
-    harness.make(node)
-    harness.wait(node)
+    node = spec.service(harness.apply(spec.definition()).outputs["arn"], desiredCount=0)
+    harness.apply(node)
+    harness.wait_until_ready(node)
     others = [
         type(node)(node.key._replace(name=f"other-{n}"), {**node.identity, "name": f"other-{n}"}) for n in range(11)
     ]
-    before = harness.aws.calls.by_name()
-    assert harness.see(node, *others).keys() == {node.key}
-    after = harness.aws.calls.by_name()
+    before = harness.aws.call_counter.counts_by_name()
+    assert harness.observe(node, *others).keys() == {node.key}
+    after = harness.aws.call_counter.counts_by_name()
     assert {name: n - before.get(name, 0) for name, n in after.items() if n > before.get(name, 0)} == {
         "ecs.describe_services": 2
     }
     nowhere = type(node)(node.key, {**node.identity, "cluster": "nowhere"}, node.desired)
-    assert harness.see(nowhere) == {}
-    assert harness.remove(nowhere) is None
-    harness.gone(node)
+    assert harness.observe(nowhere) == {}
+    assert harness.delete(nowhere) is None
+    harness.delete_until_absent(node)

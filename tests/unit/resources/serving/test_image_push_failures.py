@@ -50,7 +50,7 @@ class BaseLayerSource:
     def __init__(self, content: bytes = BASE_LAYER) -> None:
         self.content = content
 
-    def fetch(self, _: str) -> BaseLayerSource:
+    def fetch_blob(self, _: str) -> BaseLayerSource:
         return self
 
     def chunks(self, size: int = 1) -> Any:
@@ -82,11 +82,11 @@ def image() -> AssembledImage:
 def repository(harness: Any, spec_context: Any, request: pytest.FixtureRequest) -> EcrRepository:
     """An empty repository."""
     name = f"wrong-{abs(hash(request.node.name)) % 10**8}"
-    return EcrRepository(harness.aws, harness.make(harness.node("ecr/repository", spec_context(name))).outputs["name"])
+    return EcrRepository(harness.aws, harness.apply(harness.node("ecr/repository", spec_context(name))).outputs["name"])
 
 
 def uploads(bench: Any) -> int:
-    return int(bench.aws.calls.by_name().get("ecr.complete_layer_upload", 0))
+    return int(bench.aws.call_counter.counts_by_name().get("ecr.complete_layer_upload", 0))
 
 
 FAULTS = [
@@ -129,12 +129,12 @@ def test_interrupted_push_is_reported_and_resumed(
     verdict: Any,
 ) -> None:
     """One clear error; no image under the tag; and the next try sends what is missing, not what arrived."""
-    embedded_aws.admin("faults", "POST", [fault])
+    embedded_aws.call_admin_endpoint("faults", "POST", [fault])
     try:
         with pytest.raises(error) as caught:
             publish_image(image, repository, BaseLayerSource(), "v1")
     finally:
-        embedded_aws.admin("faults", "DELETE")
+        embedded_aws.call_admin_endpoint("faults", "DELETE")
     assert isinstance(verdict_for_error(caught.value), verdict)
     assert str(caught.value)
     arrived = len(
@@ -176,16 +176,16 @@ def test_full_disk_is_reported(tmp_path: Path) -> None:
     program = (
         "import resource, sys; from pathlib import Path; from controller.bundle import layers; from controller.errors import BundleError\n"
         "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "layer = layers._pack('dependencies', [('x', bytes(range(256)) * 4096)])\n"
+        "layer = layers._pack_layer('dependencies', [('x', bytes(range(256)) * 4096)])\n"
         "hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))\n"
         "cache = Path(sys.argv[1])\n"
-        "try: layers._keep(cache, 'inputs', layer)\n"
+        "try: layers._store_cached(cache, 'inputs', layer)\n"
         "except BundleError as error: print(error)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))\n"
         "assert list(cache.iterdir()) == []\n"
-        "layers._keep(cache, 'inputs', layer)\n"
-        "assert layers._kept(cache, 'inputs') == layer\n"
+        "layers._store_cached(cache, 'inputs', layer)\n"
+        "assert layers._load_cached(cache, 'inputs') == layer\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path / "cache")],

@@ -28,9 +28,9 @@ def test_missing_referenced_resource_is_an_error(
 ) -> None:
     """Another one with another id would be no help to whoever holds on to that one."""
     node = harness.node(kind, spec_context("named", **section))
-    assert harness.see(node) == {}
+    assert harness.observe(node) == {}
     with pytest.raises(FailedError) as refused:
-        harness.make(node)
+        harness.apply(node)
     assert "nobodys" in str(refused.value)
     assert hint in refused.value.hint
 
@@ -40,29 +40,29 @@ def test_a_named_api_is_found_by_its_id_alone(harness: Any, spec_context: Any) -
     made = harness.aws.write("apigatewayv2", "create_api", Name="theirs", ProtocolType="HTTP")
     twin = harness.aws.write("apigatewayv2", "create_api", Name="theirs", ProtocolType="HTTP")
     node = harness.node(API, spec_context("by-id", api={"id": made["ApiId"]}))
-    harness.executor.perform(Step(Action.ADOPT, node, OWNER))
-    assert harness.settle(node).outputs["id"] == made["ApiId"]
-    harness.gone(node)
-    left = [api["ApiId"] for api in harness.aws.pages("apigatewayv2", "get_apis", "Items")]
+    harness.executor.execute(Step(Action.ADOPT, node, OWNER))
+    assert harness.apply_until_stable(node).outputs["id"] == made["ApiId"]
+    harness.delete_until_absent(node)
+    left = [api["ApiId"] for api in harness.aws.iter_items("apigatewayv2", "get_apis", "Items")]
     assert twin["ApiId"] in left
 
 
 def test_a_named_service_keeps_its_records(harness: Any, spec_context: Any) -> None:
     """What else asks that Cloud Map service relies on them: only tags are put on it."""
-    vpc = next(iter(harness.aws.pages("ec2", "describe_vpcs", "Vpcs")))["VpcId"]
+    vpc = next(iter(harness.aws.iter_items("ec2", "describe_vpcs", "Vpcs")))["VpcId"]
     harness.aws.write("servicediscovery", "create_private_dns_namespace", Name="named.internal", Vpc=vpc)
-    listed = harness.aws.pages("servicediscovery", "list_namespaces", "Namespaces")
+    listed = harness.aws.iter_items("servicediscovery", "list_namespaces", "Namespaces")
     namespace = next(one["Id"] for one in listed if one["Name"] == "named.internal")
     records = {"DnsRecords": [{"Type": "A", "TTL": 60}]}
     made = harness.aws.write(
         "servicediscovery", "create_service", Name="theirs", NamespaceId=namespace, DnsConfig=records
     )["Service"]
     node = harness.node(DISCOVERY, spec_context("by-id", service={"discovery": made["Id"]}))
-    harness.executor.perform(Step(Action.ADOPT, node, OWNER))
-    seen = harness.settle(node)
+    harness.executor.execute(Step(Action.ADOPT, node, OWNER))
+    seen = harness.apply_until_stable(node)
     assert seen.outputs["id"] == made["Id"]
     assert seen.fields["records"] == records["DnsRecords"]
-    harness.gone(node)
+    harness.delete_until_absent(node)
 
 
 def test_a_named_vpc_link_is_used_and_not_made(harness: Any, spec_context: Any) -> None:
