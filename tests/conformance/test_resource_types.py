@@ -26,15 +26,15 @@ EXCUSED = {
     ("can_change", "model/bundle"): "its prefix holds the fingerprint: another model is another bundle",
     ("can_change", "s3/object"): "its key holds the content's digest: other rows are another object",
     ("can_change", "sagemaker/training-job"): "its name holds the fingerprint: other settings are another job",
-    ("needs_what_it_says", "apigatewayv2/stage"): "apigatewayv2/api has listed the APIs before it in the survey",
-    ("needs_what_it_says", "ecs/service"): "it asks for revisions only after a rollback (tests/reliability)",
+    ("uses_every_permission", "apigatewayv2/stage"): "apigatewayv2/api has listed the APIs before it in the survey",
+    ("uses_every_permission", "ecs/service"): "it asks for revisions only after a rollback (tests/reliability)",
     (
-        "needs_what_it_says",
+        "uses_every_permission",
         "sagemaker/model-package",
     ): "model/selection has made the same search before it in the survey",
-    ("has_no_idle_policy", "apigatewayv2/api"): "AWS fills in two CORS fields that the embedded AWS doesn't",
-    ("refuses_a_strangers", "sagemaker/training-job"): NOT_TRANSFERABLE["sagemaker/training-job"],
-    ("goes_for_good", "s3/bucket"): "what is left in it is there to be kept, and so is the bucket",
+    ("has_no_unused_policy", "apigatewayv2/api"): "AWS fills in two CORS fields that the embedded AWS doesn't",
+    ("refuses_foreign_objects", "sagemaker/training-job"): NOT_TRANSFERABLE["sagemaker/training-job"],
+    ("deletes_idempotently", "s3/bucket"): "what is left in it is there to be kept, and so is the bucket",
 }
 
 
