@@ -38,10 +38,10 @@ class JournalsAfterTheCall(ObservedMemoryStore):
 class ForgetsPending(ObservedMemoryStore):
     """Reads its journal without what was under way."""
 
-    def records(self, environment: str, owners: Collection[Key] | None = None) -> Collection[Record]:
+    def list_records(self, environment: str, owners: Collection[Key] | None = None) -> Collection[Record]:
         return [replace(record, pending=None) for record in super().list_records(environment, owners)]
 
-    def record(self, id_: str) -> Record | None:
+    def get_record(self, id_: str) -> Record | None:
         found = super().get_record(id_)
         return replace(found, pending=None) if found else None
 
@@ -79,11 +79,11 @@ class BuffersWrites(ObservedMemoryStore):
         super().__init__(crash_injector)
         self._safe, self._life = dict(self._records), 0
 
-    def records(self, environment: str, owners: Collection[Key] | None = None) -> Collection[Record]:
+    def list_records(self, environment: str, owners: Collection[Key] | None = None) -> Collection[Record]:
         self._begin()
         return super().list_records(environment, owners)
 
-    def record(self, id_: str) -> Record | None:
+    def get_record(self, id_: str) -> Record | None:
         self._begin()
         return super().get_record(id_)
 
@@ -91,7 +91,7 @@ class BuffersWrites(ObservedMemoryStore):
         if self._life != self._killer.crashes:
             self._records, self._life = dict(self._safe), self._killer.crashes
 
-    def save(self, status: Status) -> None:
+    def save_status(self, status: Status) -> None:
         super().save_status(status)
         self._safe = dict(self._records)
 
