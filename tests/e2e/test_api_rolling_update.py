@@ -92,15 +92,15 @@ def test_a_rolling_update_fails_no_request(containers: Any, api: tuple[str, str]
     url, registry = api
 
     def definition(model: str) -> str:
-        return containers.definition(containers.image(model, Cmd=["-c", SERVER]))
+        return containers.register_task_definition(containers.push_image(model, Cmd=["-c", SERVER]))
 
     registries = [{"registryArn": registry, "containerName": "server", "containerPort": 8080}]
-    containers.create("housing", definition("one"), 1, serviceRegistries=registries)
-    containers.settled("housing")
+    containers.create_service("housing", definition("one"), 1, serviceRegistries=registries)
+    containers.wait_until_stable("housing")
     clients += [RequestLoop(url) for _ in range(3)]
     for model in ("two", "three"):
         containers.ecs.update_service(cluster="models", service="housing", taskDefinition=definition(model))
-        containers.settled("housing")
+        containers.wait_until_stable("housing")
         containers.until(lambda model=model: all(client.answers[-1:] == [(200, model)] for client in clients))
     for client in clients:
         client.stop()

@@ -56,7 +56,7 @@ def push(containers: Any, seed: int) -> str:
         server_version="0.1.0",
     )
     for content in (*parts.values(), image.config, *(layer.content for layer in image.layers)):
-        containers.blob(content)
+        containers.push_blob(content)
     ecr.put_image(
         repositoryName="model", imageManifest=image.manifest.decode(), imageDigest=image.digest, imageTag=f"v{seed}"
     )
@@ -74,12 +74,12 @@ def test_versions_of_a_model_roll_out(containers: Any) -> None:
     """Each version's task serves exactly the model of its pinned image, is healthy by its own check, and logs JSON."""
     shas = []
     for seed in (1, 2):
-        definition = containers.definition(push(containers, seed), healthCheck={"command": HEALTH}, stopTimeout=30)
+        definition = containers.register_task_definition(push(containers, seed), healthCheck={"command": HEALTH}, stopTimeout=30)
         if seed == 1:
-            containers.create("real-server", definition)
+            containers.create_service("real-server", definition)
         else:
             containers.ecs.update_service(cluster="models", service="real-server", taskDefinition=definition)
-        containers.settled("real-server")
+        containers.wait_until_stable("real-server")
         [task] = containers.tasks("real-server")
         address = containers.address(task)
         assert ask(address, "/model")["name"] == f"model-{seed}"

@@ -64,12 +64,12 @@ def client(containers: Any, exposed: tuple[str, str], request: pytest.FixtureReq
     """A service `NAME` of version `old` behind the API, and a client that already gets answers."""
     registry, url = exposed
     name = request.node.name.replace("_", "-")
-    containers.create(
+    containers.create_service(
         name,
-        containers.definition(containers.image(f"old-{name}")),
+        containers.register_task_definition(containers.push_image(f"old-{name}")),
         serviceRegistries=[{"registryArn": registry, "containerName": "server", "containerPort": 8080}],
     )
-    containers.settled(name)
+    containers.wait_until_stable(name)
     sending = RequestLoop(f"{url}/", containers.get)
     thread = threading.Thread(target=sending.run)
     thread.start()
@@ -80,26 +80,26 @@ def client(containers: Any, exposed: tuple[str, str], request: pytest.FixtureReq
         sending.ended.set()
         thread.join()
         containers.ecs.delete_service(cluster="models", service=name, force=True)
-        containers.until(lambda: containers.service(name)["status"] == "INACTIVE")
+        containers.until(lambda: containers.describe_service(name)["status"] == "INACTIVE")
 
 
 def test_an_update_fails_no_request(containers: Any, client: RequestLoop, request: pytest.FixtureRequest) -> None:
     """While version after version rolls out, and while the service grows and shrinks, every request is answered."""
     name, ecs = request.node.name.replace("_", "-"), containers.ecs
     for version in ("second", "third"):
-        definition = containers.definition(containers.image(f"{version}-{name}"))
+        definition = containers.register_task_definition(containers.push_image(f"{version}-{name}"))
         ecs.update_service(cluster="models", service=name, taskDefinition=definition)
-        service = containers.settled(name)
+        service = containers.wait_until_stable(name)
         assert service["taskDefinition"] == definition
         before = client.seen.total()
         containers.until(lambda before=before: client.seen.total() > before + 10)
     for count in (3, 1):
         ecs.update_service(cluster="models", service=name, desiredCount=count)
-        containers.settled(name)
+        containers.wait_until_stable(name)
     # A forced deployment of the same definition replaces its tasks.
     [task] = containers.tasks(name)
     ecs.update_service(cluster="models", service=name, forceNewDeployment=True)
-    containers.settled(name)
+    containers.wait_until_stable(name)
     assert containers.tasks(name)[0]["taskArn"] != task["taskArn"]
     assert {status for status, _ in client.seen} == {200}
     assert {model for _, model in client.seen} == {f"{v}-{name}" for v in ("old", "second", "third")}
@@ -111,17 +111,17 @@ def test_an_update_fails_no_request(containers: Any, client: RequestLoop, reques
 def test_a_crash_loop_rolls_back_unseen(containers: Any, client: RequestLoop, request: pytest.FixtureRequest) -> None:
     """The circuit breaker ends a version that crashes; the old task serves all the time and is not replaced."""
     name, ecs = request.node.name.replace("_", "-"), containers.ecs
-    [task], old = containers.tasks(name), containers.service(name)
-    bad = containers.definition(containers.image(f"bad-{name}"), {"CRASH": "yes"})
+    [task], old = containers.tasks(name), containers.describe_service(name)
+    bad = containers.register_task_definition(containers.push_image(f"bad-{name}"), {"CRASH": "yes"})
     ecs.update_service(cluster="models", service=name, taskDefinition=bad)
-    assert containers.service(name)["taskDefinition"] == bad
+    assert containers.describe_service(name)["taskDefinition"] == bad
 
     def ended() -> Any:
         listed = ecs.list_service_deployments(cluster="models", service=name)["serviceDeployments"]
         return listed if listed[0]["status"] == "ROLLBACK_SUCCESSFUL" else None
 
     [failed, first] = containers.until(ended)
-    service = containers.settled(name)
+    service = containers.wait_until_stable(name)
     assert service["taskDefinition"] == old["taskDefinition"]
     assert service["deployments"][0]["id"] == old["deployments"][0]["id"]
     assert [t["taskArn"] for t in containers.tasks(name)] == [task["taskArn"]]
@@ -146,7 +146,7 @@ def test_a_sick_version_never_takes_traffic(
 ) -> None:
     """A version that never gets healthy is rolled back; not one request reached it."""
     name = request.node.name.replace("_", "-")
-    definition = containers.definition(containers.image(f"sick-{name}"), {"SICK": "yes"})
+    definition = containers.register_task_definition(containers.push_image(f"sick-{name}"), {"SICK": "yes"})
     breaker = {"enable": True, "rollback": True, "thresholdConfiguration": {"type": "COUNT", "value": 1}}
     containers.ecs.update_service(
         cluster="models",
@@ -154,8 +154,8 @@ def test_a_sick_version_never_takes_traffic(
         taskDefinition=definition,
         deploymentConfiguration={"deploymentCircuitBreaker": breaker},
     )
-    containers.until(lambda: containers.service(name)["taskDefinition"] != definition)
-    containers.settled(name)
+    containers.until(lambda: containers.describe_service(name)["taskDefinition"] != definition)
+    containers.wait_until_stable(name)
     stopped = [task for task in containers.tasks(name, "STOPPED") if task["taskDefinitionArn"] == definition]
     assert [task["stoppedReason"] for task in stopped] == ["Task failed container health checks"]
     assert set(client.seen) == {(200, f"old-{name}")}

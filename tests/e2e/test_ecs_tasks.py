@@ -34,11 +34,11 @@ def directory(containers: Any, task: dict[str, Any]) -> Path:
 
 def test_a_service_runs_real_tasks(containers: Any) -> None:
     """The task serves the pinned image's model on its own address, healthy by its own check, its output in the logs."""
-    image = containers.image("first")
-    created = containers.create("real", containers.definition(image, {"GREETING": "hello 0.0.0.0"}))
+    image = containers.push_image("first")
+    created = containers.create_service("real", containers.register_task_definition(image, {"GREETING": "hello 0.0.0.0"}))
     assert (created["status"], created["runningCount"], created["pendingCount"]) == ("ACTIVE", 0, 0)
     assert created["deployments"][0]["rolloutState"] == "IN_PROGRESS"
-    service = containers.settled("real")
+    service = containers.wait_until_stable("real")
     assert service["events"][0]["message"] == "(service real) has reached a steady state."
     [task] = containers.tasks("real")
     assert (task["lastStatus"], task["healthStatus"], task["startedBy"]) == (
@@ -67,8 +67,8 @@ def test_a_service_runs_real_tasks(containers: Any) -> None:
 
 def test_failed_tasks_are_replaced(containers: Any) -> None:
     """A killed process, a stopped task and an unhealthy task: each is replaced, and DescribeTasks says why it ended."""
-    containers.create("phoenix", containers.definition(containers.image("phoenix")))
-    containers.settled("phoenix")
+    containers.create_service("phoenix", containers.register_task_definition(containers.push_image("phoenix")))
+    containers.wait_until_stable("phoenix")
 
     def replaced(old: str) -> Any:
         new = containers.tasks("phoenix")
@@ -103,29 +103,29 @@ def _stopped(containers: Any, arn: str) -> Any:
 
 def test_a_task_that_cannot_start_says_why(containers: Any) -> None:
     """A missing image, a layer that is no model layer, a missing log group, secret or role: the reason is ECS's own."""
-    image = containers.image("startable")
+    image = containers.push_image("startable")
     missing = image[:-4] + "0000"
-    odd = containers.image("odd", layers=[b"no archive at all"])
+    odd = containers.push_image("odd", layers=[b"no archive at all"])
     iam = containers.aws.client("iam")
     document = iam.get_role(RoleName="execution")["Role"]["AssumeRolePolicyDocument"]
     gone = iam.create_role(RoleName="gone", AssumeRolePolicyDocument=json.dumps(document))["Role"]["Arn"]
     options = {"awslogs-group": "/none", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "m"}
-    foreign = containers.image("foreign", architecture="s390x")
+    foreign = containers.push_image("foreign", architecture="s390x")
     definitions = {
         "CannotPullContainerError: pull image manifest has been retried 1 time(s): image Manifest does not": (
-            containers.definition(foreign)
+            containers.register_task_definition(foreign)
         ),
-        "CannotPullContainerError": containers.definition(missing),
+        "CannotPullContainerError": containers.register_task_definition(missing),
         "CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to register layer": (
-            containers.definition(odd)
+            containers.register_task_definition(odd)
         ),
-        "ResourceInitializationError: failed to validate logger args": containers.definition(
+        "ResourceInitializationError: failed to validate logger args": containers.register_task_definition(
             image, logConfiguration={"logDriver": "awslogs", "options": options}
         ),
-        "ResourceInitializationError: unable to pull secrets": containers.definition(
+        "ResourceInitializationError: unable to pull secrets": containers.register_task_definition(
             image, secrets=[{"name": "SALT", "valueFrom": "/none"}]
         ),
-        f"ECS was unable to assume the role '{gone}'": containers.definition(image, role=gone),
+        f"ECS was unable to assume the role '{gone}'": containers.register_task_definition(image, role=gone),
     }
     iam.delete_role(RoleName="gone")
     for reason, definition in definitions.items():
@@ -139,10 +139,10 @@ def test_a_task_that_cannot_start_says_why(containers: Any) -> None:
 
 def test_a_container_that_is_not_essential_may_end(containers: Any) -> None:
     """The task goes on, without a health check it counts after a while, and the ended container tells its exit code."""
-    image = containers.image("pair")
+    image = containers.push_image("pair")
     sidecar = {"name": "side", "image": image, "essential": False, "entryPoint": ["sh", "-c"], "command": ["exit 4"]}
-    containers.create("pair", containers.definition(image, healthCheck=None, sidecars=[sidecar]))
-    containers.settled("pair")
+    containers.create_service("pair", containers.register_task_definition(image, healthCheck=None, sidecars=[sidecar]))
+    containers.wait_until_stable("pair")
 
     def ended() -> Any:
         [task] = containers.tasks("pair")
@@ -160,21 +160,21 @@ def test_secrets_reach_the_process_alone(containers: Any) -> None:
     ssm.put_parameter(Name="/salt", Value="canary-salt 127.0.0.1", Type="SecureString")
     arn = manager.create_secret(Name="pepper", SecretString=json.dumps({"key": "canary-pepper"}))["ARN"]
     references = [{"name": "SALT", "valueFrom": "/salt"}, {"name": "PEPPER", "valueFrom": f"{arn}:key::"}]
-    definition = containers.definition(containers.image("secret"), secrets=references)
-    containers.create("secretive", definition)
-    containers.settled("secretive")
+    definition = containers.register_task_definition(containers.push_image("secret"), secrets=references)
+    containers.create_service("secretive", definition)
+    containers.wait_until_stable("secretive")
     [task] = containers.tasks("secretive")
     seen = json.loads(containers.get(f"http://{containers.address(task)}:8080/")[1])["env"]
     assert (seen["SALT"], seen["PEPPER"]) == ("canary-salt 127.0.0.1", "canary-pepper")
-    shown = [task, containers.service("secretive"), containers.ecs.describe_task_definition(taskDefinition=definition)]
+    shown = [task, containers.describe_service("secretive"), containers.ecs.describe_task_definition(taskDefinition=definition)]
     assert "canary" not in json.dumps(shown, default=str)
 
 
 def test_a_deleted_service_drains(containers: Any) -> None:
     """Delete is refused above zero; forced, the name is blocked while it drains, then free; its process is gone."""
-    ecs, definition = containers.ecs, containers.definition(containers.image("drained"), {"DRAIN": "5"})
-    containers.create("drained", definition)
-    containers.settled("drained")
+    ecs, definition = containers.ecs, containers.register_task_definition(containers.push_image("drained"), {"DRAIN": "5"})
+    containers.create_service("drained", definition)
+    containers.wait_until_stable("drained")
     [task] = containers.tasks("drained")
     with pytest.raises(ecs.exceptions.InvalidParameterException):
         ecs.delete_service(cluster="models", service="drained")
@@ -182,49 +182,49 @@ def test_a_deleted_service_drains(containers: Any) -> None:
         ecs.delete_cluster(cluster="models")
     assert ecs.delete_service(cluster="models", service="drained", force=True)["service"]["status"] == "DRAINING"
     with pytest.raises(ecs.exceptions.InvalidParameterException, match="still Draining"):
-        containers.create("drained", definition)
+        containers.create_service("drained", definition)
     with pytest.raises(ecs.exceptions.ServiceNotActiveException):
         ecs.update_service(cluster="models", service="drained", desiredCount=1)
-    containers.until(lambda: containers.service("drained")["status"] == "INACTIVE")
+    containers.until(lambda: containers.describe_service("drained")["status"] == "INACTIVE")
     assert containers.until(lambda: _stopped(containers, task["taskArn"]))["containers"][0]["exitCode"] == 0
     assert containers.get(f"http://{containers.address(task)}:8080/")[0] == 0
     assert not processes(directory(containers, task))
-    assert containers.create("drained", definition, 0)["status"] == "ACTIVE"
+    assert containers.create_service("drained", definition, 0)["status"] == "ACTIVE"
 
 
 def test_a_first_version_that_crashes_fails_and_can_be_mended(containers: Any) -> None:
     """With nothing to go back to the deployment stays FAILED and starts no more; the next definition mends it."""
-    image = containers.image("newborn")
-    containers.create("newborn", containers.definition(image, {"CRASH": "yes"}))
-    containers.until(lambda: containers.service("newborn")["deployments"][0]["rolloutState"] == "FAILED")
-    [failed] = containers.service("newborn")["deployments"]
+    image = containers.push_image("newborn")
+    containers.create_service("newborn", containers.register_task_definition(image, {"CRASH": "yes"}))
+    containers.until(lambda: containers.describe_service("newborn")["deployments"][0]["rolloutState"] == "FAILED")
+    [failed] = containers.describe_service("newborn")["deployments"]
     assert failed["rolloutStateReason"] == "ECS deployment circuit breaker: tasks failed to start."
     assert failed["failedTasks"] == 3
     assert containers.tasks("newborn") == []
-    mended = containers.definition(image)
+    mended = containers.register_task_definition(image)
     containers.ecs.update_service(cluster="models", service="newborn", taskDefinition=mended)
-    assert containers.settled("newborn")["taskDefinition"] == mended
+    assert containers.wait_until_stable("newborn")["taskDefinition"] == mended
 
 
 def test_a_reset_forgets_and_ends_everything(containers_at: Any) -> None:
     """After a reset no process, no task directory and no service is left, and all can begin again."""
     containers = containers_at("reset")
-    containers.create("gone", containers.definition(containers.image("gone")), 2)
-    containers.settled("gone")
+    containers.create_service("gone", containers.register_task_definition(containers.push_image("gone")), 2)
+    containers.wait_until_stable("gone")
     containers.aws.call_admin_endpoint("reset", "POST")
     assert not processes(containers.aws.home / "tasks")
     assert not list((containers.aws.home / "tasks").iterdir())
     again = type(containers)(containers.aws)
-    again.create("gone", again.definition(again.image("gone")))
-    again.settled("gone")
+    again.create_service("gone", again.register_task_definition(again.push_image("gone")))
+    again.wait_until_stable("gone")
 
 
 @pytest.mark.parametrize("way", ["down", "kill -9"])
 def test_no_process_outlives_the_program(containers_at: Any, way: str) -> None:
     """However the embedded AWS ends, every task's process ends with it."""
     containers = containers_at(way.replace(" ", ""))
-    containers.create("mortal", containers.definition(containers.image("mortal")), 2)
-    containers.settled("mortal")
+    containers.create_service("mortal", containers.register_task_definition(containers.push_image("mortal")), 2)
+    containers.wait_until_stable("mortal")
     home = containers.aws.home
     assert len(processes(home / "tasks")) >= 2
     if way == "down":

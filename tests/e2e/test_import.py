@@ -102,12 +102,12 @@ class ForeignService:
         limits = {"ThrottlingRateLimit": 9000.0, "ThrottlingBurstLimit": 4000}  # clients that never pause stay below
         api.create_stage(ApiId=self.api, StageName="$default", AutoDeploy=True, DefaultRouteSettings=limits)
         self.containers.until(lambda: api.get_vpc_link(VpcLinkId=self.link)["VpcLinkStatus"] == "AVAILABLE")
-        definition = self.containers.definition(
-            self.containers.image("theirs", Cmd=["-c", SERVER]), {"GREETING": "hello"}
+        definition = self.containers.register_task_definition(
+            self.containers.push_image("theirs", Cmd=["-c", SERVER]), {"GREETING": "hello"}
         )
         registries = [{"registryArn": discovery["Arn"], "containerName": "server", "containerPort": 8080}]
-        self.containers.create("churn", definition, 1, serviceRegistries=registries)
-        self.containers.settled("churn")
+        self.containers.create_service("churn", definition, 1, serviceRegistries=registries)
+        self.containers.wait_until_stable("churn")
 
     def train(self) -> None:
         """A job of the built-in algorithm on two channels of a stranger's."""
@@ -351,8 +351,8 @@ def test_adopted_resources_are_deleted_and_shared_ones_stay(foreign_service: For
     code, _, err = foreign_service.moorage("delete", "churn", "--yes")
     assert code == 0, err
     aws = foreign_service.containers.aws
-    with aws.fair_weather():
-        assert foreign_service.containers.service("churn")["status"] != "ACTIVE"
+    with aws.without_faults():
+        assert foreign_service.containers.describe_service("churn")["status"] != "ACTIVE"
         assert aws.client("apigatewayv2").get_apis()["Items"] == []
         left = {one["Id"] for one in aws.client("servicediscovery").list_services()["Services"]}
         assert foreign_service.registry not in left
