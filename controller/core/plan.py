@@ -32,6 +32,8 @@ class Action(StrEnum):
         return f"{self.value.removesuffix('e')}ed".capitalize()
 
 
+# The policy that keeps a step from being executed; empty for none.
+HoldReason = Literal["", "Suspended", "Drifted", "OverBudget"]
 # Why something is made that was there when it was looked at last.
 MISSING_FROM_AWS = "it is gone from AWS"
 
@@ -78,7 +80,7 @@ class Step:
     why: str = ""
     later: bool = False
     forces: tuple[str, ...] = ()
-    held: Literal["", "Suspended", "Drifted", "OverBudget"] = ""
+    held: HoldReason = ""
     collects_history: bool = False
 
     @property

@@ -9,6 +9,7 @@ from controller.core.diff import Change, diff
 from controller.core.field_policy import FieldPolicy, any_matches
 from controller.core.garbage_collection import plan_deletions
 from controller.core.graph import Node, Observed, get_output
+from controller.core.hold import find_hold_reason
 from controller.core.ownership import find_foreign_owner
 from controller.core.plan import MISSING_FROM_AWS, Action, Plan, PlanningInput, Refusal, Step, find_record, find_records
 from controller.core.values import ABSENT, UNKNOWN, Key, Ref, Value, is_known
@@ -127,25 +128,21 @@ class _GraphWalk:
             self.steps[node.key] = self._apply_policy(step)
 
     def _apply_policy(self, step: Step) -> Step:
-        """Say which policy keeps a step from being done, if one does."""
-        leave = self.planning_input.policy_for(step.owner)
-        if leave.held_reason:
-            return replace(step, held=leave.held_reason)
-        record, key = find_record(self.planning_input.records, step.node), step.node.key
-        if any(edge in self.drifted_absent for edge in step.node.edges):
+        """Mark a step that a policy holds, and remember drift that stays for the nodes that depend on it."""
+        key, policy = step.node.key, self.planning_input.policy_for(step.owner)
+        if not policy.held_reason and any(edge in self.drifted_absent for edge in step.node.edges):
             self.drifted_absent.add(key)
             return replace(step, held="Drifted")
-        if leave.correct_drift or record is None or not is_known(step.node.desired):
-            return step
-        there = key in self.planning_input.seen and is_known(step.node.identity)
-        policy = self.planning_input.resource_types[key.kind].policy
-        if not (there or record.should_exist) or diff(record.managed_fields, record.fields, step.node.desired, policy):
-            return step
-        if there:
-            self.drifted_outputs[key] = record.outputs
-        else:
+        record = find_record(self.planning_input.records, step.node)
+        exists = key in self.planning_input.seen and is_known(step.node.identity)
+        held = find_hold_reason(
+            policy, record, step.node, self.planning_input.resource_types[key.kind].policy, exists=exists
+        )
+        if held == "Drifted" and not exists:
             self.drifted_absent.add(key)
-        return replace(step, held="Drifted")
+        elif held == "Drifted" and record is not None:
+            self.drifted_outputs[key] = record.outputs
+        return replace(step, held=held)
 
     def _plan_creation(self, node: Node, owner: Key) -> Step:
         kind = self.planning_input.resource_types[node.key.kind]
