@@ -21,12 +21,13 @@ from controller.aws import AwsClient, Hook, RateLimiter
 from controller.aws.session import SessionClientFactory
 from controller.core.spec_context import AwsLocation, SpecContext
 from controller.core.values import Key
-from controller.reconcile import PassResult, Reconciler, Survey
+from controller.reconcile import PassResult, Reconciler
 from controller.resources.base import ResourceRegistry
 from controller.sources.snapshots import build_contexts, build_snapshot
 from controller.spec.load import load_text
 from controller.store.base import Store
 from controller.store.memory import MemoryStore
+from controller.survey import Survey
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 ENVIRONMENT = """

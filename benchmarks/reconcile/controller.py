@@ -21,7 +21,7 @@ from benchmarks.reconcile.resource_usage import own_cpu, peak_megabytes
 from benchmarks.reconcile.write_counter import WriteCounter
 from controller.aws.calls import AwsCall, Hook
 from controller.aws.rate_limits import RateLimiter, minimum_seconds
-from controller.engine.run_once import run_once
+from controller.engine.run_once import RunOptions, run_once
 from controller.engine.run_result import exit_code
 from controller.environments.cancellation import CancellationToken
 from controller.environments.factory import EnvironmentFactory
@@ -89,14 +89,8 @@ def _measure_run(
 ) -> RunMeasurement:
     (cpu, children), started_at = own_cpu(), time.monotonic()
     snapshot = read_now(DirectorySource([specs]))
-    run = run_once(
-        factory.open_environment,
-        snapshot,
-        CancellationToken(),
-        timeout=_TIMEOUT_SECONDS,
-        pace=_PACE,
-        leases=lambda: factory.leases,
-    )
+    options = RunOptions(timeout=_TIMEOUT_SECONDS, pace=_PACE)
+    run = run_once(factory, snapshot, CancellationToken(), options)
     reads, writes = call_counter.take()
     objects, repeated = write_counter.take()
     now, measuring = own_cpu()

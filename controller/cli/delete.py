@@ -44,7 +44,7 @@ def delete(
     )
     snapshot = read_now(DirectorySource(files.file))
     progress = Progress(console.console(stderr=True), time.monotonic)
-    with EnvironmentFactory(place.home, local=place.local, on_event=progress.on_event, cancellation=halt) as house:
+    with EnvironmentFactory(place.home, local=place.local, events=progress, cancellation=halt) as house:
         site = house.open_environment(snapshot, environment)
         _refuse_suspended(site, owner)
         console.print_text(preview_text(preview_deletion(site, owner)))

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,10 +28,11 @@ from controller.cli.output import console, event_view, github_actions, status_vi
 from controller.cli.output.progress_view import Progress
 from controller.cli.plan import plan as show_plan
 from controller.cli.sources import open_source
-from controller.core.status import Event, Status
-from controller.engine.loop import LoopSettings, log_event, run_loop
+from controller.core.status import Event, EventSink, Status
+from controller.engine.dispatcher import execute_whole_plan
+from controller.engine.loop import EventLog, LoopSettings, run_loop
 from controller.engine.metrics import Metrics
-from controller.engine.run_once import run_once
+from controller.engine.run_once import RunOptions, run_once
 from controller.engine.run_result import RunResult, exit_code
 from controller.environments.cancellation import CancellationToken
 from controller.environments.factory import EnvironmentFactory
@@ -129,8 +130,8 @@ def _once(
         raise UsageError("--prune isn't what was planned", hint="plan with --prune, too")
     progress, halt = Progress(console.console(stderr=True), time.monotonic), CancellationToken()
     with _open_event_file(events) as write, progress:
-        tell = _event_handler(progress.on_event, write)
-        with EnvironmentFactory(place.home, local=place.local, on_event=tell, cancellation=halt) as house:
+        sink = _EventFileSink(progress, write)
+        with EnvironmentFactory(place.home, local=place.local, events=sink, cancellation=halt) as house:
             total = _run_to_completion(
                 house, snapshot, how, promise, cancellation=halt, pace=place.pace, on_progress=progress.on_pass
             )
@@ -161,19 +162,15 @@ def _run_to_completion(
     if saved_plan:
         saved_plan.verify_unchanged(plan_environments(factory, snapshot, prune=prune))
     sites = (factory.open_environment(snapshot, name) for name in snapshot.environments)
-    return run_once(
-        factory.open_environment,
-        snapshot,
-        cancellation,
-        removed_specs=find_prunable(sites, how.share) if prune else (),
+    options = RunOptions(
         timeout=parse_duration_option("--timeout", how.timeout),
         wait=how.wait,
         parallel=how.parallel,
         pace=pace,
-        leases=lambda: factory.leases,
-        on_progress=lambda run: on_progress(run.statuses),
-        restrict_plan=saved_plan.restrict if saved_plan else lambda plan: plan,
+        removed_specs=find_prunable(sites, how.share) if prune else (),
+        restrict_plan=saved_plan.restrict if saved_plan else execute_whole_plan,
     )
+    return run_once(factory, snapshot, cancellation, options, lambda run: on_progress(run.statuses))
 
 
 def _loop(events: Path | None, how: RunArguments, loop: LoopArguments, source: Source, place: BackendOptions) -> int:
@@ -194,10 +191,10 @@ def _loop(events: Path | None, how: RunArguments, loop: LoopArguments, source: S
         webhook_secret=os.environ.get("MOORAGE_WEBHOOK_SECRET", ""),
     )
     with _open_event_file(events) as write:
-        tell = _event_handler(log_event, write)
+        sink = _EventFileSink(EventLog(), write)
 
         def open_house(halt: CancellationToken, metrics: Metrics) -> EnvironmentFactory:
-            return EnvironmentFactory(place.home, local=place.local, on_event=tell, hooks=[metrics], cancellation=halt)
+            return EnvironmentFactory(place.home, local=place.local, events=sink, hooks=[metrics], cancellation=halt)
 
         finished = run_loop(open_house, source, settings)
     if not finished:
@@ -206,16 +203,19 @@ def _loop(events: Path | None, how: RunArguments, loop: LoopArguments, source: S
     return 0
 
 
-def _event_handler(show: Callable[[Event], None], write: Callable[[Any], None]) -> Callable[[Event], None]:
-    """What says an event and writes it down; one at a time, as many threads have something to tell."""
-    lock = threading.Lock()
+@dataclass(frozen=True)
+class _EventFileSink:
+    """Shows each event and writes it to the events' file; one at a time, because many threads emit events."""
 
-    def tell(event: Event) -> None:
-        with lock:
-            show(event)
-            write(event_view.event_data(event))
+    shown: EventSink
+    write: Callable[[Any], None]
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
-    return tell
+    def emit(self, event: Event) -> None:
+        """Show and write one event."""
+        with self.lock:
+            self.shown.emit(event)
+            self.write(event_view.event_data(event))
 
 
 @contextlib.contextmanager

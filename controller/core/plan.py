@@ -84,6 +84,15 @@ class Step:
     collects_history: bool = False
 
     @property
+    def summary(self) -> str:
+        """The step in one line: its consequence or its changes; a creation shows its reason alone."""
+        if self.action in (Action.CREATE, Action.REPLACE):
+            return self.why
+        paths = [change.path for change in self.changes]
+        more = f" and {len(paths) - 4} more" if len(paths) > 4 else ""
+        return self.why or ", ".join(paths[:4]) + more
+
+    @property
     def displayed_changes(self) -> tuple[Change, ...]:
         """The changes; of a deletion, what finds the object, so that it is known which one goes."""
         if self.action is not Action.DELETE:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from controller.core.history import PROGRESSING, READY, Revision
 from controller.core.values import Key, Value
+from controller.errors import MoorageError, Remedy
 
 ConditionStatus = Literal["True", "False", "Unknown"]
 
@@ -47,6 +48,18 @@ class Held:
 
 
 Verdict = Ready | Waiting | Failed | Held
+
+
+def verdict_for_error(error: MoorageError) -> Verdict:
+    """Return what an error means for the node that it concerns: Waiting if waiting helps, else Held or Failed."""
+    if error.remedy in (Remedy.SOON, Remedy.DEPENDENCY):
+        return Waiting(reason_for_error(error), str(error), getattr(error, "retry_after", None) or 2.0, failing=True)
+    return (Held if error.exit_code == 5 else Failed)(reason_for_error(error), str(error))
+
+
+def reason_for_error(error: MoorageError) -> str:
+    """Return an error's class as the reason of a condition, such as `AnswerLost` or `Denied`."""
+    return type(error).__name__.removesuffix("Error")
 
 
 @dataclass(frozen=True)
@@ -98,6 +111,20 @@ class Event:
     reason: str
     message: str
     key: Key | None = None
+
+
+class EventSink(Protocol):
+    """Receives events as they happen, from several threads at once."""
+
+    def emit(self, event: Event) -> None:
+        """Take one event; must return quickly and not raise."""
+
+
+class DiscardedEvents:
+    """An EventSink that drops every event."""
+
+    def emit(self, event: Event) -> None:
+        """Drop the event."""
 
 
 def derive_conditions(

@@ -74,13 +74,7 @@ class ControlLoop:
         )
         self._queue = Queue(time.monotonic, random.random, pace=settings.pace)
         self._dispatcher = Dispatcher(
-            factory.open_environment,
-            self._queue,
-            cancellation,
-            time.monotonic,
-            parallel=settings.parallel,
-            leases=lambda: factory.leases,
-            on_attempt=self._on_attempt,
+            factory, self._queue, cancellation, parallel=settings.parallel, on_attempt=self._on_attempt
         )
         self._changed = asyncio.Event()
         self._declared = ""
@@ -244,10 +238,13 @@ class ControlLoop:
         return self._standby
 
 
-def log_event(event: Event) -> None:
-    """Write an event to the log."""
-    write = log.warning if event.type == "Warning" else log.info
-    write("event", reason=event.reason, message=event.message, object=str(event.key or "/".join(event.owner)))
+class EventLog:
+    """An EventSink that writes events to the log."""
+
+    def emit(self, event: Event) -> None:
+        """Write one event, a warning at level `warning`."""
+        write = log.warning if event.type == "Warning" else log.info
+        write("event", reason=event.reason, message=event.message, object=str(event.key or "/".join(event.owner)))
 
 
 def run_loop(

@@ -10,7 +10,6 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +19,7 @@ from controller.aws import AwsClient
 from controller.aws.s3_object_storage import S3ObjectStorage
 from controller.core.mutation_cache import MutationCache
 from controller.core.spec_context import SpecContext
-from controller.core.status import Event
+from controller.core.status import Event, EventSink
 from controller.errors import FailedError, NotFoundError
 from controller.reconcile import Reconciler
 from controller.resources.base import ResourceRegistry
@@ -59,9 +58,7 @@ def open_local_backend(directory: Path) -> Backend:
     return Backend(SqliteStore(directory / name), FileLease(directory / "lease", now=utc_now))
 
 
-def open_s3_backend(
-    aws: AwsClient, context: SpecContext, registry: ResourceRegistry, on_event: Callable[[Event], None] = lambda _: None
-) -> Backend:
+def open_s3_backend(aws: AwsClient, context: SpecContext, registry: ResourceRegistry, events: EventSink) -> Backend:
     """The home of the Environment `want` in its artifact bucket, which is made when the lease is first taken."""
     objects = S3ObjectStorage(aws, context.bucket_name)
     store = S3Store(objects)
@@ -69,7 +66,7 @@ def open_s3_backend(
     def make() -> None:
         for event in create_bucket(aws, context, registry):
             store.emit(event)
-            on_event(event)
+            events.emit(event)
 
     key, holder = f"moorage/lease/{context.environment.name}.json", f"process {os.getpid()} on {socket.gethostname()}"
     return Backend(store, S3Lease(objects, key, holder, now=uptime, create_bucket=make))

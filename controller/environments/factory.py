@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from controller import embedded
 from controller.aws import AssumeRole, AwsClient, connect
@@ -20,7 +20,7 @@ from controller.aws.rate_limits import RateLimiter
 from controller.aws.s3_object_storage import S3ObjectStorage
 from controller.bundle.layers import digest_server_layers
 from controller.core.spec_context import AwsLocation, SpecContext
-from controller.core.status import Event
+from controller.core.status import DiscardedEvents, EventSink
 from controller.core.values import Key
 from controller.environments import memory_arena
 from controller.environments.backend import Backend, open_local_backend, open_s3_backend, utc_now
@@ -67,7 +67,15 @@ class OpenEnvironment:
         return [owner for owner in known if owner not in declared and owner.kind == "ModelService"]
 
 
-EnvironmentOpener = Callable[[Snapshot, str], OpenEnvironment]
+class EnvironmentSource(Protocol):
+    """Opens environments, and knows the leases of those that are open."""
+
+    @property
+    def leases(self) -> Iterable[Lease]:
+        """The leases of all opened environments, held or not."""
+
+    def open_environment(self, snapshot: Snapshot, name: str) -> OpenEnvironment:
+        """Open the environment of that name as the snapshot declares it. Called in any thread."""
 
 
 def open_store(paths: Sequence[Path], environment: str, *, home: Path, local: bool) -> Store:
@@ -100,7 +108,7 @@ class EnvironmentFactory:
         directory: Path,
         *,
         local: bool,
-        on_event: Callable[[Event], None] = lambda _: None,
+        events: EventSink | None = None,
         hooks: Sequence[Hook] = (),
         cancellation: CancellationToken | None = None,
         rate_limiter: RateLimiter | None = None,
@@ -109,7 +117,8 @@ class EnvironmentFactory:
         self._endpoint = embedded.up(directory).endpoint if local else None
         self._local_backend = open_local_backend(directory) if local else None
         self._registry = discover_resources(ResourceContext(directory / "cache"))
-        self._on_event, self._hooks, self._cancellation = on_event, tuple(hooks), cancellation or CancellationToken()
+        self._events, self._hooks = events or DiscardedEvents(), tuple(hooks)
+        self._cancellation = cancellation or CancellationToken()
         self._rate_limiter, self._server_digest = rate_limiter or RateLimiter(), digest_server_layers()
         self._lock = threading.Lock()
         self._aws_clients: dict[_ClientKey, AwsClient] = {}
@@ -131,7 +140,7 @@ class EnvironmentFactory:
             under,
             home.store,
             utc_now,
-            self._on_event,
+            self._events,
             self._cancellation.raise_if_cancelled,
             home.mutation_cache,
         )
@@ -177,7 +186,7 @@ class EnvironmentFactory:
         with self._lock:
             key = (_client_key(want.environment), want.bucket_name)
             if key not in self._backends:
-                self._backends[key] = open_s3_backend(aws, want, self._registry, self._on_event)
+                self._backends[key] = open_s3_backend(aws, want, self._registry, self._events)
             return self._backends[key]
 
     def __enter__(self) -> Self:

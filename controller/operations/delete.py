@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from controller.core.plan import Plan
 from controller.core.record import Record
 from controller.core.values import Key
-from controller.engine.run_once import run_once
+from controller.engine.run_once import RunOptions, run_once
 from controller.environments.cancellation import CancellationToken
 from controller.environments.factory import EnvironmentFactory, OpenEnvironment
 from controller.errors import FailedError, NotFoundError
@@ -51,15 +51,7 @@ def delete_spec(
     """
     environments = {name: one for name, one in snapshot.specs.environments.items() if name == owner.environment}
     alone = Snapshot(Specs(environments, {}), {}, snapshot.commit)
-    run_once(
-        factory.open_environment,
-        alone,
-        cancellation,
-        removed_specs=[owner],
-        timeout=timeout,
-        pace=pace,
-        leases=lambda: factory.leases,
-    )
+    run_once(factory, alone, cancellation, RunOptions(timeout=timeout, pace=pace, removed_specs=[owner]))
     store = factory.open_environment(alone, owner.environment).store
     left = [record for record in store.list_records(owner.environment) if record.owner == owner and not record.retain]
     if left:

@@ -15,8 +15,9 @@ from controller.core.graph import Node, Target, get_output
 from controller.core.plan import Step
 from controller.core.status import Status
 from controller.core.values import UNKNOWN, Key, Value
-from controller.reconcile import PassResult, Survey
+from controller.reconcile import PassResult
 from controller.resources.base import ResourceRegistry
+from controller.survey import Survey
 from tests.conformance.managed_fields import Steps, different_value, managed_paths, value_at, with_value_at
 from tests.conformance.manual_edits import ADDED_ELEMENTS, EDIT_VALUES, MANUAL_EDITS, LiveObject, LiveObjects
 from tests.demo import Demo

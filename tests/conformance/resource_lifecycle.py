@@ -19,7 +19,7 @@ from controller.core.values import UNKNOWN, Value, iter_refs
 from controller.engine.run_result import is_ready
 from controller.errors import MoorageError
 from controller.permissions import Grant, derive_grants
-from controller.reconcile import Survey
+from controller.survey import Survey
 from tests.conformance.call_attribution import CallAttribution
 from tests.demo import Demo, UnsettledError
 

@@ -74,7 +74,9 @@ def test_versions_of_a_model_roll_out(containers: Any) -> None:
     """Each version's task serves exactly the model of its pinned image, is healthy by its own check, and logs JSON."""
     shas = []
     for seed in (1, 2):
-        definition = containers.register_task_definition(push(containers, seed), healthCheck={"command": HEALTH}, stopTimeout=30)
+        definition = containers.register_task_definition(
+            push(containers, seed), healthCheck={"command": HEALTH}, stopTimeout=30
+        )
         if seed == 1:
             containers.create_service("real-server", definition)
         else:

@@ -35,7 +35,9 @@ def directory(containers: Any, task: dict[str, Any]) -> Path:
 def test_a_service_runs_real_tasks(containers: Any) -> None:
     """The task serves the pinned image's model on its own address, healthy by its own check, its output in the logs."""
     image = containers.push_image("first")
-    created = containers.create_service("real", containers.register_task_definition(image, {"GREETING": "hello 0.0.0.0"}))
+    created = containers.create_service(
+        "real", containers.register_task_definition(image, {"GREETING": "hello 0.0.0.0"})
+    )
     assert (created["status"], created["runningCount"], created["pendingCount"]) == ("ACTIVE", 0, 0)
     assert created["deployments"][0]["rolloutState"] == "IN_PROGRESS"
     service = containers.wait_until_stable("real")
@@ -166,13 +168,20 @@ def test_secrets_reach_the_process_alone(containers: Any) -> None:
     [task] = containers.tasks("secretive")
     seen = json.loads(containers.get(f"http://{containers.address(task)}:8080/")[1])["env"]
     assert (seen["SALT"], seen["PEPPER"]) == ("canary-salt 127.0.0.1", "canary-pepper")
-    shown = [task, containers.describe_service("secretive"), containers.ecs.describe_task_definition(taskDefinition=definition)]
+    shown = [
+        task,
+        containers.describe_service("secretive"),
+        containers.ecs.describe_task_definition(taskDefinition=definition),
+    ]
     assert "canary" not in json.dumps(shown, default=str)
 
 
 def test_a_deleted_service_drains(containers: Any) -> None:
     """Delete is refused above zero; forced, the name is blocked while it drains, then free; its process is gone."""
-    ecs, definition = containers.ecs, containers.register_task_definition(containers.push_image("drained"), {"DRAIN": "5"})
+    ecs, definition = (
+        containers.ecs,
+        containers.register_task_definition(containers.push_image("drained"), {"DRAIN": "5"}),
+    )
     containers.create_service("drained", definition)
     containers.wait_until_stable("drained")
     [task] = containers.tasks("drained")

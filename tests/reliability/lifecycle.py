@@ -27,6 +27,7 @@ from controller.store.s3 import S3Store
 from controller.store.s3_lease import S3Lease
 from tests.conformance.call_attribution import CallAttribution
 from tests.demo import Demo, UnsettledError
+from tests.event_recorder import EventRecorder
 from tests.reliability.account_state import AccountState, normalized_state
 from tests.reliability.fault_injection import (
     DENIAL_SECONDS,
@@ -100,7 +101,7 @@ class Lifecycle:
         aws = self.aws_client.with_hooks(LeaseGuard(self.lease))
         # What is one of many in one pass is alone in the next: by turns it is listed and asked for.
         turns = (self.scene.listing_registry, self.scene.registry)
-        ways = cycle([Reconciler(types, aws, self.store, self._tick, self.events.append) for types in turns])
+        ways = cycle([Reconciler(types, aws, self.store, self._tick, EventRecorder(self.events)) for types in turns])
         try:
             self.lease.acquire()
             return self._run_passes(ways, is_removed=is_removed)

@@ -15,7 +15,8 @@ from controller.core.spec_context import SpecContext
 from controller.core.status import Status, Waiting
 from controller.core.values import Key
 from controller.errors import AnswerLostError
-from controller.reconcile import Reconciler, Survey
+from controller.reconcile import Reconciler
+from controller.survey import Survey
 from tests.reliability.crash_injection import CrashInjector, ObservedMemoryStore
 from tests.reliability.harness import ControllerParts
 from tests.reliability.simulated_cloud import (

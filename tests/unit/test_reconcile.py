@@ -22,6 +22,7 @@ from controller.reconcile import PassResult, Reconciler
 from controller.resources.base import Resource, ResourceContext
 from controller.spec.load import load_text
 from controller.store.memory import MemoryStore
+from tests.event_recorder import EventRecorder
 
 SPEC = """
 apiVersion: moorage/v1alpha1
@@ -213,7 +214,7 @@ class Harness:
             cast("AwsClient", self.cloud),
             self.store,
             lambda: f"t{next(self.ticks)}",
-            self.events.append,
+            EventRecorder(self.events),
         )
         return reconciler.reconcile(self.spec_contexts(), removed_specs=removed_specs)
 

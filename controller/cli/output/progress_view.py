@@ -26,8 +26,8 @@ class Progress:
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
         self._spoke = clock()
 
-    def on_event(self, event: Event) -> None:
-        """Tell of something that happened."""
+    def emit(self, event: Event) -> None:
+        """Print one event."""
         self._say(event_view.event_line(event))
 
     def on_pass(self, statuses: Sequence[Status]) -> None:

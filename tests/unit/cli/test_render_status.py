@@ -173,7 +173,7 @@ def test_progress_without_a_terminal_is_lines_and_a_heartbeat() -> None:
     out, clock = io.StringIO(), Clock()
     waiting = Status(MODEL, 1, "", (Condition("Ready", "False", "InProgress", "training"),))
     with Progress(Console(file=out, highlight=False), clock) as progress:
-        progress.on_event(EVENTS[0])
+        progress.emit(EVENTS[0])
         clock.time = 29
         progress.on_pass([waiting])
         clock.time = 31

@@ -22,7 +22,7 @@ from controller.core.spec_context import AwsLocation, ResolvedInputs, SpecContex
 from controller.core.status import Failed, Ready, Verdict, Waiting
 from controller.core.values import Key, Ref
 from controller.engine.dispatcher import Dispatcher, PassAttempt
-from controller.engine.run_once import run_once
+from controller.engine.run_once import RunOptions, run_once
 from controller.engine.run_result import RunResult
 from controller.engine.work_queue import MOST, Queue
 from controller.environments.backend import utc_now
@@ -153,6 +153,7 @@ class DispatcherHarness:
         self.thing.cloud = self.cloud
         self.parallel = parallel
         self.opened: list[str] = []
+        self.leases = [self.lease]
 
     def open_environment(self, wanted: Snapshot, environment: str) -> OpenEnvironment:
         self.opened.append(environment)
@@ -172,13 +173,11 @@ class DispatcherHarness:
         )
         return OpenEnvironment(environment, reconciler, wants, self.lease)
 
-    def once(self, wanted: Snapshot, **options: Any) -> RunResult:
-        return run_once(
-            self.open_environment,
-            wanted,
-            CancellationToken(),
-            **{"timeout": 60, "pace": 0.001, "parallel": self.parallel, **options},
-        )
+    def once(
+        self, wanted: Snapshot, on_progress: Callable[[RunResult], None] = lambda _: None, **options: Any
+    ) -> RunResult:
+        defaults: dict[str, Any] = {"timeout": 60, "pace": 0.001, "parallel": self.parallel}
+        return run_once(self, wanted, CancellationToken(), RunOptions(**{**defaults, **options}), on_progress)
 
     def loop(self, script: Callable[[Dispatcher, list[PassAttempt]], Any], wanted: Snapshot) -> list[PassAttempt]:
         """Run passes while `script` (a coroutine function) lasts."""
@@ -186,14 +185,7 @@ class DispatcherHarness:
 
         async def run() -> None:
             queue = Queue(time.monotonic, random.random, pace=0.001)
-            passes = Dispatcher(
-                self.open_environment,
-                queue,
-                self.halt,
-                time.monotonic,
-                parallel=self.parallel,
-                on_attempt=outcomes.append,
-            )
+            passes = Dispatcher(self, queue, self.halt, parallel=self.parallel, on_attempt=outcomes.append)
             passes.declare(wanted)
             work = asyncio.create_task(passes.run())
             try:

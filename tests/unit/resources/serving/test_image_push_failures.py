@@ -21,7 +21,7 @@ from controller.bundle.image import AssembledImage, assemble_image
 from controller.bundle.layers import pack_model_layer
 from controller.bundle.publish import publish_image
 from controller.bundle.runtime_files import PYTHON_VERSION, Runtime
-from controller.core.status import Failed, Waiting
+from controller.core.status import Failed, Waiting, verdict_for_error
 from controller.errors import (
     AnswerLostError,
     BundleError,
@@ -30,7 +30,6 @@ from controller.errors import (
     QuotaError,
     UnavailableError,
 )
-from controller.plan_execution import verdict_for_error
 from inference_server.manifest import Feature, Manifest, ModelFile, Target
 
 ROOT = Path(__file__).resolve().parents[4]
