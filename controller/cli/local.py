@@ -1,4 +1,4 @@
-"""`moorage local`: the embedded AWS of this machine."""
+"""`moorage local`: start, stop and inspect the embedded AWS of this machine."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from controller.cli.options import BackendOptions, Output
 from controller.cli.output import console
 from controller.cli.output.columns import Cell, align_columns
 
-app = App(name="local", help="Start, stop and find the embedded AWS.")
+app = App(name="local", help="Start, stop and inspect the embedded AWS.")
 
 
 @app.command
 def up(
     *,
-    port: Annotated[int, Parameter(help="Port to listen on; 0 takes a free one.")] = 0,
+    port: Annotated[int, Parameter(help="Port to listen on; 0 selects a free one.")] = 0,
     runner: Annotated[
         Literal["process", "docker"] | None,
-        Parameter(help="What a task is: a process (default) or a Docker container."),
+        Parameter(help="Run each task as a process (default) or as a Docker container."),
     ] = None,
     weather: Annotated[
         str,
-        Parameter(help="Bad habits of AWS to have, separated by commas: throttle, iam-delay, read-lag."),
+        Parameter(help="Behaviours of AWS to simulate, comma-separated: throttle, iam-delay, read-lag."),
     ] = "",
     place: BackendOptions = BackendOptions(),
     form: Output = "table",
 ) -> int:
-    """Start the embedded AWS, unless it runs already."""
+    """Start the embedded AWS, unless it is running already."""
     return _show(embedded.up(place.home, port=port, runner=runner or "", weather=weather), form)
 
 
 @app.command
 def down(*, place: BackendOptions = BackendOptions(), form: Output = "table") -> int:
-    """Stop the embedded AWS and everything that runs in it."""
+    """Stop the embedded AWS and all its tasks and training jobs."""
     return _show(embedded.down(place.home), form)
 
 
 @app.command
 def status(*, place: BackendOptions = BackendOptions(), form: Output = "table") -> int:
-    """Say whether the embedded AWS runs, and where."""
+    """Show whether the embedded AWS is running, and its endpoint."""
     return _show(embedded.status(place.home), form)
 
 
