@@ -14,8 +14,7 @@ from controller.cli.get import Environments
 from controller.cli.options import BackendOptions, FileOptions, Output
 from controller.cli.output import console
 from controller.cli.output.columns import Cell, align_columns
-from controller.core.spec_context import AwsLocation as Account
-from controller.core.spec_context import SpecContext
+from controller.core.spec_context import AwsLocation, SpecContext
 from controller.environments.factory import open_aws_client
 from controller.errors import MoorageError, SpecError
 from controller.operations.doctor import CheckResult, DoctorContext, credentials, run_checks
@@ -39,21 +38,21 @@ def doctor(
 
     Return 2 if the source failed, 3 if the credentials did, 4 for any other failed check, else 0, also with warnings.
     """
-    found = list(_findings(environment, files, place))
+    results = list(_findings(environment, files, place))
     console.print_result(
         form,
-        table=lambda _: table(found),
-        data=lambda: [asdict(finding) for finding in found],
-        names=[finding.check for finding in found if finding.state == "failed"],
+        table=lambda _: table(results),
+        data=lambda: [asdict(finding) for finding in results],
+        names=[finding.check for finding in results if finding.state == "failed"],
     )
-    failed = {finding.check for finding in found if finding.state == "failed"}
+    failed = {finding.check for finding in results if finding.state == "failed"}
     return next((code for check, code in (("source", 2), ("credentials", 3)) if check in failed), 4 if failed else 0)
 
 
-def table(found: Sequence[CheckResult]) -> Text:
+def table(results: Sequence[CheckResult]) -> Text:
     """Render one line for each finding."""
     rows: list[Sequence[Cell]] = [("CHECK", "STATE", "FOUND", "WHAT TO DO")]
-    rows += [(f.check, Text(f.state, _STYLES[f.state]), f.message, f.hint) for f in found]
+    rows += [(f.check, Text(f.state, _STYLES[f.state]), f.message, f.hint) for f in results]
     return align_columns(rows)
 
 
@@ -76,7 +75,9 @@ def _findings(environment: str, files: FileOptions, place: BackendOptions) -> It
     identity = credentials(aws)
     yield identity
     if identity.state == "ok":
-        context = SpecContext(specs.get_environment(environment), None, Account(aws.account, aws.region, aws.partition))
+        context = SpecContext(
+            specs.get_environment(environment), None, AwsLocation(aws.account, aws.region, aws.partition)
+        )
         yield from run_checks(
             DoctorContext(
                 aws,
@@ -90,5 +91,5 @@ def _findings(environment: str, files: FileOptions, place: BackendOptions) -> It
 
 
 def _services(specs: Specs, environment: str) -> list[ModelService]:
-    found = (service.model for service in specs.services.values())
-    return [service for service in found if service.spec.environment == environment]
+    declared = (service.model for service in specs.services.values())
+    return [service for service in declared if service.spec.environment == environment]

@@ -46,20 +46,20 @@ def status(*, place: BackendOptions = BackendOptions(), form: Output = "table") 
     return _show(embedded.status(place.home), form)
 
 
-def _show(found: embedded.ProgramStatus, form: Output) -> int:
+def _show(program: embedded.ProgramStatus, form: Output) -> int:
     console.print_result(
-        form, table=lambda _: _table(found), data=lambda: _data(found), names=[found.endpoint] * found.running
+        form, table=lambda _: _table(program), data=lambda: _data(program), names=[program.endpoint] * program.running
     )
     return 0
 
 
-def _table(found: embedded.ProgramStatus) -> Text:
-    if not found.running:
+def _table(program: embedded.ProgramStatus) -> Text:
+    if not program.running:
         return Text("not running")
     head: tuple[Cell, ...] = ("ENDPOINT", "PID", "STARTED", "LOG")
-    return align_columns([head, (found.endpoint, str(found.pid), found.started, str(found.log))])
+    return align_columns([head, (program.endpoint, str(program.pid), program.started, str(program.log))])
 
 
-def _data(found: embedded.ProgramStatus) -> dict[str, Any]:
-    where = {"endpoint": found.endpoint, "pid": found.pid, "started": found.started} if found.running else {}
-    return {"running": found.running, **where, "log": str(found.log)}
+def _data(program: embedded.ProgramStatus) -> dict[str, Any]:
+    where = {"endpoint": program.endpoint, "pid": program.pid, "started": program.started} if program.running else {}
+    return {"running": program.running, **where, "log": str(program.log)}

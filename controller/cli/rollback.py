@@ -11,8 +11,7 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from controller import embedded
-from controller.cli.options import BackendOptions as Where
-from controller.cli.options import FileOptions, Name
+from controller.cli.options import BackendOptions, FileOptions, Name
 from controller.cli.output import console
 from controller.core.spec_context import AwsLocation, SpecContext
 from controller.environments.factory import connect_environment
@@ -32,7 +31,7 @@ def rollback(
     ] = None,
     dry_run: Annotated[bool, Parameter(negative="", help="Show the edit without changing the file.")] = False,
     files: FileOptions = FileOptions(),
-    place: Where = Where(),
+    place: BackendOptions = BackendOptions(),
 ) -> int:
     """Pin the model that an earlier revision served in the spec's file, and show the edit.
 

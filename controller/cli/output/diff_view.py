@@ -31,29 +31,29 @@ _COUNTED = {
 }
 
 
-def has_drift(found: ResourceDrift) -> bool:
+def has_drift(item: ResourceDrift) -> bool:
     """Return whether at least one field drifted."""
-    return any(field.origin in _DRIFT for field in found.fields)
+    return any(field.origin in _DRIFT for field in item.fields)
 
 
-def diff_text(found: Sequence[ResourceDrift], refusals: Sequence[Refusal]) -> Text:
+def diff_text(drifts: Sequence[ResourceDrift], refusals: Sequence[Refusal]) -> Text:
     """Render each object as a unified diff by field, `-` live and `+` declared, and a summary of counts and reasons."""
-    if not found and not refusals:
+    if not drifts and not refusals:
         return Text("No difference: AWS matches the specs.")
-    lines = [line for item in found for line in _object(item)]
+    lines = [line for item in drifts for line in _object(item)]
     lines += [line for refusal in refusals for line in _refused(refusal)]
-    return Text("\n").join([*lines, Text(), Text(_summary(found, refusals))])
+    return Text("\n").join([*lines, Text(), Text(_summary(drifts, refusals))])
 
 
-def diff_data(found: Sequence[ResourceDrift], refusals: Sequence[Refusal]) -> dict[str, Any]:
+def diff_data(drifts: Sequence[ResourceDrift], refusals: Sequence[Refusal]) -> dict[str, Any]:
     """Return the differences as JSON: `null` is absent, `(known after apply)` is a value that only an apply reveals."""
     return {
-        "differs": bool(found or refusals),
-        "objects": [_object_data(item) for item in found],
+        "differs": bool(drifts or refusals),
+        "objects": [_object_data(item) for item in drifts],
         "refusals": [
             {**_key_data(refusal.node.key), "message": refusal.message, "hint": refusal.hint} for refusal in refusals
         ],
-        "summary": {"objects": len(found), "drifted": sum(map(has_drift, found)), "fields": _counts(found)},
+        "summary": {"objects": len(drifts), "drifted": sum(map(has_drift, drifts)), "fields": _counts(drifts)},
     }
 
 
@@ -107,20 +107,20 @@ def _refused(refusal: Refusal) -> Iterator[Text]:
     yield Text.assemble(("! ", "red"), f"{refusal.node.key}: {refusal.message} ({refusal.hint})")
 
 
-def _counts(found: Iterable[ResourceDrift]) -> dict[str, int]:
-    counted = Counter(field.origin for item in found if not item.is_existence_drift for field in item.fields)
+def _counts(drifts: Iterable[ResourceDrift]) -> dict[str, int]:
+    counted = Counter(field.origin for item in drifts if not item.is_existence_drift for field in item.fields)
     return {origin.value: counted[origin] for origin in Origin if origin in counted}
 
 
-def _summary(found: Sequence[ResourceDrift], refusals: Sequence[Refusal]) -> str:
-    wholes = Counter(_existence_line(item) for item in found if item.is_existence_drift)
+def _summary(drifts: Sequence[ResourceDrift], refusals: Sequence[Refusal]) -> str:
+    wholes = Counter(_existence_line(item) for item in drifts if item.is_existence_drift)
     parts = [f"{number} {why}" for why, number in wholes.items()]
-    fields = [f"{number} {_COUNTED[Origin(origin)]}" for origin, number in _counts(found).items()]
+    fields = [f"{number} {_COUNTED[Origin(origin)]}" for origin, number in _counts(drifts).items()]
     if fields:
         parts.append(f"fields {', '.join(fields)}")
     if refusals:
         parts.append(f"{len(refusals)} refused")
-    return f"{len(found)} object{'s differ' if len(found) != 1 else ' differs'}: {'; '.join(parts)}."
+    return f"{len(drifts)} object{'s differ' if len(drifts) != 1 else ' differs'}: {'; '.join(parts)}."
 
 
 def _object_data(item: ResourceDrift) -> dict[str, Any]:

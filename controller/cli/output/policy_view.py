@@ -12,14 +12,14 @@ from controller.cli.output.columns import Cell, align_columns
 from controller.permissions import UNSCOPED_ACTIONS, Grant, PolicyDocument, policy_size
 
 
-def policy_text(found: Mapping[str, Iterable[Grant]]) -> Text:
+def policy_text(grants: Mapping[str, Iterable[Grant]]) -> Text:
     """Render one line for each action and resource of each environment; a wildcard has the reason beside it."""
-    return Text("\n\n").join(_environment(name, granted) for name, granted in found.items())
+    return Text("\n\n").join(_environment(name, granted) for name, granted in grants.items())
 
 
-def policy_data(named: Mapping[str, PolicyDocument], found: Iterable[Iterable[Grant]]) -> dict[str, Any]:
+def policy_data(named: Mapping[str, PolicyDocument], grants: Iterable[Iterable[Grant]]) -> dict[str, Any]:
     """Return the documents as `aws iam create-policy` takes them, and the reason for each wildcard."""
-    actions = {grant.action for granted in found for grant in granted if grant.arn == "*"}
+    actions = {grant.action for granted in grants for grant in granted if grant.arn == "*"}
     documents = [
         {"name": name, "characters": policy_size(document), "document": document} for name, document in named.items()
     ]
