@@ -1,4 +1,4 @@
-"""`moorage bundle`: makes a bundle, which the server can serve, of a model that was trained elsewhere."""
+"""`moorage bundle`: build a bundle that the server can serve from a model that was trained elsewhere."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from controller.dataset import SplitShares, load_dataset
 
 
 def bundle(
-    model: Annotated[Path, Parameter(help="Model file (UBJSON or JSON), or the model.tar.gz around it.")],
+    model: Annotated[Path, Parameter(help="Model file (UBJSON or JSON), or a model.tar.gz that contains it.")],
     /,
     *,
-    features: Annotated[str, Parameter(help="Names of the features, in the model's order, separated by commas.")],
-    directory: Annotated[Path, Parameter(name=("--directory", "-o"), help="Where the bundle is written.")],
-    name: Annotated[str, Parameter(help="What the model is called; by default like its file.")] = "",
-    target: Annotated[str, Parameter(help="What it predicts.")] = "prediction",
+    features: Annotated[str, Parameter(help="Names of the features, in the model's order, comma-separated.")],
+    directory: Annotated[Path, Parameter(name=("--directory", "-o"), help="Directory to write the bundle to.")],
+    name: Annotated[str, Parameter(help="Name of the model; by default the name of its file.")] = "",
+    target: Annotated[str, Parameter(help="Name of the predicted value.")] = "prediction",
     data: Annotated[
         Path | None,
-        Parameter(help="CSV of the rows that it was trained on: adds metrics, ranges and real canary rows."),
+        Parameter(help="CSV of the training rows: adds metrics, ranges and real canary rows to the manifest."),
     ] = None,
     place: BackendOptions = BackendOptions(),
 ) -> int:
-    """Write model.ubj and manifest.json, with canary rows that the server checks when it starts."""
+    """Write model.ubj and manifest.json with canary rows, which the server checks when it starts."""
     del place
     names = [feature.strip() for feature in features.split(",")]
-    # All of the rows, in one channel: only who trained the model knows what was held out.
+    # Put all rows into one channel: the file doesn't say which rows were held out of training.
     rows = load_dataset(data, target=target, features=names, split=SplitShares(0, 0)).channels if data else {}
-    made = bundles.build_bundle(
+    built = bundles.build_bundle(
         bundles.read_model(model),
         name=name or model.name.split(".")[0],
         features=names,
         target=target,
         channels={channel: part.content for channel, part in rows.items()},
     )
-    made.write(directory)
+    built.write(directory)
     console.print_progress(
-        Text(f"wrote {directory}: {made.manifest.objective}, {len(made.manifest.canaries)} canary rows")
+        Text(f"wrote {directory}: {built.manifest.objective}, {len(built.manifest.canaries)} canary rows")
     )
     return 0

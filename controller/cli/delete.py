@@ -1,4 +1,4 @@
-"""`moorage delete`: one model goes, whatever the files say."""
+"""`moorage delete`: delete one model, even if a file still declares it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from controller.core.values import Key
 from controller.environments.cancellation import CancellationToken
 from controller.environments.factory import EnvironmentFactory, OpenEnvironment
 from controller.errors import StoppedError, UsageError
-from controller.operations.delete import DeletionPreview, preview_deletion
-from controller.operations.delete import delete_spec as carry_out
+from controller.operations.delete import DeletionPreview, delete_spec, preview_deletion
 from controller.sources.source import DirectorySource, read_now
 
 
@@ -27,52 +26,57 @@ def delete(
     name: Name,
     /,
     *,
-    yes: Annotated[bool, Parameter(negative="", help="Don't ask.")] = False,
-    timeout: Annotated[str, Parameter(help="Give up waiting after this long.")] = "30m",
+    yes: Annotated[bool, Parameter(negative="", help="Delete without asking.")] = False,
+    timeout: Annotated[str, Parameter(help="Stop waiting after this time; AWS finishes what was started.")] = "30m",
     environment: Environments = "default",
     files: FileOptions = FileOptions(),
     place: BackendOptions = BackendOptions(),
 ) -> int:
-    """Delete a model's service, API and whatever else is its own; what policy.deletion retains stays and is listed.
+    """Delete a model's service, API and everything else that only it uses. List what policy.deletion retains.
 
-    To delete it for good, remove its file: as long as one declares it, the next reconcile makes it again.
+    To delete the model for good, remove its file: as long as a file declares it, the next reconcile creates it again.
     """
-    seconds, owner, halt = (
-        parse_duration_option("--timeout", timeout),
-        Key(environment, "ModelService", name),
-        CancellationToken(),
-    )
+    seconds = parse_duration_option("--timeout", timeout)
+    owner, cancellation = Key(environment, "ModelService", name), CancellationToken()
     snapshot = read_now(DirectorySource(files.file))
     progress = Progress(console.console(stderr=True), time.monotonic)
-    with EnvironmentFactory(place.home, local=place.local, events=progress, cancellation=halt) as house:
-        site = house.open_environment(snapshot, environment)
-        _refuse_suspended(site, owner)
-        console.print_text(preview_text(preview_deletion(site, owner)))
+    with EnvironmentFactory(place.home, local=place.local, events=progress, cancellation=cancellation) as factory:
+        opened = factory.open_environment(snapshot, environment)
+        _refuse_suspended(opened, owner)
+        console.print_text(preview_text(preview_deletion(opened, owner)))
         if not yes:
             _confirm(name)
         with progress:
-            carry_out(house, snapshot, owner, halt, timeout=seconds, pace=place.pace)
+            delete_spec(factory, snapshot, owner, cancellation, timeout=seconds, pace=place.pace)
     if name in snapshot.specs.services:
-        console.print_progress(Text(f"a file still declares {name}: the next reconcile makes it again", "yellow"))
+        console.print_progress(
+            Text(f"a file still declares {name}, so the next reconcile creates it again: remove the file", "yellow")
+        )
     return 0
 
 
 def preview_text(preview: DeletionPreview) -> Text:
-    """What goes and what stays, a line for each."""
-    goes = [("delete", str(step.node.key)) for step in preview.plan.steps]
-    stays = [("keep", str(record.key)) for record in preview.retained]
-    return align_columns([*goes, *stays]) if goes or stays else Text("nothing is left of it")
+    """List the objects to delete and the objects to keep, one a line."""
+    deleted = [("delete", str(step.node.key)) for step in preview.plan.steps]
+    kept = [("keep", str(record.key)) for record in preview.retained]
+    return align_columns([*deleted, *kept]) if deleted or kept else Text("no AWS objects to delete")
 
 
 def _refuse_suspended(environment: OpenEnvironment, owner: Key) -> None:
-    want = next((want for want in environment.contexts if want.owner == owner), None)
-    if want is not None and want.service is not None and want.service.spec.policy.suspend:
-        raise StoppedError(f"{owner.name} is suspended", why="policy.suspend leaves everything as it is")
+    context = next((context for context in environment.contexts if context.owner == owner), None)
+    if context is not None and context.service is not None and context.service.spec.policy.suspend:
+        raise StoppedError(
+            f"{owner.name} is suspended, and nothing was deleted",
+            why="its policy.suspend is true",
+            hint="set policy.suspend to false, or remove its file",
+        )
 
 
 def _confirm(name: str) -> None:
     if not sys.stdin.isatty():
-        raise UsageError("nobody can be asked whether to delete", why="this is no terminal", hint="--yes")
-    console.print_progress(Text(f"Type {name} to delete it:"))
+        raise UsageError(
+            f"can't ask whether to delete {name}", why="stdin isn't a terminal", hint="to delete without asking: --yes"
+        )
+    console.print_progress(Text(f"Type {name} to confirm the deletion:"))
     if sys.stdin.readline().strip() != name:
-        raise StoppedError("nothing was deleted", why="the name was not typed")
+        raise StoppedError("nothing was deleted", why=f"the answer wasn't {name}")

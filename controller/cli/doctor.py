@@ -1,4 +1,4 @@
-"""`moorage doctor`: is everything in place, and if not, what to do."""
+"""`moorage doctor`: check the prerequisites, and name the next step for each one that is missing."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from controller.cli.get import Environments
 from controller.cli.options import BackendOptions, FileOptions, Output
 from controller.cli.output import console
 from controller.cli.output.columns import Cell, align_columns
-from controller.core.spec_context import AwsLocation as Account
-from controller.core.spec_context import SpecContext
+from controller.core.spec_context import AwsLocation, SpecContext
 from controller.environments.factory import open_aws_client
 from controller.errors import MoorageError, SpecError
 from controller.operations.doctor import CheckResult, DoctorContext, credentials, run_checks
@@ -35,25 +34,25 @@ def doctor(
     place: BackendOptions = BackendOptions(),
     form: Output = "table",
 ) -> int:
-    """Check source, credentials, clock, permissions, state, quotas and network; nothing is changed.
+    """Check source, credentials, clock, permissions, state, quotas and network, without changing anything.
 
-    Exit 2 for the source, 3 for the credentials, 4 for anything else that failed; 0 with warnings, too.
+    Return 2 if the source failed, 3 if the credentials did, 4 for any other failed check, else 0, also with warnings.
     """
-    found = list(_findings(environment, files, place))
+    results = list(_findings(environment, files, place))
     console.print_result(
         form,
-        table=lambda _: table(found),
-        data=lambda: [asdict(finding) for finding in found],
-        names=[finding.check for finding in found if finding.state == "failed"],
+        table=lambda _: table(results),
+        data=lambda: [asdict(finding) for finding in results],
+        names=[finding.check for finding in results if finding.state == "failed"],
     )
-    failed = {finding.check for finding in found if finding.state == "failed"}
+    failed = {finding.check for finding in results if finding.state == "failed"}
     return next((code for check, code in (("source", 2), ("credentials", 3)) if check in failed), 4 if failed else 0)
 
 
-def table(found: Sequence[CheckResult]) -> Text:
-    """One line for each finding."""
+def table(results: Sequence[CheckResult]) -> Text:
+    """Render one line for each finding."""
     rows: list[Sequence[Cell]] = [("CHECK", "STATE", "FOUND", "WHAT TO DO")]
-    rows += [(f.check, Text(f.state, _STYLES[f.state]), f.message, f.hint) for f in found]
+    rows += [(f.check, Text(f.state, _STYLES[f.state]), f.message, f.hint) for f in results]
     return align_columns(rows)
 
 
@@ -61,11 +60,11 @@ def _findings(environment: str, files: FileOptions, place: BackendOptions) -> It
     try:
         specs = load_specs(files.file)
         snapshots.read_data(specs)
-        yield CheckResult("source", "ok", f"{len(specs.documents)} documents, and the data that they name")
+        yield CheckResult("source", "ok", f"{len(specs.documents)} documents and their data are valid")
     except SpecError as error:
         first, *more = error.problems
         message = str(first).split("\n", 1)[0] + (f" and {len(more)} more" if more else "")
-        yield CheckResult("source", "failed", message, "moorage validate")
+        yield CheckResult("source", "failed", message, "moorage validate shows every problem")
         return
     clock = ClockSkewHook(lambda: datetime.now(UTC))
     try:
@@ -73,22 +72,24 @@ def _findings(environment: str, files: FileOptions, place: BackendOptions) -> It
     except MoorageError as error:
         yield CheckResult("credentials", "failed", error.what, error.hint)
         return
-    who = credentials(aws)
-    yield who
-    if who.state == "ok":
-        want = SpecContext(specs.get_environment(environment), None, Account(aws.account, aws.region, aws.partition))
+    identity = credentials(aws)
+    yield identity
+    if identity.state == "ok":
+        context = SpecContext(
+            specs.get_environment(environment), None, AwsLocation(aws.account, aws.region, aws.partition)
+        )
         yield from run_checks(
             DoctorContext(
                 aws,
                 clock,
-                want,
+                context,
                 _services(specs, environment),
                 discover_resources(ResourceContext(place.home / "cache")),
-                None if place.local else S3ObjectStorage(aws, want.bucket_name),
+                None if place.local else S3ObjectStorage(aws, context.bucket_name),
             )
         )
 
 
 def _services(specs: Specs, environment: str) -> list[ModelService]:
-    found = (service.model for service in specs.services.values())
-    return [service for service in found if service.spec.environment == environment]
+    declared = (service.model for service in specs.services.values())
+    return [service for service in declared if service.spec.environment == environment]

@@ -1,4 +1,4 @@
-"""`moorage explain`: one field of a spec, and what is below it."""
+"""`moorage explain`: describe one field of a spec and the fields below it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from controller.spec.models import KINDS
 
 
 def explain(
-    path: Annotated[str, Parameter(help="Like `modelservice.spec.service`; without it, the kinds.")] = "",
+    path: Annotated[
+        str, Parameter(help="Path of a field, like `modelservice.spec.service`; without it, list the kinds.")
+    ] = "",
     /,
     *,
     place: BackendOptions = BackendOptions(),
@@ -30,13 +32,13 @@ def explain(
         return 0
     field = fields.find_field(path)
     if field is None:
-        raise NotFoundError(f"there is no field {path}", hint=_nearest(path))
+        raise NotFoundError(f"no spec has a field {path}", hint=_nearest(path))
     console.print_text(text(field))
     return 0
 
 
 def text(field: fields.FieldDescription) -> Text:
-    """Describe a field: what it takes, what it means, what is below it."""
+    """Describe a field: its type, its default, its meaning and the fields below it."""
     head = [("FIELD", field.path), ("TAKES", field.type_name)]
     if field.required:
         head.append(("REQUIRED", "yes"))
@@ -54,7 +56,7 @@ def text(field: fields.FieldDescription) -> Text:
 
 
 def _nearest(path: str) -> str:
-    """Name the deepest part of the path that exists, and what was probably meant after it."""
+    """Find the deepest part of the path that exists, and suggest the most similar field below it."""
     steps = path.split(".")
     for length in range(len(steps) - 1, 0, -1):
         parent = fields.find_field(".".join(steps[:length]))

@@ -1,4 +1,4 @@
-"""From what was raised to what a person reads and a shell sees. Never a traceback, unless MOORAGE_DEBUG is set."""
+"""Turn exceptions into a message on stderr and an exit code. Tracebacks appear only if MOORAGE_DEBUG is set."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EXIT_UNEXPECTED = 1
 
 
 def run_guarded(command: Callable[[], int], code_of: Callable[[int], int] = int) -> int:
-    """Run a command; turn what it raises into a message on stderr and an exit code, which `code_of` may change."""
+    """Run a command; turn its exceptions into a message on stderr and an exit code, which `code_of` maps."""
     try:
         code = command()
         sys.stdout.flush()
@@ -22,13 +22,16 @@ def run_guarded(command: Callable[[], int], code_of: Callable[[int], int] = int)
         github_actions.annotate(error)
         return code_of(_exit_with(str(error), error.exit_code))
     except KeyboardInterrupt:
-        return _exit_with("interrupted; what was started goes on, and the next run resumes", EXIT_INTERRUPTED)
+        return _exit_with(
+            "interrupted; work that AWS has started continues, and the next run resumes", EXIT_INTERRUPTED
+        )
     except BrokenPipeError:
-        # Who reads our output has seen enough; the interpreter must not try to flush it again.
+        # The reader of the pipe has closed it; the interpreter must not try to flush stdout again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:  # noqa: BLE001  (the last resort of a program that shows no tracebacks)
-        message = f"unexpected {type(error).__name__}: {error} (this is a defect; MOORAGE_DEBUG=1 shows where)"
+    except Exception as error:  # noqa: BLE001  (without it, the user would see a traceback)
+        hint = "this is a bug in Moorage; MOORAGE_DEBUG=1 shows the traceback"
+        message = f"unexpected {type(error).__name__}: {error} ({hint})"
         return code_of(_exit_with(message, EXIT_UNEXPECTED))
     return code
 
@@ -41,6 +44,6 @@ def _exit_with(message: str, code: int) -> int:
     from controller.aws.log import redact_text
 
     text = redact_text(message)
-    # Problems in files begin with their own place, as compilers have it.
+    # A Problem begins with its file and line, as in a compiler's output.
     print(text if ": error: " in text.split("\n", 1)[0] else f"error: {text}", file=sys.stderr)
     return code

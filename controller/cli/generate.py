@@ -1,4 +1,4 @@
-"""Writes the files that are made from code, or with `--check` says which of them are stale."""
+"""Write the files that are generated from code, or with `--check` report which of them are stale."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from controller.spec import json_schema
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Path from the repository's root → what it must hold.
+# Path from the repository's root → function that returns its content.
 GENERATED: dict[str, Callable[[], str]] = {
     "controller/spec/schema/environment.json": lambda: json_schema.kind_schema_text("Environment"),
     "controller/spec/schema/modelservice.json": lambda: json_schema.kind_schema_text("ModelService"),

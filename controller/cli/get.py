@@ -1,4 +1,4 @@
-"""`moorage get`, `describe` and `events`: what is known, from the store. Nothing is asked of AWS."""
+"""`moorage get`, `describe` and `events`: statuses and events from the store. None of them calls AWS."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def get(
     place: BackendOptions = BackendOptions(),
     form: Output = "table",
 ) -> int:
-    """Show all specs of an environment, or one of them."""
+    """Show the status of all specs of an environment, or of one."""
     store = open_store(files.file, environment, home=place.home, local=place.local)
     found = [find_status(store, environment, name)] if name else list(store.list_statuses(environment))
     if not found:
-        console.print_progress(Text(f"nothing is known of environment {environment} yet"))
+        console.print_progress(Text(f"environment {environment} has no status yet: it was never reconciled"))
     declared = _declared_owners(files)
     objects = [
         status_view.status_object(status, declared.get((status.owner.kind, status.owner.name))) for status in found
@@ -52,7 +52,7 @@ def describe(
     name: Name,
     /,
     *,
-    events: Annotated[int, Parameter(help="How many of the latest events to show.")] = 20,
+    events: Annotated[int, Parameter(help="Number of latest events to show.")] = 20,
     environment: Environments = "default",
     files: FileOptions = FileOptions(),
     place: BackendOptions = BackendOptions(),
@@ -79,12 +79,12 @@ def events(
     /,
     *,
     environment: Environments = "default",
-    limit: Annotated[int, Parameter(help="How many, at most.")] = 100,
+    limit: Annotated[int, Parameter(help="Maximum number of events.")] = 100,
     files: FileOptions = FileOptions(),
     place: BackendOptions = BackendOptions(),
     form: Output = "table",
 ) -> int:
-    """Show what happened, oldest first: to all specs, or to one."""
+    """Show events, oldest first, of all specs or of one."""
     store = open_store(files.file, environment, home=place.home, local=place.local)
     owner = find_status(store, environment, name).owner if name else None
     found: Sequence[Event] = list(store.list_events(owner, limit=limit))
@@ -98,7 +98,10 @@ def events(
 
 
 def find_status(store: Store, environment: str, name: str) -> Status:
-    """The status of the ModelService of that name, or else of the Environment. Raises NotFoundError."""
+    """Return the status of the ModelService with that name, or else of the Environment.
+
+    Raises NotFoundError when neither has a status.
+    """
     known = list(store.list_statuses(environment))
     for kind in ("ModelService", "Environment"):
         for status in known:
@@ -106,21 +109,27 @@ def find_status(store: Store, environment: str, name: str) -> Status:
                 return status
     hint = (
         validation_errors.did_you_mean(name, [status.owner.name for status in known])
-        or "moorage get shows what is known"
+        or f"moorage get --environment {environment} lists the specs with a status"
     )
-    raise NotFoundError(f"there is no {name} in environment {environment}", hint=hint)
+    raise NotFoundError(f"environment {environment} has no status of {name}", hint=hint)
 
 
 def resource_id(status: Status, kind: str) -> str:
-    """The name or ARN of a spec's resource of a kind, as last seen. Raises NotFoundError while there is none."""
+    """Return the name or ARN of a spec's resource of a kind, as last observed.
+
+    Raises NotFoundError when the status has no such resource.
+    """
     found = next((state.id for state in status.resources if state.key.kind == kind and state.id), "")
     if not found:
-        raise NotFoundError(f"{status.owner.name} has no {kind} yet", hint="moorage describe shows what it waits for")
+        raise NotFoundError(
+            f"{status.owner.name} has no {kind} yet",
+            hint=f"moorage describe {status.owner.name} shows the resources that it waits for",
+        )
     return found
 
 
 def _declared_owners(files: FileOptions) -> dict[tuple[str, str], Environment | ModelService]:
-    """What the files declare, if they can be read at all: the store alone answers otherwise."""
+    """Return the declared specs by kind and name; empty if the files can't be read, as the status is enough."""
     try:
         specs = load_specs(files.file)
     except SpecError:

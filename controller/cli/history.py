@@ -1,4 +1,4 @@
-"""`moorage history`: the revisions of a model, from the store."""
+"""`moorage history`: show the revisions of a model, from the store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from controller.cli.output.columns import Cell, align_columns, style_status
 from controller.core.history import Revision
 from controller.environments.factory import open_store
 
-_SHORT = 12  # characters of a commit or a digest that people compare
+_SHORT = 12  # characters of a commit or a digest: enough to compare them by eye
 
 
 def history(
@@ -26,9 +26,9 @@ def history(
     place: BackendOptions = BackendOptions(),
     form: Output = "table",
 ) -> int:
-    """Show what was declared, which model and image it served, and what came of it; oldest first.
+    """Show each revision with its commit, model version, image and result, oldest first.
 
-    A generation is a change of the spec or of its data. One that came to serve another model or image has several lines.
+    A generation is a change of the spec or of its data. It has several lines if it served several models or images.
     """
     store = open_store(files.file, environment, home=place.home, local=place.local)
     found = find_status(store, environment, name).history
@@ -42,7 +42,7 @@ def history(
 
 
 def table(history: Sequence[Revision], *, wide: bool = False) -> Text:
-    """One line for each revision; commits, authors and digests in full when `wide`."""
+    """Render one line for each revision; `wide` shows commits, authors and digests in full."""
     rows: list[Sequence[Cell]] = [("GENERATION", "TIME", "COMMIT", "AUTHOR", "MODEL", "IMAGE", "RESULT", "MESSAGE")]
     for revision in history:
         commit, digest = revision.commit, revision.image.rpartition("@")[2]
@@ -62,7 +62,7 @@ def table(history: Sequence[Revision], *, wide: bool = False) -> Text:
 
 
 def data(revision: Revision) -> dict[str, Any]:
-    """Give a revision as JSON; what isn't known is null."""
+    """Return a revision as JSON; unknown values are null."""
     return {
         "generation": revision.generation,
         "time": revision.time,

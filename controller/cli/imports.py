@@ -1,4 +1,4 @@
-"""`moorage import`: write a spec for what exists already. AWS is only read."""
+"""`moorage import`: write a spec for existing AWS objects. Only reads AWS."""
 
 from __future__ import annotations
 
@@ -22,24 +22,25 @@ from controller.imports.training_job import add_job
 from controller.spec.load import load_specs, load_text
 from controller.spec.models import Environment, EnvironmentSpec
 
-app = App(name="import", help="Write a spec for what exists already.")
-_OWN = "To serve a model of its own, add data and training, and put this in the place of service:"
-Job = Annotated[str, Parameter(help="Training job whose settings the spec takes.", show_default=False)]
+app = App(name="import", help="Write a spec for existing AWS objects. Only reads AWS.")
+_OWN = "To serve a model that Moorage trains, add data and training, and replace service with this:"
+Job = Annotated[str, Parameter(help="Training job to copy the settings from.", show_default=False)]
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class DraftOptions:
-    """Where to look, and what to write."""
+    """Where to read, and what to write."""
 
-    name: Annotated[str, Parameter(help="Name of the ModelService; by default from what is imported.")] = ""
+    name: Annotated[str, Parameter(help="Name of the ModelService; by default derived from the imported object.")] = ""
     environment: Annotated[
-        str, Parameter(help="Environment of --file to put it into; by default one is written beside it.")
+        str,
+        Parameter(help="Environment in --file for the ModelService; by default the output has its own Environment."),
     ] = ""
-    region: Annotated[str, Parameter(help="Region to look in, without --environment.")] = "us-east-1"
+    region: Annotated[str, Parameter(help="Region to read, without --environment.")] = "us-east-1"
     data: Annotated[str, Parameter(help="CSV file to train a model on, relative to the spec.")] = ""
-    target: Annotated[str, Parameter(help="Column of it to predict.")] = ""
-    out: Annotated[Path | None, Parameter(help="File to write, which must not exist; by default stdout.")] = None
+    target: Annotated[str, Parameter(help="Column of --data to predict.")] = ""
+    out: Annotated[Path | None, Parameter(help="File to write; it must not exist. By default stdout.")] = None
 
 
 @app.command
@@ -47,16 +48,18 @@ def service(
     service: Annotated[str, Parameter(help="CLUSTER/NAME of an ECS service.")],
     /,
     *,
-    api: Annotated[str, Parameter(help="Id of the HTTP API in front of it; by default it is looked for.")] = "",
+    api: Annotated[
+        str, Parameter(help="Id of the HTTP API that leads to the service; by default Moorage searches for it.")
+    ] = "",
     training_job: Job = "",
     writing: DraftOptions = DraftOptions(),
     files: FileOptions = FileOptions(),
     place: BackendOptions = BackendOptions(),
 ) -> int:
-    """Write a spec for an ECS service on Fargate, and for the HTTP API that leads to it."""
+    """Write a spec for an ECS service on Fargate and for the HTTP API that leads to it."""
     cluster, _, name = service.partition("/")
     if not (cluster and name):
-        raise UsageError(f"'{service}' is no service", hint="moorage import service CLUSTER/NAME")
+        raise UsageError(f"'{service}' isn't an ECS service", hint="write CLUSTER/NAME")
 
     def read(aws: AwsClient) -> Draft:
         return import_service(aws, cluster, name, api=api, job=training_job, settings_only=bool(writing.data))
@@ -89,13 +92,15 @@ def training_job(
     files: FileOptions = FileOptions(),
     place: BackendOptions = BackendOptions(),
 ) -> int:
-    """Write a spec for the model of a job of SageMaker's built-in XGBoost; with --data, for training as that job did."""
+    """Write a spec for the model of a job of SageMaker's built-in XGBoost; with --data, a spec that trains like it."""
     return _write(lambda aws: add_job(aws, job, settings_only=bool(writing.data)), writing, files, place)
 
 
 def _write(read: Callable[[AwsClient], Draft], options: DraftOptions, files: FileOptions, place: BackendOptions) -> int:
     if options.out is not None and options.out.exists():
-        raise UsageError(f"{options.out} exists already", hint="name another file, or remove that one")
+        raise UsageError(
+            f"{options.out} exists already, and import doesn't overwrite files", hint="name another file, or remove it"
+        )
     endpoint = embedded.up(place.home).endpoint if place.local else None
     draft = read(connect_environment(_environment(options, files), endpoint))
     if options.name:
@@ -103,7 +108,7 @@ def _write(read: Callable[[AwsClient], Draft], options: DraftOptions, files: Fil
     if not draft.model_sections or not draft.is_served_as_is or options.data or options.target:
         draft.train_model(data=options.data, target=options.target)
     text = _draft_text(draft, options.environment)
-    load_text(text, str(options.out or "import"))  # what is written can be read again
+    load_text(text, str(options.out or "import"))  # raises if Moorage couldn't read its own output
     if options.out is None:
         console.print_text(Text(text.rstrip("\n")))
     else:

@@ -1,4 +1,4 @@
-"""`moorage local`: the embedded AWS of this machine."""
+"""`moorage local`: start, stop and inspect the embedded AWS of this machine."""
 
 from __future__ import annotations
 
@@ -12,54 +12,54 @@ from controller.cli.options import BackendOptions, Output
 from controller.cli.output import console
 from controller.cli.output.columns import Cell, align_columns
 
-app = App(name="local", help="Start, stop and find the embedded AWS.")
+app = App(name="local", help="Start, stop and inspect the embedded AWS.")
 
 
 @app.command
 def up(
     *,
-    port: Annotated[int, Parameter(help="Port to listen on; 0 takes a free one.")] = 0,
+    port: Annotated[int, Parameter(help="Port to listen on; 0 selects a free one.")] = 0,
     runner: Annotated[
         Literal["process", "docker"] | None,
-        Parameter(help="What a task is: a process (default) or a Docker container."),
+        Parameter(help="Run each task as a process (default) or as a Docker container."),
     ] = None,
     weather: Annotated[
         str,
-        Parameter(help="Bad habits of AWS to have, separated by commas: throttle, iam-delay, read-lag."),
+        Parameter(help="Behaviours of AWS to simulate, comma-separated: throttle, iam-delay, read-lag."),
     ] = "",
     place: BackendOptions = BackendOptions(),
     form: Output = "table",
 ) -> int:
-    """Start the embedded AWS, unless it runs already."""
+    """Start the embedded AWS, unless it is running already."""
     return _show(embedded.up(place.home, port=port, runner=runner or "", weather=weather), form)
 
 
 @app.command
 def down(*, place: BackendOptions = BackendOptions(), form: Output = "table") -> int:
-    """Stop the embedded AWS and everything that runs in it."""
+    """Stop the embedded AWS and all its tasks and training jobs."""
     return _show(embedded.down(place.home), form)
 
 
 @app.command
 def status(*, place: BackendOptions = BackendOptions(), form: Output = "table") -> int:
-    """Say whether the embedded AWS runs, and where."""
+    """Show whether the embedded AWS is running, and its endpoint."""
     return _show(embedded.status(place.home), form)
 
 
-def _show(found: embedded.ProgramStatus, form: Output) -> int:
+def _show(program: embedded.ProgramStatus, form: Output) -> int:
     console.print_result(
-        form, table=lambda _: _table(found), data=lambda: _data(found), names=[found.endpoint] * found.running
+        form, table=lambda _: _table(program), data=lambda: _data(program), names=[program.endpoint] * program.running
     )
     return 0
 
 
-def _table(found: embedded.ProgramStatus) -> Text:
-    if not found.running:
+def _table(program: embedded.ProgramStatus) -> Text:
+    if not program.running:
         return Text("not running")
     head: tuple[Cell, ...] = ("ENDPOINT", "PID", "STARTED", "LOG")
-    return align_columns([head, (found.endpoint, str(found.pid), found.started, str(found.log))])
+    return align_columns([head, (program.endpoint, str(program.pid), program.started, str(program.log))])
 
 
-def _data(found: embedded.ProgramStatus) -> dict[str, Any]:
-    where = {"endpoint": found.endpoint, "pid": found.pid, "started": found.started} if found.running else {}
-    return {"running": found.running, **where, "log": str(found.log)}
+def _data(program: embedded.ProgramStatus) -> dict[str, Any]:
+    where = {"endpoint": program.endpoint, "pid": program.pid, "started": program.started} if program.running else {}
+    return {"running": program.running, **where, "log": str(program.log)}

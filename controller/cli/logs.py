@@ -1,4 +1,4 @@
-"""`moorage logs`: what was said about a model, where it was said."""
+"""`moorage logs`: the log lines of a model's tasks or training job, or its events."""
 
 from __future__ import annotations
 
@@ -34,27 +34,32 @@ def logs(
     *,
     of: Annotated[
         Literal["service", "training", "controller"],
-        Parameter(help="Whose: the running tasks', the newest training job's, or what the controller noted."),
+        Parameter(help="Source: the running tasks, the newest training job, or the controller's events."),
     ] = "service",
-    follow_: Annotated[bool, Parameter(name="--follow", negative="", help="Go on until interrupted.")] = False,
-    since: Annotated[str, Parameter(help="How far to look back.")] = "24h",
-    lines: Annotated[int, Parameter(name="--tail", help="How many lines, at most, before following.")] = 200,
-    form: Annotated[Literal["text", "json"], Parameter(name=("--output", "-o"), help="How to print.")] = "text",
+    follow_: Annotated[
+        bool,
+        Parameter(
+            name="--follow", negative="", help="Print new lines until interrupted, or until the training job ends."
+        ),
+    ] = False,
+    since: Annotated[str, Parameter(help="Start this long ago.")] = "24h",
+    lines: Annotated[int, Parameter(name="--tail", help="Maximum number of lines before --follow begins.")] = 200,
+    form: Annotated[Literal["text", "json"], Parameter(name=("--output", "-o"), help="Output format.")] = "text",
     environment: Environments = "default",
     files: FileOptions = FileOptions(),
     place: BackendOptions = BackendOptions(),
 ) -> int:
-    """Show a model's logs, oldest line first. Following a training ends with it."""
+    """Print a model's logs, oldest line first. With --follow, training logs end when the job does."""
     store = open_store(files.file, environment, home=place.home, local=place.local)
     status = find_status(store, environment, name)
-    source, over = _source(of, status, store, files, place)
+    source, is_over = _source(of, status, store, files, place)
     start = round((time.time() - parse_duration_option("--since", since)) * 1000)
     found = lines_of(source, start)
     write = _as_json if form == "json" else _as_text
     for line in found[max(0, len(found) - lines) :]:
         write(line)
     if follow_:
-        for line in follow_lines(source, start, found, over, time.sleep):
+        for line in follow_lines(source, start, found, is_over, time.sleep):
             write(line)
     return 0
 
@@ -62,7 +67,7 @@ def logs(
 def _source(
     of: str, status: Status, store: Store, files: FileOptions, place: BackendOptions
 ) -> tuple[LogSource, Callable[[], bool]]:
-    """Where the lines are, and what says that no more will come."""
+    """Return the source of the lines, and a predicate that holds once no more lines will come."""
     if of == "controller":
         return controller_source(store, status.owner), lambda: False
     aws = open_aws_client(files.file, status.owner.environment, home=place.home, local=place.local)
@@ -73,7 +78,7 @@ def _source(
 
 
 def _group(name_or_arn: str) -> str:
-    """A log group's name; its ARN may end in `:*`."""
+    """Return a log group's name; its ARN may end in `:*`."""
     return name_or_arn.removesuffix(":*").rpartition("log-group:")[2]
 
 

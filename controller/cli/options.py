@@ -1,4 +1,4 @@
-"""The options that commands share, once each."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from controller.spec.units import parse_duration
 Value = TypeVar("Value")
 Format = Literal["table", "wide", "json", "yaml", "name"]
 
-Output = Annotated[Format, Parameter(name=("--output", "-o"), help="How to print.")]
+Output = Annotated[Format, Parameter(name=("--output", "-o"), help="Output format.")]
 Name = Annotated[str, Parameter(help="Name of a ModelService.", show_default=False)]
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class FileOptions:
-    """Which specs."""
+    """Which spec files to read."""
 
     file: Annotated[
         tuple[Path, ...],
@@ -31,7 +31,7 @@ class FileOptions:
             name=("--file", "-f"),
             negative="",
             show_default=False,
-            help="File or directory of specs, by default `specs`; may be repeated.",
+            help="File or directory of specs, by default `specs`; repeatable.",
         ),
     ] = (Path("specs"),)
 
@@ -39,32 +39,36 @@ class FileOptions:
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class SourceOptions:
-    """Specs in Git, in the place of files."""
+    """Specs in Git, instead of files."""
 
     source: Annotated[
-        str, Parameter(help="Specs in Git, in the place of --file: git+URL@REF[:PATH].", show_default=False)
+        str, Parameter(help="Read specs from Git instead of --file: git+URL@REF[:PATH].", show_default=False)
     ] = ""
     allowed_signers: Annotated[
-        Path | None, Parameter(help="Take only commits of --source that are signed by one of this file's keys (ssh).")
+        Path | None, Parameter(help="Accept only commits of --source that are signed with an SSH key from this file.")
     ] = None
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class BackendOptions:
-    """Which AWS, and where this machine keeps what it remembers."""
+    """Which AWS to call, and where this machine keeps its state."""
 
-    local: Annotated[bool, Parameter(env_var="MOORAGE_LOCAL", negative="", help="Use the embedded AWS.")] = False
-    home: Annotated[Path, Parameter(env_var="MOORAGE_HOME", help="Directory for state.")] = Path(".moorage")
+    local: Annotated[
+        bool, Parameter(env_var="MOORAGE_LOCAL", negative="", help="Use the embedded AWS instead of an AWS account.")
+    ] = False
+    home: Annotated[Path, Parameter(env_var="MOORAGE_HOME", help="Directory for local state and caches.")] = Path(
+        ".moorage"
+    )
 
     @property
     def pace(self) -> float:
-        """By what waits are multiplied: the embedded AWS finishes in seconds what takes AWS minutes."""
+        """The factor of every wait: the embedded AWS finishes in seconds what takes AWS minutes."""
         return 0.1 if self.local else 1.0
 
 
 def parse_option(name: str, parse: Callable[[str], Value], text: str) -> Value:
-    """An option's value. Raises UsageError, naming the option."""
+    """Return an option's value. Raises UsageError, which names the option, when `parse` rejects the text."""
     try:
         return parse(text)
     except FindingsError as error:
@@ -73,5 +77,5 @@ def parse_option(name: str, parse: Callable[[str], Value], text: str) -> Value:
 
 
 def parse_duration_option(name: str, text: str) -> float:
-    """An option's seconds. Raises UsageError."""
+    """Return an option's duration in seconds. Raises UsageError when the text isn't a duration."""
     return float(parse_option(name, parse_duration, text))

@@ -1,4 +1,4 @@
-"""`moorage plan`: what reconcile would do, without doing it. Only reads."""
+"""`moorage plan`: show what reconcile would do. Only reads."""
 
 from __future__ import annotations
 
@@ -26,24 +26,30 @@ def plan(
     remote: SourceOptions = SourceOptions(),
     place: BackendOptions = BackendOptions(),
     form: Output = "table",
-    prune: Annotated[bool, Parameter(help="Include the deletion of what no file declares any more.")] = False,
-    out: Annotated[Path | None, Parameter(help="Write the plan to this file, for reconcile --plan.")] = None,
+    prune: Annotated[
+        bool, Parameter(help="Plan the deletion of ModelServices that no file declares any more.")
+    ] = False,
+    out: Annotated[Path | None, Parameter(help="Write the plan to this file, for reconcile --once --plan.")] = None,
     report: Annotated[
         Literal["github", "markdown"] | None,
         Parameter(
-            help="For a pull request: markdown prints a comment in the place of --output, github adds to the"
-            " summary of the running GitHub Actions step."
+            help="Report for a pull request: markdown prints a comment instead of --output; github appends to the"
+            " summary of the current GitHub Actions step."
         ),
     ] = None,
     detailed_exitcode: Annotated[
-        bool, Parameter(negative="", help="Exit 0 for no changes, 1 for an error, 2 for changes.")
+        bool, Parameter(negative="", help="Exit 0 without changes, 1 on an error, 2 with changes.")
     ] = False,
 ) -> int:
-    """Show what reconcile would do: field by field, what follows later, what trains."""
+    """Show what reconcile would do: the changes field by field, the later steps and the training runs."""
 
     def show() -> int:
         if report == "github" and not github_actions.remaining_bytes():
-            raise UsageError("there is no step's summary to add to", hint="in GitHub Actions, or --report markdown")
+            raise UsageError(
+                "--report github needs the summary of a GitHub Actions step",
+                why="GITHUB_STEP_SUMMARY isn't set",
+                hint="run it in GitHub Actions, or use --report markdown",
+            )
         found = make_plan_document(files, remote, place, prune=prune)
         if out is not None:
             write_saved_plan(out, found)
@@ -63,10 +69,10 @@ def plan(
 def make_plan_document(
     files: FileOptions, remote: SourceOptions, place: BackendOptions, *, prune: bool = False
 ) -> PlanDocument:
-    """Plan every environment. Raises what reading AWS raises."""
+    """Plan every environment. Raises every error of reading AWS."""
     snapshot = read_now(open_source(files, remote, place))
-    with EnvironmentFactory(place.home, local=place.local) as house:
-        return plan_environments(house, snapshot, prune=prune)
+    with EnvironmentFactory(place.home, local=place.local) as factory:
+        return plan_environments(factory, snapshot, prune=prune)
 
 
 def show_plan(document: PlanDocument, form: Format) -> None:

@@ -1,4 +1,4 @@
-"""`moorage policy`: what the controller must be allowed to do for these specs, as IAM policies."""
+"""`moorage policy`: the permissions that the controller needs for some specs, as IAM policies."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from controller.spec.load import load_specs
 def policy(
     *, files: FileOptions = FileOptions(), place: BackendOptions = BackendOptions(), form: Output = "table"
 ) -> int:
-    """Print the exact IAM policy of whoever reconciles these specs: a table, or with `-o json` the documents.
+    """Print the exact IAM policies that reconciling the specs needs: a table, or with `-o json` the documents.
 
-    AWS is asked for the account at most, and not even that where the Environment names it.
+    The only call to AWS asks for the account, and only if the Environment doesn't name it.
     """
     snapshot, registry = (
         snapshots.build_snapshot(load_specs(files.file)),
         discover_resources(ResourceContext(place.home / "cache")),
     )
     endpoint = embedded.up(place.home).endpoint if place.local else None
-    found = {}
+    grants = {}
     for name in snapshot.environments:
         home = snapshot.specs.get_environment(name)
         aws = connect_environment(home, endpoint)
         account = (None if place.local else home.spec.account) or aws.account
-        where = spec_context.AwsLocation(account, aws.region, aws.partition)
-        found[name] = derive_grants(registry, snapshots.build_contexts(snapshot, name, where, server_digest=""))
+        location = spec_context.AwsLocation(account, aws.region, aws.partition)
+        grants[name] = derive_grants(registry, snapshots.build_contexts(snapshot, name, location, server_digest=""))
     named = {
         f"moorage-{name}-{number}": document
-        for name, granted in found.items()
+        for name, granted in grants.items()
         for number, document in enumerate(pack_policies(granted), 1)
     }
     console.print_result(
         form,
-        table=lambda _: policy_view.policy_text(found),
-        data=lambda: policy_view.policy_data(named, found.values()),
+        table=lambda _: policy_view.policy_text(grants),
+        data=lambda: policy_view.policy_data(named, grants.values()),
         names=list(named),
     )
-    if len(named) > MAX_POLICIES * len(found):
+    if len(named) > MAX_POLICIES * len(grants):
         console.print_progress(
-            Text(f"{len(named)} policies: a role takes {MAX_POLICIES} of them unless IAM's quota is raised")
+            Text(f"{len(named)} policies, but a role takes {MAX_POLICIES}: raise IAM's quota of policies per role")
         )
     return 0

@@ -1,4 +1,4 @@
-"""`moorage predict`: asks a model through its API, as any client would."""
+"""`moorage predict`: send a row to a model through its API, as any client would."""
 
 from __future__ import annotations
 
@@ -20,23 +20,25 @@ from controller.errors import FailedError, NotFoundError, UsageError
 from inference_server.client import Client, ClientError, RefusedError
 
 PATH = "/predict"
-_PATIENCE = 30.0  # seconds: what API Gateway gives an integration
+_TIMEOUT = 30.0  # seconds; API Gateway limits an integration to this time
 
 
 def predict(
     name: Name,
     /,
-    *features: Annotated[str, Parameter(help="Features of one row, like `median_income=8.3`; empty means missing.")],
-    data: Annotated[Path | None, Parameter(help="File with a whole request body, JSON; `-` is stdin.")] = None,
+    *features: Annotated[
+        str, Parameter(help="Features of one row, like `median_income=8.3`; an empty value means missing.")
+    ],
+    data: Annotated[Path | None, Parameter(help="File with a complete JSON request body; `-` reads stdin.")] = None,
     environment: Environments = "default",
     files: FileOptions = FileOptions(),
     place: BackendOptions = BackendOptions(),
 ) -> int:
-    """Ask a model for a prediction; print its answer, and on stderr the curl line that asks the same."""
+    """Print a model's prediction, and on stderr the curl command that sends the same request."""
     status = find_status(open_store(files.file, environment, home=place.home, local=place.local), environment, name)
     endpoint = str(status.facts.get("endpoint") or "")
     if urlsplit(endpoint).scheme not in ("http", "https"):
-        raise NotFoundError(f"{name} has no endpoint", hint="add 'api' to its spec, and reconcile")
+        raise NotFoundError(f"{name} has no endpoint", hint="add 'api' to its spec and reconcile")
     endpoint, body = endpoint.rstrip("/"), _body(features, data)
     console.print_progress(Text(curl(endpoint + PATH, body), "dim"))
     sys.stdout.write(console.to_json(ask(endpoint, body)))
@@ -44,14 +46,14 @@ def predict(
 
 
 def curl(url: str, body: bytes) -> str:
-    """Write the command line that makes the same request."""
+    """Return the curl command line that sends the same request."""
     return f"curl -sS {quote(url)} -H 'content-type: application/json' -d {quote(body.decode())}"
 
 
 def ask(endpoint: str, body: bytes) -> Any:
-    """Send a JSON request. Raises UsageError when the model refuses the input, FailedError when there is no answer."""
+    """Send a JSON request. Raises UsageError when the model rejects the input, FailedError when no answer arrives."""
     try:
-        with Client(endpoint, timeout=_PATIENCE) as client:
+        with Client(endpoint, timeout=_TIMEOUT) as client:
             return client.ask(PATH, body)
     except RefusedError as error:
         kind = UsageError if error.status in (400, 413, 415, 422) else FailedError
@@ -68,15 +70,15 @@ def _body(features: tuple[str, ...], data: Path | None) -> bytes:
         except OSError as error:
             raise UsageError("the data can't be read", where=str(data), why=error.strerror or "") from error
         except ValueError as error:
-            raise UsageError("the data is no JSON", where=str(data), why=str(error)) from error
+            raise UsageError("the data isn't valid JSON", where=str(data), why=str(error)) from error
         return content
     if not features:
-        raise UsageError("give the features of a row", hint="moorage predict NAME median_income=8.3 …, or --data FILE")
+        raise UsageError("no features were given", hint="moorage predict NAME median_income=8.3 …, or --data FILE")
     return json.dumps({"instances": [dict(map(_feature, features))]}).encode()
 
 
 def _number(text: str) -> float:
-    """Read a number; a whole one stays whole, so that the request looks like what was typed."""
+    """Read a number; integers stay integers, so that the request looks like the command line."""
     try:
         return int(text)
     except ValueError:
@@ -90,4 +92,4 @@ def _feature(text: str) -> tuple[str, float | None]:
             return name, _number(value) if value else None
     except ValueError:
         pass
-    raise UsageError(f"'{text}' is not a feature", hint="write NAME=NUMBER")
+    raise UsageError(f"'{text}' isn't a feature with a number", hint="write NAME=NUMBER, or NAME= for a missing value")

@@ -1,4 +1,4 @@
-"""`moorage reconcile`, also installed as `reconcile`: drives AWS to what the specs declare."""
+"""`moorage reconcile`, also installed as `reconcile`: change AWS until it matches the specs."""
 
 from __future__ import annotations
 
@@ -48,48 +48,51 @@ from controller.spec.units import parse_percent
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class RunArguments:
-    """How a run behaves."""
+    """How a run behaves, with and without --once."""
 
-    wait: Annotated[bool, Parameter(help="With --no-wait, one pass.")] = True
-    prune: Annotated[bool, Parameter(help="Delete the ModelServices that no file declares any more.")] = False
-    max_prune: Annotated[str, Parameter(help="The share of all known ModelServices that a run may delete.")] = "20%"
-    timeout: Annotated[str, Parameter(help="With --once, give up waiting after this long.")] = "30m"
-    parallel: Annotated[int, Parameter(help="How many specs are worked on at once.")] = 4
+    wait: Annotated[bool, Parameter(help="Wait for AWS to finish; with --no-wait, make one pass and exit.")] = True
+    prune: Annotated[bool, Parameter(help="Delete ModelServices that no file declares any more.")] = False
+    max_prune: Annotated[str, Parameter(help="Maximum share of all known ModelServices that a run may delete.")] = "20%"
+    timeout: Annotated[str, Parameter(help="With --once, stop waiting after this time.")] = "30m"
+    parallel: Annotated[int, Parameter(help="Number of specs to reconcile at once.")] = 4
 
     @property
     def share(self) -> float:
-        """What --max-prune says."""
+        """The share of --max-prune, from 0 to 1. Raises UsageError when it isn't a percentage."""
         return float(parse_option("--max-prune", parse_percent, self.max_prune))
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class LoopArguments:
-    """How the loop behaves, without --once."""
+    """How the loop behaves; --once ignores these options."""
 
     interval: Annotated[
-        str, Parameter(help="Look at everything this often; more rarely where AWS's rates ask for it.")
+        str, Parameter(help="Reconcile every spec this often; less often if AWS's rate limits require it.")
     ] = "60s"
-    grace: Annotated[str, Parameter(help="On SIGTERM, end within this long.")] = "25s"
+    grace: Annotated[str, Parameter(help="On SIGTERM, exit within this time.")] = "25s"
     hints: Annotated[
-        str, Parameter(help="URL of an SQS queue that gets EventBridge's events: look at once at what they name.")
+        str,
+        Parameter(
+            help="URL of an SQS queue with EventBridge events: reconcile at once the specs whose resources they name."
+        ),
     ] = ""
-    listen: Annotated[str, Parameter(help="HOST:PORT of /healthz, /readyz, /metrics and the push webhook.")] = (
-        "127.0.0.1:9470"
-    )
+    listen: Annotated[
+        str, Parameter(help="HOST:PORT that serves /healthz, /readyz, /metrics and the push webhook.")
+    ] = "127.0.0.1:9470"
 
 
 def reconcile(
     *,
     once: Annotated[
-        bool, Parameter(negative="", help="End when every spec is ready, failed, or waits for a person.")
+        bool, Parameter(negative="", help="Exit when every spec is ready, failed or waiting for a person.")
     ] = False,
-    dry_run: Annotated[bool, Parameter(negative="", help="Show the plan instead.")] = False,
+    dry_run: Annotated[bool, Parameter(negative="", help="Show the plan and change nothing.")] = False,
     plan: Annotated[
         Path | None,
-        Parameter(help="With --once, carry out the plan in this file, as plan --out wrote it, and nothing else."),
+        Parameter(help="With --once, apply the plan in this file, which plan --out wrote, and nothing else."),
     ] = None,
-    events: Annotated[Path | None, Parameter(help="Write every event to this file, as JSON lines.")] = None,
+    events: Annotated[Path | None, Parameter(help="Write every event to this file as JSON lines.")] = None,
     how: RunArguments = RunArguments(),
     loop: LoopArguments = LoopArguments(),
     files: FileOptions = FileOptions(),
@@ -97,11 +100,11 @@ def reconcile(
     place: BackendOptions = BackendOptions(),
     form: Output = "table",
 ) -> int:
-    """Drive AWS to what the specs declare. With --once, wait until it is there; without, keep it there until told to end."""
+    """Change AWS until it matches the specs. With --once, exit then; without it, keep AWS there until stopped."""
     if dry_run:
         return show_plan(files=files, remote=remote, place=place, form=form, prune=how.prune)
     if plan is not None and not once:
-        raise UsageError("--plan goes with --once", why="a plan has an end")
+        raise UsageError("--plan needs --once", why="the loop never finishes a plan", hint="add --once")
     if not once:
         return _loop(
             events,
@@ -123,19 +126,29 @@ def _once(
     events: Path | None,
     planned: PlanDocument | None,
 ) -> int:
-    """Run until nothing is under way; where a plan was made before, no further than that."""
+    """Run until no work is in progress; with a saved plan, apply nothing beyond it."""
     snapshot = read_now(source)
-    promise = SavedPlan(planned) if planned else None
-    if promise and how.prune and not promise.prune:
-        raise UsageError("--prune isn't what was planned", hint="plan with --prune, too")
-    progress, halt = Progress(console.console(stderr=True), time.monotonic), CancellationToken()
+    saved_plan = SavedPlan(planned) if planned else None
+    if saved_plan and how.prune and not saved_plan.prune:
+        raise UsageError(
+            "--prune isn't part of the saved plan",
+            why="the plan was made without --prune",
+            hint="make it again with --prune, or leave --prune out",
+        )
+    progress, cancellation = Progress(console.console(stderr=True), time.monotonic), CancellationToken()
     with _open_event_file(events) as write, progress:
         sink = _EventFileSink(progress, write)
-        with EnvironmentFactory(place.home, local=place.local, events=sink, cancellation=halt) as house:
+        with EnvironmentFactory(place.home, local=place.local, events=sink, cancellation=cancellation) as factory:
             total = _run_to_completion(
-                house, snapshot, how, promise, cancellation=halt, pace=place.pace, on_progress=progress.on_pass
+                factory,
+                snapshot,
+                how,
+                saved_plan,
+                cancellation=cancellation,
+                pace=place.pace,
+                on_progress=progress.on_pass,
             )
-            summary = total.summary(house.count_calls())
+            summary = total.summary(factory.count_calls())
         write(summary)
     github_actions.write_summary(total.statuses, total.steps)
     console.print_result(
@@ -157,28 +170,32 @@ def _run_to_completion(
     pace: float,
     on_progress: Callable[[Sequence[Status]], None],
 ) -> RunResult:
-    """What the run came to; one that was promised does as it was planned, or nothing."""
+    """Run and return the result. With a saved plan, apply that plan or nothing.
+
+    Raises UsageError or NotPlannedError when the saved plan isn't what the run would do now, StoppedError beyond
+    --max-prune.
+    """
     prune = saved_plan.prune if saved_plan else how.prune
     if saved_plan:
         saved_plan.verify_unchanged(plan_environments(factory, snapshot, prune=prune))
-    sites = (factory.open_environment(snapshot, name) for name in snapshot.environments)
+    opened = (factory.open_environment(snapshot, name) for name in snapshot.environments)
     options = RunOptions(
         timeout=parse_duration_option("--timeout", how.timeout),
         wait=how.wait,
         parallel=how.parallel,
         pace=pace,
-        removed_specs=find_prunable(sites, how.share) if prune else (),
+        removed_specs=find_prunable(opened, how.share) if prune else (),
         restrict_plan=saved_plan.restrict if saved_plan else execute_whole_plan,
     )
     return run_once(factory, snapshot, cancellation, options, lambda run: on_progress(run.statuses))
 
 
 def _loop(events: Path | None, how: RunArguments, loop: LoopArguments, source: Source, place: BackendOptions) -> int:
-    """Run until told to end."""
+    """Run until stopped by SIGTERM or SIGINT."""
     configure_logging()
     host, _, port = loop.listen.rpartition(":")
     if not port.isdigit():
-        raise UsageError(f"--listen: '{loop.listen}' isn't HOST:PORT", hint="127.0.0.1:9470")
+        raise UsageError(f"--listen: '{loop.listen}' isn't HOST:PORT", hint="for example 127.0.0.1:9470")
     settings = LoopSettings(
         interval=parse_duration_option("--interval", loop.interval),
         grace=parse_duration_option("--grace", loop.grace),
@@ -193,19 +210,21 @@ def _loop(events: Path | None, how: RunArguments, loop: LoopArguments, source: S
     with _open_event_file(events) as write:
         sink = _EventFileSink(EventLog(), write)
 
-        def open_house(halt: CancellationToken, metrics: Metrics) -> EnvironmentFactory:
-            return EnvironmentFactory(place.home, local=place.local, events=sink, hooks=[metrics], cancellation=halt)
+        def open_factory(cancellation: CancellationToken, metrics: Metrics) -> EnvironmentFactory:
+            return EnvironmentFactory(
+                place.home, local=place.local, events=sink, hooks=[metrics], cancellation=cancellation
+            )
 
-        finished = run_loop(open_house, source, settings)
+        finished = run_loop(open_factory, source, settings)
     if not finished:
-        # A thread is in the middle of a call; waiting for it would outlast the grace period.
+        # A thread is still in a call to AWS; waiting for it would exceed the grace period.
         os._exit(0)
     return 0
 
 
 @dataclass(frozen=True)
 class _EventFileSink:
-    """Shows each event and writes it to the events' file; one at a time, because many threads emit events."""
+    """Shows each event and writes it to the events' file; a lock serialises the threads that emit events."""
 
     shown: EventSink
     write: Callable[[Any], None]
@@ -220,14 +239,17 @@ class _EventFileSink:
 
 @contextlib.contextmanager
 def _open_event_file(path: Path | None) -> Iterator[Callable[[Any], None]]:
-    """Give what writes one JSON line to the file, or nowhere."""
+    """Yield a function that writes one JSON line to the file, or does nothing without a path.
+
+    Raises UsageError when the file can't be opened.
+    """
     if path is None:
         yield lambda _: None
         return
     try:
         file = path.open("w", encoding="utf-8")
     except OSError as error:
-        raise UsageError("the events' file can't be written", where=str(path), why=error.strerror or "") from error
+        raise UsageError("the events file can't be written", where=str(path), why=error.strerror or "") from error
     with file:
 
         def write(line: Any) -> None:

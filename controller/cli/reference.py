@@ -1,4 +1,4 @@
-"""The reference pages: of the spec, written from the models, and of the commands, written from their options."""
+"""Generate the reference pages of the spec, the commands and the metrics from the code."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ _HEAD = """# Spec reference
 
 <!-- Made from controller/spec by `make generate`; edits here are lost. -->
 
-Every field of the two kinds, with what it takes and what holds when it is left out. `moorage explain PATH` shows the same
-in a terminal; `controller/spec/schema/` has it as JSON Schema. How to write a spec: [Writing specs](../how-to/write-specs.md).
+Every field of the two kinds: what it takes, its default, its meaning. `moorage explain PATH` shows the same in a
+terminal; `controller/spec/schema/` has it as JSON Schema. How to write a spec:
+[Writing specs](../how-to/write-specs.md).
 """
 
 
@@ -22,24 +23,24 @@ _COMMANDS_HEAD = """# Command reference
 
 <!-- Made from controller/cli by `make generate`; edits here are lost. -->
 
-stdout is data, stderr is progress. Everything works without a terminal exactly as with one; `NO_COLOR` is honoured.
-`MOORAGE_DEBUG=1` adds the traceback to an error. Credentials, profiles and `AWS_ENDPOINT_URL` work as in every AWS program.
-`reconcile` is installed as a command of its own, too.
+stdout is data, stderr is progress. Every command works the same with and without a terminal. `NO_COLOR` turns colours
+off. `MOORAGE_DEBUG=1` adds the traceback to an error. Credentials, profiles and
+`AWS_ENDPOINT_URL` work as in every AWS SDK. `reconcile` is also installed as a command of its own.
 
-| exit code | means |
+| exit code | meaning |
 |---|---|
 | 0 | done |
-| 1 | unexpected |
-| 2 | usage, or invalid specs or data; nothing was applied |
-| 3 | credentials |
+| 1 | unexpected error: a bug |
+| 2 | wrong usage, or invalid specs or data; nothing was applied |
+| 3 | credentials are missing, expired or for another account |
 | 4 | a resource failed |
 | 5 | stopped by a gate, an approval or a policy |
 | 6 | not found |
-| 8 | another controller is at work on this state directory |
-| 9 | time ran out; the work goes on, and another run resumes |
+| 8 | another controller holds the lease |
+| 9 | `--timeout` passed; work that AWS has started continues, and the next run resumes |
 | 130 | interrupted |
 
-`plan --detailed-exitcode`: 0 no changes, 1 error, 2 changes. `diff`: 0 as declared, 1 differs, above 1 error.
+`plan --detailed-exitcode`: 0 no changes, 1 error, 2 changes. `diff`: 0 no difference, 1 differences, above 1 error.
 """
 
 
@@ -47,25 +48,26 @@ _METRICS_HEAD = """# Metrics
 
 <!-- Made from controller/engine/metrics.py by `make generate`; edits here are lost. -->
 
-What `reconcile` tells at `/metrics` while it runs as a loop; see [Running the controller](../how-to/run-the-controller.md).
+The metrics that `reconcile` serves at `/metrics` while it runs as a loop; see
+[Running the controller](../how-to/run-the-controller.md).
 """
 
 
 def commands() -> str:
-    """Write the page of the commands as Markdown."""
+    """Return the command reference as Markdown."""
     page = app.generate_docs(output_format="markdown", recursive=True, heading_level=1)
     _, _, listed = page.partition("\n## moorage ")
     return f"{_COMMANDS_HEAD}\n## moorage {listed.strip()}\n"
 
 
 def metrics() -> str:
-    """Write the page of the loop's metrics as Markdown."""
+    """Return the reference of the loop's metrics as Markdown."""
     rows = (f"| `{name}` | {kind} | {meaning} |" for name, kind, meaning in Metrics().describe())
     return "\n".join([_METRICS_HEAD, "| metric | type | meaning |", "|---|---|---|", *rows]) + "\n"
 
 
 def page() -> str:
-    """Write the page of the spec as Markdown."""
+    """Return the spec reference as Markdown."""
     return "\n".join([_HEAD, *(line for kind in KINDS for line in _kind(kind)), *_hyperparameters()]) + "\n"
 
 
@@ -89,15 +91,20 @@ def _table(fields: Iterable[explain.FieldDescription]) -> Iterator[str]:
     yield "| field | takes | default | meaning |"
     yield "|---|---|---|---|"
     for field in fields:
-        default = "*required*" if field.required else f"`{field.default}`" if field.default else ""
-        yield f"| `{field.path}` | {field.type_name} | {default} | {field.doc} |"
+        yield f"| `{field.path}` | {field.type_name} | {_default(field)} | {field.doc} |"
     yield ""
+
+
+def _default(field: explain.FieldDescription) -> str:
+    if field.required:
+        return "*required*"
+    return f"`{field.default}`" if field.default else ""
 
 
 def _hyperparameters() -> Iterator[str]:
     yield "## Hyperparameters"
     yield ""
-    yield "What SageMaker's XGBoost takes; any other name would fail the job and is refused before it starts. Source:"
+    yield "The hyperparameters of SageMaker's XGBoost. Moorage rejects any other name, as the job would fail. Source:"
     yield "<https://docs.aws.amazon.com/sagemaker/latest/dg/xgboost_hyperparameters.html>."
     yield ""
     yield "| name | takes |"

@@ -1,4 +1,4 @@
-"""`moorage retry`: another attempt at what failed, though nothing was changed."""
+"""`moorage retry`: another attempt at a failed training job or deployment, without a change of the spec."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from controller.cli.output import console
 from controller.core.values import Key
 from controller.environments.factory import EnvironmentFactory, OpenEnvironment, open_aws_client
 from controller.errors import NotFoundError
-from controller.operations.retry import retry_spec as mark
+from controller.operations.retry import retry_spec
 from controller.sources.source import DirectorySource, read_now
 from controller.spec import validation_errors
 
@@ -23,22 +23,22 @@ def retry(
     files: FileOptions = FileOptions(),
     place: BackendOptions = BackendOptions(),
 ) -> int:
-    """Let a failed or stopped training job, or a deployment that was rolled back, be tried again by the next pass."""
+    """Let the next pass retry a failed or stopped training job, or a deployment that ECS rolled back."""
     snapshot = read_now(DirectorySource(files.file))
     aws = open_aws_client(files.file, environment, home=place.home, local=place.local)
-    with EnvironmentFactory(place.home, local=place.local) as house:
-        site = house.open_environment(snapshot, environment)
-        marked = mark(site, _declared(site, name), aws)
+    with EnvironmentFactory(place.home, local=place.local) as factory:
+        opened = factory.open_environment(snapshot, environment)
+        marked = retry_spec(opened, _declared(opened, name), aws)
     if not marked:
-        console.print_progress(Text(f"nothing of {name} failed for good"))
-    for told in marked:
-        console.print_text(Text(f"to be tried again: {told}"))
+        console.print_progress(Text(f"nothing of {name} needs a retry"))
+    for description in marked:
+        console.print_text(Text(f"the next reconcile retries: {description}"))
     return 0
 
 
-def _declared(site: OpenEnvironment, name: str) -> Key:
-    declared = {want.owner.name: want.owner for want in site.contexts if want.service is not None}
+def _declared(environment: OpenEnvironment, name: str) -> Key:
+    declared = {context.owner.name: context.owner for context in environment.contexts if context.service is not None}
     if name not in declared:
-        hint = validation_errors.did_you_mean(name, list(declared)) or "moorage validate lists what is declared"
-        raise NotFoundError(f"no file declares {name} in environment {site.name}", hint=hint)
+        hint = validation_errors.did_you_mean(name, list(declared)) or "moorage validate lists the declared specs"
+        raise NotFoundError(f"no file declares {name} in environment {environment.name}", hint=hint)
     return declared[name]

@@ -1,4 +1,4 @@
-"""`moorage schema`: the JSON Schema of a kind, or of a plan, for editors and other tools."""
+"""`moorage schema`: print the JSON Schema of a kind or of a plan, for editors and other tools."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _TEXTS = {
 
 def schema(
     kind: Annotated[
-        Literal["modelservice", "environment", "plan"], Parameter(help="Which kind, or the plan's.")
+        Literal["modelservice", "environment", "plan"], Parameter(help="Kind of spec, or `plan`.")
     ] = "modelservice",
     /,
     *,
     place: BackendOptions = BackendOptions(),
 ) -> int:
-    """Print the JSON Schema (draft 7) of a kind, or of what `plan -o json` prints."""
+    """Print the JSON Schema (draft 7) of a kind, or of the output of `plan -o json`."""
     del place
     sys.stdout.write(_TEXTS[kind]())
     return 0

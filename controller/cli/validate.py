@@ -1,4 +1,4 @@
-"""`moorage validate`: everything that is wrong with specs and their data, in one run."""
+"""`moorage validate`: report every problem of specs and their data in one run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from controller.spec.models import Environment, ModelService
 def validate(
     *, files: FileOptions = FileOptions(), place: BackendOptions = BackendOptions(), form: Output = "table"
 ) -> int:
-    """Check specs and the data they name. Nothing is asked of AWS."""
+    """Check specs and their data without calling AWS."""
     del place
     specs = load_specs(files.file)
     data = read_data(specs)

@@ -1,4 +1,4 @@
-"""`moorage wait`: for scripts that go on when a model is ready, whoever reconciles it."""
+"""`moorage wait`: block a script until a model is ready, whichever process reconciles it."""
 
 from __future__ import annotations
 
@@ -21,15 +21,18 @@ def wait(
     /,
     *,
     condition: Annotated[
-        str, Parameter(name="--for", help="`condition=TYPE` or `condition=TYPE=STATUS`.")
+        str, Parameter(name="--for", help="Condition to wait for: `condition=TYPE` or `condition=TYPE=STATUS`.")
     ] = "condition=Ready",
-    timeout: Annotated[str, Parameter(help="Give up after this long.")] = "30m",
+    timeout: Annotated[str, Parameter(help="Stop waiting after this time.")] = "30m",
     environment: Environments = "default",
     files: FileOptions = FileOptions(),
     place: BackendOptions = BackendOptions(),
     form: Output = "table",
 ) -> int:
-    """Wait until a condition of a model holds. Exit 9 when it doesn't in time, 6 when the model isn't known by then."""
+    """Wait until a condition of a model holds.
+
+    The exit code is 9 when it doesn't hold in time, 6 when the model has no status by then.
+    """
     awaited, seconds = WaitCondition.parse(condition), parse_duration_option("--timeout", timeout)
     store = open_store(files.file, environment, home=place.home, local=place.local)
     owner = Key(environment, "ModelService", name)

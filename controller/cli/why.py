@@ -1,4 +1,4 @@
-"""`moorage why`: what answers, and where it is from. Read from AWS as it is now."""
+"""`moorage why`: trace the model that answers now to its commit. Reads AWS, not the store."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def why(
     place: BackendOptions = BackendOptions(),
     form: Output = "table",
 ) -> int:
-    """Follow a model from its live route to the commit it was trained from. Exit 6 if a hop is missing or contradicts.
+    """Trace a model from its live route to the commit it was trained from.
 
-    The specs only say where to look: the Environment's region, role and cluster.
+    Return 6 if a hop is missing or contradicts another. The specs only give the Environment's region, role and cluster.
     """
-    where = load_specs(files.file).get_environment(environment)
+    declared = load_specs(files.file).get_environment(environment)
     aws = open_aws_client(files.file, environment, home=place.home, local=place.local)
-    lineage = trace(aws, Key(environment, "ModelService", name), where.spec.cluster)
+    lineage = trace(aws, Key(environment, "ModelService", name), declared.spec.cluster)
     console.print_result(
         form,
         table=lambda _: lineage_view.lineage_text(lineage),
         data=lambda: lineage_view.lineage_data(lineage),
-        names=[f"{hop.kind}/{hop.id}" for way in lineage.paths for hop in way],
+        names=[f"{hop.kind}/{hop.id}" for path in lineage.paths for hop in path],
     )
     return 0 if lineage.is_complete else 6

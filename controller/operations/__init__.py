@@ -1,1 +1,1 @@
-"""Carry out one request of a person: delete, retry, logs, wait, doctor."""
+"""The operations behind single commands: delete, retry, logs, wait, doctor."""

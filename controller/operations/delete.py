@@ -1,4 +1,4 @@
-"""Deleting one ModelService because a person says so, as pruning would: in reverse order, nothing foreign, nothing retained."""
+"""Delete one ModelService on request, as pruning does: in reverse order, without foreign and retained objects."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from controller.spec.loaded import Specs
 
 @dataclass(frozen=True)
 class DeletionPreview:
-    """What deleting a spec comes to: the steps, in order, and what stays."""
+    """The steps that delete a spec, in order, and the records of the objects to retain."""
 
     plan: Plan
     retained: Sequence[Record]
 
 
 def preview_deletion(environment: OpenEnvironment, owner: Key) -> DeletionPreview:
-    """What deleting a spec would do. Raises NotFoundError when nothing of it was ever recorded."""
+    """Plan the deletion of a spec. Raises NotFoundError when the store has neither a record nor a status of it."""
     plan = environment.reconciler.survey(environment.contexts[:1], removed_specs=[owner]).plan.for_owner(owner)
-    mine = [record for record in environment.store.list_records(environment.name) if record.owner == owner]
-    if not mine and environment.store.get_status(owner) is None:
+    records = [record for record in environment.store.list_records(environment.name) if record.owner == owner]
+    if not records and environment.store.get_status(owner) is None:
         raise NotFoundError(
-            f"nothing is known of {owner.name} in environment {environment.name}",
-            hint="moorage get shows what is known",
+            f"environment {environment.name} has no record of {owner.name}",
+            hint=f"moorage get --environment {environment.name} lists the specs with a status",
         )
-    return DeletionPreview(plan, [record for record in mine if record.retain])
+    return DeletionPreview(plan, [record for record in records if record.retain])
 
 
 def delete_spec(
@@ -45,15 +45,21 @@ def delete_spec(
     timeout: float,
     pace: float = 1.0,
 ) -> None:
-    """Delete what belongs to a spec, and wait until AWS has. Other specs are not looked at.
+    """Delete the objects of a spec, and wait until AWS has deleted them. Other specs are not read.
 
-    Raises LeaseHeldError, DeadlineError (what was started goes on), FailedError when something can't be deleted.
+    Raises LeaseHeldError when another controller holds the lease, DeadlineError after `timeout` seconds (AWS continues
+    what was started), FailedError when an object can't be deleted. `pace` multiplies all waits.
     """
     environments = {name: one for name, one in snapshot.specs.environments.items() if name == owner.environment}
-    alone = Snapshot(Specs(environments, {}), {}, snapshot.commit)
-    run_once(factory, alone, cancellation, RunOptions(timeout=timeout, pace=pace, removed_specs=[owner]))
-    store = factory.open_environment(alone, owner.environment).store
+    without_services = Snapshot(Specs(environments, {}), {}, snapshot.commit)
+    options = RunOptions(timeout=timeout, pace=pace, removed_specs=[owner])
+    run_once(factory, without_services, cancellation, options)
+    store = factory.open_environment(without_services, owner.environment).store
     left = [record for record in store.list_records(owner.environment) if record.owner == owner and not record.retain]
     if left:
         names = ", ".join(sorted(str(record.key) for record in left))
-        raise FailedError("not everything could be deleted", why=f"left: {names}", hint="moorage events tells why")
+        raise FailedError(
+            f"not every object of {owner.name} could be deleted",
+            why=f"left: {names}",
+            hint="moorage events shows the errors",
+        )

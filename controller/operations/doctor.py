@@ -1,4 +1,4 @@
-"""What Moorage needs of an account, looked at one by one; nothing is changed. Each check says what to do about it."""
+"""Check one by one what Moorage needs of an account. Each check suggests a next step; none changes anything."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from controller.store.object_storage import ObjectStorage
 
 State = Literal["ok", "warning", "failed", "unknown"]
 
-# What the store and the lease do beside the resources.
+# Actions of the store and the lease, in addition to those of the resource types.
 _OWN_ACTIONS = frozenset({"sts:GetCallerIdentity", "s3:ListBucket", "s3:GetObject", "s3:PutObject"})
-# Signatures are refused from five minutes on.
+# Warn and fail well before five minutes (300 s), from which on AWS rejects signatures.
 _CLOCK_SKEW_SECONDS = 60.0, 240.0
-# What a task needs at its start, where nothing routes to the internet: its image (layers are in S3), and its log.
+# A task without a route to the internet needs these endpoints to start, for its image (layers are in S3) and its log.
 _ENDPOINTS = ("ecr.api", "ecr.dkr", "s3", "logs")
 _BATCH = 50
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One thing that was looked at. `unknown`: it couldn't be."""
+    """The result of one check. The state `unknown` means that the check could not be made."""
 
     check: str
     state: State
@@ -37,9 +37,9 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class DoctorContext:
-    """What is examined: the door, with a clock that watches it, and what is wanted of the account.
+    """The input of the checks: the AWS client with its clock hook, and what the specs need of the account.
 
-    `objects` are the bucket's, where records are kept there.
+    `objects` is the storage of the state bucket, or None if the state is local.
     """
 
     aws: AwsClient
@@ -51,12 +51,12 @@ class DoctorContext:
 
     @property
     def environment(self) -> EnvironmentSpec:
-        """What the Environment says."""
+        """The spec of the Environment."""
         return self.context.environment.spec
 
 
 def run_checks(context: DoctorContext) -> Iterator[CheckResult]:
-    """Every check in turn; one that can't be made says why, and stops no other."""
+    """Run every check in turn. A check that fails to run yields `unknown` with the error and stops no other."""
     for check, look in _CHECKS.items():
         try:
             for state, message, hint in look(context):
@@ -69,7 +69,7 @@ CheckOutcome = tuple[State, str, str]
 
 
 def credentials(aws: AwsClient) -> CheckResult:
-    """Who asks. Without this no other check can be made."""
+    """Check the caller's identity, which every other check needs."""
     try:
         account, arn = aws.account, aws.read("sts", "get_caller_identity")["Arn"]
     except (CredentialsError, AwsError) as error:
@@ -82,21 +82,25 @@ def credentials(aws: AwsClient) -> CheckResult:
 def _clock(context: DoctorContext) -> Iterator[CheckOutcome]:
     behind = context.clock.seconds_behind
     if behind is None:
-        yield "unknown", "no answer had a date", ""
+        yield "unknown", "no response of AWS had a Date header", ""
         return
-    state: State = (
-        "ok"
-        if abs(behind) < _CLOCK_SKEW_SECONDS[0]
-        else "warning"
-        if abs(behind) < _CLOCK_SKEW_SECONDS[1]
-        else "failed"
-    )
+    state = _skew_state(abs(behind))
     word = "behind" if behind >= 0 else "ahead of"
     yield state, f"{abs(behind):.0f} s {word} AWS", "" if state == "ok" else "synchronise this machine's clock"
 
 
+def _skew_state(seconds: float) -> State:
+    warn_from, fail_from = _CLOCK_SKEW_SECONDS
+    if seconds < warn_from:
+        return "ok"
+    return "warning" if seconds < fail_from else "failed"
+
+
 def _permissions(context: DoctorContext) -> Iterator[CheckOutcome]:
-    """By IAM's own simulation. It knows no resources here, so what a policy allows for some only is told as a warning."""
+    """Simulate the actions with IAM.
+
+    The simulation names no resources. So an action that a policy allows on some resources only gives a warning.
+    """
     needed = sorted(_OWN_ACTIONS.union(*(a for r in context.registry.values() for a in r.permissions.values())))
     source = _principal(context.aws)
     denied: list[str] = []
@@ -107,13 +111,17 @@ def _permissions(context: DoctorContext) -> Iterator[CheckOutcome]:
         ]
         denied += [result["EvalActionName"] for result in results if result["EvalDecision"] != "allowed"]
     if denied:
-        yield "warning", f"not allowed on every resource: {', '.join(denied)}", "`moorage policy` prints what is needed"
+        yield (
+            "warning",
+            f"not allowed on every resource: {', '.join(denied)}",
+            "`moorage policy` prints the permissions that the specs need",
+        )
     else:
         yield "ok", f"all {len(needed)} actions are allowed", ""
 
 
 def _principal(aws: AwsClient) -> str:
-    """The user or role that the caller is; a session's ARN names the role without its path."""
+    """Return the ARN of the caller's user or role. A session's ARN has the role's name without its path."""
     arn: str = aws.read("sts", "get_caller_identity")["Arn"]
     if ":assumed-role/" not in arn:
         return arn
@@ -123,12 +131,12 @@ def _principal(aws: AwsClient) -> str:
 
 def _state(context: DoctorContext) -> Iterator[CheckOutcome]:
     if context.objects is None:
-        yield "ok", "kept on this machine, beside the embedded AWS", ""
+        yield "ok", "stored on this machine, beside the embedded AWS", ""
         return
     try:
         kept = context.objects.list("moorage/")
     except MissingError:
-        yield "ok", f"{context.objects.where} will be made by the first run", ""
+        yield "ok", f"the first run creates {context.objects.where}", ""
         return
     yield "ok", f"{context.objects.where} holds the state of {sum('/state/' in key for key in kept)} specs", ""
 
@@ -143,10 +151,12 @@ def _quotas(context: DoctorContext) -> Iterator[CheckOutcome]:
 
 
 def _links(context: DoctorContext) -> CheckOutcome:
-    most = 10
+    quota = 10
     used = len(list(context.aws.iter_items("apigatewayv2", "get_vpc_links", "Items")))
-    state: State = "ok" if used < most else "warning"
-    return state, f"{used} of {most} VPC links are used", "" if used < most else "an Environment needs one of its own"
+    message = f"{used} of {quota} VPC links are used"
+    if used < quota:
+        return "ok", message, ""
+    return "warning", message, "each Environment needs one: delete one, or name one in spec.edge.vpcLink"
 
 
 def _instances(services: Iterable[ModelService]) -> dict[str, int]:
@@ -166,9 +176,9 @@ def _check_quota(aws: AwsClient, service: str, name: str, needed: float) -> Chec
     except AwsError as error:
         return "unknown", f"{name}: {error.what}", ""
     if value is None:
-        return "unknown", f"{name}: no such quota is listed", ""
+        return "unknown", f"{name}: Service Quotas doesn't list this quota", ""
     if value < needed:
-        return "failed", f"{name}: {needed:g} needed, {value:g} allowed", "ask for more in Service Quotas"
+        return "failed", f"{name}: {needed:g} needed, {value:g} allowed", "request an increase in Service Quotas"
     return "ok", f"{name}: {needed:g} needed, {value:g} allowed", ""
 
 
@@ -177,7 +187,7 @@ def _network(context: DoctorContext) -> Iterator[CheckOutcome]:
     if not network.subnets:
         filters = [{"Name": "is-default", "Values": ["true"]}]
         found = list(context.aws.iter_items("ec2", "describe_vpcs", "Vpcs", Filters=filters))
-        hint = "" if found else "name subnets in spec.network"
+        hint = "" if found else "name subnets in spec.network.subnets"
         yield ("ok", f"the default VPC {found[0]['VpcId']}", "") if found else ("failed", "no default VPC", hint)
         return
     filters = [{"Name": "subnet-id", "Values": list(network.subnets)}]
@@ -186,28 +196,29 @@ def _network(context: DoctorContext) -> Iterator[CheckOutcome]:
 
 
 def _check_subnet(aws: AwsClient, subnet: Mapping[str, Any], *, public: bool) -> CheckOutcome:
-    """Whether a task in a subnet can fetch its image and write its log."""
+    """Check that a task in a subnet can pull its image and write its log."""
     name, vpc = subnet["SubnetId"], subnet["VpcId"]
-    way = _find_egress(aws, name, vpc)
-    if way.startswith("igw-") and not public:
-        return "failed", f"{name} is public, and tasks get no address", "spec.network.assignPublicIp: true"
-    if way:
-        return "ok", f"{name} reaches AWS through {way}", ""
+    target = _find_egress(aws, name, vpc)
+    if target.startswith("igw-") and not public:
+        hint = "set spec.network.assignPublicIp to true"
+        return "failed", f"{name} routes to {target}, but tasks get no public address", hint
+    if target:
+        return "ok", f"{name} reaches AWS through {target}", ""
     filters = [{"Name": "vpc-id", "Values": [vpc]}]
-    there = {
+    available = {
         endpoint["ServiceName"].partition(f".{aws.region}.")[2]
         for endpoint in aws.iter_items("ec2", "describe_vpc_endpoints", "VpcEndpoints", Filters=filters)
         if endpoint["State"].lower() == "available"
     }
-    missing = [name for name in _ENDPOINTS if name not in there]
+    missing = [name for name in _ENDPOINTS if name not in available]
     if missing:
-        what = f"{name} has no way out, and {vpc} no endpoint for {', '.join(missing)}"
-        return "failed", what, "add a NAT gateway, or VPC endpoints"
+        message = f"{name} has no default route, and {vpc} has no endpoint for {', '.join(missing)}"
+        return "failed", message, "add a NAT gateway or the VPC endpoints"
     return "ok", f"{name} reaches AWS through the endpoints of {vpc}", ""
 
 
 def _find_egress(aws: AwsClient, subnet: str, vpc: str) -> str:
-    """What a subnet's default route leads to; empty where there is none."""
+    """Return the target of a subnet's active default route, or an empty string without one."""
     own = [{"Name": "association.subnet-id", "Values": [subnet]}]
     main = [{"Name": "vpc-id", "Values": [vpc]}, {"Name": "association.main", "Values": ["true"]}]
     for filters in (own, main):

@@ -1,4 +1,4 @@
-"""What a model's training and tasks have written to CloudWatch Logs, and what the controller noted of it, as lines."""
+"""Read the lines that a model's training and tasks wrote to CloudWatch Logs, and the controller's events, as lines."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from controller.errors import MissingError
 from controller.store.base import Store
 
 TRAINING_GROUP = "/aws/sagemaker/TrainingJobs"
-_POLL = 2.0
-# CloudWatch Logs shows lines late and out of order by seconds: so much is read again with each look.
+_POLL = 2.0  # seconds
+# CloudWatch Logs delivers lines late and out of order, by seconds. So each poll reads this much again (ms).
 _LATE_SECONDS = 15_000
 _MAX_REMEMBERED = 100_000
 
 
 @dataclass(frozen=True)
 class LogLine:
-    """One line: when (ms since 1970, UTC), from which task, job or resource, and what. `id` tells equal lines apart."""
+    """One line: its time (ms since 1970, UTC), the task, job or resource it comes from, and the message.
+
+    `id` distinguishes equal lines.
+    """
 
     time: int
     source: str
@@ -36,12 +39,15 @@ class LogLine:
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-# Everything since a time (ms), oldest first.
+# Yields the lines since a time (ms since 1970), oldest first.
 LogSource = Callable[[int], Iterable[LogLine]]
 
 
 def cloudwatch_source(aws: AwsClient, group: str, prefix: str = "") -> LogSource:
-    """The lines of a log group's streams whose names begin with `prefix`. A group that isn't there has none yet."""
+    """Return a source of the streams of a log group whose names begin with `prefix`.
+
+    A group that doesn't exist has no lines yet.
+    """
     chosen = {"logStreamNamePrefix": prefix} if prefix else {}
 
     def read(since: int) -> Iterator[LogLine]:
@@ -59,7 +65,7 @@ def cloudwatch_source(aws: AwsClient, group: str, prefix: str = "") -> LogSource
 
 
 def controller_source(store: Store, owner: Key) -> LogSource:
-    """What the controller noted of a spec: its events."""
+    """Return a source of a spec's events."""
 
     def read(since: int) -> Iterator[LogLine]:
         store.refresh()
@@ -72,14 +78,14 @@ def controller_source(store: Store, owner: Key) -> LogSource:
 
 
 def read_lines(source: LogSource, since: int) -> list[LogLine]:
-    """The lines since a time, oldest first; where there are very many, the newest of them."""
+    """Return the lines since a time (ms), oldest first; of more than 100,000, only the last ones of the source."""
     return sorted(deque(source(since), maxlen=_MAX_REMEMBERED), key=lambda line: line.time)
 
 
 def follow_lines(
     source: LogSource, since: int, seen: Iterable[LogLine], is_over: Callable[[], bool], sleep: Callable[[float], None]
 ) -> Iterator[LogLine]:
-    """Every line since a time but those that were seen, as it comes; ends once `over` says that nothing more will."""
+    """Yield each new line since a time (ms), except the `seen` ones. End after a last poll once `is_over()` holds."""
     known = {line.id: line.time for line in seen}
     while True:
         last = is_over()

@@ -1,4 +1,4 @@
-"""Trying again what failed and stays failed: it is marked in AWS, and whoever holds the lease acts on it."""
+"""Mark failed objects in AWS for a retry, which the holder of the lease makes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from controller.environments.factory import OpenEnvironment
 
 
 def retry_spec(environment: OpenEnvironment, owner: Key, aws: AwsClient) -> list[str]:
-    """Mark whatever of a spec failed, and say what it was. `aws` needs no lease: marks are for its holder to read."""
+    """Mark every failed object of a spec for a retry, and return a description of each.
+
+    `aws` needs no lease: the holder of the lease reads the marks.
+    """
     survey = environment.reconciler.survey(environment.contexts)
     marked = []
     for node in survey.graph.topological_order():
@@ -24,8 +27,8 @@ def retry_spec(environment: OpenEnvironment, owner: Key, aws: AwsClient) -> list
             or not is_known(resolved.identity)
         ):
             continue
-        told = environment.reconciler.registry[node.key.kind].retry(aws, resolved, seen)
-        if told:
-            environment.store.emit(Event(utc_now(), owner, "Normal", "Retry", f"asked for: {told}", node.key))
-            marked.append(told)
+        description = environment.reconciler.registry[node.key.kind].retry(aws, resolved, seen)
+        if description:
+            environment.store.emit(Event(utc_now(), owner, "Normal", "Retry", f"requested for {description}", node.key))
+            marked.append(description)
     return marked

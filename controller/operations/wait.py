@@ -1,4 +1,4 @@
-"""Waiting for a condition that the controller writes, by reading it now and then."""
+"""Wait for a condition that the controller writes, by polling the store."""
 
 from __future__ import annotations
 
@@ -8,26 +8,28 @@ from dataclasses import dataclass
 from controller.core.status import Status
 from controller.errors import DeadlineError, NotFoundError, UsageError
 
-_POLL = 1.0
+_POLL = 1.0  # seconds
 
 
 @dataclass(frozen=True)
 class WaitCondition:
-    """A condition's type, and the status it is to have; letters count alike in both cases, as for kubectl."""
+    """A condition type and the status to wait for; case doesn't matter, as in kubectl."""
 
     type: str
     status: str = "True"
 
     @classmethod
     def parse(cls, text: str) -> WaitCondition:
-        """Read `condition=TYPE` or `condition=TYPE=STATUS`. Raises UsageError."""
+        """Parse `condition=TYPE` or `condition=TYPE=STATUS`. Raises UsageError for any other text."""
         head, *rest = text.split("=")
         if head != "condition" or not 1 <= len(rest) <= 2 or not all(rest):
-            raise UsageError(f"'{text}' is nothing to wait for", hint="--for=condition=Ready, or condition=Ready=False")
+            raise UsageError(
+                f"--for: '{text}' isn't a condition", hint="write condition=Ready, or condition=Ready=False"
+            )
         return cls(*rest)
 
     def is_met(self, status: Status) -> bool:
-        """Whether a spec's status has it."""
+        """Return whether a spec's status has the condition with that status."""
         return any(
             (found.type.lower(), found.status.lower()) == (self.type.lower(), self.status.lower())
             for found in status.conditions
@@ -42,9 +44,10 @@ def wait_for(
     now: Callable[[], float],
     sleep: Callable[[float], None],
 ) -> Status:
-    """The status, once the condition holds. `read` asks for it; None as long as there is none. `now` is monotonic, in seconds.
+    """Poll `read` every second, and return the status once the condition holds.
 
-    Raises DeadlineError after `timeout` seconds, NotFoundError when there was no status until then.
+    `read` returns None while there is no status. `now` is monotonic, in seconds. After `timeout` seconds, raises
+    DeadlineError, or NotFoundError if there is still no status.
     """
     deadline = now() + timeout
     while True:
@@ -56,7 +59,8 @@ def wait_for(
             sleep(min(_POLL, left))
         elif status is None:
             raise NotFoundError(
-                "there is no status yet", hint="has it been reconciled? moorage get shows what is known"
+                f"there is no status after {timeout:g} s",
+                hint="reconcile the spec; moorage get lists the specs with a status",
             )
         else:
             why = "; ".join(f"{c.type} is {c.status}: {c.message or c.reason}" for c in status.conditions[:1])

@@ -1,4 +1,4 @@
-"""The costs in a plan's document: what is estimated, from which load and which prices. Amounts are USD; null is unknown."""
+"""The costs in a plan document: the estimate, its load and its prices. Amounts are USD; null is unknown."""
 
 from __future__ import annotations
 
@@ -10,49 +10,49 @@ from controller.spec.strict import Items, StrictModel
 
 
 class CostLine(StrictModel):
-    """One thing that AWS charges for."""
+    """One item that AWS charges for."""
 
     name: str
-    """What it is."""
+    """Name of the item."""
     detail: str
-    """How much of it."""
+    """Its quantity."""
     usd: float | None
-    """US dollars; null: no price is known, which isn't nothing."""
+    """US dollars; null if no price is known, which doesn't mean that it is free."""
 
 
 class PlannedCost(StrictModel):
-    """What one ModelService costs, at list prices."""
+    """The cost of one ModelService at list prices."""
 
     environment: str
     """The Environment's name."""
     spec: str
-    """The spec, by kind and name."""
+    """Kind and name of the spec."""
     region: str
-    """The region whose prices are taken."""
+    """The region whose prices apply."""
     requests: int
-    """The load that is assumed: requests a month."""
+    """The assumed load in requests a month."""
     prices_from: str
-    """Date of the oldest price that was used, as YYYY-MM-DD; empty where none is known."""
+    """Date of the oldest price used, as YYYY-MM-DD; empty if no price is known."""
     month: Items[CostLine]
-    """What a month consists of."""
+    """The items of a month."""
     monthly: float
-    """The sum of the month's lines whose price is known."""
+    """The sum of the month's items with a known price."""
     unpriced: Items[str]
-    """The month's lines that no price is known of."""
+    """Names of the month's items without a known price."""
     limit: float | None
-    """`policy.maxMonthlyCost`, where the spec has one."""
+    """`policy.maxMonthlyCost`; null if the spec sets none."""
     over: str
-    """Why the limit holds the spec back; empty where it doesn't."""
+    """Why the limit holds the spec; empty if it doesn't."""
     training: CostLine
     """One training run."""
     instead: Items[CostLine]
     """A month of the same load on SageMaker endpoints."""
     shared: Items[CostLine]
-    """What the Environment needs once for all its models in a month; no part of the sum."""
+    """Items of a month that all models of the Environment share; not part of the sum."""
 
 
 def planned_cost(owner: Key, cost: CostEstimate) -> PlannedCost:
-    """An estimate as the document has it."""
+    """Convert an estimate to the document's form."""
     return PlannedCost(
         environment=owner.environment,
         spec=f"{owner.kind} {owner.name}",

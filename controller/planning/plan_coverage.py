@@ -1,7 +1,8 @@
-"""Whether a step was promised by a plan: it brings an object that the plan names to where the plan says. Pure.
+"""Check that a saved plan covers a step: the step brings a planned object to its planned state. Pure.
 
-A later pass sees more than the first one did: what was *(known after apply)* has a value, and what was made by half is
-finished by an update. So a step is held against all that the plan says of its object, now and later, not against one line.
+A later pass knows more than the first: *(known after apply)* has become a value, and an update completes an object that
+was created only partly. So a step is compared with all planned steps of its object, now and later, not with a single
+one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from controller.core.values import Value
 from controller.planning.plan_document import NOT_KNOWN, NOT_THERE, PlannedStep
 
 _CREATING_ACTIONS = frozenset({"create", "revise", "replace", "adopt"})
-# What a planned action may turn into: what is made may still have to be put right, and its forerunner goes.
+# Planned action → actions that may carry it out: a new object may need an update, and its predecessor is deleted.
 _ALLOWED_ACTIONS = {
     "create": _CREATING_ACTIONS | {"update"},
     "adopt": _CREATING_ACTIONS | {"update"},
@@ -24,7 +25,7 @@ _ALLOWED_ACTIONS = {
 
 
 def find_uncovered(planned: Iterable[PlannedStep], steps: Iterable[PlannedStep]) -> list[str]:
-    """What the promised steps don't cover of other ones, in words; nothing when they cover it all."""
+    """Describe every action and field of `steps` that the planned steps don't cover; empty if they cover all."""
     by_object: dict[tuple[str, str, str], list[PlannedStep]] = {}
     for step in planned:
         if not step.held:
@@ -42,7 +43,7 @@ def _missing_coverage(planned: Sequence[PlannedStep], step: PlannedStep) -> Iter
         yield f"{step.action} {step.object}{f' ({paths})' if step.action == 'update' else ''}"
         return
     if step.action == "delete":
-        # What takes the place of an object takes it away, too; otherwise it has to be the very one.
+        # A replacement also deletes its predecessor. A planned deletion covers only the same object.
         if not any(other.action != "delete" or other.changes == step.changes for other in planned):
             yield f"{step.action} {step.object} ({', '.join(f'{change.path} {change.old}' for change in step.changes)})"
         return
@@ -53,7 +54,7 @@ def _missing_coverage(planned: Sequence[PlannedStep], step: PlannedStep) -> Iter
 
 
 def _covers(path: Sequence[str], value: Value, step_path: Sequence[str], new: Value) -> bool:
-    """Whether a promised value at a path says, or leaves open, what a step sets at its own path."""
+    """Return whether a planned value at its path equals, or leaves unknown, what a step sets at its own path."""
     if path[: len(step_path)] == step_path and len(path) > len(step_path):
         return _covers_below(path[len(step_path) :], value, new)
     if step_path[: len(path)] != path:
@@ -66,7 +67,7 @@ def _covers(path: Sequence[str], value: Value, step_path: Sequence[str], new: Va
 
 
 def _covers_below(path: Sequence[str], value: Value, new: Value) -> bool:
-    """Whether a value that is promised deeper down is in what is set as a whole."""
+    """Return whether a value that was planned at a deeper path is part of the whole that a step sets."""
     for name in path:
         new = _child(new, name)
     return _matches(value, new)
@@ -81,7 +82,10 @@ def _child(value: Value, name: str) -> Value:
 
 
 def _matches(planned: Value, value: Value) -> bool:
-    """Whether they are equal but for what was promised as unknown. Lists may have another order; empty is absent."""
+    """Return whether two values are equal, except where the planned one is unknown.
+
+    Lists may be in any order; an empty value equals an absent one.
+    """
     if planned in (NOT_KNOWN, value):
         return True
     if isinstance(planned, Mapping) and isinstance(value, Mapping):
@@ -93,8 +97,8 @@ def _matches(planned: Value, value: Value) -> bool:
 
 
 def _match_unordered(planned: list[Value], values: list[Value]) -> bool:
-    """Whether each value has a promise of its own; those that are known choose first."""
-    for one in sorted(planned, key=lambda promise: NOT_KNOWN in str(promise)):
+    """Return whether each value matches a planned one of its own; planned values without unknowns match first."""
+    for one in sorted(planned, key=lambda value: NOT_KNOWN in str(value)):
         at = next((index for index, value in enumerate(values) if _matches(one, value)), None)
         if at is None:
             return False

@@ -1,7 +1,7 @@
-"""A plan as a document: what `plan -o json` prints, `plan --out` keeps and `reconcile --plan` carries out.
+"""A plan as a document: `plan -o json` prints it, `plan --out` saves it and `reconcile --plan` applies it.
 
-The shape is published as JSON Schema (`moorage schema plan`). Whatever shows a plan to people is made from the document,
-so what is hidden here is hidden everywhere: no secret gets in.
+`moorage schema plan` publishes its JSON Schema. Every view of a plan is rendered from the document. So secrets that are
+redacted here appear in no view.
 """
 
 from __future__ import annotations
@@ -26,67 +26,67 @@ _TRAINS = "sagemaker/training-job"
 
 
 class PlannedField(StrictModel):
-    """One field of an object, as it is and as it will be."""
+    """The current and the planned value of one field."""
 
     path: str
-    """Dotted; elements of a list that have names are named."""
+    """Dotted path; list elements with a name appear by name."""
     old: Any
-    """What is there; `(absent)`: nothing is."""
+    """The current value; `(absent)` if there is none."""
     new: Any
-    """What will be there; `(absent)`: nothing will; `(known after apply)`: only an apply will tell."""
+    """The planned value; `(absent)` if it is removed, `(known after apply)` if only an apply reveals it."""
 
 
 class PlannedObject(StrictModel):
-    """One AWS object that the plan says something about."""
+    """One AWS object of the plan."""
 
     environment: str
     """The Environment's name."""
     spec: str
-    """The spec that the object belongs to: its kind and its name."""
+    """Kind and name of the spec that the object belongs to."""
     resource: str
-    """The AWS type, as `ecs/service`."""
+    """The AWS type, like `ecs/service`."""
     name: str
-    """Which one of its type."""
+    """Name of the object, unique in its type and Environment."""
 
     @property
     def object(self) -> str:
-        """The object as people read it."""
+        """The display name: type and name."""
         return str(Key(self.environment, self.resource, self.name))
 
 
 class PlannedStep(PlannedObject):
-    """One thing to do to one AWS object."""
+    """One action on one AWS object."""
 
     action: Literal["create", "update", "revise", "replace", "adopt", "delete"]
-    """`revise` makes a sibling beside the old one; `replace` makes the new one before the old one goes."""
+    """`revise` creates a new object and keeps the old one; `replace` creates the new one, then deletes the old one."""
     changes: Items[PlannedField]
-    """Field by field; of something new, every field."""
+    """The changed fields; every field of a new object."""
     forces: Items[str]
-    """The paths of the fields that can't be changed in place, and so are why another object is made."""
+    """Paths of the fields that can't be changed in place and so force a new object."""
     why: str
-    """What the step means beyond the object itself."""
+    """The reason or consequence of the step; empty if there is nothing to add."""
     later: bool
-    """Whether it only follows from what other steps will bring, as a training."""
+    """Whether the step waits for the result of another step, such as a training."""
     held: Literal["", "Suspended", "Drifted", "OverBudget"]
-    """The policy that keeps the step from being done: `suspend`, `driftCorrection: false`, or `maxMonthlyCost`."""
+    """The policy that holds the step: `suspend`, `driftCorrection: false` or `maxMonthlyCost`; empty if none does."""
 
     @property
     def only_adopts(self) -> bool:
-        """Whether the object stays as it is, but for the tags that say whose it is now."""
+        """Whether the step changes nothing but the ownership tags."""
         return self.action == "adopt" and all(change.path.partition(".")[0] == "tags" for change in self.changes)
 
 
 class PlannedRefusal(PlannedObject):
-    """One object that must not be touched as things are."""
+    """One object that Moorage refuses to change."""
 
     message: str
     """Why it is refused."""
     hint: str
-    """What helps."""
+    """What to do about it."""
 
 
 class PlannedEnvironment(StrictModel):
-    """One Environment, where it is, and what is declared for it."""
+    """One Environment, its location and its specs."""
 
     name: str
     """The Environment's name."""
@@ -95,71 +95,71 @@ class PlannedEnvironment(StrictModel):
     region: str
     """Its AWS region."""
     specs: Mapping[str, str]
-    """The specs planned for, by kind and name, each with a digest of all that it says and of its data."""
+    """The planned specs by kind and name, each with a digest of the spec and its data."""
     digest: str
-    """Equal for equal plans of this Environment, secrets included."""
+    """Digest of this Environment's plan, including secrets; equal plans have equal digests."""
 
 
 class Summary(StrictModel):
-    """How many steps there are of each action, and how many objects are refused."""
+    """The number of steps by action, and the number of refused objects."""
 
     now: Mapping[str, int]
-    """Steps that an apply begins with."""
+    """Steps that an apply executes first, by action."""
     later: Mapping[str, int]
-    """Steps that follow once a training is through."""
+    """Steps that follow after a training, by action."""
     held: Mapping[str, int]
-    """Steps that a policy keeps from being done."""
+    """Steps that a policy holds, by action."""
     refused: int
-    """Objects that must not be touched."""
+    """Number of objects that Moorage refuses to change."""
     changes: int
-    """Steps now and later that change something: all but those that only take an object over, by its tags."""
+    """Number of steps, now and later, that change an object; an adoption that only sets tags doesn't count."""
 
 
 class PlanDocument(StrictModel):
-    """What reconcile would do: to which objects, field by field, now and later."""
+    """The steps that reconcile would execute, object by object and field by field, now and later."""
 
     api_version: Literal["moorage/v1alpha1"]
-    """Version of this shape."""
+    """Version of this schema."""
     kind: Literal["Plan"]
     """Always `Plan`."""
     made_by: str
-    """The program and its version."""
+    """The program that made the plan, and its version."""
     commit: str
-    """The Git commit of the specs; empty outside of Git."""
+    """The Git commit of the specs; empty outside Git."""
     prune: bool
-    """Whether what no file declares any more is deleted."""
+    """Whether the plan deletes ModelServices that no file declares any more."""
     environments: Items[PlannedEnvironment]
-    """Every Environment that was looked at."""
+    """Every planned Environment."""
     steps: Items[PlannedStep]
-    """What is to be done, in order."""
+    """The steps in order of execution."""
     refusals: Items[PlannedRefusal]
-    """What must not be touched."""
+    """The objects that Moorage refuses to change."""
     trains: Items[str]
-    """Names of the ModelServices for which a model is trained."""
+    """Names of the ModelServices whose model the plan trains."""
     costs: Items[PlannedCost]
-    """What each ModelService is estimated to cost, once all of it is applied."""
+    """The estimated cost of each ModelService once the plan is applied."""
     summary: Summary
-    """The steps, counted."""
+    """The numbers of steps and refusals."""
     digest: str
-    """Sha256, in hex, of everything else in the document."""
+    """SHA-256, in hex, of everything else in the document."""
 
     @property
     def acts(self) -> bool:
-        """Whether reconcile would change or complain about anything."""
+        """Whether the plan has steps, now or later, or refusals."""
         return bool(self.summary.now or self.summary.later or self.refusals)
 
     @property
     def checksum(self) -> str:
-        """What `digest` must be."""
+        """The digest of the document's content, which `digest` must equal."""
         return digest(self.model_dump(mode="json", by_alias=True, exclude={"digest"}))
 
     def text(self) -> str:
-        """The document as JSON."""
+        """Return the document as JSON."""
         return self.model_dump_json(by_alias=True, indent=2) + "\n"
 
 
 def schema() -> str:
-    """The document's JSON Schema, as it is published."""
+    """Return the document's JSON Schema, as published."""
     return json_schema.model_schema_text(PlanDocument, "Plan")
 
 
@@ -170,13 +170,16 @@ def build_document(
     commit: str = "",
     prune: bool = False,
 ) -> PlanDocument:
-    """Put the plans of some Environments into a document. Each comes with what is wanted there, the Environment first."""
+    """Build a document from the plans of some Environments.
+
+    Each part pairs the contexts of an Environment, its own context first, with its plan.
+    """
     environments, steps, refusals = [], list[PlannedStep](), list[PlannedRefusal]()
-    for wants, plan in parts:
-        environments.append(_environment(wants, plan))
+    for contexts, plan in parts:
+        environments.append(_environment(contexts, plan))
         steps += map(build_step, plan.steps)
         refusals += map(_refusal, plan.refusals)
-    made = PlanDocument(
+    document = PlanDocument(
         api_version=API_VERSION,
         kind="Plan",
         made_by=MADE_BY,
@@ -190,11 +193,11 @@ def build_document(
         summary=_summary(steps, len(refusals)),
         digest="",
     )
-    return made.model_copy(update={"digest": made.checksum})
+    return document.model_copy(update={"digest": document.checksum})
 
 
 def build_step(step: Step) -> PlannedStep:
-    """A step as the document has it."""
+    """Convert a step to the document's form, with secrets redacted."""
     return PlannedStep(
         action=step.action.value,
         **_object_fields(step),
@@ -208,7 +211,7 @@ def build_step(step: Step) -> PlannedStep:
 
 def _environment(contexts: Sequence[SpecContext], plan: Plan) -> PlannedEnvironment:
     home = contexts[0]
-    specs = {_spec_name(want.owner): want.spec_digest for want in contexts}
+    specs = {_spec_name(context.owner): context.spec_digest for context in contexts}
     return PlannedEnvironment(
         name=home.owner.name,
         account=home.location.account,
@@ -230,7 +233,7 @@ def _object_fields(one: Step | Refusal) -> dict[str, str]:
 
 
 def _spec_name(owner: Key) -> str:
-    """`ModelService housing-model`."""
+    """Return kind and name: `ModelService housing-model`."""
     return f"{owner.kind} {owner.name}"
 
 
@@ -258,18 +261,20 @@ def _summary(steps: Sequence[PlannedStep], refused: int) -> Summary:
 
 
 def _field(change: Change) -> PlannedField:
-    *way, name = change.path.split(".")
-    called = name if "environment" in way else ""
-    return PlannedField(path=change.path, old=_redact_value(change.old, called), new=_redact_value(change.new, called))
+    *parents, name = change.path.split(".")
+    variable = name if "environment" in parents else ""
+    return PlannedField(
+        path=change.path, old=_redact_value(change.old, variable), new=_redact_value(change.new, variable)
+    )
 
 
-def _redact_value(value: Value, called: str = "") -> Value:
-    """The value as JSON, without secrets: by its shape, and a variable's by what it is `called`."""
+def _redact_value(value: Value, variable: str = "") -> Value:
+    """Convert a value to JSON without secrets, found by the shape of the value or the name of its `variable`."""
     if isinstance(value, Blob):
         return {"sha256": value.sha256, "size": value.size}
     if isinstance(value, Mapping):
-        variable = str(value["name"]) if value.keys() == {"name", "value"} else called
-        return {str(key): _redact_value(inner, variable if key == "value" else "") for key, inner in value.items()}
+        named = str(value["name"]) if value.keys() == {"name", "value"} else variable
+        return {str(key): _redact_value(inner, named if key == "value" else "") for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_redact_value(inner) for inner in value]
-    return redact(value, called) if isinstance(value, str) else to_json_value(value)
+    return redact(value, variable) if isinstance(value, str) else to_json_value(value)

@@ -1,4 +1,4 @@
-"""What may be deleted because no file declares it any more."""
+"""Find the specs to prune, and enforce the limit on their share."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from controller.errors import StoppedError
 
 
 def find_prunable(environments: Iterable[OpenEnvironment], max_share: float) -> list[Key]:
-    """All that is removed from some environments.
+    """Return the ModelServices of some environments that no file declares any more.
 
-    Raises StoppedError when in one of them it is more than the share `most` of what is known; a single one always may go.
+    Raises StoppedError when one environment would lose more than the share `max_share` (0 to 1) of its known
+    ModelServices. A single ModelService may always be pruned.
     """
     found: list[Key] = []
-    for site in environments:
-        gone = site.find_removed_specs()
-        known = len(gone) + len(site.contexts) - 1
-        if len(gone) > 1 and len(gone) > max_share * known:
+    for environment in environments:
+        removed = environment.find_removed_specs()
+        known = len(removed) + len(environment.contexts) - 1
+        if len(removed) > 1 and len(removed) > max_share * known:
             raise StoppedError(
-                f"{len(gone)} of {known} ModelServices would be deleted, more than --max-prune {max_share:.0%} allows",
-                where=f"environment {site.name}",
-                why=", ".join(owner.name for owner in gone),
-                hint="check the files, or allow more",
+                f"{len(removed)} of {known} ModelServices would be deleted,"
+                f" more than --max-prune {max_share:.0%} allows",
+                where=f"environment {environment.name}",
+                why=", ".join(owner.name for owner in removed),
+                hint="restore their files, or raise --max-prune",
             )
-        found += gone
+        found += removed
     return found

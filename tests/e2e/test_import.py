@@ -179,7 +179,7 @@ def test_import_writes_the_live_configuration(foreign_service: ForeignService) -
         "      - https://a.example",
         "      allowCredentials: true",
         "      maxAge: 60s",
-        "# To serve a model of its own, add data and training, and put this in the place of service:",
+        "# To serve a model that Moorage trains, add data and training, and replace service with this:",
         "#     cpu: 0.25 vCPU",
         "#     memory: 512 MiB",
         "#       GREETING: hello",

@@ -82,7 +82,7 @@ def test_a_failed_training_is_tried_again_when_asked(workspace: CliWorkspace) ->
         assert workspace.reconcile()[0] == 4
     [first] = jobs()
     code, out, err = workspace.moorage("retry", NAME)
-    assert (code, out) == (0, f"to be tried again: training job {first}, which failed\n"), err
+    assert (code, out) == (0, f"the next reconcile retries: training job {first}, which failed\n"), err
     for _ in range(2):
         assert workspace.reconcile()[0] == 4
     assert jobs() == [first, f"{first}-2"]

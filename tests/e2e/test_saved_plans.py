@@ -139,7 +139,7 @@ def test_forged_plan_is_refused(pipeline: Pipeline) -> None:
     pipeline.file.write_text(found.model_copy(update={"digest": found.checksum}).text())
     stopped = pipeline.apply(CPU)
     assert (stopped.code, stopped.out) == (5, "")
-    assert "this was not planned" in stopped.err
+    assert "the saved plan doesn't include this" in stopped.err
     assert "cpu" in stopped.err
     assert pipeline.service["taskDefinition"] == before
 

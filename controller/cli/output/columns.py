@@ -1,4 +1,4 @@
-"""Text in columns, and the colours that words of status have. Pure: data in, `Text` out."""
+"""Align text in columns, and colour status words. Pure: data in, `Text` out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BAD = ("Failed", "False", "Warning", "Degraded", "Stalled", "Refused")
 
 
 def align_columns(rows: Sequence[Sequence[Cell]], *, gap: int = 3) -> Text:
-    """Align cells in columns as wide as they need to be, a line for each row; nothing is cut off."""
+    """Align cells in columns, one line for each row. A column is as wide as its widest cell; nothing is truncated."""
     cells = [[cell if isinstance(cell, Text) else Text(cell) for cell in row] for row in rows]
     widths = [
         max((len(row[i]) for row in cells if i < len(row)), default=0) for i in range(max(map(len, cells), default=0))
@@ -31,6 +31,7 @@ def align_columns(rows: Sequence[Sequence[Cell]], *, gap: int = 3) -> Text:
 
 
 def style_status(text: str) -> Text:
-    """Colour a word of status."""
-    style = "green" if text in _GOOD else "red" if text in _BAD else "yellow"
-    return Text(text, style)
+    """Colour a status word: green if good, red if bad, else yellow."""
+    if text in _GOOD:
+        return Text(text, "green")
+    return Text(text, "red" if text in _BAD else "yellow")

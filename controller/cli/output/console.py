@@ -1,4 +1,4 @@
-"""Printing: data on stdout, as text or as JSON or YAML; progress on stderr. What is printed is made in `render_*`."""
+"""Print data on stdout as text, JSON or YAML, and progress on stderr. The `*_view` modules render it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from controller.cli.options import Format
 def print_result(
     form: Format, *, table: Callable[[bool], Text], data: Callable[[], Any], names: Sequence[str] = ()
 ) -> None:
-    """Print in the form that was asked for. `table` gets whether it may be wide; `names` is what `-o name` prints."""
+    """Print in the requested form. `table` takes whether the form is `wide`; `-o name` prints `names`, one a line."""
     if form in ("table", "wide"):
         print_text(table(form == "wide"))
     elif form == "name":
@@ -26,7 +26,7 @@ def print_result(
 
 
 def print_text(text: Text) -> None:
-    """Print text on stdout, coloured where that is a terminal."""
+    """Print text on stdout, with colours if stdout is a terminal."""
     console().print(text, soft_wrap=True)
 
 
@@ -36,23 +36,23 @@ def print_progress(text: Text) -> None:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Make a console that colours nothing by itself; NO_COLOR and pipes are honoured by rich."""
+    """Return a console without automatic highlighting; rich itself honours NO_COLOR and pipes."""
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
 
 
 def terminal_width(otherwise: int) -> int:
-    """How many characters a line has on a terminal; elsewhere, `otherwise`."""
-    made = console()
-    return made.width if made.is_terminal else otherwise
+    """Return the width of the terminal in characters, or `otherwise` if stdout isn't a terminal."""
+    terminal = console()
+    return terminal.width if terminal.is_terminal else otherwise
 
 
 def to_json(data: Any) -> str:
-    """Write JSON for people and programs."""
+    """Return indented JSON that ends with a newline."""
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
 
 
 def to_yaml(data: Any) -> str:
-    """Write YAML that YAML 1.1 and 1.2 read alike."""
+    """Return YAML that parsers of YAML 1.1 and 1.2 read alike."""
     import yaml
 
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120)

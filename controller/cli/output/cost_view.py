@@ -1,4 +1,4 @@
-"""What a spec costs, as people read it below its steps. Pure: a plan's document in, lines out."""
+"""Render the cost of a spec below its steps. Pure: the costs of a plan document in, lines out."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from rich.text import Text
 from controller.planning.plan_cost import CostLine, PlannedCost
 
 _INDENT = " " * 6
-# Cents for models of this size, but for traffic, of which nothing is known (docs/adr/0065).
+# Storage and logs cost cents for models of this size; the traffic is unknown (docs/adr/0065).
 _LEFT_OUT = "storage, logs, traffic"
 
 
 def cost_lines(cost: PlannedCost, width: int) -> Iterator[Text]:
-    """The month and what makes it, a training run, and the same load on SageMaker; none wider than `width` if that can be."""
+    """Render the items of a month, a training run, and the same load on SageMaker.
+
+    Lines are at most `width` characters wide, except for long names.
+    """
     prices = f", at list prices of {cost.prices_from} and later" if cost.prices_from else ""
     heading = f"costs in USD, for {cost.requests:,} requests a month in {cost.region}{prices}:"
     yield from _wrapped(heading, width, "  ")
@@ -33,7 +36,7 @@ def cost_lines(cost: PlannedCost, width: int) -> Iterator[Text]:
 
 
 def cost_summary(cost: PlannedCost) -> str:
-    """All of it in one sentence, as `Costs 15.28 USD a month for 1,000,000 requests, 0.12 USD a training run`."""
+    """Summarise the cost: `Costs 15.28 USD a month for 1,000,000 requests, 0.12 USD a training run`."""
     more = f" (without {' and '.join(cost.unpriced)}: no price known)" if cost.unpriced else ""
     run = f"{format_amount(cost.training.usd)} USD" if cost.training.usd is not None else "an unknown amount"
     over = f" Held: {cost.over}." if cost.over else ""
@@ -42,7 +45,7 @@ def cost_summary(cost: PlannedCost) -> str:
 
 
 def format_amount(usd: float | None) -> str:
-    """Whole cents, and no zero for what isn't free: `7.39`, `< 0.01`, `no price known`."""
+    """Format an amount in cents, and never show zero for a real cost: `7.39`, `< 0.01`, `no price known`."""
     if usd is None:
         return "no price known"
     return "< 0.01" if 0 < usd < 0.005 else f"{usd:,.2f}"
@@ -50,7 +53,7 @@ def format_amount(usd: float | None) -> str:
 
 def _rows(cost: PlannedCost) -> Iterator[tuple[str, str, str]]:
     yield from (_row("", line) for line in cost.month)
-    unknown = " and what has no known price" if cost.unpriced else ""
+    unknown = " and items without a known price" if cost.unpriced else ""
     notes = [f"without {_LEFT_OUT}{unknown}"]
     notes += [f"policy.maxMonthlyCost is {format_amount(cost.limit)}"] if cost.limit is not None else []
     yield "a month", format_amount(cost.monthly), "; ".join(notes)

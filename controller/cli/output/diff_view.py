@@ -1,4 +1,4 @@
-"""What differs between live and declared, as people read it, and as JSON. Pure."""
+"""Render the differences between live and declared objects, as text and as JSON. Pure."""
 
 from __future__ import annotations
 
@@ -17,43 +17,43 @@ from controller.core.values import ABSENT, Blob, Key, Sentinel, Value, to_json_v
 _DRIFT = (Origin.DRIFT, Origin.BOTH)
 _WHY = {
     Origin.DRIFT: "drift: changed in AWS since it was applied",
-    Origin.SPEC: "the spec says so now",
+    Origin.SPEC: "the spec changed",
     Origin.FOLLOWS: "follows from another change",
-    Origin.UNKNOWN: "nobody remembers what was applied last",
+    Origin.UNKNOWN: "unknown: the store has no record of the last apply",
 }
-_LEFT = {"Suspended": "policy.suspend is true", "Drifted": "policy.driftCorrection is false"}
+_HELD = {"Suspended": "policy.suspend is true", "Drifted": "policy.driftCorrection is false"}
 _COUNTED = {
     Origin.DRIFT: "by drift",
     Origin.SPEC: "by a changed spec",
     Origin.BOTH: "by both",
     Origin.FOLLOWS: "following from others",
-    Origin.UNKNOWN: "of which nobody remembers",
+    Origin.UNKNOWN: "of unknown origin",
 }
 
 
-def has_drift(found: ResourceDrift) -> bool:
-    """Whether any of it is drift."""
-    return any(field.origin in _DRIFT for field in found.fields)
+def has_drift(item: ResourceDrift) -> bool:
+    """Return whether at least one field drifted."""
+    return any(field.origin in _DRIFT for field in item.fields)
 
 
-def diff_text(found: Sequence[ResourceDrift], refusals: Sequence[Refusal]) -> Text:
-    """Each object as a unified diff, field by field, `-` live and `+` declared; then how much differs and why."""
-    if not found and not refusals:
-        return Text("No difference: what is live is as declared.")
-    lines = [line for item in found for line in _object(item)]
+def diff_text(drifts: Sequence[ResourceDrift], refusals: Sequence[Refusal]) -> Text:
+    """Render each object as a unified diff by field, `-` live and `+` declared, and a summary of counts and reasons."""
+    if not drifts and not refusals:
+        return Text("No difference: AWS matches the specs.")
+    lines = [line for item in drifts for line in _object(item)]
     lines += [line for refusal in refusals for line in _refused(refusal)]
-    return Text("\n").join([*lines, Text(), Text(_summary(found, refusals))])
+    return Text("\n").join([*lines, Text(), Text(_summary(drifts, refusals))])
 
 
-def diff_data(found: Sequence[ResourceDrift], refusals: Sequence[Refusal]) -> dict[str, Any]:
-    """The same as JSON: `null` is what isn't there, `(known after apply)` what only an apply will tell."""
+def diff_data(drifts: Sequence[ResourceDrift], refusals: Sequence[Refusal]) -> dict[str, Any]:
+    """Return the differences as JSON: `null` is absent, `(known after apply)` is a value that only an apply reveals."""
     return {
-        "differs": bool(found or refusals),
-        "objects": [_object_data(item) for item in found],
+        "differs": bool(drifts or refusals),
+        "objects": [_object_data(item) for item in drifts],
         "refusals": [
             {**_key_data(refusal.node.key), "message": refusal.message, "hint": refusal.hint} for refusal in refusals
         ],
-        "summary": {"objects": len(found), "drifted": sum(map(has_drift, found)), "fields": _counts(found)},
+        "summary": {"objects": len(drifts), "drifted": sum(map(has_drift, drifts)), "fields": _counts(drifts)},
     }
 
 
@@ -61,35 +61,34 @@ def _object(item: ResourceDrift) -> Iterator[Text]:
     step, key = item.step, str(item.step.node.key)
     owner = f"{step.owner.kind} {step.owner.name}"
     if item.is_existence_drift:
-        gone = step.action is Action.DELETE
-        side, style = ("live", "red") if gone else ("declared", "green")
+        side, style = ("live", "red") if step.action is Action.DELETE else ("declared", "green")
         yield Text(f"Only {side}: {key}  ({_existence_line(item)})", style)
         return
     yield Text(f"--- live      {key}  {item.id}".rstrip(), "bold")
     yield Text(f"+++ declared  {key}  {owner}", "bold")
     for field in item.fields:
-        left = f"; left so: {_LEFT[step.held]}" if step.held else ""
-        yield Text(f"@@ {field.change.path} @@ {_why(field)}{left}", "cyan")
+        held = f"; not corrected: {_HELD[step.held]}" if step.held else ""
+        yield Text(f"@@ {field.change.path} @@ {_why(field)}{held}", "cyan")
         yield from _sides(field.change.old, field.change.new)
 
 
 def _existence_line(item: ResourceDrift) -> str:
-    """Why an object is on one side alone."""
+    """Return why an object exists on one side only."""
     if item.step.action is Action.DELETE:
         return item.step.why
     if item.origin is Origin.DRIFT:
-        return "drift: it is gone from AWS"
-    return "not made yet" if item.step.action is Action.CREATE else "another one takes its place"
+        return "drift: deleted in AWS since it was applied"
+    return "not created yet" if item.step.action is Action.CREATE else "replaces the live object"
 
 
 def _why(field: FieldDifference) -> str:
     if field.origin is Origin.BOTH:
-        return f"drift, and the spec changed: it was applied as {format_value(field.applied)}"
+        return f"drift, and the spec changed: last applied as {format_value(field.applied)}"
     return _WHY[field.origin]
 
 
 def _sides(live: Value, declared: Value) -> Iterator[Text]:
-    """The two values line by line; what both have stands between, where there is more than one line."""
+    """Compare two values line by line, with the common lines in between."""
     for line in difflib.ndiff(_lines(live), _lines(declared)):
         if not line.startswith("?"):
             style = {"-": "red", "+": "green"}.get(line[0], "")
@@ -108,20 +107,20 @@ def _refused(refusal: Refusal) -> Iterator[Text]:
     yield Text.assemble(("! ", "red"), f"{refusal.node.key}: {refusal.message} ({refusal.hint})")
 
 
-def _counts(found: Iterable[ResourceDrift]) -> dict[str, int]:
-    counted = Counter(field.origin for item in found if not item.is_existence_drift for field in item.fields)
+def _counts(drifts: Iterable[ResourceDrift]) -> dict[str, int]:
+    counted = Counter(field.origin for item in drifts if not item.is_existence_drift for field in item.fields)
     return {origin.value: counted[origin] for origin in Origin if origin in counted}
 
 
-def _summary(found: Sequence[ResourceDrift], refusals: Sequence[Refusal]) -> str:
-    wholes = Counter(_existence_line(item) for item in found if item.is_existence_drift)
+def _summary(drifts: Sequence[ResourceDrift], refusals: Sequence[Refusal]) -> str:
+    wholes = Counter(_existence_line(item) for item in drifts if item.is_existence_drift)
     parts = [f"{number} {why}" for why, number in wholes.items()]
-    fields = [f"{number} {_COUNTED[Origin(origin)]}" for origin, number in _counts(found).items()]
+    fields = [f"{number} {_COUNTED[Origin(origin)]}" for origin, number in _counts(drifts).items()]
     if fields:
         parts.append(f"fields {', '.join(fields)}")
     if refusals:
         parts.append(f"{len(refusals)} refused")
-    return f"{len(found)} object{'s differ' if len(found) != 1 else ' differs'}: {'; '.join(parts)}."
+    return f"{len(drifts)} object{'s differ' if len(drifts) != 1 else ' differs'}: {'; '.join(parts)}."
 
 
 def _object_data(item: ResourceDrift) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Events, as lines and as JSON. Pure."""
+"""Render events as lines and as JSON. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from controller.core.status import Event
 
 
 def event_lines(events: Sequence[Event]) -> Text:
-    """One line for each event, oldest first."""
+    """Render one line for each event, in the given order."""
     head: tuple[Cell, ...] = ("TIME", "TYPE", "REASON", "OBJECT", "MESSAGE")
     return align_columns(
         [head, *((e.time, style_status(e.type), e.reason, event_subject(e), e.message) for e in events)]
@@ -20,7 +20,7 @@ def event_lines(events: Sequence[Event]) -> Text:
 
 
 def event_line(event: Event) -> Text:
-    """One event as progress: `ecs/service housing-model  Created  …`."""
+    """Render one event as a progress line: `ecs/service housing-model  Created  …`."""
     style = "red" if event.type == "Warning" else "green"
     return (
         Text(f"{event_subject(event)}  ")
@@ -30,7 +30,7 @@ def event_line(event: Event) -> Text:
 
 
 def event_data(event: Event) -> dict[str, Any]:
-    """Give an event as JSON."""
+    """Return an event as JSON."""
     return {
         "time": event.time,
         "type": event.type,
@@ -44,5 +44,5 @@ def event_data(event: Event) -> dict[str, Any]:
 
 
 def event_subject(event: Event) -> str:
-    """What an event is about: the resource, where it was one, or else the spec."""
+    """Return the subject of an event: its resource, or else its spec."""
     return str(event.key) if event.key else f"{event.owner.kind} {event.owner.name}"

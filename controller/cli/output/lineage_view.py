@@ -1,4 +1,4 @@
-"""A model's way back to its commit, for people and as JSON. Pure."""
+"""Render the lineage of a model, from route to commit, as text and as JSON. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from controller.cli.output.columns import Cell, align_columns
 from controller.core.values import Value
 from controller.lineage import Hop, Lineage
 
-# What of a hop's facts people see, in lines of their own.
+# The facts of a hop that the text shows, one a line.
 _SHOWN = (
     "endpoint",
     "routes",
@@ -26,17 +26,17 @@ _SHOWN = (
 
 
 def lineage_text(lineage: Lineage) -> Text:
-    """Each hop with what is told of it, and below that what is wrong with it. Several ways follow each other."""
-    return Text("\n\n").join(align_columns([row for hop in way for row in _rows(hop)]) for way in lineage.paths)
+    """Render each hop with its facts, and below them its problem. Several paths follow each other."""
+    return Text("\n\n").join(align_columns([row for hop in path for row in _rows(hop)]) for path in lineage.paths)
 
 
 def lineage_data(lineage: Lineage) -> dict[str, Any]:
-    """Give every hop with all its facts; `problem` is null where nothing is wrong."""
+    """Return every hop with all its facts as JSON; `problem` is null if nothing is wrong."""
     return {
         "environment": lineage.owner.environment,
         "name": lineage.owner.name,
         "whole": lineage.is_complete,
-        "ways": [[_hop(hop) for hop in way] for way in lineage.paths],
+        "ways": [[_hop(hop) for hop in path] for path in lineage.paths],
     }
 
 
@@ -45,9 +45,9 @@ def _hop(hop: Hop) -> dict[str, Any]:
 
 
 def _rows(hop: Hop) -> Iterator[tuple[Cell, ...]]:
-    told = [_fact(name, hop.facts[name]) for name in _SHOWN if hop.facts.get(name)]
+    facts = [_fact(name, hop.facts[name]) for name in _SHOWN if hop.facts.get(name)]
     lines = [Text(hop.id)] if hop.id else []
-    lines += [Text(line, "dim") for lines_ in told for line in lines_]
+    lines += [Text(line, "dim") for fact in facts for line in fact]
     lines += [Text(f"! {hop.problem}", "red")] if hop.problem else []
     for index, line in enumerate(lines):
         yield Text("" if index else hop.kind, "bold"), line

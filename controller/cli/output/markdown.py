@@ -1,6 +1,6 @@
-"""GitHub's Markdown: text that stays text, values that stay values, tables, and blocks that fit into so much room. Pure.
+"""Write GitHub's Markdown: escaped text, code spans, tables, and blocks that fit into a size limit. Pure.
 
-Who writes a spec, or a tag in AWS, mustn't write what reviewers read: nothing of theirs is markup, a link or a mention here.
+Specs and AWS tags are untrusted here. Escaping keeps their text from becoming markup, a link or a mention in a review.
 Rules: https://github.github.com/gfm/
 """
 
@@ -9,50 +9,56 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-# A space without width: no name and no number follows, so nobody is called and nothing is referred to.
-_NOTHING = "\u200b"
-# What could begin something: markup, HTML, a link, a mention, a reference to an issue.
+# A zero-width space after `@` or `#` keeps GitHub from reading a mention or a reference.
+_ZERO_WIDTH_SPACE = "\u200b"
+# Characters that could begin markup, HTML, a link, a mention or a reference to an issue.
 _ESCAPES = {
     **{one: f"\\{one}" for one in "\\`*_{}[]()+!|~$^"},
     "&": "&amp;",
     "<": "&lt;",
     ">": "&gt;",
     ":": "&#58;",
-    "@": f"@{_NOTHING}",
-    "#": f"\\#{_NOTHING}",
+    "@": f"@{_ZERO_WIDTH_SPACE}",
+    "#": f"\\#{_ZERO_WIDTH_SPACE}",
 }
 
 
 def escape_prose(text: str) -> str:
-    """Text on one line that is nothing but text."""
+    """Return the text on one line, with all markup escaped."""
     plain = " ".join(escape_invisible(text).split())
     return "".join(_ESCAPES.get(one, one) for one in plain).replace("www.", "www\\.")
 
 
 def code_span(text: str) -> str:
-    """Text as a span of code that nothing in it ends, in a table's cell or elsewhere."""
+    """Return the text as a code span that nothing in it can end, in a table cell or elsewhere."""
     plain = escape_invisible(text).replace("`", "\\u0060").replace("|", "\\u007c").strip()
     return f"`{plain}`" if plain else ""
 
 
 def escape_invisible(text: str) -> str:
-    """The text with what can't be seen, or turns what follows around, by its number."""
-    return "".join(one if one.isprintable() else " " if one in "\n\t\r" else f"\\u{ord(one):04x}" for one in text)
+    r"""Replace invisible characters and those that reverse the text's direction by `\\uXXXX`, line ends by spaces."""
+    return "".join(map(_escape_character, text))
+
+
+def _escape_character(one: str) -> str:
+    if one.isprintable():
+        return one
+    return " " if one in "\n\t\r" else f"\\u{ord(one):04x}"
 
 
 def table_row(cells: Iterable[str]) -> str:
-    """One line of a table; the cells are Markdown already."""
+    """Return one row of a table; the cells are Markdown already."""
     return f"| {' | '.join(cells)} |"
 
 
 def table_head(names: Sequence[str]) -> list[str]:
-    """The lines that a table begins with."""
+    """Return the header lines of a table."""
     return [table_row(names), f"|{'---|' * len(names)}"]
 
 
 @dataclass
 class ReportBlock:
-    """Lines that belong together: some of the rows may be left out, or all with the block itself."""
+    """Lines that belong together: a size limit can drop some of the rows, or the whole block."""
 
     head: Sequence[str]
     rows: Sequence[str] = ()
@@ -61,7 +67,7 @@ class ReportBlock:
     shown: bool = field(default=False, init=False)
 
     def take(self, room: int, size: Callable[[str], int]) -> int:
-        """Take as many rows as there is room for, or nothing at all; what room is left."""
+        """Include as many rows as fit into `room`, or drop the block, and return the remaining room."""
         room_left = room - sum(size(line) + 1 for line in (*self.head, *self.tail))
         if room_left < 0:
             return room
@@ -78,9 +84,9 @@ class ReportBlock:
 
     @property
     def omitted(self) -> int:
-        """How many rows aren't shown."""
+        """The number of rows that aren't shown."""
         return len(self.rows) - self.included
 
     def lines(self) -> Sequence[str]:
-        """What is shown."""
+        """Return the lines that are shown."""
         return [*self.head, *self.rows[: self.included], *self.tail] if self.shown else []

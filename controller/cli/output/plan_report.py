@@ -1,4 +1,4 @@
-"""A plan as reviewers read it in a pull request: Markdown that fits where it goes, and says what didn't fit. Pure."""
+"""Render a plan for a pull request: Markdown within a size limit that counts what it leaves out. Pure."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from controller.cli.output.plan_view import (
 from controller.cli.output.value_format import plain_text
 from controller.planning.plan_document import NOT_KNOWN, NOT_THERE, PlanDocument, PlannedField, PlannedStep
 
-# What a comment may have, in characters; GitHub's API says so when one has more: "body is too long (maximum is 65536 characters)".
+# Maximum characters of a comment. GitHub's API rejects more: "body is too long (maximum is 65536 characters)".
 COMMENT_LIMIT = 65_536
-# Longer values are cut: reviewers look at the rest in a terminal.
+# Longer values are truncated; `moorage plan` shows them in full.
 _LONGEST = 400
-_NOTE = 400  # more than the line about what was left out ever takes
+_NOTE = 400  # room for the line that counts what was left out
 
 
 def plan_report(plan: PlanDocument, limit: int = COMMENT_LIMIT, size: Callable[[str], int] = len) -> str:
-    """Write a report of at most `limit`, as `size` measures: a summary, a table for each spec, its fields folded away."""
+    """Return a report of at most `limit` in `size`: a summary, then a table and folded fields for each spec."""
     title = ReportBlock([f"### moorage plan: {_title(plan)}", "", *_introduction(plan)])
     found = group_by_spec(plan)
-    # What matters most takes room first.
+    # The most important blocks take room first.
     kinds = [[make(part) for part in found] for make in (_heading, _refused, _steps, _fields)]
     room = title.take(limit - _NOTE, size)
     for blocks in kinds:
@@ -44,14 +44,14 @@ def plan_report(plan: PlanDocument, limit: int = COMMENT_LIMIT, size: Callable[[
 
 
 def _title(plan: PlanDocument) -> str:
-    told = [format_counts(plan.summary.now)]
-    told += [
+    counted = [format_counts(plan.summary.now)]
+    counted += [
         f"{word}: {format_counts(counts)}"
         for word, counts in (("later", plan.summary.later), ("held", plan.summary.held))
         if counts
     ]
-    told += [f"refused: {plan.summary.refused}"] if plan.summary.refused else []
-    return "; ".join(filter(None, told)) or "no changes"
+    counted += [f"refused: {plan.summary.refused}"] if plan.summary.refused else []
+    return "; ".join(filter(None, counted)) or "no changes"
 
 
 def _introduction(plan: PlanDocument) -> Iterator[str]:
@@ -75,7 +75,7 @@ def _refused(part: SpecPlan) -> ReportBlock:
     rows = [
         table_row([code_span(one.object), escape_prose(one.message), escape_prose(one.hint)]) for one in part.refusals
     ]
-    return ReportBlock(table_head(("Refused", "Why", "What helps")), rows, [""]) if rows else ReportBlock([])
+    return ReportBlock(table_head(("Refused", "Why", "What to do")), rows, [""]) if rows else ReportBlock([])
 
 
 def _steps(part: SpecPlan) -> ReportBlock:
@@ -117,7 +117,9 @@ def _fields(part: SpecPlan) -> ReportBlock:
 
 
 def _when(step: PlannedStep) -> str:
-    return escape_prose(HELD[step.held].partition(",")[0]) if step.held else "later" if step.later else "now"
+    if step.held:
+        return escape_prose(HELD[step.held].partition(",")[0])
+    return "later" if step.later else "now"
 
 
 def _paths(step: PlannedStep) -> str:
@@ -139,9 +141,7 @@ def _value(value: object) -> str:
 
 def _left_out(missing: Iterable[int], limit: int) -> list[str]:
     words = ("refusals", "steps", "fields")
-    told = [f"{number:,} {word}" for number, word in zip(missing, words, strict=True) if number]
-    if not told:
+    omitted = [f"{number:,} {word}" for number, word in zip(missing, words, strict=True) if number]
+    if not omitted:
         return []
-    return [
-        f"**{join_names(told)} are left out: there is room for {limit:,} characters here.** `moorage plan` shows all."
-    ]
+    return [f"**{join_names(omitted)} are left out: the limit is {limit:,} characters.** `moorage plan` shows all."]

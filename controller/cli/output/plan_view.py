@@ -1,4 +1,4 @@
-"""A plan as people read it in a terminal of any width. Pure: a document in, `Text` out."""
+"""Render a plan for a terminal of any width. Pure: a document in, `Text` out."""
 
 from __future__ import annotations
 
@@ -30,36 +30,36 @@ SIGNS = {
 }
 _MEANING = {
     "revise": "a new one beside the old one",
-    "replace": "can't be changed in place: the new one is made first, then the old one goes",
+    "replace": "can't be changed in place: the new one is created first, then the old one is deleted",
     "adopt": "exists already and is taken over",
 }
 HELD = {
-    "Suspended": "held, as policy.suspend leaves everything as it is",
-    "Drifted": "held, as policy.driftCorrection leaves what others changed",
-    "OverBudget": "held, as a month would cost more than policy.maxMonthlyCost",
+    "Suspended": "held, because policy.suspend is true",
+    "Drifted": "held, because policy.driftCorrection is false",
+    "OverBudget": "held, because a month would cost more than policy.maxMonthlyCost",
 }
-LATER = "later, once what is begun above is through"
+LATER = "later, once the steps above have finished"
 _FORCES = "forces a new one"
-# What a line may have where nothing tells how wide the terminal is.
+# Maximum width of a line if stdout isn't a terminal.
 WIDTH = 120
-# Less of an old value than this tells nothing.
+# Fewer characters of an old value would be meaningless.
 _TAIL = 16
 
 
 def plan_text(plan: PlanDocument, width: int = WIDTH, *, whole: bool = False) -> Text:
-    """Group the steps by spec: what is refused, what happens now field by field, what follows later, what is held.
+    """Render the plan by spec: refusals, the steps of now field by field, later steps, held steps, costs.
 
-    No line is wider than `width` where that can be; `whole` cuts no value short.
+    Lines are at most `width` characters wide, except for long names and paths. `whole` truncates no value.
     """
     if not plan.steps and not plan.refusals:
         return Text("No changes: everything is as declared.")
     lines = [line for part in group_by_spec(plan) for line in _SpecRenderer(part, width, whole=whole).lines()]
-    ending = [line for told, style in plan_summary(plan) for line in _wrapped(told, width, style=style)]
+    ending = [line for sentence, style in plan_summary(plan) for line in _wrapped(sentence, width, style=style)]
     return Text("\n").join([*lines, Text(), *ending])
 
 
 class SpecPlan:
-    """What a plan has for one spec. `title` names it; `costs` has what it costs, if that is known."""
+    """The part of a plan that concerns one spec. `costs` is empty if no estimate was made."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class SpecPlan:
         self.title, self.steps, self.refusals, self.costs = title, steps, refusals, costs
 
     def groups(self) -> Iterator[tuple[str, Sequence[PlannedStep]]]:
-        """The steps in the order in which they matter: now (without a heading), later, held."""
+        """Yield headings with their steps, most important first: now (no heading), later, held."""
         free = [step for step in self.steps if not step.held]
         groups = [("", [step for step in free if not step.later]), (LATER, [step for step in free if step.later])]
         groups += [(why, [step for step in self.steps if step.held == held]) for held, why in HELD.items()]
@@ -79,7 +79,7 @@ class SpecPlan:
 
 
 def group_by_spec(plan: PlanDocument) -> list[SpecPlan]:
-    """The plan spec by spec, in the order of environments; each Environment first, as the others stand on it."""
+    """Split the plan by spec, ordered by environment; each Environment comes first, as the other specs depend on it."""
     several = len(plan.environments) > 1
     found = dict.fromkeys((one.environment, one.spec) for one in (*plan.steps, *plan.refusals))
     order = sorted(found, key=lambda owner: (owner[0], not owner[1].startswith("Environment "), owner[1]))
@@ -95,43 +95,46 @@ def group_by_spec(plan: PlanDocument) -> list[SpecPlan]:
 
 
 def displayed_changes(step: PlannedStep) -> list[PlannedField]:
-    """Leave out the tags that everything of a spec has, what adopting means anyway, and empty fields of something new."""
-    told = map(_without_ownership, step.changes)
-    return [one for one in told if not (one.old == NOT_THERE and (one.new in (None, "", [], {}) or _adopts(step, one)))]
+    """Return the changes without ownership tags, which every object gets, and without empty fields of new objects."""
+
+    def is_noise(change: PlannedField) -> bool:
+        return change.old == NOT_THERE and (change.new in (None, "", [], {}) or _is_adoption_tag(step, change))
+
+    return [change for change in map(_without_ownership, step.changes) if not is_noise(change)]
 
 
 def step_meaning(step: PlannedStep) -> str:
-    """What a step means beyond its object, in words."""
-    alone = "by its tags alone" if step.only_adopts else ""
-    return "; ".join(part for part in (_MEANING.get(step.action, ""), alone, step.why) if part)
+    """Describe what a step does beyond its action and object; empty if there is nothing to add."""
+    tags_only = "only its tags change" if step.only_adopts else ""
+    return "; ".join(part for part in (_MEANING.get(step.action, ""), tags_only, step.why) if part)
 
 
 def plan_summary(plan: PlanDocument) -> Iterator[tuple[str, str]]:
-    """Count what happens now, later and not at all, and say what is trained: sentences, with their styles."""
+    """Yield sentences with their styles: the counts of steps now, later, held and refused, and the models to train."""
     unchanged = "nothing changes; " if plan.summary.now and not plan.summary.changes else ""
     yield f"Plan: {unchanged}{format_counts(plan.summary.now) or 'nothing now'}.", "bold"
     for title, counts in (("Later", plan.summary.later), ("Held", plan.summary.held)):
         if counts:
             yield f"{title}: {format_counts(counts)}.", ""
     if plan.summary.refused:
-        yield f"Refused: {plan.summary.refused}. Nothing that is built on it is made either.", "red"
+        yield f"Refused: {plan.summary.refused}. Steps that depend on a refused object don't run either.", "red"
     if plan.trains:
         yield f"Trains {join_names(plan.trains)}.", "yellow"
 
 
 def format_counts(counts: Mapping[str, int]) -> str:
-    """`2 to create, 1 to update`."""
+    """Format counts by action: `2 to create, 1 to update`."""
     return ", ".join(f"{number} to {action}" for action, number in counts.items())
 
 
 def join_names(names: Iterable[str]) -> str:
-    """`a, b and c`."""
+    """Join names: `a, b and c`."""
     *most, last = names
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def _adopts(step: PlannedStep, change: PlannedField) -> bool:
-    """Whether a change is a mark of ours on what is taken over."""
+def _is_adoption_tag(step: PlannedStep, change: PlannedField) -> bool:
+    """Return whether a change only adds Moorage's ownership tag to an adopted object."""
     return step.action == "adopt" and change.path.startswith(f"tags.{TAG_PREFIX}")
 
 
@@ -148,7 +151,7 @@ def _wrapped(text: str, width: int, indent: str = "", style: str = "") -> Iterat
 
 
 class _SpecRenderer:
-    """The lines of one spec."""
+    """Renders the lines of one spec."""
 
     def __init__(self, part: SpecPlan, width: int, *, whole: bool) -> None:
         self._part, self._width, self._whole = part, width, whole
@@ -172,21 +175,21 @@ class _SpecRenderer:
         head = Text.assemble((f"  {sign} {step.action} ", "dim" if step.held else style), step.object)
         yield from self._with(head, step_meaning(step))
         changes = displayed_changes(step)
-        # One long path doesn't push all values to the right.
+        # One long path must not push all values to the right.
         widest = max((len(one.path) for one in changes if len(one.path) <= self._width // 3), default=0)
         for change in changes:
             yield from self._field(change, widest, _FORCES if change.path in step.forces else "")
 
-    def _with(self, head: Text, told: str) -> Iterator[Text]:
-        """A line and what it means: beside it where there is room, else below."""
-        if not told or len(head) + 3 + len(told) <= self._width:
-            yield head.append(f"   {told}", "dim") if told else head
+    def _with(self, head: Text, note: str) -> Iterator[Text]:
+        """Yield a line with a note beside it, or below it if the line is too short."""
+        if not note or len(head) + 3 + len(note) <= self._width:
+            yield head.append(f"   {note}", "dim") if note else head
         else:
             yield head
-            yield from self._under(told)
+            yield from self._under(note)
 
-    def _under(self, told: str) -> Iterator[Text]:
-        yield from _wrapped(told, self._width, "      ", "dim")
+    def _under(self, note: str) -> Iterator[Text]:
+        yield from _wrapped(note, self._width, "      ", "dim")
 
     def _field(self, change: PlannedField, widest: int, mark: str) -> Iterator[Text]:
         room = None if self._whole else max(self._width - 10, 20)
@@ -209,6 +212,6 @@ class _SpecRenderer:
         if change.old == NOT_THERE:
             return new
         left = room - len(new) - 3
-        # Nobody compares the old value with one that isn't known yet.
+        # Truncate the old value if the new one is unknown: there is nothing to compare it with.
         cut = change.new == NOT_KNOWN and left >= _TAIL and not self._whole
         return (format_tail(change.old, left) if cut else format_value(change.old)).append(" → ").append_text(new)

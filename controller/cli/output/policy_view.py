@@ -1,4 +1,4 @@
-"""What may be done, where and why: as a table, and as IAM's documents. Pure."""
+"""Render permissions as a table and as IAM policy documents. Pure."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from controller.cli.output.columns import Cell, align_columns
 from controller.permissions import UNSCOPED_ACTIONS, Grant, PolicyDocument, policy_size
 
 
-def policy_text(found: Mapping[str, Iterable[Grant]]) -> Text:
-    """One line for each action and place of each environment; what knows no place says why it is needed."""
-    return Text("\n\n").join(_environment(name, granted) for name, granted in found.items())
+def policy_text(grants: Mapping[str, Iterable[Grant]]) -> Text:
+    """Render one line for each action and resource of each environment; a wildcard has the reason beside it."""
+    return Text("\n\n").join(_environment(name, granted) for name, granted in grants.items())
 
 
-def policy_data(named: Mapping[str, PolicyDocument], found: Iterable[Iterable[Grant]]) -> dict[str, Any]:
-    """Give the documents as `aws iam create-policy` takes them, and why each wildcard is needed."""
-    actions = {grant.action for granted in found for grant in granted if grant.arn == "*"}
+def policy_data(named: Mapping[str, PolicyDocument], grants: Iterable[Iterable[Grant]]) -> dict[str, Any]:
+    """Return the documents as `aws iam create-policy` takes them, and the reason for each wildcard."""
+    actions = {grant.action for granted in grants for grant in granted if grant.arn == "*"}
     documents = [
         {"name": name, "characters": policy_size(document), "document": document} for name, document in named.items()
     ]
@@ -37,4 +37,4 @@ def _environment(name: str, granted: Iterable[Grant]) -> Text:
 
 
 def _why(action: str) -> str:
-    return UNSCOPED_ACTIONS.get(action, "it knows no resources; a condition narrows it")
+    return UNSCOPED_ACTIONS.get(action, "it takes no resource ARN; a condition limits it")

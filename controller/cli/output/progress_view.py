@@ -1,4 +1,4 @@
-"""Progress of a run on stderr: a live tree on a terminal; elsewhere a line for each event, and a heartbeat."""
+"""Show the progress of a run: a live tree on a terminal, else a line for each event and a heartbeat."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from controller.cli.output import event_view
 from controller.cli.output.columns import style_status
 from controller.core.status import Event, Status
 
-_HEARTBEAT = 30.0  # seconds of silence after which a line says that the run is alive
+_HEARTBEAT = 30.0  # seconds without output before a heartbeat line
 
 
 class Progress:
-    """Tells of a run while it lasts. `clock` is monotonic, in seconds. Use it as a context manager."""
+    """Progress output of a run, to use as a context manager. `clock` is monotonic, in seconds."""
 
     def __init__(self, console: Console, clock: Callable[[], float]) -> None:
         self._console, self._clock = console, clock
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
-        self._spoke = clock()
+        self._last_output = clock()
 
     def emit(self, event: Event) -> None:
-        """Print one event."""
-        self._say(event_view.event_line(event))
+        """Print a line for an event."""
+        self._print(event_view.event_line(event))
 
     def on_pass(self, statuses: Sequence[Status]) -> None:
-        """Show how things stand after a pass."""
+        """Update the tree after a pass, or print a heartbeat after 30 s without output."""
         if self._live is not None:
             self._live.update(render_tree(statuses), refresh=True)
-        elif self._clock() - self._spoke >= _HEARTBEAT:
-            self._say(Text(heartbeat(statuses)))
+        elif self._clock() - self._last_output >= _HEARTBEAT:
+            self._print(Text(heartbeat(statuses)))
 
-    def _say(self, line: Text) -> None:
-        self._spoke = self._clock()
+    def _print(self, line: Text) -> None:
+        self._last_output = self._clock()
         self._console.print(line, soft_wrap=True)
 
     def __enter__(self) -> Self:
@@ -54,7 +54,7 @@ class Progress:
 
 
 def render_tree(statuses: Sequence[Status]) -> Tree:
-    """Draw each spec with the resources that aren't ready yet."""
+    """Render each spec with its resources that aren't ready yet."""
     root = Tree("reconciling", hide_root=True)
     for status in statuses:
         ready = status.find_condition("Ready")
@@ -68,10 +68,10 @@ def render_tree(statuses: Sequence[Status]) -> Tree:
 
 
 def heartbeat(statuses: Sequence[Status]) -> str:
-    """Say in one line what is waited for."""
+    """Return one line that names the specs that aren't ready, and what each waits for."""
     waiting = []
     for status in statuses:
         ready = status.find_condition("Ready")
         if ready is not None and ready.status != "True":
             waiting.append(f"{status.owner.name}: {ready.message or ready.reason}")
-    return f"still at work: {'; '.join(waiting)}" if waiting else "still at work"
+    return f"still in progress: {'; '.join(waiting)}" if waiting else "still in progress"

@@ -1,4 +1,4 @@
-"""Specs and how they stand, as tables, in full, and as the object that `-o json` prints. Pure."""
+"""Render the status of specs as tables, in full, and as the object that `-o json` prints. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Declared = Mapping[tuple[str, str], Environment | ModelService]
 
 
 def status_table(statuses: Sequence[Status], *, wide: bool = False) -> Text:
-    """One line for each spec; `wide` adds what is long."""
+    """Render one line for each spec; `wide` adds environment, generation, model digest and image."""
     head: list[Cell] = ["KIND", "NAME", "READY", "STATUS", "VERSION", "TEST RMSE", "ENDPOINT"]
     more: list[Cell] = ["ENVIRONMENT", "GENERATION", "MODEL", "IMAGE"]
     rows = [[*head, *(more if wide else ()), "MESSAGE"]]
@@ -46,7 +46,7 @@ def status_table(statuses: Sequence[Status], *, wide: bool = False) -> Text:
 
 
 def resource_table(statuses: Sequence[Status]) -> Text:
-    """One line for each resource of some specs."""
+    """Render one line for each resource of some specs."""
     head: tuple[Cell, ...] = ("RESOURCE", "STATE", "MESSAGE", "ID")
     rows = [
         (str(state.key), style_status(state.state), state.message, state.id)
@@ -57,7 +57,7 @@ def resource_table(statuses: Sequence[Status]) -> Text:
 
 
 def description(status: Status, events: Sequence[Event]) -> Text:
-    """Everything known of one spec: facts, conditions, resources, events."""
+    """Render all that the store has of one spec: facts, conditions, resources, events."""
     facts: list[tuple[Cell, Cell]] = [
         ("Kind", status.owner.kind),
         ("Name", status.owner.name),
@@ -79,7 +79,7 @@ def description(status: Status, events: Sequence[Event]) -> Text:
 
 
 def status_object(status: Status, declared: Environment | ModelService | None) -> dict[str, Any]:
-    """Give a spec with its `status`, as `get -o json` prints it; `spec` is left out where no file declares it."""
+    """Return a spec with its `status`, as `get -o json` prints it; without `spec` if no file declares it."""
     found = declared.model_dump(mode="json", by_alias=True, exclude_none=True) if declared else {}
     metadata = {"name": status.owner.name, **found.get("metadata", {}), "environment": status.owner.environment}
     return {
@@ -100,7 +100,7 @@ def status_object(status: Status, declared: Environment | ModelService | None) -
 
 
 def resource_name(status: Status) -> str:
-    """`modelservice/housing-model`."""
+    """Return the name that `-o name` prints: `modelservice/housing-model`."""
     return f"{status.owner.kind.lower()}/{status.owner.name}"
 
 
@@ -116,7 +116,7 @@ def _condition(condition: Condition) -> dict[str, Any]:
 
 
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Facts with their paths: `model.metrics.test.rmse`."""
+    """Return the facts with their dotted paths: `model.metrics.test.rmse`."""
     flat: list[tuple[str, Any]] = []
     for key, value in facts.items():
         flat += _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(f"{prefix}{key}", value)]
@@ -126,10 +126,6 @@ def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 def _format_value(value: Any) -> str:
     if value is None:
         return ""
-    return (
-        f"{value:,.4g}"
-        if isinstance(value, float) and abs(value) < 1000
-        else f"{value:,.0f}"
-        if isinstance(value, float)
-        else str(value)
-    )
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"

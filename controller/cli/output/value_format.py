@@ -1,4 +1,4 @@
-"""Values of fields as people read them, whole or cut so that what differs is still seen. Pure."""
+"""Format field values for people, in full or truncated so that the difference stays visible. Pure."""
 
 from __future__ import annotations
 
@@ -12,33 +12,36 @@ from rich.text import Text
 
 from controller.planning.plan_document import NOT_KNOWN, NOT_THERE
 
-# What is left to be seen before the first difference of two long values.
+# Characters to keep before the first difference of two long values.
 _BEFORE = 12
-# What one value may take of a terminal; `-o wide` shows all of it.
+# Maximum lines of one value on a terminal; `-o wide` shows all of it.
 _LINES = 6
 
 
 def format_value(value: Any, room: int | None = None) -> Text:
-    """A value as JSON, in at most `room` characters."""
+    """Format a value as JSON, in at most `room` characters."""
     if value in (NOT_KNOWN, NOT_THERE):
         return Text(value, "italic dim")
     return Text(_cut(plain_text(value), room))
 
 
 def plain_text(value: Any) -> str:
-    """A value as JSON on one line; content that is known by its digest, by the beginning of that."""
+    """Format a value as JSON on one line; content that has a digest by the first 12 digits and its size."""
     if isinstance(value, dict) and value.keys() == {"sha256", "size"}:
         return f"sha256:{value['sha256'][:12]} ({value['size']:,} bytes)"
     return _visible(json.dumps(value, ensure_ascii=False))
 
 
 def format_change(old: Any, new: Any, room: int | None = None) -> Iterator[tuple[str, Text]]:
-    """What goes (`-`) and what comes (`+`): of two lists, only the elements that differ; of long texts, from where they do."""
+    """Yield the old (`-`) and the new value (`+`).
+
+    Of two lists, yield only the elements that differ. Long texts begin at their first difference.
+    """
     if isinstance(old, list) and isinstance(new, list):
-        gone, come = [one for one in old if one not in new], [one for one in new if one not in old]
-        if gone or come:
-            yield from (("-", format_value(one, room)) for one in gone)
-            yield from (("+", format_value(one, room)) for one in come)
+        removed, added = [one for one in old if one not in new], [one for one in new if one not in old]
+        if removed or added:
+            yield from (("-", format_value(one, room)) for one in removed)
+            yield from (("+", format_value(one, room)) for one in added)
             return
     if NOT_KNOWN in (old, new) or NOT_THERE in (old, new):
         yield "-", format_value(old, room)
@@ -53,7 +56,7 @@ def format_change(old: Any, new: Any, room: int | None = None) -> Iterator[tuple
 
 
 def format_tail(value: Any, room: int) -> Text:
-    """The end of a value, which is what tells one ARN from another."""
+    """Format the last `room` characters of a value: ARNs differ at their end."""
     text = plain_text(value)
     return (
         format_value(value)
@@ -63,7 +66,7 @@ def format_tail(value: Any, room: int) -> Text:
 
 
 def format_lines(value: Any, room: int | None) -> Iterator[Text]:
-    """A value on as many lines as it needs, each of at most `room` characters; what is very long ends in `…`."""
+    """Yield a value on up to six lines of at most `room` characters; a longer value ends in `…`."""
     text = plain_text(value)
     if room is None or len(text) <= room:
         yield format_value(value)
@@ -77,5 +80,5 @@ def _cut(text: str, room: int | None) -> str:
 
 
 def _visible(text: str) -> str:
-    """Characters that turn or hide what follows, and those that end lines elsewhere than here, by their numbers."""
+    r"""Replace invisible characters, text-direction controls and foreign line ends by `\\uXXXX`."""
     return "".join(one if one.isprintable() else f"\\u{ord(one):04x}" for one in text)

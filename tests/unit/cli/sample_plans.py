@@ -1,4 +1,4 @@
-"""Plans as the core makes them, one for each thing that a plan can say."""
+"""Sample plans for the rendering tests, with every kind of step, change and refusal."""
 
 from __future__ import annotations
 

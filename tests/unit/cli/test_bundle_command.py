@@ -41,7 +41,7 @@ def bundle(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 def test_a_model_from_elsewhere_is_bundled_with_its_rows(tmp_path: Path) -> None:
-    """Given the rows, the manifest has metrics and ranges over all of them, and is named like the file."""
+    """With the rows, the manifest has metrics and ranges over all of them; its name is the file's."""
     done = bundle(tmp_path, "--features", "a,b", "--target", "y", "--data", "rows.csv")
     assert (done.returncode, done.stdout) == (0, "")
     manifest = json.loads((tmp_path / "made" / "manifest.json").read_text())
@@ -53,7 +53,7 @@ def test_a_model_from_elsewhere_is_bundled_with_its_rows(tmp_path: Path) -> None
 
 
 def test_wrong_names_are_reported_and_nothing_is_written(tmp_path: Path) -> None:
-    """Too few names end with a failure's exit code, a column that isn't there with a usage error's."""
+    """Too few names exit 4, a missing column exits 2; neither writes a bundle."""
     done = bundle(tmp_path, "--features", "a")
     assert (done.returncode, done.stdout) == (4, "")
     assert "it has 2 features, and 1 names are given: a" in done.stderr

@@ -1,4 +1,4 @@
-"""The commands as a shell sees them: exit codes, stdout for data, stderr for the rest."""
+"""The commands as a shell sees them: exit codes, data on stdout, everything else on stderr."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MODEL = Key("default", "ModelService", "housing-model")
 
 
 def moorage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in a process of its own."""
+    """Run the command in its own process."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MOORAGE", "AWS"))}
     return subprocess.run(
         [sys.executable, "-c", "from controller.cli import main; main()", *arguments],
@@ -44,7 +44,7 @@ def moorage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 
 
 def test_invalid_spec_exits_2_without_a_traceback(tmp_path: Path) -> None:
-    """The errors come on stderr as compilers write them, and nothing on stdout."""
+    """The errors appear on stderr in a compiler's format, and stdout is empty."""
     (tmp_path / "a.yaml").write_text("kind: Modelservice\n")
     done = moorage("validate", "-f", str(tmp_path))
     assert (done.returncode, done.stdout) == (2, "")
@@ -57,10 +57,11 @@ def test_invalid_spec_exits_2_without_a_traceback(tmp_path: Path) -> None:
 
 
 def test_version_imports_no_command() -> None:
-    """Commands are imported when they are called: the version knows neither botocore nor pydantic nor YAML."""
+    """Commands are imported when they are called, so `--version` imports no botocore, pydantic or YAML."""
     code = (
         "import sys; from controller.cli import run; run(['--version']);"
-        "print(sorted({m.split('.')[0] for m in sys.modules} & {'boto3', 'botocore', 'pydantic', 'yaml', 'aiohttp', 'moto'}))"
+        "imported = {m.split('.')[0] for m in sys.modules};"
+        "print(sorted(imported & {'boto3', 'botocore', 'pydantic', 'yaml', 'aiohttp', 'moto'}))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -74,7 +75,7 @@ def test_version_imports_no_command() -> None:
 
 
 def test_closed_pipe_is_no_error() -> None:
-    """`moorage schema | head -1` ends quietly."""
+    """`moorage schema | head -1` exits without an error message."""
     done = subprocess.run(
         [
             "bash",
@@ -91,7 +92,7 @@ def test_closed_pipe_is_no_error() -> None:
 
 
 class MishapError(MoorageError):
-    """An error with a code of its own."""
+    """An error with its own exit code."""
 
     exit_code: ClassVar[int] = 8
 
@@ -108,11 +109,15 @@ def _raise(error: BaseException) -> Any:
             8,
             "error: default: held: by another (wait)\n",
         ),
-        (KeyboardInterrupt(), 130, "error: interrupted; what was started goes on, and the next run resumes\n"),
+        (
+            KeyboardInterrupt(),
+            130,
+            "error: interrupted; work that AWS has started continues, and the next run resumes\n",
+        ),
         (
             ZeroDivisionError("oh"),
             1,
-            "error: unexpected ZeroDivisionError: oh (this is a defect; MOORAGE_DEBUG=1 shows where)\n",
+            "error: unexpected ZeroDivisionError: oh (this is a bug in Moorage; MOORAGE_DEBUG=1 shows the traceback)\n",
         ),
         (MishapError("key AKIAIOSFODNN7EXAMPLE is wrong"), 8, "error: key [redacted] is wrong\n"),
     ],
@@ -120,7 +125,7 @@ def _raise(error: BaseException) -> Any:
 def test_each_error_has_a_message_and_an_exit_code(
     error: BaseException, code: int, expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Every error of the tree has its own exit code, an interrupt 130, a defect 1; none shows a traceback or a secret."""
+    """A MoorageError has its own exit code, an interrupt 130, a bug 1; none shows a traceback or a secret."""
     assert failure.run_guarded(lambda: _raise(error)) == code
     assert capsys.readouterr() == ("", expected)
 
@@ -143,18 +148,18 @@ def test_each_error_has_a_message_and_an_exit_code(
     ],
 )
 def test_exit_codes_of_usage(arguments: list[str], code: int) -> None:
-    """What can't be understood ends 2, what isn't there 6."""
+    """Invalid usage exits 2, an unknown field 6."""
     assert run(arguments) == code
 
 
 def test_diff_of_an_unknown_name_says_which_there_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A name that no spec has is an error before anything is asked of AWS, and not the same as no difference."""
+    """A name that no spec has is an error before the first call to AWS, and differs from no difference."""
     assert run(["diff", "no-such-model", "-f", SPECS, "--home", str(tmp_path)]) == 6
-    assert "these specs declare: housing-model" in capsys.readouterr().err
+    assert "the specs declare: housing-model" in capsys.readouterr().err
 
 
 def test_diff_and_plan_exit_codes(tmp_path: Path) -> None:
-    """`diff` keeps 1 for a difference; `plan --detailed-exitcode` says 1 for every error."""
+    """`diff` reserves 1 for a difference; `plan --detailed-exitcode` exits 1 on every error."""
     (tmp_path / "a.yaml").write_text("kind: X\n")
     assert run(["plan", "-f", str(tmp_path), "--home", str(tmp_path)]) == 2
     assert run(["plan", "-f", str(tmp_path), "--home", str(tmp_path), "--detailed-exitcode"]) == 1
@@ -163,7 +168,7 @@ def test_diff_and_plan_exit_codes(tmp_path: Path) -> None:
 
 
 def test_validate_lists_what_it_read(capsys: pytest.CaptureFixture[str]) -> None:
-    """The table names documents, files and rows; JSON is the specs themselves, and can be loaded again."""
+    """The table lists documents, files and rows; JSON has the specs themselves, as loaded."""
     assert run(["validate", "-f", SPECS]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["KIND", "NAME", "FILE", "DATA"]
@@ -178,7 +183,7 @@ def test_validate_lists_what_it_read(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_unusable_data_is_reported_at_the_spec_field(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A missing file is an error of the field that names it: exit 2, with the place in the spec."""
+    """A missing data file exits 2 with the position of the field that names it."""
     text = (ROOT / "specs/housing-model.yaml").read_text().replace("../data/california_housing.csv", "nowhere.csv")
     (tmp_path / "a.yaml").write_text(text)
     assert run(["validate", "-f", str(tmp_path)]) == 2
@@ -188,7 +193,7 @@ def test_unusable_data_is_reported_at_the_spec_field(tmp_path: Path, capsys: pyt
 
 
 def test_explain_points_to_the_nearest_field(capsys: pytest.CaptureFixture[str]) -> None:
-    """A mistyped path gets a hint, whichever step is wrong; without a path the kinds are listed."""
+    """A mistyped path gets a hint, whichever part is wrong; without a path, `explain` lists the kinds."""
     assert run(["explain"]) == 0
     assert capsys.readouterr().out.startswith("environment ")
     for path, hint in {
@@ -203,7 +208,7 @@ def test_explain_points_to_the_nearest_field(capsys: pytest.CaptureFixture[str])
 
 @pytest.fixture
 def state_directory(embedded_aws: Any) -> Iterator[Path]:
-    """The state directory of an embedded AWS, which knows one model."""
+    """The state directory of an embedded AWS, with the status of one model."""
     store = open_local_backend(embedded_aws.home).store
     ready = Condition("Ready", "True", "Reconciled", "", "2026-11-23T08:00:00Z", 1)
     store.save_status(Status(MODEL, 1, "", (ready,), {"model": {"version": 2}}))
@@ -215,7 +220,7 @@ def state_directory(embedded_aws: Any) -> Iterator[Path]:
 
 @pytest.mark.parametrize("command", ["get", "describe", "events"])
 def test_stored_state_is_shown(command: str, state_directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`get`, `describe` and `events` answer from the store in every form, JSON and YAML alike."""
+    """`get`, `describe` and `events` print the stored state in every format; JSON and YAML hold the same data."""
     known = ["--local", "--home", str(state_directory), "-f", SPECS]
     shown = {}
     for form in ("table", "wide", "name", "json", "yaml"):
@@ -230,7 +235,7 @@ def test_stored_state_is_shown(command: str, state_directory: Path, capsys: pyte
 
 
 def test_get_without_a_name_lists_all(state_directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A list has `items`; specs that can't be read leave only the status."""
+    """A list has `items`; if the specs can't be read, each item has only its status."""
     assert run(["get", "-o", "json", "--local", "--home", str(state_directory), "-f", "nowhere"]) == 0
     items = json.loads(capsys.readouterr().out)["items"]
     assert [item["metadata"]["name"] for item in items] == ["housing-model"]
@@ -238,7 +243,7 @@ def test_get_without_a_name_lists_all(state_directory: Path, capsys: pytest.Capt
 
 
 def test_unknown_name_exits_6(state_directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A wrong name gets the nearest one; without an embedded AWS, `--local` has nothing to tell."""
+    """A wrong name gets a suggestion; without an embedded AWS, `--local` finds nothing."""
     assert run(["get", "housing-modle", "--local", "--home", str(state_directory)]) == 6
     assert "did you mean 'housing-model'?" in capsys.readouterr().err
     assert run(["predict", "housing-model", "a=1", "--local", "--home", str(state_directory)]) == 6
@@ -246,7 +251,7 @@ def test_unknown_name_exits_6(state_directory: Path, tmp_path: Path, capsys: pyt
 
 
 class FakeModelServer(BaseHTTPRequestHandler):
-    """Answers like the server: the body back, or 422."""
+    """Answers like the server: with the body, or with 422."""
 
     def do_POST(self) -> None:
         """Answer one request."""
@@ -259,7 +264,7 @@ class FakeModelServer(BaseHTTPRequestHandler):
         self.wfile.write(answer)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Write no log."""
 
 
 @pytest.fixture
@@ -276,7 +281,7 @@ def endpoint() -> Iterator[str]:
 def test_predict_asks_through_the_api(
     state_directory: Path, endpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The row is sent to /predict below the endpoint, the answer comes on stdout, the same request as curl on stderr."""
+    """`predict` posts the row to /predict; stdout has the answer, stderr the same request as a curl command."""
     store = open_local_backend(state_directory).store
     store.save_status(Status(MODEL, 1, "", (), {"endpoint": f"{endpoint}/"}))
     store.close()
@@ -313,7 +318,7 @@ def test_predict_asks_through_the_api(
 
 
 def test_unreachable_api_exits_4(state_directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """No answer is a failure of the service, not of the request."""
+    """A missing answer is a failure of the service (4), not of the request (2)."""
     store = open_local_backend(state_directory).store
     store.save_status(Status(MODEL, 1, "", (), {"endpoint": "http://127.0.0.1:1"}))
     store.close()
@@ -322,12 +327,12 @@ def test_unreachable_api_exits_4(state_directory: Path, capsys: pytest.CaptureFi
 
 
 def test_spec_error_has_its_exit_code() -> None:
-    """The tree's own classes decide the code: a SpecError is 2 wherever it is raised."""
+    """The error's class decides the exit code: a SpecError is 2 wherever it is raised."""
     assert failure.run_guarded(lambda: _raise(SpecError(()))) == 2
 
 
 def test_a_bundle_is_made_of_a_model_trained_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Model in, bundle out: the two files, with the names given; names that don't fit the model end 4."""
+    """`bundle` writes both files with the given names; feature names that don't fit the model exit 4."""
     rows = xgboost.DMatrix(np.arange(12.0).reshape(6, 2), np.arange(6.0))
     xgboost.train({"max_depth": 2}, rows, 2).save_model(tmp_path / "houses.ubj")
     model = str(tmp_path / "houses.ubj")

@@ -1,4 +1,4 @@
-"""What a run in GitHub Actions adds: annotations and a summary that no spec can forge."""
+"""GitHub Actions gets annotations and a summary that no spec can forge."""
 
 from __future__ import annotations
 
@@ -25,31 +25,33 @@ def moorage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 
 
 def test_problems_are_annotations_at_their_lines(tmp_path: Path) -> None:
-    """One `::error` for each Problem, with file, line and column, and the table in the summary; stdout stays empty."""
+    """Each Problem becomes an `::error` with file, line and column, and a row in the summary; stdout stays empty."""
     summary = tmp_path / "summary.md"
     spec = tmp_path / "a.yaml"
     spec.write_text("kind: Modelservice\n")
     done = moorage(*("reconcile", "--once", "-f", str(spec)), GITHUB_ACTIONS="true", GITHUB_STEP_SUMMARY=str(summary))
     assert (done.returncode, done.stdout) == (2, "")
-    told = f"::error file={spec},line=1,col=7,title=moorage::unknown kind 'Modelservice' (did you mean 'ModelService'?)"
-    assert told in done.stderr.splitlines()
+    expected = (
+        f"::error file={spec},line=1,col=7,title=moorage::unknown kind 'Modelservice' (did you mean 'ModelService'?)"
+    )
+    assert expected in done.stderr.splitlines()
     assert f"| `{spec}:1` | unknown kind 'Modelservice' |" in summary.read_text()
 
 
 def test_no_annotations_outside_github_actions(tmp_path: Path) -> None:
-    """A terminal sees the plain messages only."""
+    """Outside GitHub Actions, stderr has only the plain messages."""
     (tmp_path / "a.yaml").write_text("kind: X\n")
     assert "::error" not in moorage("validate", "-f", str(tmp_path)).stderr
 
 
 def test_text_cannot_inject_workflow_commands() -> None:
-    """Line ends, percent signs, and what separates properties are escaped."""
+    """Line ends, percent signs and property separators are escaped."""
     made = annotation(Problem("a,b:c.yaml", 1, 2, "x\n::set-env name=A::1\r%0A"))
     assert made == ("::error file=a%2Cb%3Ac.yaml,line=1,col=2,title=moorage::x%0A::set-env name=A::1%0D%250A")
 
 
 def test_summary_is_limited_in_size(tmp_path: Path) -> None:
-    """In bytes, less what earlier commands of the step have written; none where there is no summary to add to."""
+    """The limit is in bytes, minus what the step has written so far; without a summary, `--report github` fails."""
     file = tmp_path / "summary.md"
     code = "from controller.cli.output import github_actions; github_actions.append_summary('ä' * 10); print(github_actions.remaining_bytes())"
     for written, environment in ((1024 * 1024 - 21, {"GITHUB_STEP_SUMMARY": str(file)}), (0, {})):

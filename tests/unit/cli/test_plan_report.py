@@ -1,4 +1,4 @@
-"""What reviewers read of a plan: whole Markdown of whatever size is allowed, in which nobody's text is markup."""
+"""The plan report for reviewers: valid Markdown within any size limit, in which untrusted text is never markup."""
 
 from __future__ import annotations
 
@@ -35,16 +35,19 @@ def plan_with_steps(number: int) -> list[Step]:
 
 @pytest.mark.parametrize("name", ["everything", "nothing", "suspended", "refused", "over-budget"])
 def test_report_matches_snapshot(name: str) -> None:
-    """The whole text is in `snapshots/`. After a change on purpose, RENEW=1 writes the files anew; look at their diff."""
+    """The report equals its file in `snapshots/`. After an intended change, RENEW=1 rewrites it; read the diff."""
     plan = DOCUMENTS[name]
-    # Which digest it is follows from every default of an Environment.
+    # The digest depends on every default of an Environment, so a fixed one replaces it.
     assert_matches_snapshot(f"report-{name}.md", plan_report(plan).replace(plan.digest[:12], "0" * 12))
 
 
 @pytest.mark.parametrize("limit", [1_500, 2_000, 20_000, COMMENT_LIMIT, 1024 * 1024])
 @pytest.mark.parametrize("number", [1, 300])
 def test_report_fits_the_limit_and_counts_omissions(limit: int, number: int) -> None:
-    """Never more than the limit, in characters or bytes; no block is left open, no line cut; what is missing is counted."""
+    """A report stays within its limit in characters or bytes.
+
+    Every block is closed, no line is truncated, and omissions are counted.
+    """
     plan = sample_plan(*plan_with_steps(number), refusals=(REFUSAL,))
     for size in (len, github_actions.size_in_bytes):
         text = plan_report(plan, limit, size)
@@ -61,7 +64,7 @@ def test_report_fits_the_limit_and_counts_omissions(limit: int, number: int) -> 
 
 
 def test_untrusted_text_cannot_inject_markup() -> None:
-    """Whatever a spec or a tag in AWS says stays in its cell: no HTML, link, mention, reference or other markup comes of it."""
+    """Text of a spec or an AWS tag stays in its cell and never becomes HTML, a link, a mention or other markup."""
     step = replace(
         STEPS["update"],
         changes=(
@@ -83,7 +86,7 @@ def test_untrusted_text_cannot_inject_markup() -> None:
 
 
 def test_text_stays_text_and_code_stays_code() -> None:
-    """The marks are escaped one by one; code has no delimiter in it, and nothing is no code."""
+    """Prose is escaped character by character; a code span contains no delimiter; empty text gives no span."""
     assert escape_prose("a_b *c* <d> @e #f | g") == "a\\_b \\*c\\* &lt;d&gt; @\u200be \\#\u200bf \\| g"
     assert code_span("a`b|c\u202e\n") == "`a\\u0060b\\u007cc\\u202e`"
     assert code_span("") == ""

@@ -1,4 +1,4 @@
-"""`moorage policy`: what people and `aws iam create-policy` get."""
+"""`moorage policy`: its table for people, and its documents for `aws iam create-policy`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ spec: {region: eu-central-1, account: "210987654321"}
 
 
 def test_each_resource_has_a_line_and_each_wildcard_a_reason() -> None:
-    """An action is named once, its places below each other, a condition beside its place; `*` says why."""
+    """An action appears once, with one resource a line and its condition beside it; `*` has a reason."""
     granted = [
         Grant("ecs:TagResource", "arn:aws:ecs:r:1:service/a", ()),
         Grant("ecs:TagResource", "arn:aws:ecs:r:1:cluster/a", ()),
@@ -42,18 +42,18 @@ def test_each_resource_has_a_line_and_each_wildcard_a_reason() -> None:
 def test_the_documents_need_no_aws_where_the_account_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With spec.account the policies are printed without a call; each is whole, and names account and region."""
+    """With spec.account, no call to AWS is made; each policy is complete and names account and region."""
     model = (ROOT / "specs/housing-model.yaml").read_text().replace("../data", str(ROOT / "data"))
     (tmp_path / "a.yaml").write_text(ENVIRONMENT + model)
     assert run(["policy", "-f", str(tmp_path), "--home", str(tmp_path), "-o", "json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    statements = [s for policy in told["policies"] for s in policy["document"]["Statement"]]
+    printed = json.loads(capsys.readouterr().out)
+    statements = [s for policy in printed["policies"] for s in policy["document"]["Statement"]]
     (job,) = [s for s in statements if "sagemaker:CreateTrainingJob" in s["Action"]]
     assert job["Resource"] == [
         "arn:aws:sagemaker:eu-central-1:210987654321:training-job/moorage-housing-model-????????",
         "arn:aws:sagemaker:eu-central-1:210987654321:training-job/moorage-housing-model-????????-*",
     ]
-    for policy in told["policies"]:
+    for policy in printed["policies"]:
         sids = [s["Sid"] for s in policy["document"]["Statement"]]
         assert len(sids) == len(set(sids))
-    assert told["wildcards"]["ec2:DescribeVpcs"] == "the default VPC; Cloud Map asks it too"
+    assert printed["wildcards"]["ec2:DescribeVpcs"] == "the default VPC; Cloud Map asks it too"

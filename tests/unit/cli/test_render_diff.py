@@ -1,4 +1,4 @@
-"""What `moorage diff` prints: unified, object by object, each field with why it differs."""
+"""The output of `moorage diff`: a unified diff of each object, with the origin of each field's difference."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ TEXT = """\
 @@ retention @@ drift: changed in AWS since it was applied
 -1
 +30
-@@ tags.team @@ the spec says so now
+@@ tags.team @@ the spec changed
 +"risk"
 --- live      ec2/security-group housing-model  sg-1
 +++ declared  ec2/security-group housing-model  ModelService housing-model
-@@ ingress @@ drift, and the spec changed: it was applied as []
+@@ ingress @@ drift, and the spec changed: last applied as []
  [
    {
      "port": 8080
@@ -72,34 +72,34 @@ TEXT = """\
 @@ taskDefinition @@ follows from another change
 -"a:1"
 +(known after apply)
-Only declared: ecr/repository housing-model  (drift: it is gone from AWS)
+Only declared: ecr/repository housing-model  (drift: deleted in AWS since it was applied)
 Only live: ecr/image housing-model  (superseded)
 ! logs/log-group housing-model: it belongs to nobody (rename the spec)
 
-5 objects differ: 1 drift: it is gone from AWS; 1 superseded; fields 1 by drift, 1 by a changed spec, 1 by both, \
-1 following from others; 1 refused."""
+5 objects differ: 1 drift: deleted in AWS since it was applied; 1 superseded; \
+fields 1 by drift, 1 by a changed spec, 1 by both, 1 following from others; 1 refused."""
 
 
 def test_a_difference_reads_as_a_unified_diff() -> None:
-    """`-` is live, `+` is declared; what isn't there, or isn't wanted, is told as a whole; the end counts."""
+    """`-` is live, `+` is declared; an object on one side only gets one line; the last line counts."""
     assert diff_view.diff_text(FOUND, REFUSALS).plain == TEXT
 
 
 def test_difference_kept_by_a_policy_is_marked() -> None:
-    """A difference that no pass will end says so."""
+    """A difference that a policy holds says that no pass will correct it."""
     item = FOUND[2]
     left = replace(item, step=replace(item.step, held="Drifted"))
-    line = "@@ taskDefinition @@ follows from another change; left so: policy.driftCorrection is false"
+    line = "@@ taskDefinition @@ follows from another change; not corrected: policy.driftCorrection is false"
     assert line in diff_view.diff_text([left], []).plain.splitlines()
 
 
 def test_no_difference_is_stated() -> None:
-    """Nobody has to read an empty screen."""
-    assert diff_view.diff_text([], []).plain == "No difference: what is live is as declared."
+    """Without differences, the output is a sentence instead of nothing."""
+    assert diff_view.diff_text([], []).plain == "No difference: AWS matches the specs."
 
 
 def test_a_difference_is_json() -> None:
-    """All of it, with `null` for what isn't there, and what was applied where that is neither."""
+    """JSON has every difference, `null` for absent values, and `applied` if it is neither live nor declared."""
     data = json.loads(json.dumps(diff_view.diff_data(FOUND, REFUSALS)))
     assert data["differs"] is True
     assert data["summary"] == {"objects": 5, "drifted": 3, "fields": {"drift": 1, "spec": 1, "both": 1, "follows": 1}}
@@ -113,5 +113,5 @@ def test_a_difference_is_json() -> None:
 
 
 def test_drift_option_shows_only_drift() -> None:
-    """What `--drift` shows: objects of which anything drifted."""
+    """`--drift` shows the objects with at least one drifted field."""
     assert [diff_view.has_drift(item) for item in FOUND] == [True, True, False, True, False]

@@ -1,4 +1,4 @@
-"""What `moorage history` shows of a revision."""
+"""The output of `moorage history` for a revision."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ READY = Revision(
 
 
 def test_line_shows_author_commit_and_time() -> None:
-    """Author by name, commit and digest as short as people compare them; in full when wide."""
+    """The table shows the author's name and short commits and digests; `wide` shows all in full."""
     head, line = table([READY]).plain.splitlines()
     assert head.split() == ["GENERATION", "TIME", "COMMIT", "AUTHOR", "MODEL", "IMAGE", "RESULT", "MESSAGE"]
     assert line.split() == ["2", READY.time, "c0ffeec0ffee", "Ada", "7", "abababababab", "Ready"]
@@ -28,7 +28,7 @@ def test_line_shows_author_commit_and_time() -> None:
 
 
 def test_unknown_values_are_null_in_json() -> None:
-    """Outside of Git there is neither commit nor author, and before anything serves neither model nor image."""
+    """Outside Git, commit and author are null; before the first version serves, model and image are too."""
     assert data(READY)["author"] == "Ada <ada@example.com>"
     assert data(READY)["taskDefinition"] == READY.task_definition
     bare = data(Revision(1, "t"))

@@ -1,4 +1,4 @@
-"""What people read of a plan, and what programs do: the very text, in every width, and the document with its schema."""
+"""A plan for people, as exact text in several widths, and for programs, as a document with its schema."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ VIEWS = {
 
 
 def assert_matches_snapshot(name: str, text: str) -> None:
-    """Hold a text against the file of that name; with RENEW=1 in the environment, write the file instead."""
+    """Compare a text with the snapshot of that name; with RENEW=1 in the environment, rewrite the file first."""
     file = SNAPSHOTS / name
     if os.environ.get("RENEW"):
         file.write_text(text, encoding="utf-8")
@@ -50,18 +50,18 @@ def printed(view: str, *, colour: bool) -> str:
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_plan_matches_snapshot(view: str) -> None:
-    """The whole text is in `snapshots/`. After a change on purpose, RENEW=1 writes the files anew; look at their diff."""
+    """The plan equals its file in `snapshots/`. After an intended change, RENEW=1 rewrites it; read the diff."""
     assert_matches_snapshot(f"{view}.txt", printed(view, colour=False))
 
 
 def test_colours_add_nothing_but_colour() -> None:
-    """With a terminal's colours the words are the same; what forces, what comes and what goes stand out."""
+    """On a terminal, the words are the same; forcing fields, additions and deletions have colours."""
     assert_matches_snapshot("plan-colour.txt", printed("plan", colour=True))
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 132])
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
-    """But for names and paths, which are never cut: a terminal would wrap a line into the next one's columns."""
+    """A wider line would wrap into the columns of the next; only names and paths may exceed the width."""
     for document in DOCUMENTS.values():
         for line in plan_view.plan_text(document, width).plain.splitlines():
             unbroken = [step.object for step in document.steps] + [c.path for s in document.steps for c in s.changes]
@@ -70,7 +70,7 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_plan_is_as_the_schema_says(name: str) -> None:
-    """JSON and YAML hold the same document, which the published schema takes; without a field, or with one more, it doesn't."""
+    """JSON and YAML hold the same document; the schema accepts it, but not with a field less or more."""
     schema = json.loads(plan_document.schema())
     jsonschema.Draft7Validator.check_schema(schema)
     check = jsonschema.Draft7Validator(schema)
@@ -84,7 +84,7 @@ def test_every_plan_is_as_the_schema_says(name: str) -> None:
 
 
 def test_plan_counts_now_later_held_and_refused() -> None:
-    """Now, later, held and refused are counted apart; what trains is named, and a held training doesn't train."""
+    """Steps now, later, held and refused have separate counts; a held training isn't listed in `trains`."""
     data = DOCUMENTS["everything"]
     assert data.summary.now == {"create": 1, "update": 3, "revise": 2, "replace": 1, "adopt": 1, "delete": 1}
     assert (data.summary.later, data.summary.held, data.summary.refused) == ({"update": 1}, {"update": 1}, 1)
@@ -95,7 +95,7 @@ def test_plan_counts_now_later_held_and_refused() -> None:
 
 
 def test_no_secret_gets_into_a_plan() -> None:
-    """By the name of a variable, in a list of them or alone, and by the shape of the value; in no form of the plan."""
+    """A secret, known by its variable's name or its shape, appears in no form of the plan."""
     document = DOCUMENTS["everything"]
     shown = document.text() + plan_view.plan_text(document, whole=True).plain
     assert "hunter" not in shown

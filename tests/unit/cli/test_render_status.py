@@ -1,4 +1,4 @@
-"""What people read: tables, descriptions, events, progress, as they are printed."""
+"""Tables, descriptions, events and progress, exactly as printed."""
 
 from __future__ import annotations
 
@@ -46,14 +46,15 @@ NEW = Status(ENVIRONMENT, 1, "e" * 64)
 def test_the_table_has_a_line_for_each_spec() -> None:
     """A spec without conditions is Unknown; numbers are rounded for people."""
     assert status_view.status_table([NEW, READY]).plain == (
-        "KIND           NAME            READY     STATUS       VERSION   TEST RMSE   ENDPOINT                    MESSAGE\n"
+        "KIND           NAME            READY     STATUS       VERSION   TEST RMSE   ENDPOINT"
+        "                    MESSAGE\n"
         "Environment    default         Unknown\n"
         "ModelService   housing-model   True      Reconciled   2         49,610      http://127.0.0.1:8000/api"
     )
 
 
 def test_the_wide_table_says_more() -> None:
-    """`-o wide` adds what is long, and keeps the rest."""
+    """`-o wide` adds the long values and keeps the other columns."""
     assert (
         status_view.status_table([READY], wide=True)
         .plain.splitlines()[1]
@@ -75,7 +76,7 @@ EVENTS = [
 
 
 def test_describe_shows_all_sections() -> None:
-    """Facts with their paths, conditions, resources, events: one block each."""
+    """`describe` prints one block each for facts with their paths, conditions, resources and events."""
     assert status_view.description(READY, EVENTS).plain == (
         "Kind                      ModelService\n"
         "Name                      housing-model\n"
@@ -103,7 +104,7 @@ def test_describe_shows_all_sections() -> None:
 
 
 def test_an_object_is_the_spec_with_its_status() -> None:
-    """`get -o json`: what was declared, and the status under the names that SPEC gives them."""
+    """`get -o json` has the declared spec, and the status with its public field names."""
     declared = load_specs([ROOT / "specs"]).services["housing-model"].model
     data = json.loads(json.dumps(status_view.status_object(READY, declared)))
     assert list(data) == ["apiVersion", "kind", "metadata", "spec", "status"]
@@ -130,7 +131,7 @@ def test_an_object_is_the_spec_with_its_status() -> None:
 
 
 def test_an_event_is_json() -> None:
-    """The line of `--events` and of `events -o json`."""
+    """`--events` and `events -o json` write an event in this form."""
     assert event_view.event_data(EVENTS[1]) == {
         "time": "2026-11-23T08:00:01Z",
         "type": "Warning",
@@ -144,7 +145,7 @@ def test_an_event_is_json() -> None:
 
 
 def test_a_field_is_explained_with_what_is_below_it() -> None:
-    """`moorage explain`: path, kind of value, default, meaning, and the fields below."""
+    """`moorage explain` shows path, type, default, meaning and the fields below."""
     spot = fields.find_field("modelservice.spec.training.spot")
     assert spot is not None
     assert explain.text(spot).plain == (
@@ -154,13 +155,14 @@ def test_a_field_is_explained_with_what_is_below_it() -> None:
         "Managed spot training.\n"
         "\n"
         "FIELDS (* required)\n"
-        "  enabled   true or false   Whether to train on spare capacity; an interrupted job starts from the first round again.\n"
+        "  enabled   true or false   Whether to train on spare capacity;"
+        " an interrupted job starts from the first round again.\n"
         "  maxWait   duration        How long to wait for capacity and training together; needed with `enabled`."
     )
 
 
 class Clock:
-    """A clock that moves when it is told to."""
+    """A clock that moves only when a test sets it."""
 
     time = 0.0
 
@@ -169,7 +171,7 @@ class Clock:
 
 
 def test_progress_without_a_terminal_is_lines_and_a_heartbeat() -> None:
-    """Without a terminal: a line for each event, and one after 30 s of silence, naming what is waited for."""
+    """Without a terminal, progress is a line for each event, and a heartbeat after 30 s without output."""
     out, clock = io.StringIO(), Clock()
     waiting = Status(MODEL, 1, "", (Condition("Ready", "False", "InProgress", "training"),))
     with Progress(Console(file=out, highlight=False), clock) as progress:
@@ -180,12 +182,12 @@ def test_progress_without_a_terminal_is_lines_and_a_heartbeat() -> None:
         progress.on_pass([waiting])
         progress.on_pass([waiting])
     assert out.getvalue() == (
-        "ecs/service housing-model  Created  cpu, memory\nstill at work: housing-model: training\n"
+        "ecs/service housing-model  Created  cpu, memory\nstill in progress: housing-model: training\n"
     )
 
 
 def test_progress_on_a_terminal_is_a_tree() -> None:
-    """With a terminal: specs, and below each the resources that aren't ready yet."""
+    """On a terminal, progress shows each spec with its resources that aren't ready yet."""
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=80, color_system=None)
     with Progress(console, Clock()) as progress:
@@ -197,13 +199,13 @@ def test_progress_on_a_terminal_is_a_tree() -> None:
 
 
 def test_the_heartbeat_without_anything_to_wait_for() -> None:
-    """A run whose specs have no status yet is alive all the same."""
-    assert heartbeat([NEW]) == "still at work"
+    """A run whose specs have no conditions yet still prints a heartbeat."""
+    assert heartbeat([NEW]) == "still in progress"
 
 
 @pytest.mark.parametrize(("colour", "expected"), [({"NO_COLOR": "1"}, False), ({}, True)])
 def test_no_color_is_honoured(colour: dict[str, str], expected: bool) -> None:
-    """With NO_COLOR in the environment not even a terminal gets colours."""
+    """NO_COLOR in the environment turns colours off, even on a terminal."""
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, _environ={"TERM": "xterm", **colour})
     console.print(status_view.resource_table([READY]))

@@ -1,4 +1,4 @@
-"""The way back from a route, as people and programs read it."""
+"""The output of `moorage why`, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LINEAGE = Lineage(
 
 
 def test_each_hop_is_shown_with_its_problem() -> None:
-    """The hop's name and id lead, its facts follow dimmed, and a problem is marked."""
+    """Each hop shows its kind and id, then its facts dimmed, then its problem after a `!`."""
     assert lineage_text(LINEAGE).plain == (
         "route     a1b2c3\n"
         "          https://a1b2c3.example\n"
@@ -35,10 +35,10 @@ def test_each_hop_is_shown_with_its_problem() -> None:
 
 
 def test_json_has_every_fact() -> None:
-    """Absent ids and problems are null, and `whole` says at once whether anything is wrong."""
-    told = lineage_data(LINEAGE)
-    assert (told["name"], told["whole"]) == ("housing-model", False)
-    (way,) = told["ways"]
+    """Absent ids and problems are null, and `whole` is false if any hop has a problem."""
+    data = lineage_data(LINEAGE)
+    assert (data["name"], data["whole"]) == ("housing-model", False)
+    (way,) = data["ways"]
     assert way[0]["routes"] == ["GET /livez", "POST /predict"]
     assert way[0]["problem"] is None
     assert way[3] == {"hop": "commit", "id": None, "problem": "the image names none: its specs were not in Git"}

@@ -1,4 +1,4 @@
-"""Each of the doctor's checks, on an account that answers as the test says."""
+"""Each check of `moorage doctor`, against an account with prepared responses."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ IDENTITY = {"Arn": "arn:aws:sts::123456789012:assumed-role/ci/session", "Account
 
 
 class FakeAws:
-    """Answers by operation; an error is raised, and what is not said is empty."""
+    """Returns the prepared answer of an operation, or raises it if it is an error. Other operations return nothing."""
 
     account, region, partition = "123456789012", "us-east-1", "aws"
 
@@ -59,7 +59,7 @@ class FakeAws:
 
 
 class FakeBucket:
-    """A bucket with these keys, or none."""
+    """A bucket with these keys, or a missing bucket."""
 
     where = "s3://bucket"
 
@@ -75,18 +75,18 @@ class FakeBucket:
 def findings(
     check: str, network: Network | None = None, bucket: Any = None, clock_skew: float = 0.0, **answers: Any
 ) -> Any:
-    """What a check finds; one finding alone, or a list."""
+    """Return the result of a check, or the list of its results if it has several."""
     environment = Environment.default()
     environment = environment.model_copy(
         update={"spec": environment.spec.model_copy(update={"network": network or Network()})}
     )
     clock = ClockSkewHook(lambda: NOW)
     clock.seconds_behind = clock_skew
-    door: Any = FakeAws(**answers)
-    want = SpecContext(environment, None, AwsLocation("123456789012", "us-east-1"))
-    patient = DoctorContext(door, clock, want, [SERVICE], {}, bucket if bucket is not None else FakeBucket())
-    findings = [finding for finding in run_checks(patient) if finding.check == check]
-    return findings[0] if len(findings) == 1 else findings
+    aws: Any = FakeAws(**answers)
+    context = SpecContext(environment, None, AwsLocation("123456789012", "us-east-1"))
+    checked = DoctorContext(aws, clock, context, [SERVICE], {}, bucket if bucket is not None else FakeBucket())
+    results = [result for result in run_checks(checked) if result.check == check]
+    return results[0] if len(results) == 1 else results
 
 
 def private_network(**network: Any) -> Network:
@@ -94,7 +94,7 @@ def private_network(**network: Any) -> Network:
 
 
 def routes(target: str) -> Any:
-    """A main route table whose default route leads there; none of the subnet's own."""
+    """Answer with a main route table whose default route has this target; the subnet has no table of its own."""
     kind = "NatGatewayId" if target.startswith("nat") else "GatewayId"
     table = {"Routes": [{"DestinationCidrBlock": "10.0.0.0/16", "GatewayId": "local"}]}
     if target:
@@ -103,27 +103,25 @@ def routes(target: str) -> Any:
 
 
 def test_credentials_are_reported_or_missing():
-    """Who asks, and where; or what is wrong."""
-    door: Any = FakeAws()
-    assert credentials(door) == CheckResult(
-        "credentials", "ok", f"{IDENTITY['Arn']} in account 123456789012, us-east-1"
-    )
-    door = FakeAws(get_caller_identity=CredentialsError("expired", hint="renew them"))
-    assert credentials(door).state == "failed"
+    """The result names the caller, account and region, or fails."""
+    aws: Any = FakeAws()
+    assert credentials(aws) == CheckResult("credentials", "ok", f"{IDENTITY['Arn']} in account 123456789012, us-east-1")
+    aws = FakeAws(get_caller_identity=CredentialsError("expired", hint="renew them"))
+    assert credentials(aws).state == "failed"
 
 
 @pytest.mark.parametrize(
     ("behind", "state"), [(2, "ok"), (-2, "ok"), (90, "warning"), (-90, "warning"), (280, "failed"), (-280, "failed")]
 )
 def test_clock_skew_is_reported(behind, state):
-    """Before AWS refuses signatures for it, in either direction."""
-    told = findings("clock", clock_skew=behind)
-    assert told.state == state
-    assert (f"{abs(behind)} s behind AWS" if behind > 0 else f"{-behind} s ahead of AWS") in told.message
+    """Clock skew in either direction is reported before AWS rejects signatures for it."""
+    result = findings("clock", clock_skew=behind)
+    assert result.state == state
+    assert (f"{abs(behind)} s behind AWS" if behind > 0 else f"{-behind} s ahead of AWS") in result.message
 
 
 def test_the_servers_date_is_read_from_answers():
-    """Errors and answers without a date say nothing."""
+    """Only a response with a Date header sets the skew; errors and other responses don't."""
     clock, call = ClockSkewHook(lambda: NOW), AwsCall("read", "sts", "get_caller_identity", {})
     clock.after(call, DeniedError("no"))
     clock.after(call, {"ResponseMetadata": {"HTTPHeaders": {}}})
@@ -133,7 +131,7 @@ def test_the_servers_date_is_read_from_answers():
 
 
 def test_permissions_are_simulated_for_the_role():
-    """Not for its session; what is denied everywhere or allowed for some resources only is a warning."""
+    """IAM simulates the role, not its session. A denied action gives a warning, a denied simulation `unknown`."""
 
     def simulate(**asked: Any) -> Any:
         assert asked["PolicySourceArn"] == ROLE
@@ -145,14 +143,14 @@ def test_permissions_are_simulated_for_the_role():
             ]
         }
 
-    told = findings("permissions", simulate_principal_policy=simulate)
-    assert (told.state, told.message) == ("warning", "not allowed on every resource: s3:PutObject")
+    result = findings("permissions", simulate_principal_policy=simulate)
+    assert (result.state, result.message) == ("warning", "not allowed on every resource: s3:PutObject")
     assert findings("permissions").state == "ok"
     assert findings("permissions", simulate_principal_policy=DeniedError("no iam")).state == "unknown"
 
 
 def test_state_bucket_exists_or_will_be_created():
-    """Before the first run there is no bucket, which is fine."""
+    """A missing bucket is no failure, as the first run creates it."""
     assert (
         "state of 2 specs"
         in findings("state", bucket=FakeBucket("moorage/state/a", "moorage/state/b", "moorage/lease/c")).message
@@ -161,7 +159,7 @@ def test_state_bucket_exists_or_will_be_created():
 
 
 def test_quotas_are_held_against_what_the_specs_need():
-    """A new account may train on nothing; a rolling update runs twice the tasks."""
+    """A new account's training quota can be zero; a rolling update runs twice the tasks."""
     quotas = [
         {"QuotaName": "ml.m5.large for training job usage", "Value": 0.0},
         {"QuotaName": "Fargate On-Demand vCPU resource count", "Value": 4.0},
@@ -173,7 +171,9 @@ def test_quotas_are_held_against_what_the_specs_need():
         "ok",
         "Fargate On-Demand vCPU resource count: 4 needed, 4 allowed",
     )
-    assert [told.state for told in findings("quotas", list_service_quotas=RejectedError("no"))[1:]] == ["unknown"] * 2
+    assert [result.state for result in findings("quotas", list_service_quotas=RejectedError("no"))[1:]] == [
+        "unknown"
+    ] * 2
 
 
 @pytest.mark.parametrize(
@@ -188,29 +188,29 @@ def test_quotas_are_held_against_what_the_specs_need():
     ],
 )
 def test_a_private_subnet_needs_a_way_to_its_image(network, target, endpoints, state):
-    """A NAT gateway, a public address, or an endpoint for everything that a task asks at its start."""
-    there = [{"ServiceName": f"com.amazonaws.us-east-1.{name}", "State": "available"} for name in endpoints]
-    there.append({"ServiceName": "com.amazonaws.us-east-1.ecr.dkr", "State": "pending"})
-    told = findings(
+    """A subnet needs a NAT gateway, a public address, or an endpoint for each service that a starting task calls."""
+    listed = [{"ServiceName": f"com.amazonaws.us-east-1.{name}", "State": "available"} for name in endpoints]
+    listed.append({"ServiceName": "com.amazonaws.us-east-1.ecr.dkr", "State": "pending"})
+    result = findings(
         "network",
         network,
         describe_subnets=[SUBNET],
         describe_route_tables=routes(target),
-        describe_vpc_endpoints=there,
+        describe_vpc_endpoints=listed,
     )
-    assert told.state == state
+    assert result.state == state
     if "ecr.api" in endpoints and state == "failed":
-        assert "no endpoint for ecr.dkr" in told.message
+        assert "no endpoint for ecr.dkr" in result.message
 
 
 def test_without_subnets_the_default_vpc_is_needed():
-    """Accounts may have deleted it."""
+    """The check fails in an account whose default VPC was deleted."""
     assert findings("network", describe_vpcs=[{"VpcId": "vpc-1"}]).state == "ok"
     assert findings("network").state == "failed"
 
 
 def test_failed_check_stops_no_other():
-    """Every check has its finding."""
-    told = findings("network", describe_vpcs=DeniedError("a permission is missing", where="ec2.describe_vpcs"))
-    assert told.state == "unknown"
-    assert "ec2.describe_vpcs" in told.message
+    """A check that raises gives the state `unknown` with the error, and the others still run."""
+    result = findings("network", describe_vpcs=DeniedError("a permission is missing", where="ec2.describe_vpcs"))
+    assert result.state == "unknown"
+    assert "ec2.describe_vpcs" in result.message

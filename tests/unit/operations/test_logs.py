@@ -1,4 +1,4 @@
-"""Lines from CloudWatch Logs and from events: in order, each once, late ones too."""
+"""Log lines from CloudWatch Logs and from events come in order and once each, late ones included."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def line(time: int, id_: str) -> LogLine:
 
 
 class FakeAws:
-    """A door that lists what it is given, or finds no group."""
+    """Lists the given log events, or raises MissingError for the group."""
 
     def __init__(self, *events: dict[str, Any], there: bool = True) -> None:
         self.events, self.there, self.asked = events, there, {}
@@ -30,26 +30,26 @@ class FakeAws:
 
 
 def test_streams_are_merged_in_time_order():
-    """Lines of several tasks, by time; the stream's last part says whose."""
+    """Lines of several tasks are sorted by time; the last part of the stream's name is their source."""
     events = [
         {"timestamp": 2000, "logStreamName": "server/server/b", "message": "two\n", "eventId": "2"},
         {"timestamp": 1000, "logStreamName": "server/server/a", "message": "one", "eventId": "1"},
     ]
-    door: Any = FakeAws(*events)
-    found = read_lines(cloudwatch_source(door, "/moorage/default/m", "server/"), 500)
+    aws: Any = FakeAws(*events)
+    found = read_lines(cloudwatch_source(aws, "/moorage/default/m", "server/"), 500)
     assert [(one.source, one.message) for one in found] == [("a", "one"), ("b", "two")]
     assert found[0].stamp == "1970-01-01T00:00:01.000Z"
-    assert door.asked == {"logGroupName": "/moorage/default/m", "startTime": 500, "logStreamNamePrefix": "server/"}
+    assert aws.asked == {"logGroupName": "/moorage/default/m", "startTime": 500, "logStreamNamePrefix": "server/"}
 
 
 def test_a_group_that_is_not_there_has_no_lines():
-    """A training that hasn't begun made none yet."""
-    door: Any = FakeAws(there=False)
-    assert read_lines(cloudwatch_source(door, "/aws/sagemaker/TrainingJobs"), 0) == []
+    """Before a training starts, its log group doesn't exist."""
+    aws: Any = FakeAws(there=False)
+    assert read_lines(cloudwatch_source(aws, "/aws/sagemaker/TrainingJobs"), 0) == []
 
 
 def test_following_shows_each_line_once_and_late_ones_too():
-    """A line that comes late with an earlier time is shown; what was shown is not; the last look comes after the end."""
+    """A late line with an earlier time is shown once, and the last poll comes after the end."""
     looks = [
         [line(20_000, "a"), line(21_000, "b")],
         [line(20_500, "late"), line(21_000, "b"), line(22_000, "c")],
@@ -71,7 +71,7 @@ def test_following_shows_each_line_once_and_late_ones_too():
 
 
 def test_the_controllers_lines_are_its_events():
-    """Of one spec, since a time."""
+    """The source yields the events of one spec since a time."""
     store, owner = MemoryStore(), Key("default", "ModelService", "m")
     key = Key("default", "ecs/service", "m")
     store.emit(Event("2026-01-01T00:00:01Z", owner, "Normal", "Created", "cpu", key))

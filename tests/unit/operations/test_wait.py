@@ -1,4 +1,4 @@
-"""What can be waited for, and how waiting ends."""
+"""`moorage wait`: the conditions it accepts, and how waiting ends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def status(truth: str) -> Status:
 
 
 class Time:
-    """Time that passes by sleeping."""
+    """A clock that only `sleep` moves."""
 
     seconds = 0.0
 
@@ -31,13 +31,13 @@ class Time:
 
 @pytest.mark.parametrize("text", ["Ready", "condition=", "condition=Ready=", "condition=A=B=C", "delete", "=", ""])
 def test_invalid_condition_is_refused(text):
-    """With the two forms that do."""
+    """The error shows the two valid forms."""
     with pytest.raises(UsageError, match="condition=Ready"):
         WaitCondition.parse(text)
 
 
 def test_a_condition_may_be_true_or_anything_else():
-    """Written as for kubectl, in any case."""
+    """The form is kubectl's, in any case, with any status."""
     assert WaitCondition.parse("condition=ready").is_met(status("True"))
     assert not WaitCondition.parse("condition=Ready").is_met(status("False"))
     assert WaitCondition.parse("condition=Ready=false").is_met(status("False"))
@@ -45,14 +45,14 @@ def test_a_condition_may_be_true_or_anything_else():
 
 
 def test_wait_ends_when_the_condition_holds():
-    """Also when there was no status at first."""
+    """Waiting also covers the time before the first status."""
     time, answers = Time(), [None, status("False"), status("True")]
     assert time.wait(lambda: answers.pop(0), 60) == status("True")
     assert time.seconds == 2
 
 
 def test_wait_ends_at_the_timeout():
-    """With what it waits for; what never had a status is not known."""
+    """The error has the condition's message; without any status it is NotFoundError."""
     with pytest.raises(DeadlineError, match="still training") as caught:
         Time().wait(lambda: status("False"), 3.5)
     assert caught.value.exit_code == 9

@@ -1,4 +1,4 @@
-"""What a promised plan covers of later steps: the same, what has become known, what finishes it; and nothing else."""
+"""A saved plan covers equal steps, values that have become known, and steps that complete it, and nothing else."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ RULES = [{"port": 80, "source": NOT_KNOWN}, {"port": 81, "source": "sg-2"}]
 CONTAINERS = [{"name": "server", "cpu": 1, "image": NOT_KNOWN}]
 COVERED = {
     "the same": (step("update", cpu=1), step("update", cpu=1)),
-    "what has become known": (step("create", cpu=NOT_KNOWN), step("create", cpu=1)),
+    "a value that has become known": (step("create", cpu=NOT_KNOWN), step("create", cpu=1)),
     "known deep inside": (
         step("create", ingress=RULES),
         step("create", ingress=[RULES[1], {"port": 80, "source": "x"}]),
     ),
-    "what is made by half": (step("create", cpu=1, tags={"team": "a"}), step("update", tags__team="a")),
+    "an object that was created partly": (step("create", cpu=1, tags={"team": "a"}), step("update", tags__team="a")),
     "part of something unknown": (step("replace", tags=NOT_KNOWN), step("update", tags__team="a")),
     "a named element": (step("create", containers=CONTAINERS), step("update", containers__server__image="b")),
-    "a made one that was journaled": (step("create", cpu=1), step("replace", cpu=1)),
-    "the forerunner": (step("replace", cpu=1), step("delete")),
-    "the very deletion": (step("delete", route=NOT_THERE), step("delete", route=NOT_THERE)),
-    "less than that": (step("update", cpu=1, memory=2), step("update", memory=2)),
-    "as a whole": (step("revise", tags__team="a"), step("revise", tags={"team": "a"})),
+    "a created object that was journaled": (step("create", cpu=1), step("replace", cpu=1)),
+    "the predecessor": (step("replace", cpu=1), step("delete")),
+    "the same deletion": (step("delete", route=NOT_THERE), step("delete", route=NOT_THERE)),
+    "fewer fields": (step("update", cpu=1, memory=2), step("update", memory=2)),
+    "a field set as a whole": (step("revise", tags__team="a"), step("revise", tags={"team": "a"})),
     "empty for absent": (step("create", tags={}), step("update", tags=NOT_THERE)),
 }
 UNCOVERED = {
@@ -53,8 +53,8 @@ UNCOVERED = {
     "another field": (step("update", cpu=1), step("update", memory=1), "update ecs/service m: memory"),
     "another object": (step("update", cpu=1), step("update", "ecs/cluster", cpu=1), "update ecs/cluster m (cpu)"),
     "another action": (step("update", cpu=1), step("create", cpu=1), "create ecs/service m"),
-    "a deletion of what was to stay": (step("update", cpu=1), step("delete"), "delete ecs/service m"),
-    "what was held": (step("update", held="Drifted", cpu=1), step("update", cpu=1), "update ecs/service m (cpu)"),
+    "a deletion of an object to keep": (step("update", cpu=1), step("delete"), "delete ecs/service m"),
+    "a held step": (step("update", held="Drifted", cpu=1), step("update", cpu=1), "update ecs/service m (cpu)"),
     "deep inside": (
         step("create", ingress=RULES),
         step("create", ingress=[RULES[1] | {"source": "world"}, {"port": 80, "source": "x"}]),
@@ -75,16 +75,16 @@ UNCOVERED = {
 
 @pytest.mark.parametrize("name", COVERED)
 def test_step_toward_the_planned_state_is_covered(name: str) -> None:
-    """Equal, become known, or finishing what the plan began."""
-    promised, wanted = COVERED[name]
-    assert find_uncovered([promised], [wanted]) == []
+    """A step is covered if it equals a planned one, fills in its unknown values, or completes it."""
+    planned, current = COVERED[name]
+    assert find_uncovered([planned], [current]) == []
 
 
 @pytest.mark.parametrize("name", UNCOVERED)
 def test_uncovered_step_is_named(name: str) -> None:
-    """The object, and the field where only that differs."""
-    promised, wanted, told = UNCOVERED[name]
-    assert find_uncovered([promised], [wanted]) == [told]
+    """The message names the action and the object, and the field if only that differs."""
+    planned, current, message = UNCOVERED[name]
+    assert find_uncovered([planned], [current]) == [message]
 
 
 def test_all_planned_steps_of_an_object_count() -> None:

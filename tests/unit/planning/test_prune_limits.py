@@ -1,4 +1,4 @@
-"""What may be deleted because no file declares it any more."""
+"""The limit on how many ModelServices a run may prune."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from controller.store.memory import MemoryStore
 
 
 def open_environment(*known: str) -> OpenEnvironment:
-    """An environment whose files declare nothing, while the store knows some models."""
+    """Open an environment whose files declare nothing, while the store has statuses of some models."""
     store = MemoryStore()
     for name in known:
         store.save_status(Status(Key("default", "ModelService", name), 1, ""))
@@ -36,7 +36,7 @@ def open_environment(*known: str) -> OpenEnvironment:
 
 
 def test_prune_limit_is_enforced() -> None:
-    """One model may always go; more only within the share that is allowed; an Environment never by this."""
+    """A single model may always be pruned, more only within the allowed share, an Environment never."""
     assert [owner.name for owner in find_prunable([open_environment("a")], 0.0)] == ["a"]
     assert len(find_prunable([open_environment("a", "b")], 1.0)) == 2
     with pytest.raises(StoppedError, match="2 of 2 ModelServices would be deleted, more than --max-prune 20% allows"):

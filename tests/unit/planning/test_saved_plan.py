@@ -1,4 +1,4 @@
-"""A plan that was kept: read as it was written or refused, and held against what would be done now."""
+"""A saved plan is read exactly as written or rejected, and compared with the current plan."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PLAN = sample_plan(STEPS["update"], STEPS["delete"])
 
 
 def with_valid_digest(plan: PlanDocument) -> PlanDocument:
-    """With a digest that is right, as somebody makes it who knows how."""
+    """Return the plan with a valid digest, as a forger could compute it."""
     return plan.model_copy(update={"digest": plan.checksum})
 
 
@@ -29,11 +29,11 @@ def elsewhere(**change: str) -> PlanDocument:
 
 
 INVALID_PLANS: dict[str, tuple[Callable[[str], str], str]] = {
-    "truncated": (lambda text: text[:-200], "not all of one"),
+    "truncated": (lambda text: text[:-200], "isn't a complete plan"),
     "edited": (lambda text: text.replace("superseded", "wanted"), "changed after it was made"),
     "of another shape": (lambda text: text.replace("moorage/v1alpha1", "moorage/v1alpha0"), "apiVersion"),
-    "something else": (lambda _: '{"kind": "List"}', "this is no plan"),
-    "nothing": (lambda _: "", "this is no plan"),
+    "something else": (lambda _: '{"kind": "List"}', "isn't a complete plan"),
+    "nothing": (lambda _: "", "isn't a complete plan"),
     "of another Moorage": (
         lambda text: with_valid_digest(PLAN.model_copy(update={"made_by": "moorage 9.9"})).text(),
         "made by moorage 9.9",
@@ -42,7 +42,7 @@ INVALID_PLANS: dict[str, tuple[Callable[[str], str], str]] = {
 
 
 def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
-    """The same document; a place that can't be written, or isn't there, is told."""
+    """Reading returns the written document; an unwritable or missing file raises UsageError."""
     write_saved_plan(tmp_path / "plan.json", PLAN)
     assert read_saved_plan(tmp_path / "plan.json") == PLAN
     with pytest.raises(UsageError, match="can't be written"):
@@ -53,7 +53,7 @@ def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", INVALID_PLANS)
 def test_a_file_that_is_no_whole_plan_is_refused(tmp_path: Path, name: str) -> None:
-    """Damaged, edited, or of another version: a UsageError with what helps."""
+    """A damaged or edited file, or one of another version, raises UsageError with a hint."""
     change, words = INVALID_PLANS[name]
     (tmp_path / "plan.json").write_text(change(PLAN.text()))
     with pytest.raises(UsageError, match=words) as caught:
@@ -76,20 +76,20 @@ def test_a_file_that_is_no_whole_plan_is_refused(tmp_path: Path, name: str) -> N
         (
             sample_plan(STEPS["update"], STEPS["delete"], refusals=(REFUSAL,)),
             NotPlannedError,
-            "refused in one of the two: ecs/cluster",
+            "refused in only one of the two: ecs/cluster",
         ),
-        (elsewhere(digest="0" * 64), NotPlannedError, "values that are not shown"),
+        (elsewhere(digest="0" * 64), NotPlannedError, "hidden values"),
     ],
 )
 def test_difference_from_the_saved_plan_is_named(now: PlanDocument, error: type[MoorageError], words: str) -> None:
-    """Another place is the wrong file; the right one, whose plan isn't what would be done now, is too old."""
+    """Another account, region or name raises UsageError; a plan that is out of date raises NotPlannedError."""
     with pytest.raises(error, match=words):
         SavedPlan(PLAN).verify_unchanged(now)
     SavedPlan(PLAN).verify_unchanged(sample_plan(STEPS["update"], STEPS["delete"]))
 
 
 def test_a_changed_spec_is_named() -> None:
-    """By its kind and name, before any difference that follows from it; so is one more, or one less."""
+    """The error names changed, added and removed specs before any difference that follows from them."""
     (place,) = PLAN.environments
 
     def declaring(**specs: str) -> PlanDocument:
@@ -101,7 +101,7 @@ def test_a_changed_spec_is_named() -> None:
 
 
 def test_newly_unreachable_history_waits_for_the_next_run() -> None:
-    """It wasn't planned, and nothing else stops for it; where it was planned, the very one goes."""
+    """An unplanned deletion of history is skipped without stopping the rest; a planned one runs for the same object."""
     old = replace(node("ecr/image"), identity={"tag": "1"})
     collected = Step(Action.DELETE, old, MODEL, collects_history=True)
     another = replace(collected, node=replace(old, identity={"tag": "2"}))
@@ -115,6 +115,6 @@ def test_newly_unreachable_history_waits_for_the_next_run() -> None:
 
 
 def test_waiting_and_held_steps_need_no_coverage() -> None:
-    """Only what a pass would do now is held against the plan."""
+    """Only steps that a pass would execute now are compared with the saved plan."""
     steps = (STEPS["later"], STEPS["drifted"], replace(STEPS["policy"], held="Suspended"))
     assert SavedPlan(build_document([([PLAN_LOCATION], Plan())])).restrict(Plan(steps)).steps == steps
