@@ -35,8 +35,10 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation --editable .
 	@touch $@
 
-test: setup ## every test
-	@$(BIN)/python -m pytest
+# More workers than cores: much of a test's time is spent waiting for processes.
+WORKERS ?= 4
+test: setup ## every test, in parallel and in random order; the printed --random-order-seed repeats an order
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --random-order
 
 .PHONY: test-weather
 WEATHER := throttle,iam-delay,read-lag
@@ -46,11 +48,12 @@ test-weather: setup ## the end-to-end tests while AWS throttles, spreads roles s
 browser: ## what the page's tests need beside a Chromium of the system: axe-core, for the tests only
 	@npm ci --prefix tests --silent
 
-check: setup ## formatting, lint, types, import contracts, generated files
+check: setup ## formatting, lint, types, import contracts, retired names, generated files
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m tests.retired_names
 	@$(BIN)/python -m controller.cli.generate --check
 
 generate: setup ## the files that are made from code: schemas and reference pages
