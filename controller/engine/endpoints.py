@@ -1,4 +1,4 @@
-"""The loop's own pages: `/healthz`, `/readyz`, `/metrics`, and the push webhook. Nothing here changes anything."""
+"""The loop's HTTP endpoints: `/healthz`, `/readyz`, `/metrics`, and the push webhook. None changes any state."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from controller.errors import UsageError
 
 
 class HttpEndpoints:
-    """What the pages ask: `ill` and `unready` say why not, in words, or nothing; `changed` wakes the source."""
+    """The endpoints of one loop.
+
+    `liveness_problem` and `readiness_problem` return why the loop is unhealthy or not ready; empty if it is fine.
+    `on_push` triggers a read of the source.
+    """
 
     def __init__(
         self,
@@ -28,7 +32,7 @@ class HttpEndpoints:
         self._liveness_problem, self._readiness_problem, self._on_push = liveness_problem, readiness_problem, on_push
 
     def application(self) -> web.Application:
-        """The routes."""
+        """Return the aiohttp application with all routes."""
         application = web.Application(client_max_size=MAX_BODY_BYTES)
         application.router.add_get("/healthz", self._health)
         application.router.add_get("/readyz", self._ready)
@@ -58,7 +62,7 @@ class HttpEndpoints:
 
 @asynccontextmanager
 async def serve(application: web.Application, host: str, port: int) -> AsyncIterator[str]:
-    """Serve while this lasts; gives the address. Raises UsageError when it can't be listened on."""
+    """Serve inside the context, and yield the address. Raises UsageError if the process can't listen on it."""
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     try:

@@ -1,7 +1,7 @@
-"""EventBridge's messages from an SQS queue: hints that something we own may have changed. Nothing in them is believed.
+"""EventBridge messages from an SQS queue: hints that a managed object may have changed. Their content isn't trusted.
 
-A message wakes the specs whose resources it names, by ARN or by name, exactly; whatever else it says is dropped, and the
-pass that it wakes looks for itself.
+A message makes the specs due whose resources it names exactly, by ARN or by name. The rest of it is dropped: the pass
+observes AWS itself.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from controller.core.values import Key
 from controller.environments.cancellation import RunCancelledError
 from controller.errors import MoorageError
 
-# Less than the time a call may take, so that an empty queue is no timeout; and than a grace period.
+# Shorter than a call's timeout, so that an empty queue isn't an error, and shorter than the grace period.
 _LONG_POLL_SECONDS = 5
-# After a failure, in seconds: the queue is a convenience, and resync finds everything.
+# The pause after a failure, in seconds: the queue is a convenience, and the resync finds every change.
 _RETRY_SECONDS = 30.0
 _SOURCES = ("aws.ecs", "aws.sagemaker", "aws.ecr", "aws.cloudwatch")
 _REGION = re.compile(r"//sqs\.([a-z0-9-]+)\.")
@@ -30,13 +30,13 @@ log = structlog.get_logger()
 
 
 def parse_region(queue: str) -> str | None:
-    """The region that a queue's URL names."""
+    """Return the Region in a queue's URL; None if it names none."""
     found = _REGION.search(queue)
     return found.group(1) if found else None
 
 
 def iter_aws_names(status: Status) -> Iterator[str]:
-    """How events name a spec's resources: by id or ARN, and by the name at an ARN's end."""
+    """Yield the names by which events refer to a spec's resources: ids, ARNs, and the name at the end of an ARN."""
     for state in status.resources:
         if state.id:
             yield state.id
@@ -46,7 +46,7 @@ def iter_aws_names(status: Status) -> Iterator[str]:
 
 
 def find_named_keys(body: str, known: Mapping[str, Key]) -> set[Key]:
-    """The specs that a message is about; none for what isn't an event of a service that we follow."""
+    """Return the specs whose resources a message names; none if it isn't an event of a service that Moorage uses."""
     try:
         event = json.loads(body)
     except ValueError:
@@ -60,7 +60,7 @@ def find_named_keys(body: str, known: Mapping[str, Key]) -> set[Key]:
 async def poll_queue(
     open_client: Callable[[], AwsClient], queue: str, on_messages: Callable[[list[str]], None]
 ) -> None:
-    """Give `told` the bodies of messages as they come, until cancelled; each is taken off the queue before."""
+    """Pass the bodies of messages to `on_messages` as they arrive, until cancelled. Each is deleted from the queue first."""
     while True:
         try:
             bodies = await asyncio.to_thread(_receive, open_client, queue)
@@ -87,7 +87,7 @@ def _receive(open_client: Callable[[], AwsClient], queue: str) -> list[str]:
 
 
 def _iter_strings(values: Iterable[Any]) -> Iterator[str]:
-    """Every text in a message. ECS names a task's service as `service:NAME`."""
+    """Yield every string in a message, also without the prefix of ECS's `service:NAME`."""
     left = list(values)
     while left:
         value = left.pop()

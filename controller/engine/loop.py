@@ -1,10 +1,10 @@
-"""`reconcile` without `--once`: follows a source, keeps everything as it says, until told to end.
+"""`reconcile` without `--once`: follow a source and keep AWS as it declares, until a signal ends the process.
 
-    source ──changes──▶ read ──▶ what is declared ──▶ queue ──▶ passes ──▶ AWS
-    webhook, SQS ──hints──┘                             ▲
-                                 resync, every interval ─┘
+    source ──changes──▶ read ──▶ declared specs ──▶ queue ──▶ passes ──▶ AWS
+    webhook, SQS ──hints──┘                          ▲
+                              resync, every interval ─┘
 
-Every hint only says *look*. What can't be read leaves what was declared before in force, and every status says so.
+A hint only triggers a read. If the source can't be read, the specs declared before stay in force, and every status says so.
 """
 
 from __future__ import annotations
@@ -34,14 +34,18 @@ from controller.planning.prune_limit import find_prunable
 from controller.sources.snapshots import Snapshot
 from controller.sources.source import Source
 
-# A pass that takes longer than this many seconds is stuck: no call to AWS takes a minute.
+# A pass longer than this many seconds is stuck: no call to AWS takes a minute.
 _STUCK_SECONDS = 1800.0
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoopSettings:
-    """How a loop behaves. Times are in seconds; `prune` is the share of models that may go, None for none; `hints` an SQS URL."""
+    """How a loop behaves. Times are in seconds.
+
+    `max_prune` is the largest share of the models that may be pruned at once; None prunes none. `hints` is the URL of an
+    SQS queue.
+    """
 
     interval: float = 60.0
     grace: float = 25.0
@@ -55,7 +59,7 @@ class LoopSettings:
 
 
 class ControlLoop:
-    """One controller at work on one source."""
+    """One controller that follows one source."""
 
     def __init__(
         self,
@@ -88,31 +92,31 @@ class ControlLoop:
         )
 
     async def run(self) -> bool:
-        """Work until SIGTERM or SIGINT. True when everything under way was finished within the grace period.
+        """Work until SIGTERM or SIGINT. Return whether all work in progress was finished within the grace period.
 
-        Raises UsageError when the address can't be listened on, and what is no MoorageError: a defect.
+        Raises UsageError if the process can't listen on the address, and re-raises any defect of a background task.
         """
         running = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             running.add_signal_handler(number, self._stop, signal.Signals(number).name)
         webhook = Webhook(self._settings.webhook_secret) if self._settings.webhook_secret else None
-        pages = HttpEndpoints(
+        endpoints = HttpEndpoints(
             self._metrics,
             webhook,
             liveness_problem=self._liveness_problem,
             readiness_problem=self._readiness_problem,
             on_push=self._changed.set,
         )
-        async with serve(pages.application(), self._settings.host, self._settings.port) as address:
+        async with serve(endpoints.application(), self._settings.host, self._settings.port) as address:
             log.info("listening", address=address, source=self._source.name, webhook=webhook is not None)
-            helpers = [asyncio.create_task(self._follow_source()), asyncio.create_task(self._watch_source())]
-            helpers.append(asyncio.create_task(self._resync()))
+            background = [asyncio.create_task(self._follow_source()), asyncio.create_task(self._watch_source())]
+            background.append(asyncio.create_task(self._resync()))
             if self._settings.hints:
-                helpers.append(asyncio.create_task(self._follow_hints(self._settings.hints)))
+                background.append(asyncio.create_task(self._follow_hints(self._settings.hints)))
             work = asyncio.create_task(self._dispatcher.run())
             try:
-                await asyncio.wait([work, *helpers], return_when=asyncio.FIRST_COMPLETED)
-                failed = next((task for task in helpers if task.done()), None)
+                await asyncio.wait([work, *background], return_when=asyncio.FIRST_COMPLETED)
+                failed = next((task for task in background if task.done()), None)
                 if failed is not None:
                     self._stop("a defect")
                 finished = await self._drain(work)
@@ -120,7 +124,7 @@ class ControlLoop:
                     failed.result()
                 return finished
             finally:
-                for task in helpers:
+                for task in background:
                     task.cancel()
                 self._dispatcher.close()
 
@@ -139,15 +143,15 @@ class ControlLoop:
             work.result()
             log.info("stopped")
         else:
-            log.warning("stopped in the middle of a call", hint="the next run finds out what became of it")
+            log.warning("stopped in the middle of a call", hint="the next run reads its outcome from AWS")
         return bool(done)
 
     async def _watch_source(self) -> None:
         await self._source.watch(self._changed.set)
 
     async def _follow_hints(self, queue: str) -> None:
-        door = cache(lambda: self._factory.queue_client(parse_region(queue)))
-        await poll_queue(door, queue, self._on_hints)
+        open_client = cache(lambda: self._factory.queue_client(parse_region(queue)))
+        await poll_queue(open_client, queue, self._on_hints)
 
     def _on_hints(self, bodies: list[str]) -> None:
         for body in bodies:
@@ -157,7 +161,7 @@ class ControlLoop:
                 self._dispatcher.hint(key)
 
     async def _follow_source(self) -> None:
-        """Read the source whenever it may have something new."""
+        """Read the source whenever it may have changed."""
         while True:
             self._changed.clear()
             await self._read_source()
@@ -173,21 +177,21 @@ class ControlLoop:
         self._metrics.reads.labels("good").inc()
         if snapshot.digest == self._declared and not self._dispatcher.source_error:
             return
-        trouble: MoorageError | None = None
-        gone: Collection[Key] = ()
+        prune_error: MoorageError | None = None
+        removed_specs: Collection[Key] = ()
         if self._settings.max_prune is not None:
             try:
-                gone = await asyncio.to_thread(self._find_prunable, snapshot, self._settings.max_prune)
+                removed_specs = await asyncio.to_thread(self._find_prunable, snapshot, self._settings.max_prune)
             except MoorageError as error:
-                trouble = error
+                prune_error = error
         self._declared = snapshot.digest
-        self._dispatcher.declare(snapshot, gone)
+        self._dispatcher.declare(snapshot, removed_specs)
         self._names = {name: key for name, key in self._names.items() if key in self._dispatcher.keys}
         self._metrics.keep_specs(self._dispatcher.keys)
         self._metrics.source.set(1)
-        log.info("declared", commit=snapshot.commit, specs=len(snapshot.owners), gone=len(gone))
-        if trouble is not None:
-            self._report_source_error(trouble)
+        log.info("declared", commit=snapshot.commit, specs=len(snapshot.owners), gone=len(removed_specs))
+        if prune_error is not None:
+            self._report_source_error(prune_error)
 
     def _find_prunable(self, snapshot: Snapshot, max_prune: float) -> list[Key]:
         return find_prunable(
@@ -195,15 +199,15 @@ class ControlLoop:
         )
 
     def _report_source_error(self, error: MoorageError) -> None:
-        """Let what was declared before stay in force, and every status say why."""
+        """Keep the declared specs in force, and make every status say why."""
         self._metrics.source.set(0)
-        trouble = f"{self._source.name}: {_summarize_error(error)}; what was declared before stays in force"
-        if trouble != self._dispatcher.source_error:
+        message = f"{self._source.name}: {_summarize_error(error)}; the specs declared before stay in force"
+        if message != self._dispatcher.source_error:
             log.error("source", error=str(error))
-            self._dispatcher.report_source_error(trouble)
+            self._dispatcher.report_source_error(message)
 
     async def _resync(self) -> None:
-        """Look at everything from time to time: nobody tells of every change."""
+        """Make every key due at intervals: no event reports every change."""
         while True:
             interval = max(self._settings.interval, 2 * self._dispatcher.survey_seconds)
             self._metrics.interval.set(interval)
@@ -228,7 +232,7 @@ class ControlLoop:
 
     def _liveness_problem(self) -> str:
         oldest = self._dispatcher.oldest_pass_seconds
-        return f"a pass has been at work for {oldest:.0f} s" if oldest > _STUCK_SECONDS else ""
+        return f"a pass has run for {oldest:.0f} s" if oldest > _STUCK_SECONDS else ""
 
     def _readiness_problem(self) -> str:
         if self._cancellation.is_cancelled:
@@ -250,21 +254,21 @@ class EventLog:
 def run_loop(
     open_factory: Callable[[CancellationToken, Metrics], EnvironmentFactory], source: Source, settings: LoopSettings
 ) -> bool:
-    """Run a loop to its end; see `Loop.run`. The house is closed when everything was finished."""
-    halt, metrics = CancellationToken(), Metrics()
-    house = open_factory(halt, metrics)
+    """Run a loop to its end and return whether all work was finished; if so, the factory is closed. See `ControlLoop.run`."""
+    cancellation, metrics = CancellationToken(), Metrics()
+    factory = open_factory(cancellation, metrics)
 
     async def work() -> bool:
-        return await ControlLoop(house, source, halt, metrics, settings).run()
+        return await ControlLoop(factory, source, cancellation, metrics, settings).run()
 
     finished = asyncio.run(work())
     if finished:
-        house.__exit__()
+        factory.__exit__()
     return finished
 
 
 def _summarize_error(error: MoorageError) -> str:
-    """The error in one line."""
+    """Return the error in one line."""
     if isinstance(error, SpecError):
         first, *others = error.problems
         more = f", and {len(others)} more" if others else ""

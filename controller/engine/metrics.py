@@ -1,4 +1,4 @@
-"""What `/metrics` tells, in Prometheus' terms. A table of all of it is made from here: `docs/reference/metrics.md`."""
+"""The metrics behind `/metrics`. `make generate` writes their reference, `docs/reference/metrics.md`, from here."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from controller.engine.dispatcher import PassAttempt
 from controller.errors import MoorageError, ThrottledError
 
 _SECONDS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
-_TIME = "How long one spec's part of a pass took."
-_HINTS = "Hints that something changed, by origin and result."
-_INTERVAL = "How often everything is looked at; stretched to keep reads under half of AWS's rates."
+_TIME = "Duration of one spec's part of a pass."
+_HINTS = "Hints of a change, by origin and result."
+_INTERVAL = "Interval between resyncs; stretched to keep reads under half of AWS's rate limits."
 
 
 class Metrics(Hook):
-    """The controller's counters. As a hook of the doors it counts calls; `told` and `read` are told the rest."""
+    """The controller's metrics. As a hook of the AWS clients it counts calls; the loop reports the rest."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         counter, gauge = partial(Counter, registry=self.registry), partial(Gauge, registry=self.registry)
         per_call = ["service", "operation"]
-        self.passes = counter("moorage_passes", "Passes over one spec, by what came of them.", ["kind", "result"])
+        self.passes = counter("moorage_passes", "Passes over one spec, by result.", ["kind", "result"])
         self.seconds = Histogram("moorage_pass_seconds", _TIME, ["kind"], buckets=_SECONDS, registry=self.registry)
-        self.steps = counter("moorage_steps", "Steps carried out, by action and type.", ["action", "resource"])
-        self.calls = counter("moorage_aws_calls", "Calls sent to AWS, repeats included.", per_call)
+        self.steps = counter("moorage_steps", "Executed steps, by action and resource type.", ["action", "resource"])
+        self.calls = counter("moorage_aws_calls", "Calls sent to AWS, retries included.", per_call)
         self.throttles = counter("moorage_aws_throttles", "Calls that AWS throttled.", per_call)
-        self.reads = counter("moorage_source_reads", "Times the source was read, by result.", ["result"])
+        self.reads = counter("moorage_source_reads", "Reads of the source, by result.", ["result"])
         self.hints = counter("moorage_hints", _HINTS, ["origin", "result"])
-        self.source = gauge("moorage_source_good", "1 when the newest that the source has can be used.")
+        self.source = gauge("moorage_source_good", "1 if the newest revision of the source is usable, else 0.")
         self.interval = gauge("moorage_resync_seconds", _INTERVAL)
-        self._depth = gauge("moorage_queue_depth", "Specs that are due and not at work.")
-        self._failing = gauge("moorage_queue_failing", "Specs that are in a pause after a failure.")
-        self._flying = gauge("moorage_queue_unsettled", "Specs that are at work or have a date.")
-        self._lease = gauge("moorage_leases_held", "Leases that are ours.")
+        self._depth = gauge("moorage_queue_depth", "Specs that are due and not in flight.")
+        self._failing = gauge("moorage_queue_failing", "Specs in the pause after a failure.")
+        self._flying = gauge("moorage_queue_unsettled", "Specs that are in flight or have a due date.")
+        self._lease = gauge("moorage_leases_held", "Leases that this process holds.")
         self._statuses = _ConditionCollector()
         self.registry.register(self._statuses)
 
@@ -52,7 +52,7 @@ class Metrics(Hook):
         unsettled: Callable[[], float],
         leases: Callable[[], float],
     ) -> None:
-        """Ask these when somebody reads the gauges."""
+        """Register the functions that give the gauges their values at each scrape."""
         self._depth.set_function(depth)
         self._failing.set_function(failing)
         self._flying.set_function(unsettled)
@@ -68,7 +68,7 @@ class Metrics(Hook):
             self._statuses.latest |= {status.owner: status for status in attempt.result.statuses}
 
     def keep_specs(self, owners: Iterable[object]) -> None:
-        """Forget the conditions of specs that are declared no more."""
+        """Drop the conditions of specs that are no longer declared."""
         kept = set(owners)
         self._statuses.latest = {owner: status for owner, status in self._statuses.latest.items() if owner in kept}
 
@@ -77,29 +77,27 @@ class Metrics(Hook):
         self.calls.labels(call.service, call.operation).inc()
 
     def after(self, call: AwsCall, answer: Mapping[str, object] | MoorageError) -> None:
-        """Count a throttled one."""
+        """Count a throttled call."""
         if isinstance(answer, ThrottledError):
             self.throttles.labels(call.service, call.operation).inc()
 
     def exposition(self) -> bytes:
-        """The page, in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
     def describe(self) -> list[tuple[str, str, str]]:
-        """Name, type and meaning of every metric, by name."""
+        """Return name, type and help text of every metric, sorted by name."""
         return sorted((_family_name(family), family.type, family.documentation) for family in self.registry.collect())
 
 
 class _ConditionCollector(Collector):
-    """How many specs have which condition; counted when asked, so that nothing of a removed spec stays."""
+    """Counts specs by condition at each scrape, so that a removed spec leaves nothing behind."""
 
     def __init__(self) -> None:
         self.latest: dict[object, Status] = {}
 
     def collect(self) -> Iterator[Metric]:
-        family = GaugeMetricFamily(
-            "moorage_conditions", "Specs by condition and its status.", labels=["type", "status"]
-        )
+        family = GaugeMetricFamily("moorage_conditions", "Specs by condition and status.", labels=["type", "status"])
         counts = Tally((c.type, c.status) for status in self.latest.values() for c in status.conditions)
         for (kind, truth), count in sorted(counts.items()):
             family.add_metric([kind, truth], count)
@@ -107,7 +105,7 @@ class _ConditionCollector(Collector):
 
 
 def result_of(attempt: PassAttempt) -> str:
-    """`error`, `waiting` or `settled`."""
+    """Return `error`, `waiting` or `settled`."""
     if attempt.error is not None:
         return "error"
     return "waiting" if attempt.result is not None and attempt.result.requeue_after is not None else "settled"

@@ -1,4 +1,4 @@
-"""What a run came to, and what the shell is told of it."""
+"""The result of a run, and its exit code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from controller.reconcile import PassResult
 
 @dataclass
 class RunResult:
-    """What a run came to: the last status of each spec, what specs that are gone wait for, and the steps done by action."""
+    """The last status of each spec, what removed specs wait for, and the number of completed steps by action."""
 
     latest: dict[Key, Status] = field(default_factory=dict)
     pending_deletions: dict[Key, tuple[str, ...]] = field(default_factory=dict)
@@ -20,11 +20,11 @@ class RunResult:
 
     @property
     def statuses(self) -> Sequence[Status]:
-        """By environment, each Environment before its ModelServices."""
+        """The statuses by environment, each Environment before its ModelServices."""
         return [self.latest[owner] for owner in sorted(self.latest)]
 
     def add(self, key: Key, result: PassResult) -> None:
-        """Count a spec's pass in."""
+        """Add the result of one spec's pass."""
         self.pending_deletions[key] = () if result.statuses else result.waiting_for
         self.latest |= {status.owner: status for status in result.statuses}
         for owner in result.deleted_specs:
@@ -34,12 +34,12 @@ class RunResult:
 
     @property
     def waiting_message(self) -> str:
-        """What the specs that aren't ready, and those that aren't gone yet, wait for, in one line."""
-        leaving = (f"{key.name}: {told}" for key, waits in sorted(self.pending_deletions.items()) for told in waits)
-        return "; ".join([*filter(None, [describe_waiting(self.statuses)]), *leaving])
+        """What the specs that aren't ready, and the removed ones that still have objects, wait for, in one line."""
+        deletions = (f"{key.name}: {wait}" for key, waits in sorted(self.pending_deletions.items()) for wait in waits)
+        return "; ".join([*filter(None, [describe_waiting(self.statuses)]), *deletions])
 
     def summary(self, calls: Mapping[str, int]) -> dict[str, object]:
-        """The last line of `--events` and of `-o json`."""
+        """Return the last line of `--events` and of `-o json`."""
         ready = sum(is_ready(status) for status in self.statuses)
         return {
             "specs": len(self.statuses),
@@ -50,13 +50,13 @@ class RunResult:
 
 
 def is_ready(status: Status) -> bool:
-    """Whether the spec's Ready condition is true."""
+    """Return whether the spec's Ready condition is true."""
     ready = status.find_condition("Ready")
     return ready is not None and ready.status == "True"
 
 
 def exit_code(statuses: Iterable[Status]) -> int:
-    """0 when all are ready; 4 when one failed; 5 when a gate, an approval or a policy holds one back; 9 when one is under way."""
+    """Return 0 if all specs are ready, 4 if one failed, 5 if a gate, approval or policy holds one, 9 if one is in progress."""
     codes = {_exit_code_of(status) for status in statuses}
     return next((code for code in (4, 5, 9) if code in codes), 0)
 
@@ -72,7 +72,7 @@ def _exit_code_of(status: Status) -> int:
 
 
 def describe_waiting(statuses: Iterable[Status]) -> str:
-    """What the specs that aren't ready wait for, in one line."""
+    """Return in one line what the specs that aren't ready wait for."""
     found = [(status.owner.name, status.find_condition("Ready")) for status in statuses]
     return "; ".join(
         f"{name}: {ready.message or ready.reason}" for name, ready in found if ready and ready.status != "True"

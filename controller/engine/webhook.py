@@ -1,7 +1,7 @@
-"""A push webhook: a hint that the source has something new. Its content is checked for who sent it, and then dropped.
+"""The push webhook: a hint that the source has changed. The signature of a delivery is verified, its content dropped.
 
 The signature is GitHub's: `X-Hub-Signature-256: sha256=HEX`, HMAC-SHA256 over the raw body. GitLab and Bitbucket send
-others, or none; a proxy can add it.
+other signatures or none; a proxy can add this one.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import hmac
 from collections import OrderedDict
 from enum import Enum
 
-# Bodies larger than this aren't read: a push of many commits has some hundred KB.
+# Larger bodies are rejected: a push of many commits has a few hundred KB.
 MAX_BODY_BYTES = 2**20
 _MAX_REMEMBERED = 10_000
 
 
 class DeliveryResult(Enum):
-    """What becomes of a delivery, with its HTTP status."""
+    """The result of a delivery, with its HTTP status."""
 
     ACCEPTED = 202
     FORGED = 401
@@ -25,14 +25,14 @@ class DeliveryResult(Enum):
 
 
 class Webhook:
-    """Judges deliveries by a secret that both sides know. The same body is accepted once: who replays one wakes nobody."""
+    """Verifies deliveries with a shared secret. The same body is accepted once: a replay has no effect."""
 
     def __init__(self, secret: str) -> None:
         self._secret = secret.encode()
         self._known: OrderedDict[bytes, None] = OrderedDict()
 
     def check_delivery(self, body: bytes, signature: str) -> DeliveryResult:
-        """Whether a delivery counts; in constant time as long as it is forged."""
+        """Verify a delivery's signature, in constant time for forged ones."""
         right = hmac.new(self._secret, body, hashlib.sha256).digest()
         if not hmac.compare_digest(f"sha256={right.hex()}".encode(), signature.encode("utf-8", "replace")):
             return DeliveryResult.FORGED

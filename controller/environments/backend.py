@@ -1,7 +1,7 @@
-"""Where an environment is remembered, and where the right to change it is kept.
+"""The backend of an environment: its store and its lease.
 
-With the embedded AWS both are files of this machine. With AWS they are in the environment's artifact bucket, so that
-any machine that can change the environment knows what was applied, and none does while another is at it.
+For the embedded AWS both are local files. For AWS they are in the environment's artifact bucket, so that every machine
+that may change the environment knows what was applied, and only one changes it at a time.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from controller.store.sqlite import SqliteStore
 
 @dataclass(frozen=True)
 class Backend:
-    """An environment's records, the right to change it, and what this process wrote and AWS may not show yet."""
+    """An environment's store, its lease, and the writes of this process that AWS may not show yet."""
 
     store: Store
     lease: Lease
@@ -43,10 +43,10 @@ class Backend:
 
 
 def open_local_backend(directory: Path) -> Backend:
-    """The home of whatever is in the embedded AWS of a state directory.
+    """Open the backend for the embedded AWS of a state directory.
 
-    What was made in an embedded AWS ends with it, so each one has a store of its own. Raises NotFoundError when none
-    runs, and StoreError.
+    The objects of an embedded AWS end with its process, so each process has a store of its own. Raises NotFoundError if
+    none runs, and StoreError.
     """
     status = embedded.status(directory)
     if not status.running:
@@ -59,7 +59,7 @@ def open_local_backend(directory: Path) -> Backend:
 
 
 def open_s3_backend(aws: AwsClient, context: SpecContext, registry: ResourceRegistry, events: EventSink) -> Backend:
-    """The home of the Environment `want` in its artifact bucket, which is made when the lease is first taken."""
+    """Open the backend of an Environment in its artifact bucket, which is created when the lease is first acquired."""
     objects = S3ObjectStorage(aws, context.bucket_name)
     store = S3Store(objects)
 
@@ -73,11 +73,10 @@ def open_s3_backend(aws: AwsClient, context: SpecContext, registry: ResourceRegi
 
 
 def create_bucket(aws: AwsClient, context: SpecContext, registry: ResourceRegistry) -> list[Event]:
-    """Make the artifact bucket of an Environment, if it isn't there; without it there can be no lease.
+    """Create the artifact bucket of an Environment if it doesn't exist, and return the events; the lease needs the bucket.
 
-    Its steps are planned and done as always, and give the usual events. Any number of processes may do this at once:
-    all of them make the same. Raises FailedError for a bucket that the Environment names and that doesn't exist, and
-    what reading it raises.
+    The steps are planned and executed as usual. Several processes may do this at once: all create the same bucket. Raises
+    FailedError if the Environment names a bucket that doesn't exist, and the errors of reading it.
     """
     only = {kind: resource for kind, resource in registry.items() if kind == "s3/bucket"}
     alone = Reconciler(only, aws, MemoryStore(), utc_now)
@@ -94,10 +93,10 @@ def create_bucket(aws: AwsClient, context: SpecContext, registry: ResourceRegist
 
 
 def uptime() -> float:
-    """Seconds that only grow, and go on while the machine is suspended, where the system can tell."""
+    """Return monotonic seconds, which include suspended time where the system supports it."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def utc_now() -> str:
-    """The time, as RFC 3339 has it."""
+    """Return the time in RFC 3339."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,7 +1,7 @@
-"""Puts the parts together: who is asked, what is remembered, what is wanted.
+"""Wire AWS clients, stores, leases and specs into open environments.
 
-A process has one `House`; everything else takes a `Site`: one environment, opened. The embedded AWS differs from AWS in
-its endpoint, and in where it is remembered.
+A process has one `EnvironmentFactory`; other code takes an `OpenEnvironment`. The embedded AWS differs from AWS in its
+endpoint and in its backend.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from controller.store.s3 import S3Store
 
 @dataclass(frozen=True)
 class OpenEnvironment:
-    """One environment, opened: its reconciler, and what its specs want."""
+    """One open environment: its reconciler, the contexts of its specs, and its lease."""
 
     name: str
     reconciler: Reconciler
@@ -48,20 +48,20 @@ class OpenEnvironment:
 
     @property
     def aws(self) -> AwsClient:
-        """The door to its account and region."""
+        """The client of its account and Region."""
         return self.reconciler.aws
 
     @property
     def store(self) -> Store:
-        """What is remembered of it."""
+        """The store with its records, statuses and events."""
         return self.reconciler.store
 
     def find_removed_specs(self) -> list[Key]:
-        """The ModelServices that were reconciled once and that no spec declares any more.
+        """Return the ModelServices that were reconciled once and that no spec declares any more.
 
-        Something of them is recorded before their first status is: a pass may have been cut short.
+        A spec counts as reconciled from its first record on: an interrupted pass leaves no status.
         """
-        declared = {want.owner for want in self.contexts}
+        declared = {context.owner for context in self.contexts}
         statuses, records = self.store.list_statuses(self.name), self.store.list_records(self.name)
         known = dict.fromkeys([*(status.owner for status in statuses), *(record.owner for record in records)])
         return [owner for owner in known if owner not in declared and owner.kind == "ModelService"]
@@ -79,17 +79,18 @@ class EnvironmentSource(Protocol):
 
 
 def open_store(paths: Sequence[Path], environment: str, *, home: Path, local: bool) -> Store:
-    """The store of an environment, to be read. Raises NotFoundError, CredentialsError, SpecError."""
+    """Open the store of an environment for reading. Raises NotFoundError, CredentialsError, SpecError."""
     if local:
         return open_local_backend(home).store
     specs = load_specs(paths)
     aws = connect_environment(specs.get_environment(environment))
-    want = SpecContext(specs.get_environment(environment), None, AwsLocation(aws.account, aws.region, aws.partition))
-    return S3Store(S3ObjectStorage(aws, want.bucket_name))
+    location = AwsLocation(aws.account, aws.region, aws.partition)
+    context = SpecContext(specs.get_environment(environment), None, location)
+    return S3Store(S3ObjectStorage(aws, context.bucket_name))
 
 
 def open_aws_client(paths: Sequence[Path], environment: str, *, home: Path, local: bool) -> AwsClient:
-    """The door to an environment's account, to look or to act for a person. Raises NotFoundError, CredentialsError, SpecError."""
+    """Open a client of an environment's account for a single command. Raises NotFoundError, CredentialsError, SpecError."""
     status = embedded.status(home) if local else None
     if status is not None and not status.running:
         raise NotFoundError("no embedded AWS is running", hint="moorage local up, or reconcile --once --local")
@@ -97,10 +98,11 @@ def open_aws_client(paths: Sequence[Path], environment: str, *, home: Path, loca
 
 
 class EnvironmentFactory:
-    """What a process opens once, whatever comes and goes in the specs: homes, doors, and one set of rate budgets.
+    """Opens environments, and keeps one set of clients, backends and rate limits for the process.
 
-    `local` asks the embedded AWS of `directory`, and starts it if need be. `hooks` watch every call; `halt` ends what
-    reconciles, and lets leases be given back; `budgets` are AWS's rates, unless others are given. Use it as a context manager. Raises StoreError and UsageError.
+    `local` uses the embedded AWS of `directory` and starts it if necessary. `hooks` see every call. `cancellation` ends
+    reconciliation, but not the release of leases. `rate_limiter` defaults to AWS's rate limits. Use it as a context
+    manager. Raises StoreError and UsageError.
     """
 
     def __init__(
@@ -125,29 +127,29 @@ class EnvironmentFactory:
         self._backends: dict[tuple[_ClientKey, str], Backend] = {}
 
     def open_environment(self, snapshot: Snapshot, name: str) -> OpenEnvironment:
-        """Open the environment of that name, with all that the snapshot wants of it; quick when it was open before.
+        """Open the environment of that name as the snapshot declares it; quick if it was open before.
 
         Raises CredentialsError and AwsError.
         """
         environment = snapshot.specs.get_environment(name)
         aws = self._aws_client(environment)
-        place = AwsLocation(aws.account, aws.region, aws.partition)
-        wanted = build_contexts(snapshot, name, place, server_digest=self._server_digest)
-        home = self._backend(aws, wanted[0])
-        under = aws.with_hooks(self._cancellation, LeaseGuard(home.lease))
+        location = AwsLocation(aws.account, aws.region, aws.partition)
+        contexts = build_contexts(snapshot, name, location, server_digest=self._server_digest)
+        backend = self._backend(aws, contexts[0])
+        guarded = aws.with_hooks(self._cancellation, LeaseGuard(backend.lease))
         reconciler = Reconciler(
             self._registry,
-            under,
-            home.store,
+            guarded,
+            backend.store,
             utc_now,
             self._events,
             self._cancellation.raise_if_cancelled,
-            home.mutation_cache,
+            backend.mutation_cache,
         )
-        return OpenEnvironment(name, reconciler, wanted, home.lease)
+        return OpenEnvironment(name, reconciler, contexts, backend.lease)
 
     def queue_client(self, region: str | None) -> AwsClient:
-        """The door to the hints' queue, as whoever the process is: it belongs to no Environment."""
+        """Open a client for the queue of hints with the process's own credentials: the queue belongs to no Environment."""
         return connect(
             region=region,
             hooks=[*self._hooks, self._cancellation],
@@ -156,19 +158,21 @@ class EnvironmentFactory:
         )
 
     def count_calls(self) -> Counter[str]:
-        """How many calls were sent through all doors: `{"read": n, "write": n}`."""
+        """Return the number of calls of all clients: `{"read": n, "write": n}`."""
         with self._lock:
             totals = Counter({"read": 0, "write": 0})
-            for door in self._aws_clients.values():
-                totals.update(door.call_counter.counts_by_kind())
+            for client in self._aws_clients.values():
+                totals.update(client.call_counter.counts_by_kind())
             return totals
 
     @property
     def leases(self) -> Sequence[Lease]:
-        """The leases of all environments that were opened, held or not."""
+        """The leases of all opened environments, held or not."""
         with self._lock:
             return (
-                [self._local_backend.lease] if self._local_backend else [home.lease for home in self._backends.values()]
+                [self._local_backend.lease]
+                if self._local_backend
+                else [backend.lease for backend in self._backends.values()]
             )
 
     def _aws_client(self, environment: Environment) -> AwsClient:
@@ -180,13 +184,13 @@ class EnvironmentFactory:
                 )
             return self._aws_clients[key]
 
-    def _backend(self, aws: AwsClient, want: SpecContext) -> Backend:
+    def _backend(self, aws: AwsClient, context: SpecContext) -> Backend:
         if self._local_backend is not None:
             return self._local_backend
         with self._lock:
-            key = (_client_key(want.environment), want.bucket_name)
+            key = (_client_key(context.environment), context.bucket_name)
             if key not in self._backends:
-                self._backends[key] = open_s3_backend(aws, want, self._registry, self._events)
+                self._backends[key] = open_s3_backend(aws, context, self._registry, self._events)
             return self._backends[key]
 
     def __enter__(self) -> Self:
@@ -195,8 +199,8 @@ class EnvironmentFactory:
     def __exit__(self, *_: object) -> None:
         for lease in self.leases:
             lease.release()
-        for home in [self._local_backend] if self._local_backend else self._backends.values():
-            home.store.close()
+        for backend in [self._local_backend] if self._local_backend else self._backends.values():
+            backend.store.close()
 
 
 _ClientKey = tuple[str | None, ...]
@@ -214,9 +218,9 @@ def connect_environment(
     hooks: Sequence[Hook] = (),
     rate_limiter: RateLimiter | None = None,
 ) -> AwsClient:
-    """The door to an Environment's account and region. Raises CredentialsError when the account is another one."""
+    """Open a client of an Environment's account and Region. Raises CredentialsError if the account is another one."""
     spec = environment.spec
-    # The embedded AWS is one account for all specs, so that production's can be tried as they are.
+    # The embedded AWS is one account for all specs, so that production specs can be tried unchanged.
     account = None if endpoint else spec.account
     role = AssumeRole(spec.assume_role, tags={"moorage:environment": environment.name}) if spec.assume_role else None
     return connect(

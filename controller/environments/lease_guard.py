@@ -1,4 +1,4 @@
-"""Working under a lease: sending nothing without it."""
+"""Send no write to AWS without the lease."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from controller.store.lease import Lease
 
 
 class LeaseGuard(Hook):
-    """A door's hook: renews the lease when that is due, in the thread that does the work, and lets no write go without it."""
+    """A hook of AWS clients that renews the lease when due, in the working thread, and stops writes without it."""
 
     def __init__(self, lease: Lease) -> None:
         self._lease = lease
 
     def before(self, call: AwsCall) -> None:
-        """Raises LeaseLostError instead of a write that another holder's could meet."""
+        """Raise LeaseLostError before a write that could collide with another holder's."""
         if call.kind == "write" or self._lease.held:
             self._lease.renew()

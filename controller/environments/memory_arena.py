@@ -1,4 +1,4 @@
-"""How the process asks the C library for memory."""
+"""Reduce the memory that glibc's allocator holds."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _ARENA_MAX = -8
 
 
 def share_one_arena() -> None:
-    """Let threads that begin from now on share one heap, where the C library is glibc.
+    """Make threads that start from now on share one heap, if the C library is glibc.
 
-    It gives threads heaps of their own, so that they needn't wait for one another; Python's do that anyway. What one heap
-    has free after a listing was read, another can't use: with a thousand specs that was a third of the process.
+    By default glibc gives each thread a heap so that threads don't wait for one another, which Python's do anyway. Memory
+    that is free in one heap after a listing can't serve another: with a thousand specs that was a third of the process.
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_ARENA_MAX, 1)
