@@ -1,1 +1,1 @@
-"""Pure: the graph, the diff, the plan, the status. Nothing here knows AWS, time or files."""
+"""The pure core: graph, diff, plan and status. Code here knows nothing of AWS, time or files."""

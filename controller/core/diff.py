@@ -1,7 +1,7 @@
-"""The one diff: last applied, live and desired, compared over canonical forms.
+"""The single diff: it compares last applied, live and desired values in canonical form.
 
-Only fields we set count. A field that was applied once and is no longer wanted goes back to its default. What others
-put into an owned collection is drift; elsewhere it is left alone.
+Only fields that Moorage sets count. A field that was applied once and is no longer desired returns to its default.
+Additions by others are drift in an owned collection, and ignored elsewhere.
 """
 
 from __future__ import annotations
@@ -15,7 +15,11 @@ from controller.core.values import ABSENT, UNKNOWN, Blob, Value, digest, is_know
 
 @dataclass(frozen=True)
 class Change:
-    """One field: `path` dotted, `old` as it is, `new` as it will be (`ABSENT`: not there, `UNKNOWN`: known after apply)."""
+    """One changed field.
+
+    `path` is dotted; `old` is the live value and `new` the one after apply (`ABSENT`: not there, `UNKNOWN`: known after
+    apply).
+    """
 
     path: str
     old: Value
@@ -25,9 +29,9 @@ class Change:
 def diff(
     applied: Mapping[str, Value] | None, live: Mapping[str, Value], desired: Mapping[str, Value], policy: FieldPolicy
 ) -> tuple[Change, ...]:
-    """What must change so that `live` is as `desired`, in path order; `()` when it is.
+    """Return the changes that make `live` equal `desired`, in path order; empty if they are equal.
 
-    `applied` is what was sent last time, or None when nobody remembers: then no field can have been dropped.
+    `applied` is what was sent last, or None if the store has no record: then no field counts as dropped.
     """
     form = _Canonicalizer(policy)
     last, now, want = (form.canonicalize(side) for side in (applied or {}, live, desired))
@@ -35,19 +39,25 @@ def diff(
 
 
 class _UnorderedMembers(dict[str, Value]):
-    """Members of an unordered list by digest; `unknown` counts those only an apply will tell."""
+    """The members of an unordered list by digest; `unknown` counts those that are known only after apply."""
 
     unknown: int = 0
 
 
 @dataclass(frozen=True)
 class _Canonicalizer:
-    """One form for every spelling: keyed lists become mappings, sets lose their order, null and empty vanish."""
+    """Converts all spellings of a value to one form.
+
+    Keyed lists become mappings, sets lose their order, null and empty vanish.
+    """
 
     policy: FieldPolicy
 
     def canonicalize(self, value: Value, path: FieldPath = (), *, whole: bool = False) -> Value:
-        """The canonical form. `whole` says that it stands in a list compared as one, so defaults must be written out."""
+        """Return the canonical form.
+
+        `whole` says that the value is in a list that is compared as a whole, so defaults are filled in.
+        """
         value = self._normalise(value, path)
         if isinstance(value, Blob):
             return value.sha256
@@ -95,7 +105,7 @@ def _is_empty(value: Value) -> bool:
 
 
 def _is_omitted(value: Value, path: FieldPath, policy: FieldPolicy) -> bool:
-    """An owned collection keeps its emptiness: it says that nothing may be in it."""
+    """Return whether a value counts as absent. An owned collection keeps its emptiness, which forbids members."""
     return value is None or (_is_empty(value) and not any_matches(policy.owned, path))
 
 
@@ -147,7 +157,7 @@ def _compare_sets(
 
 
 def _is_equal(live: Value, desired: Value) -> bool:
-    """Equality without Python's kindness: True is not 1; 1 and 1.0 are the same number; empty is absent."""
+    """Compare strictly: True is not 1, but 1 and 1.0 are the same number, and empty is absent."""
     if desired is UNKNOWN:
         return False
     if _is_empty(desired) or _is_empty(live):
@@ -164,7 +174,7 @@ def _is_equal(live: Value, desired: Value) -> bool:
 
 
 def _to_readable(value: Value) -> Value:
-    """A canonical value as people read it: sets are lists again."""
+    """Return a canonical value in readable form: sets are lists again."""
     if isinstance(value, _UnorderedMembers):
         return sorted((_to_readable(member) for member in value.values()), key=repr) + [UNKNOWN] * value.unknown
     if isinstance(value, dict):

@@ -1,6 +1,6 @@
-"""Where a difference comes from: somebody changed AWS, or the spec was changed. Pure.
+"""Find the origin of a difference: drift in AWS, or a changed spec. Pure.
 
-Told from three sides: what was applied last (the record), what is live, and what is declared.
+The origin follows from three values: the last applied one (the record), the live one and the declared one.
 """
 
 from __future__ import annotations
@@ -25,20 +25,23 @@ class Origin(StrEnum):
     """Why a field differs."""
 
     DRIFT = "drift"
-    """AWS isn't as it was applied last; the spec is."""
+    """AWS differs from what was last applied; the spec doesn't."""
     SPEC = "spec"
-    """AWS is as it was applied last; the spec asks for something else."""
+    """AWS is as last applied; the spec asks for something else."""
     BOTH = "both"
-    """Neither is."""
+    """Both AWS and the spec differ from what was last applied."""
     FOLLOWS = "follows"
-    """It follows from another step, which has to be done before it is known."""
+    """The value follows from another step and is known after it."""
     UNKNOWN = "unknown"
-    """Nobody remembers what was applied last."""
+    """The store has no record of what was last applied."""
 
 
 @dataclass(frozen=True)
 class FieldDifference:
-    """One field that isn't as declared: `change.old` is live, `change.new` declared; `applied` where that is neither."""
+    """One field that differs from the spec: `change.old` is live, `change.new` declared.
+
+    `applied` is set if it is neither.
+    """
 
     change: Change
     origin: Origin
@@ -47,7 +50,7 @@ class FieldDifference:
 
 @dataclass(frozen=True)
 class ResourceDrift:
-    """One object that isn't as declared. `id` is what AWS knows it by, nothing where it isn't there."""
+    """One object that differs from the spec. `id` is its AWS id, empty if it doesn't exist."""
 
     step: Step
     id: str
@@ -55,12 +58,12 @@ class ResourceDrift:
 
     @property
     def is_existence_drift(self) -> bool:
-        """Whether it is the object's being there that differs, and not a field."""
+        """Whether the object's existence differs, not a field."""
         return self.step.action not in _IN_PLACE_ACTIONS
 
     @property
     def origin(self) -> Origin:
-        """Why the object as a whole differs: that of its fields, or of its being there."""
+        """Why the object as a whole differs: the origin of its fields, or of its existence."""
         found = {difference.origin for difference in self.fields}
         if len(found) > 1:
             return Origin.BOTH if Origin.DRIFT in found or Origin.BOTH in found else Origin.SPEC
@@ -70,7 +73,10 @@ class ResourceDrift:
 def find_resource_drifts(
     plan: Plan, records: Collection[Record], seen: Mapping[Key, Observed], policies: Callable[[str], FieldPolicy]
 ) -> list[ResourceDrift]:
-    """Every object that a plan would touch, with what differs and why; `policies` gives a kind's."""
+    """Return every object that a plan would change, with its differences and their origins.
+
+    `policies` returns a kind's policy.
+    """
     found = []
     for step in plan.steps:
         live = seen.get(step.node.key) if step.action in _IN_PLACE_ACTIONS else None
@@ -82,7 +88,7 @@ def find_resource_drifts(
 def find_field_differences(
     step: Step, records: Collection[Record], live: Observed | None, policy: FieldPolicy
 ) -> tuple[FieldDifference, ...]:
-    """The changes of a step, each with where it comes from. `live` is what the step's node was found as."""
+    """Return the changes of a step, each with its origin. `live` is the observed object of the step's node."""
     record = find_record(records, step.node)
     if live is None or record is None:
         origin = _existence_origin(step, record, live)
@@ -93,7 +99,7 @@ def find_field_differences(
 
 
 def _existence_origin(step: Step, record: Record | None, live: Observed | None) -> Origin:
-    """Of an object that isn't there, or that nobody remembers."""
+    """Return the origin for an object that doesn't exist or has no record."""
     if live is None and record is not None and record.should_exist:
         return Origin.DRIFT
     if live is not None and step.action is not Action.ADOPT:
@@ -114,13 +120,16 @@ def _attribute_change(change: Change, wanted: Iterable[Change], drifted: Iterabl
 
 
 def _paths_overlap(one: Change, other: Change) -> bool:
-    """Whether two paths are the same, or one holds the other."""
+    """Return whether two paths are equal or one contains the other."""
     first, second = f"{one.path}.", f"{other.path}."
     return first.startswith(second) or second.startswith(first)
 
 
 def format_drift(differences: Iterable[FieldDifference]) -> str:
-    """What drifted, in one line: each field with what was applied and what it is now; of a list, what came and what went."""
+    """Return the drift in one line: each field with its applied and live values.
+
+    Of a list, what was added and removed.
+    """
     drifted = [difference for difference in differences if difference.origin in (Origin.DRIFT, Origin.BOTH)]
     parts = [f"{item.change.path}: {_format_change(_applied_value(item), item.change.old)}" for item in drifted]
     more = f" and {len(parts) - 4} more" if len(parts) > 4 else ""
@@ -135,14 +144,14 @@ def _format_change(applied: Value, live: Value) -> str:
     if isinstance(applied, list) and isinstance(live, list):
         came = [f"+{format_value(member)}" for member in live if member not in applied]
         went = [f"-{format_value(member)}" for member in applied if member not in live]
-        # Where something came and something went, the order may matter.
+        # With both added and removed members, the order may matter.
         if bool(came) is not bool(went):
             return ", ".join(came or went)
     return f"{format_value(applied)} → {format_value(live)}"
 
 
 def format_value(value: Value) -> str:
-    """A value on one line, as people read it."""
+    """Return a value on one line, in readable form."""
     if isinstance(value, Sentinel):
         return value.value
     if isinstance(value, Blob):

@@ -1,4 +1,4 @@
-"""How the fields of a type are compared: data, read by the one diff."""
+"""How the fields of a resource type are compared: data for the single diff."""
 
 from __future__ import annotations
 
@@ -40,28 +40,28 @@ class FieldPolicy:
 
 
 def matches(pattern: str, path: FieldPath) -> bool:
-    """Whether a dotted pattern names exactly this path."""
+    """Return whether a dotted pattern matches exactly this path."""
     steps = pattern.split(".")
     return len(steps) == len(path) and all(want in ("*", got) for want, got in zip(steps, path, strict=True))
 
 
 def any_matches(patterns: frozenset[str], path: FieldPath) -> bool:
-    """Whether one of the patterns names the path."""
+    """Return whether one of the patterns matches the path."""
     return any(matches(pattern, path) for pattern in patterns)
 
 
 def subtree_patterns(path: str, depth: int = 8) -> frozenset[str]:
-    """Patterns for a field and all that is in it, to be `owned`: what a document gained below them is drift."""
+    """Return `owned` patterns for a field and everything in it: additions below them are drift."""
     return frozenset(".".join([path, *["*"] * steps]) for steps in range(depth))
 
 
 def normalise_number(value: Value) -> Value:
-    """Numbers as AWS spells them here: `256` and "256" are the same, `True` stays what it is."""
+    """Normalise numbers that AWS spells in two ways: `256` and "256" are the same, `True` stays a boolean."""
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def normalise_json_document(value: Value) -> Value:
-    """A JSON document, whether it comes as text or parsed; single-element lists and bare strings are the same, as IAM reads them."""
+    """Parse a JSON document that comes as text; like IAM, treat a single-element list and a bare string as the same."""
     if isinstance(value, str) and value[:1] in "{[":
         value = json.loads(value)
     return _unwrap_single_elements(value)

@@ -1,4 +1,4 @@
-"""What we made and nobody needs any more: superseded, no longer declared, or history that no rollback leads to. Pure."""
+"""Plan deletions: objects that are superseded, no longer declared, or history that no rollback reaches. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from controller.core.values import UNKNOWN, Key, Value, is_known, iter_strings, 
 def plan_deletions(
     planning_input: PlanningInput, identities: Mapping[Key, Mapping[str, Value]], changing: Collection[Key]
 ) -> list[Step]:
-    """What we made and nobody wants any more, each before what it was built on. `moving` are the nodes that have steps."""
+    """Return a deletion for every object that is no longer needed, dependents first.
+
+    `changing` are the nodes that have steps.
+    """
     superseded = [record for record in planning_input.records if _is_superseded(record, identities)]
     unreached = _find_unreachable_history(planning_input, superseded, changing)
     undeclared = [record for record in planning_input.records if _is_undeclared(planning_input, record)]
@@ -37,7 +40,7 @@ def plan_deletions(
 
 
 def _is_superseded(record: Record, identities: Mapping[Key, Mapping[str, Value]]) -> bool:
-    """Whether its key stands for another object by now."""
+    """Return whether the record's key stands for another object by now."""
     identity = identities.get(record.key, UNKNOWN)
     return is_known(identity) and to_json_value(identity) != record.identity
 
@@ -45,10 +48,10 @@ def _is_superseded(record: Record, identities: Mapping[Key, Mapping[str, Value]]
 def _find_unreachable_history(
     planning_input: PlanningInput, superseded: Collection[Record], changing: Collection[Key]
 ) -> dict[str, Record]:
-    """What is history and out of every rollback's reach, by id.
+    """Return the history that no rollback can reach, by record id.
 
-    Reached is all that is there and wanted, what the history's ready revisions served, and what came just before what
-    stays: ECS may still go back to it.
+    Reachable is every desired object that exists, what the history's ready revisions served, and the predecessor of
+    what stays: ECS may still roll back to it.
     """
     history = [record for record in superseded if _is_collectable(planning_input, record)]
     if not history:
@@ -68,7 +71,7 @@ def _find_unreachable_history(
 
 
 def _is_collectable(planning_input: PlanningInput, record: Record) -> bool:
-    """Whether a superseded record is history that may be collected, if nothing leads to it."""
+    """Return whether a superseded record is history that may be collected if nothing reaches it."""
     kind, kept = planning_input.resource_types[record.key.kind], planning_input.retained_histories.get(record.owner)
     if (
         kept is None
@@ -76,7 +79,7 @@ def _is_collectable(planning_input: PlanningInput, record: Record) -> bool:
         or planning_input.policy_for(record.owner).held_reason
     ):
         return False
-    if not kind.reference_outputs:  # nothing could ever lead to it
+    if not kind.reference_outputs:  # nothing can reach it
         return False
     return kind.superseded_policy == "collect" or (
         kind.superseded_policy == "stop" and record.outputs.get("finished") is True
@@ -90,12 +93,12 @@ def _is_deletable(planning_input: PlanningInput, superseded: Record) -> bool:
 
 def _is_undeclared(planning_input: PlanningInput, record: Record) -> bool:
     kind = planning_input.resource_types.get(record.key.kind)
-    # What numbers its revisions goes with all of them.
+    # An object with numbered revisions is deleted together with all of them.
     if record.key in planning_input.graph.nodes or (kind and kind.revision_output in record.identity):
         return False
     if record.owner in planning_input.removed_specs:
         return not record.retain
-    # A spec that trains no model any more keeps those that it has made, as it would if it were removed.
+    # A spec that stops training keeps the models that it made, as it would if it were removed.
     made = record.retain and kind is not None and kind.retention_category != "service"
     return record.owner in planning_input.declared_specs and not made
 

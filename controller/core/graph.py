@@ -1,4 +1,4 @@
-"""The graph of what should be: nodes, the edges their values hold, and the order these give."""
+"""The graph of the desired state: nodes, the edges in their values, and the order that follows."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _NONE: frozenset[Key] = frozenset()
 class Node:
     """One AWS object as it should be.
 
-    `identity` finds it (literals, and Refs to parents); `desired` is what we want of it; `reads` are further nodes
-    whose state it looks at without taking a value from them. `named` is the field of the spec that names it by what AWS
-    calls it (`spec.api.id`): such an object is there already and is never made.
+    `identity` finds it (literals, and Refs to parents). `desired` holds its desired fields. `reads` are further nodes
+    whose state it reads without taking a value from them. `reference_field` is the field of the spec that names an
+    existing object (`spec.api.id`): Moorage uses such an object and never creates it.
     """
 
     key: Key
@@ -29,35 +29,38 @@ class Node:
 
     @property
     def is_external(self) -> bool:
-        """Whether it is used as it is: somebody else's, of which nothing is wanted. It is never written, nor recorded."""
+        """Whether the object belongs to others and nothing is desired of it. It is never written nor recorded."""
         return bool(self.reference_field) and not self.desired
 
     @property
     def missing_message(self) -> tuple[str, str]:
-        """What to say of a named one that isn't there, and what to do: `there is none with family churn, revision 7`."""
+        """What to say if a referenced object doesn't exist, and what to do.
+
+        An example is `there is none with family churn, revision 7`.
+        """
         plain = ((name, value) for name, value in self.identity.items() if isinstance(value, str | int))
         called = ", ".join(f"{name} {value}" for name, value in plain)
         return f"there is none with {called}", f"correct {self.reference_field}, or leave it out"
 
     @cached_property
     def parents(self) -> frozenset[Key]:
-        """The nodes without which this one can't be found."""
+        """The nodes that must exist for this one to be found."""
         return frozenset(ref.key for ref in iter_refs(self.identity)) or _NONE
 
     @cached_property
     def edges(self) -> frozenset[Key]:
-        """Every node that must come before this one."""
+        """The nodes that must come before this one."""
         return frozenset(ref.key for ref in iter_refs([self.identity, self.desired])) | frozenset(self.reads)
 
     def resolve(self, lookup: Callable[[Ref], Value]) -> Node:
-        """This node with values in the place of Refs; what it is built on stays in `reads`."""
+        """Return this node with values in place of Refs; the nodes that the Refs named stay in `reads`."""
         identity, desired = resolve(self.identity, lookup), resolve(self.desired, lookup)
         return Node(self.key, identity, desired, tuple(sorted(self.edges)), self.reference_field)
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where to look: an identity without Refs, and what the record says, which is only a hint: outputs and applied fields."""
+    """Where to look for an object: an identity without Refs, and hints from the record: outputs and applied fields."""
 
     key: Key
     identity: Mapping[str, Value]
@@ -67,20 +70,20 @@ class Target:
 
 @dataclass(frozen=True)
 class Observed:
-    """What is there: `fields` in the shape of `desired`, `outputs` for those that refer to it."""
+    """An object as observed: `fields` in the shape of `desired`, and `outputs` for the nodes that refer to it."""
 
     fields: Mapping[str, Value] = field(default_factory=dict)
     outputs: Mapping[str, Value] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
-        """The name or ARN that AWS knows it by; nothing where it has none."""
+        """The name or ARN of the object in AWS; empty if it has none."""
         return next((str(self.outputs[name]) for name in ("arn", "id", "name", "url") if name in self.outputs), "")
 
 
 @dataclass(frozen=True)
 class Graph:
-    """All nodes of a pass, and which spec each belongs to."""
+    """All nodes of a pass, and the spec that each belongs to."""
 
     nodes: Mapping[Key, Node]
     owners: Mapping[Key, Key]
@@ -89,7 +92,7 @@ class Graph:
     def build(cls, nodes_by_owner: Iterable[tuple[Key, Iterable[Node]]]) -> Graph:
         """Collect the nodes of each owner.
 
-        Raises ValueError when two nodes share a key or a Ref points nowhere: both are mistakes of a resource type.
+        Raises ValueError if two nodes share a key or a Ref points nowhere: both are defects of a resource type.
         """
         nodes: dict[Key, Node] = {}
         owners: dict[Key, Key] = {}
@@ -105,11 +108,11 @@ class Graph:
         return cls(nodes, owners)
 
     def topological_order(self) -> list[Node]:
-        """The nodes, each after all that it refers to; equal graphs give equal orders."""
+        """Return the nodes, each after all nodes that it refers to; equal graphs give equal orders."""
         return list(self._topological_order)
 
     def nodes_of(self, owner: Key) -> Sequence[Node]:
-        """One spec's nodes, in order."""
+        """Return one spec's nodes, in order."""
         return self._nodes_by_owner.get(owner, ())
 
     @cached_property
@@ -125,7 +128,7 @@ class Graph:
         return found
 
     def waves(self) -> list[list[Node]]:
-        """The nodes in groups that can be observed together: each wave's parents are in earlier waves."""
+        """Return the nodes in groups that can be observed together: each wave's parents are in earlier waves."""
         depth: dict[Key, int] = {}
         for node in self._sorted_by_parents():
             depth[node.key] = 1 + max((depth[parent] for parent in node.parents), default=-1)
@@ -140,6 +143,6 @@ class Graph:
 
 
 def get_output(seen: Mapping[Key, Observed], ref: Ref, default: Value) -> Value:
-    """The output that a Ref names, or `missing` where the node isn't there or lacks it."""
+    """Return the output that a Ref names, or `default` if the node doesn't exist or lacks the output."""
     observed = seen.get(ref.key)
     return default if observed is None else observed.outputs.get(ref.output, default)

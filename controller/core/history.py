@@ -1,4 +1,4 @@
-"""What a spec went through: a revision for each generation, and for each model or image that it served. Pure."""
+"""A spec's history: a revision for each generation, and for each model or image that it served. Pure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ SUPERSEDED = "Superseded"
 
 @dataclass(frozen=True)
 class Revision:
-    """What was declared, what it served, and what came of it.
+    """What was declared at a time, what served, and the result.
 
-    `time` is when it began (RFC 3339, UTC); `author` whose commit it was; `version` is 0, `image` and `task_definition`
-    (an ARN) are empty as long as nothing serves. `result` is Ready, Progressing, Superseded (something newer was declared
-    before it was done), or the reason why it is not Ready.
+    `time` is when it began (RFC 3339, UTC), `author` the author of the commit. While nothing serves, `version` is 0,
+    and `image` and `task_definition` (an ARN) are empty. `result` is Ready, Progressing, Superseded (a newer revision
+    was declared before it was done), or the reason why it isn't Ready.
     """
 
     generation: int
@@ -31,10 +31,10 @@ class Revision:
 
 
 def update_history(history: Sequence[Revision], current: Revision, limit: int) -> tuple[Revision, ...]:
-    """The history, oldest first, with how things stand `now`: in its last revision, or as a new one.
+    """Return the history, oldest first, with the `current` state in its last revision or as a new one.
 
-    What was ready once stays so in the history, whatever drifts or breaks later: that is the status's business. Kept are
-    the last `limit` revisions, and as many ready ones, however many failed since.
+    A revision that was ready once stays ready in the history, whatever drifts or breaks later: that is reported by the
+    status. The history keeps the last `limit` revisions, and as many ready ones, however many failed since.
     """
     last = history[-1] if history else None
     if last is None:

@@ -10,10 +10,10 @@ HASH_LENGTH = 8
 
 
 def physical_name(readable_prefix: str, *seed: Value, limit: int) -> str:
-    """`prefix` and a hash of the seed, at most `limit` characters of a-z, 0-9 and `-`.
+    """Return `readable_prefix` and a hash of the seed, in at most `limit` characters of a-z, 0-9 and `-`.
 
-    The seed holds what must tell two objects apart (account, region, environment, name) and the fields that can't be
-    changed in place: with another value of one of those the name is another, so the new can be made before the old goes.
+    The seed holds what distinguishes two objects (account, Region, environment, name) and the immutable fields: with
+    another value of one of those the name differs, so the replacement can exist before its predecessor is deleted.
     """
     clean = re.sub(r"[^a-z0-9]+", "-", readable_prefix.lower()).strip("-")
     return f"{clean[: limit - HASH_LENGTH - 1].rstrip('-')}-{digest(*seed)[:HASH_LENGTH]}"

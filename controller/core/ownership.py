@@ -1,4 +1,4 @@
-"""Whose a live object is. Ownership is a tag; what can't carry one belongs to its parent's owner."""
+"""The owner of a live object. Ownership is a tag; an object that can't have tags belongs to its parent's owner."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from controller.core.values import ABSENT, Key, Value
 TAG_PREFIX = "moorage:"
 ENVIRONMENT_TAG = f"{TAG_PREFIX}environment"
 OWNER_TAG = f"{TAG_PREFIX}owner"
-# What failed and carries this tag may be tried again.
+# A failed object with this tag may be tried again.
 RETRY_TAG = f"{TAG_PREFIX}retry"
 
 
 def build_tags(owner: Key, labels: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The tags of everything made for a spec: the user's labels, the environment, and the owner as `kind/name`."""
+    """Return the tags of a spec's objects: the user's labels, the environment, and the owner as `kind/name`."""
     return {**(labels or {}), ENVIRONMENT_TAG: owner.environment, OWNER_TAG: f"{owner.kind}/{owner.name}"}
 
 
 def is_owned_by(owner: Key, live_tags: Mapping[str, str]) -> bool:
-    """Whether a live object's tags say that it was made for this spec."""
+    """Return whether a live object's tags name this spec as its owner."""
     return all(live_tags.get(tag) == value for tag, value in build_tags(owner).items())
 
 
 def find_foreign_owner(desired: Mapping[str, Value], live: Mapping[str, Value]) -> str | None:
-    """Who else owns a live object, in words; None when it is ours or its type carries no tags."""
+    """Return the foreign owner of a live object, in words; None if it is ours or its type has no tags."""
     wanted, found = desired.get("tags"), live.get("tags")
     if not isinstance(wanted, Mapping) or OWNER_TAG not in wanted:
         return None
@@ -38,17 +38,17 @@ def find_foreign_owner(desired: Mapping[str, Value], live: Mapping[str, Value]) 
 
 
 def parse_tags(listed: Iterable[Mapping[str, str]], name: str = "Key", value: str = "Value") -> dict[str, str]:
-    """AWS's list of tags as a mapping; ECS spells the fields in lower case, SageMaker and ECR don't."""
+    """Return AWS's list of tags as a mapping; ECS spells the fields in lower case, SageMaker and ECR don't."""
     return {tag[name]: tag.get(value, "") for tag in listed}
 
 
 def to_tag_list(tags: Mapping[str, str], name: str = "Key", value: str = "Value") -> list[dict[str, str]]:
-    """A mapping as AWS's list of tags."""
+    """Return a mapping as AWS's list of tags."""
     return [{name: key, value: text} for key, text in sorted(tags.items())]
 
 
 def find_dropped_tags(changes: Iterable[Change]) -> list[str]:
-    """The tags that a step takes away: we put them once, and the spec no longer has them."""
+    """Return the tags that a step removes: Moorage set them once, and the spec no longer has them."""
     return [
         change.path.removeprefix("tags.")
         for change in changes

@@ -1,4 +1,4 @@
-"""What a plan is: steps, refusals, and the situation that they are made from. `planner.py` makes them. Pure data."""
+"""The parts of a plan: steps, refusals, and the input that `planner.py` makes them from. Pure data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from controller.core.values import ABSENT, Key, digest
 
 
 class Action(StrEnum):
-    """What a step does. `revise` makes a sibling of a revisioned kind; `replace` makes the new before the old goes."""
+    """What a step does.
+
+    `revise` creates a sibling of a revisioned kind; `replace` creates the new object before it deletes the old one.
+    """
 
     CREATE = "create"
     UPDATE = "update"
@@ -28,13 +31,13 @@ class Action(StrEnum):
 
     @property
     def event_reason(self) -> str:
-        """The reason of the event that tells of it: `Created`, `Adopted`."""
+        """The reason of the step's event, such as `Created` or `Adopted`."""
         return f"{self.value.removesuffix('e')}ed".capitalize()
 
 
-# The policy that keeps a step from being executed; empty for none.
+# The policy that holds a step; empty if none does.
 HoldReason = Literal["", "Suspended", "Drifted", "OverBudget"]
-# Why something is made that was there when it was looked at last.
+# Why an object is created that existed at the last observation.
 MISSING_FROM_AWS = "it is gone from AWS"
 
 
@@ -42,8 +45,8 @@ MISSING_FROM_AWS = "it is gone from AWS"
 class EffectivePolicy:
     """What a spec's policy allows.
 
-    `retained` are the categories that outlive the spec; `held` is the reason for which everything is left as it is, and
-    `why` says it in words; without `correct`, what others changed is reported and left.
+    `retained_categories` outlive the spec. `held_reason` holds every step, and `held_message` explains why. Without
+    `correct_drift`, changes by others are reported and left.
     """
 
     retained_categories: frozenset[str] = frozenset()
@@ -53,7 +56,7 @@ class EffectivePolicy:
 
 
 class ResourceType(Protocol):
-    """What planning must know of a resource type; `controller.resources.base` says what each means."""
+    """What the planner must know of a resource type; `controller.resources.base` explains each field."""
 
     policy: FieldPolicy
     read_only: bool
@@ -66,11 +69,11 @@ class ResourceType(Protocol):
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to do. `later` steps follow from what training will bring, and wait for it.
+    """One change of one object. A `later` step follows from the result of a training, and waits for it.
 
-    `forces` are the paths of the changes that can't be made in place, where that is why another object is made;
-    `held` says which policy keeps the step from being done; `history` that what is deleted served once and is in nobody's
-    way, so that it goes when its spec is at rest.
+    `forces` are the paths of the immutable fields whose change makes another object necessary. `held` names the policy
+    that holds the step. `collects_history` marks the deletion of an object that served once and that nothing depends
+    on: it waits until the spec has settled.
     """
 
     action: Action
@@ -85,7 +88,7 @@ class Step:
 
     @property
     def summary(self) -> str:
-        """The step in one line: its consequence or its changes; a creation shows its reason alone."""
+        """The step in one line: its consequence or its changes; a creation shows only its reason."""
         if self.action in (Action.CREATE, Action.REPLACE):
             return self.why
         paths = [change.path for change in self.changes]
@@ -94,7 +97,7 @@ class Step:
 
     @property
     def displayed_changes(self) -> tuple[Change, ...]:
-        """The changes; of a deletion, what finds the object, so that it is known which one goes."""
+        """The changes; for a deletion the identity, so that a reader sees which object is deleted."""
         if self.action is not Action.DELETE:
             return self.changes
         return tuple(Change(name, value, ABSENT) for name, value in sorted(self.node.identity.items()))
@@ -102,7 +105,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A node that must not be touched as things are."""
+    """A node that must not be changed as things are, with the message and the remedy."""
 
     node: Node
     owner: Key
@@ -112,14 +115,14 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a pass would do, in order. Data: it prints, it is JSON, it has a digest."""
+    """What a pass would do, in order. It is data: it can be printed, written as JSON, and has a digest."""
 
     steps: tuple[Step, ...] = ()
     refusals: tuple[Refusal, ...] = ()
 
     @property
     def digest(self) -> str:
-        """Equal plans have equal digests."""
+        """The digest of the plan; equal plans have equal digests."""
         return digest(
             [
                 [
@@ -135,7 +138,7 @@ class Plan:
         )
 
     def for_owner(self, owner: Key) -> Plan:
-        """The part that belongs to one spec."""
+        """Return the part that belongs to one spec."""
         return Plan(tuple(self._steps_by_owner.get(owner, ())), tuple(r for r in self.refusals if r.owner == owner))
 
     @cached_property
@@ -148,11 +151,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class PlanningInput:
-    """All that a plan is made from.
+    """Everything that a plan is made from.
 
-    `adopters` are the specs that may take over what exists; `gone` the specs that were removed and are to be pruned;
-    `unreadable` the nodes that nobody could look at; `leaves` what each spec's policy allows, `closures` what is kept of
-    its history. Without a closure nothing is collected.
+    `adopting_specs` may take over existing objects; `removed_specs` are to be pruned; `unreadable` nodes could not be
+    observed. `spec_policies` has what each spec's policy allows, `retained_histories` the history that it keeps.
+    Without a retained history nothing is collected.
     """
 
     graph: Graph
@@ -166,7 +169,7 @@ class PlanningInput:
     retained_histories: Mapping[Key, RetainedHistory] = field(default_factory=dict)
 
     def policy_for(self, owner: Key) -> EffectivePolicy:
-        """What a spec's policy allows."""
+        """Return what a spec's policy allows."""
         return self.spec_policies.get(owner, EffectivePolicy())
 
     @cached_property
@@ -176,13 +179,13 @@ class PlanningInput:
 
 
 def find_record(records: Iterable[Record], node: Node) -> Record | None:
-    """The record of a node whose identity is resolved."""
+    """Return the record of a node whose identity is resolved."""
     wanted = digest(node.key, node.identity)
     return next((record for record in find_records(records, node.key) if record.id == wanted), None)
 
 
 def find_records(records: Iterable[Record], key: Key) -> Sequence[Record]:
-    """The records of a key, oldest first."""
+    """Return the records of a key, oldest first."""
     return (
         records.for_key(key)
         if isinstance(records, RecordIndex)

@@ -1,4 +1,4 @@
-"""From the graph, what is there and what was applied: the steps. Pure, so `plan` and `reconcile` can't differ."""
+"""Make a plan from the graph, the observed objects and the records. Pure, so `plan` and `reconcile` can't differ."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from controller.core.ownership import find_foreign_owner
 from controller.core.plan import MISSING_FROM_AWS, Action, Plan, PlanningInput, Refusal, Step, find_record, find_records
 from controller.core.values import ABSENT, UNKNOWN, Key, Ref, Value, is_known
 
-# What helps against a stranger's object.
+# The remedy for an object that belongs to others.
 _REFUSAL_HINT = "rename the spec, remove that one first, or take it over with policy.adopt: true"
 
 
 def make_plan(planning_input: PlanningInput) -> Plan:
-    """The steps from what is to what should be: now, later, and what is left over."""
+    """Return the steps from the observed to the desired state: now, later, and the deletions."""
     now = _GraphWalk(planning_input)
     now.run()
     steps = list(now.steps.values())
@@ -33,7 +33,7 @@ def make_plan(planning_input: PlanningInput) -> Plan:
 
 
 def _later_step(step: Step, now: Step | None) -> Step | None:
-    """What a step will change beyond what is changed now; None when that is nothing."""
+    """Return what a later step changes beyond the step of now; None if that is nothing."""
     if now is None:
         return replace(step, later=True)
     more = tuple(change for change in step.changes if change not in now.changes)
@@ -41,10 +41,10 @@ def _later_step(step: Step, now: Step | None) -> Step | None:
 
 
 def _deferred_nodes(planning_input: PlanningInput, now: _GraphWalk) -> frozenset[Key]:
-    """The read-only nodes whose answer will be another once today's steps are done.
+    """Return the read-only nodes whose result will differ once today's steps are executed.
 
-    That is so where a step concerns what they read, or leaves open a value that they take; not where it changes something
-    else about its object, as a tag.
+    That is so if a step changes what they read, or leaves a value open that they take; not if it changes something else
+    about the object, such as a tag.
     """
     nodes = [
         node for node in planning_input.graph.nodes.values() if planning_input.resource_types[node.key.kind].read_only
@@ -59,10 +59,10 @@ def _deferred_nodes(planning_input: PlanningInput, now: _GraphWalk) -> frozenset
 
 @dataclass
 class _GraphWalk:
-    """One walk over the graph, parents first; what a parent's step leaves open is unknown to its children.
+    """One walk over the graph, parents first; values that a parent's step leaves open are unknown to its children.
 
-    `left` is what drifted and is left so, with the outputs it was applied with: those its children go on with. `missed`
-    is what is gone and left so: what is built on it is held, too.
+    `drifted_outputs` are the last applied outputs of drifted nodes that a policy leaves: their children use those.
+    `drifted_absent` are deleted objects that a policy leaves: their dependents are held, too.
     """
 
     planning_input: PlanningInput
@@ -97,7 +97,7 @@ class _GraphWalk:
         return get_output(self.planning_input.seen, ref, UNKNOWN)
 
     def _visit_read_only(self, node: Node) -> None:
-        """What a read-only node says is open while it isn't known what it looks at."""
+        """Treat a read-only node as undetermined while the identity of what it reads is unknown."""
         if not is_known(node.resolve(self.lookup).identity):
             self.undetermined.add(node.key)
 
@@ -153,7 +153,7 @@ class _GraphWalk:
             changes = tuple(Change(name, ABSENT, value) for name, value in sorted(node.desired.items()))
             gone = MISSING_FROM_AWS if record is not None and record.should_exist else ""
             return Step(Action.CREATE, node, owner, changes, "; ".join(filter(None, (gone, kind.consequence))))
-        # Told as what tells the new from the newest of its siblings, in every field: nothing of a sibling is live.
+        # Show every field that distinguishes the new object from its newest sibling: nothing of the sibling is live.
         changes = diff(None, earlier[-1].fields, node.desired, replace(kind.policy, ignore=frozenset()))
         forces = tuple(change.path for change in changes if _is_immutable(change, kind.policy))
         if not forces:
@@ -181,13 +181,13 @@ class _GraphWalk:
 
 
 def _is_immutable(change: Change, policy: FieldPolicy) -> bool:
-    """Whether a change can't be made in place."""
+    """Return whether a change can't be made in place."""
     steps = tuple(change.path.split("."))
     return any(any_matches(policy.immutable, steps[:length]) for length in range(1, len(steps) + 1))
 
 
 def _identity_changes(old: Mapping[str, Value], new: Mapping[str, Value]) -> tuple[Change, ...]:
-    """What finds an object, where that changes: what can't be found by it any more is another object."""
+    """Return the changes of an identity: an object that it no longer finds is another object."""
     return tuple(
         Change(name, old.get(name, ABSENT), value) for name, value in sorted(new.items()) if old.get(name) != value
     )

@@ -1,7 +1,7 @@
-"""What is still of use: all that can be reached from what serves, from what served lately, and from pins. Pure.
+"""Find what is still needed: everything reachable from what serves, what served lately, and pins. Pure.
 
-One record leads to another where a name of the other's object (its ARN, its URL, its digest) stands in what the first
-one was made of: a task definition names an image, the image a bundle, the bundle its rows.
+One record leads to another if the other object's name (its ARN, URL or digest) occurs in the fields of the first: a
+task definition names an image, the image a bundle, the bundle its rows.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from controller.core.values import iter_strings
 
 @dataclass(frozen=True)
 class RetainedHistory:
-    """What a spec's policy keeps beyond what is wanted now.
+    """What a spec's policy keeps beyond the desired objects.
 
-    `revisions` are those of its history that a rollback may go back to; of the categories `retained` (`artifacts`,
-    `registry`, …) nothing is ever collected.
+    `revisions` are those of its history that a rollback may return to. Nothing of the `retained_categories`
+    (`artifacts`, `registry`, …) is ever collected.
     """
 
     revisions: Sequence[Revision] = ()
@@ -27,7 +27,7 @@ class RetainedHistory:
 
     @property
     def served_names(self) -> frozenset[str]:
-        """What served in these revisions, as AWS calls it."""
+        """The names in AWS of what served in these revisions."""
         found = (name for revision in self.revisions for name in (revision.image, revision.task_definition))
         return frozenset(filter(None, found))
 
@@ -35,9 +35,10 @@ class RetainedHistory:
 def retain_history(
     history: Sequence[Revision], current: Revision, limit: int, retained_categories: Collection[str]
 ) -> RetainedHistory | None:
-    """What is kept once things stand as `now` says: the last `limit` revisions that were ready.
+    """Return what is kept in the `current` state: the last `limit` revisions that were ready.
 
-    None where nothing was ready `before`: whoever lost the store doesn't know what served, and must not collect.
+    Returns None if no revision was ready before: with a lost store it is unknown what served, and nothing may be
+    collected.
     """
     if not any(revision.result == READY for revision in history):
         return None
@@ -48,7 +49,10 @@ def retain_history(
 def find_reachable(
     roots: Iterable[str], records: Collection[Record], handles: Mapping[str, Collection[str]]
 ) -> set[str]:
-    """The ids of the records that some names lead to. `handles` says, by kind, which outputs name an object."""
+    """Return the ids of the records that some names lead to.
+
+    `handles` lists the outputs that name an object, by kind.
+    """
     named: dict[str, list[Record]] = {}
     for record in records:
         for name in iter_names(record, handles.get(record.key.kind, ())):
@@ -63,5 +67,5 @@ def find_reachable(
 
 
 def iter_names(record: Record, handles: Collection[str]) -> Iterator[str]:
-    """What others call a record's object."""
+    """Yield the names by which others refer to a record's object."""
     return iter_strings([record.outputs.get(handle) for handle in handles])

@@ -1,4 +1,4 @@
-"""What the store remembers of one AWS object; the write-ahead journal is its `pending` part."""
+"""What the store remembers of one AWS object; `pending` is its part of the write-ahead journal."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from controller.core.values import Key, Value, digest
 
 @dataclass(frozen=True)
 class Record:
-    """One object we made or took over.
+    """One object that Moorage created or adopted.
 
-    `fields` is what was applied last, `outputs` what it gave, `edges` the nodes it was built on (deletion runs
-    against them), `retain` whether it outlives its spec. `pending` is set from before a call is sent until its answer is recorded: the fields under way, or
-    `{}` for a deletion. All values are JSON.
+    `fields` was applied last, `outputs` was returned, `edges` are the nodes that it depends on (deletion runs against
+    them), and `retain` says whether it outlives its spec. `pending` is set from before a call is sent until its
+    response is recorded: the fields being applied, or `{}` for a deletion. All values are JSON.
     """
 
     key: Key
@@ -28,28 +28,32 @@ class Record:
 
     @property
     def id(self) -> str:
-        """One key can have had several identities (a renamed object, an earlier training job): each is a record."""
+        """The id of the record.
+
+        One key can have several identities over time (a renamed object, an earlier training job), each with its own
+        record.
+        """
         return digest(self.key, self.identity)
 
     @property
     def should_exist(self) -> bool:
-        """Whether the object should be there: it was applied, no call is under way, and it isn't what comes to an end."""
+        """Whether the object should exist: it was applied, no call is in progress, and it isn't a job that ends."""
         return self.pending is None and self.outputs.get("finished") is not True
 
     @property
     def confirmed_fields(self) -> Mapping[str, Value]:
-        """The fields it had when it was last found as applied; none while a call is under way."""
+        """The fields of the object when it was last found as applied; none while a call is in progress."""
         return {} if self.pending is not None else self.fields
 
     @property
     def managed_fields(self) -> Mapping[str, Value]:
-        """Every field we may have set: after a crash in mid-call the old and the new ones."""
+        """Every field that Moorage may have set: after a crash during a call, the old and the new ones."""
         union: Mapping[str, Value] = _merge_fields(self.fields, self.pending or {})
         return union
 
 
 class RecordIndex(Collection[Record]):
-    """Some records, in the order in which they were first put, found by their keys without a walk over all."""
+    """Records in the order in which they were first stored, indexed by key."""
 
     def __init__(self, records: Iterable[Record]) -> None:
         self._all = tuple(records)
@@ -58,7 +62,7 @@ class RecordIndex(Collection[Record]):
             self._by_key.setdefault(record.key, []).append(record)
 
     def for_key(self, key: Key) -> Sequence[Record]:
-        """Those of a key, oldest first."""
+        """Return the records of a key, oldest first."""
         return self._by_key.get(key, ())
 
     def __iter__(self) -> Iterator[Record]:
@@ -72,7 +76,7 @@ class RecordIndex(Collection[Record]):
 
 
 def _merge_fields(old: Value, new: Value) -> Value:
-    """Both, at every depth: a tag that the call under way was to take off is still ours to take off."""
+    """Merge two values at every depth: a tag that an interrupted call was to remove may still have to be removed."""
     if not isinstance(old, Mapping) or not isinstance(new, Mapping):
         return new
     return {**old, **{name: _merge_fields(old.get(name), value) for name, value in new.items()}}

@@ -1,4 +1,4 @@
-"""What a spec wants, with the facts that expansion needs: the place it goes to and the digests of its inputs."""
+"""A spec with the facts that its expansion needs: its location in AWS and the digests of its inputs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHARED_PREFIX = "/"
 
 @dataclass(frozen=True)
 class AwsLocation:
-    """Where things are made."""
+    """The account, Region and partition of an environment."""
 
     account: str
     region: str
@@ -25,11 +25,11 @@ class AwsLocation:
 
 @dataclass(frozen=True)
 class ResolvedInputs:
-    """What a ModelService brings along, by content.
+    """The inputs of a ModelService, by content.
 
-    `channels` are the training, validation and test rows as SageMaker reads them; `data_digest` identifies them with
-    their split; `server_digest` identifies the inference server that goes into the image; `commit` and its `author` are
-    where the spec is from, empty outside of Git.
+    `channels` are the training, validation and test rows in SageMaker's format; `data_digest` identifies them with
+    their split. `server_digest` identifies the inference server in the image. `commit` and its `author` are the origin
+    of the spec, empty outside of Git.
     """
 
     data_digest: str = ""
@@ -42,7 +42,7 @@ class ResolvedInputs:
 
 @dataclass(frozen=True)
 class TrainableSpec:
-    """A spec whose model is its own: what it learns from, and how."""
+    """A spec that trains a model of its own: its data and its training."""
 
     spec: ModelServiceSpec
     data: Data
@@ -51,7 +51,10 @@ class TrainableSpec:
 
 @dataclass(frozen=True)
 class SpecContext:
-    """One spec to be expanded. `service` is None when the Environment itself is; then `shared_by` are its ModelServices."""
+    """One spec to expand.
+
+    `service` is None for the Environment itself; `model_services` then are those that share it.
+    """
 
     environment: Environment
     service: ModelService | None
@@ -61,25 +64,25 @@ class SpecContext:
 
     @property
     def owner(self) -> Key:
-        """The spec that what comes of it belongs to."""
+        """The spec that the resulting objects belong to."""
         spec = self.service or self.environment
         return Key(self.environment.metadata.name, spec.kind, spec.metadata.name)
 
     def shared_key(self, kind: str, qualifier: str = "") -> Key:
-        """The key of what all models of the environment share."""
+        """Return the key of an object that all models of the environment share."""
         return Key(self.environment.metadata.name, kind, SHARED_PREFIX + qualifier)
 
     def own_key(self, kind: str, qualifier: str = "") -> Key:
-        """The key of what belongs to this ModelService; `part` tells several of one kind apart."""
+        """Return the key of an object of this ModelService; `qualifier` distinguishes several of one kind."""
         name = self.owner.name
         return Key(self.environment.metadata.name, kind, f"{name}/{qualifier}" if qualifier else name)
 
     def tags(self) -> dict[str, str]:
-        """The tags of everything made for this spec."""
+        """Return the tags of every object of this spec."""
         return build_tags(self.owner, (self.service or self.environment).metadata.labels)
 
     def physical_name(self, *immutable: Value, qualifier: str = "", limit: int = 63) -> str:
-        """A name for an AWS object of this spec. `immutable` are fields that can't be changed in place."""
+        """Return a name for an AWS object of this spec, which depends on its immutable fields."""
         readable = "-".join(word for word in ("moorage", self.owner.name, qualifier) if word)
         return physical_name(
             readable, self.location.account, self.location.region, self.owner, qualifier, *immutable, limit=limit
@@ -87,7 +90,7 @@ class SpecContext:
 
     @property
     def trainable_spec(self) -> TrainableSpec | None:
-        """The spec, if it has a model of its own; None for an Environment, and for what is served as it was found."""
+        """The spec if it trains a model; None for an Environment and for an imported revision."""
         spec = self.service.spec if self.service else None
         if spec is None or spec.data is None or spec.training is None:
             return None
@@ -95,18 +98,18 @@ class SpecContext:
 
     @property
     def needs_training_resources(self) -> bool:
-        """Whether an Environment has what models of their own need: unless all that is in it is served as it was found."""
+        """Whether an Environment needs the objects that training uses: yes, unless all its models are imported."""
         return not self.model_services or any(service.spec.training is not None for service in self.model_services)
 
     @property
     def needs_vpc_link(self) -> bool:
-        """Whether an Environment has a VPC link made: it names none, and something in it is or may be reached over one."""
+        """Whether an Environment creates a VPC link: it names none, and a model in it is or may be reached over one."""
         reached = any(service.spec.api is not None for service in self.model_services)
         return self.environment.spec.edge.vpc_link is None and (self.needs_training_resources or reached)
 
     @property
     def bucket_name(self) -> str:
-        """The artifact bucket's name: the Environment's choice, or the one that is made for it."""
+        """The name of the artifact bucket: the one that the Environment names, or the one that is created for it."""
         named = self.environment.spec.bucket
         readable = f"moorage-{self.location.account}-{self.location.region}"
         name = self.environment.metadata.name
@@ -114,29 +117,30 @@ class SpecContext:
 
     @property
     def service_name(self) -> str:
-        """The ECS service's name, by which the selection also finds out what serves."""
+        """The name of the ECS service, by which the selection also finds what serves."""
         named = self.service.spec.service.name if self.service else None
         return named or self.physical_name(limit=255)
 
     @property
     def assigns_public_ip(self) -> bool:
-        """Whether each task has a public address of its own."""
+        """Whether each task has a public IP address."""
         network = self.environment.spec.network
-        # The default VPC's subnets are public: without an address of its own a task couldn't pull its image.
+        # The default VPC's subnets are public: without a public address a task can't pull its image.
         return network.assign_public_ip or (not network.subnets and "assign_public_ip" not in network.model_fields_set)
 
     @property
     def spec_digest(self) -> str:
-        """Identifies what is declared: the spec, defaults included, and the data it names. Sha256 in hex."""
+        """The SHA-256 digest, in hex, of what is declared: the spec with its defaults, and the data that it names."""
         spec = (self.service or self.environment).model_dump(mode="json", by_alias=True)
         return digest(spec, self.inputs.data_digest)
 
     @property
     def fingerprint(self) -> str:
-        """Identifies what a training would give: equal fingerprints, equal models. Sha256 in hex.
+        """The SHA-256 fingerprint, in hex, of a training: equal fingerprints give equal models.
 
-        Where a job is named that is over, that and what its rows are called. Else it covers data (with its split and features), algorithm and hyperparameters, as SageMaker spells them; not what the
-        training runs on, nor who it runs as. Raises ValueError where no model is trained.
+        For an adopted job: its name, target, features and channels. Else it covers data (with split and features),
+        algorithm and hyperparameters in SageMaker's spelling; not the instance that trains, nor its role. Raises
+        ValueError if no model is trained.
         """
         if self.trainable_spec is None:
             raise ValueError("what trains no model has no fingerprint")
@@ -150,6 +154,6 @@ class SpecContext:
 
     @property
     def hyperparameters(self) -> dict[str, str]:
-        """The hyperparameters as the training container gets them: all strings."""
+        """The hyperparameters as the training container receives them: all strings."""
         given = self.trainable_spec.training.hyperparameters if self.trainable_spec else {}
         return dict(sorted(to_strings(given).items()))

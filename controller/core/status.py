@@ -1,4 +1,4 @@
-"""How things stand: verdicts on nodes, conditions on specs, events. Kubernetes' words and rules."""
+"""The status of specs: verdicts on nodes, conditions on specs, events. Terms and rules are Kubernetes'."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ConditionStatus = Literal["True", "False", "Unknown"]
 
 @dataclass(frozen=True)
 class Ready:
-    """It is as it should be, and can be built upon."""
+    """The node is as it should be; its dependents may proceed."""
 
     reason: str = "Ready"
     message: str = ""
@@ -23,7 +23,10 @@ class Ready:
 
 @dataclass(frozen=True)
 class Waiting:
-    """It is on its way; look again after so many seconds. `failing`: it is an error that may pass, so ask ever less often."""
+    """The node is in progress; look again after so many seconds.
+
+    `failing` marks an error that may pass, retried with growing pauses.
+    """
 
     reason: str
     message: str = ""
@@ -33,7 +36,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Failed:
-    """It failed, and stays so until the spec changes or somebody acts."""
+    """The node failed, and stays so until the spec changes or a person acts."""
 
     reason: str
     message: str = ""
@@ -41,7 +44,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Held:
-    """A gate, an approval or a policy holds it back; what serves goes on serving."""
+    """A gate, an approval or a policy holds the node; what serves keeps serving."""
 
     reason: str
     message: str = ""
@@ -64,7 +67,7 @@ def reason_for_error(error: MoorageError) -> str:
 
 @dataclass(frozen=True)
 class Condition:
-    """One aspect of a spec's status, as Kubernetes has it. Times are RFC 3339, UTC."""
+    """One aspect of a spec's status, as in Kubernetes. Times are RFC 3339, UTC."""
 
     type: str
     status: ConditionStatus
@@ -76,7 +79,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class ResourceState:
-    """One line of the resource table: `id` is the name or ARN that AWS knows it by."""
+    """One line of the resource table: `id` is the name or ARN in AWS."""
 
     key: Key
     id: str
@@ -97,13 +100,13 @@ class Status:
     history: tuple[Revision, ...] = ()
 
     def find_condition(self, condition_type: str) -> Condition | None:
-        """The condition of that type."""
+        """Return the condition of that type; None if there is none."""
         return next((condition for condition in self.conditions if condition.type == condition_type), None)
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a spec. `time` is RFC 3339, UTC; `key` the resource, where it was one."""
+    """Something that happened to a spec. `time` is RFC 3339, UTC; `key` is the resource, if it concerns one."""
 
     time: str
     owner: Key
@@ -130,11 +133,11 @@ class DiscardedEvents:
 def derive_conditions(
     aspects: Mapping[str, Sequence[Verdict]], previous: Status | None, now: str, generation: int, source_error: str = ""
 ) -> tuple[Condition, ...]:
-    """The conditions of a spec from the verdicts on its nodes.
+    """Return a spec's conditions from the verdicts on its nodes.
 
     `aspects` maps a condition (`Trained`, `Approved`, `Deployed`, `Exposed`) to its nodes' verdicts; `""` has those of
-    the nodes that no aspect covers. `Ready`, `Progressing`, `Degraded` and `Stalled` follow from all of them; `trouble`
-    says why something newer can't be read: what is declared so far may be Ready, and is Degraded all the same.
+    all other nodes. `Ready`, `Progressing`, `Degraded` and `Stalled` follow from all of them. `source_error` says why
+    newer specs can't be read: the declared spec may be Ready, and is Degraded as well.
     """
     everything = [verdict for verdicts in aspects.values() for verdict in verdicts]
     told = [_aspect_condition(name, verdicts) for name, verdicts in aspects.items() if name]
@@ -145,7 +148,7 @@ def derive_conditions(
 
 
 def build_revision(status: Status, now: str) -> Revision:
-    """The revision of its history that a status tells of; one without conditions is taken for ready."""
+    """Return the revision that a status describes; a status without conditions counts as ready."""
     model = status.facts.get("model") or {}
     result, message = _revision_result(status)
     return Revision(

@@ -1,7 +1,7 @@
-"""What a field may hold: JSON, and the few things JSON can't say.
+"""What a field may hold: JSON, and a few things that JSON can't express.
 
-A `Ref` is a typed edge of the graph, written inside a value; `Format` puts values into a text; `UNKNOWN` stands for
-what only an apply will tell; `ABSENT` for what isn't there; a `Blob` is content known by its digest.
+A `Ref` is a typed edge of the graph inside a value; `Format` puts values into a text; `UNKNOWN` stands for a value that
+is known after apply, `ABSENT` for a missing one; a `Blob` is content identified by its digest.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ Value = Any
 
 
 class Key(NamedTuple):
-    """Names a node of the graph, or a spec: `("prod", "ecs/service", "housing-model")`.
+    """The name of a graph node or a spec: `("prod", "ecs/service", "housing-model")`.
 
-    `name` begins with the owning ModelService's name, or with `/` for what an Environment's models share.
+    `name` begins with the owning ModelService's name, or with `/` for objects that an Environment's models share.
     """
 
     environment: str
@@ -28,7 +28,7 @@ class Key(NamedTuple):
     name: str
 
     def __str__(self) -> str:
-        """Render as people read it: `ecs/service housing-model`."""
+        """Return the readable form: `ecs/service housing-model`."""
         return f"{self.kind} {self.name}" if self.name != "/" else self.kind
 
 
@@ -50,7 +50,7 @@ class Format:
 
 @dataclass(frozen=True)
 class Blob:
-    """Content, known by its digest; `load` brings the bytes when they are sent."""
+    """Content identified by its digest; `load` returns the bytes when they are sent."""
 
     sha256: str
     size: int
@@ -64,7 +64,7 @@ class Sentinel(Enum):
     ABSENT = "(absent)"
 
     def __repr__(self) -> str:
-        """Render as plans print it."""
+        """Return the form that plans print."""
         return self.value
 
 
@@ -73,7 +73,7 @@ ABSENT: Final[Literal[Sentinel.ABSENT]] = Sentinel.ABSENT
 
 
 def iter_refs(value: Value) -> Iterator[Ref]:
-    """Every Ref in a value, in reading order."""
+    """Yield every Ref in a value, in reading order."""
     if isinstance(value, Ref):
         yield value
     elif isinstance(value, Format):
@@ -87,7 +87,7 @@ def iter_refs(value: Value) -> Iterator[Ref]:
 
 
 def iter_strings(value: Value) -> Iterator[str]:
-    """Every text in a value, at any depth; names of fields are none."""
+    """Yield every string in a value, at any depth, without the names of fields."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
@@ -99,7 +99,7 @@ def iter_strings(value: Value) -> Iterator[str]:
 
 
 def resolve(value: Value, lookup: Callable[[Ref], Value]) -> Value:
-    """The value with each Ref replaced by what `lookup` gives; a Format with an unknown part is unknown."""
+    """Return the value with each Ref replaced by the result of `lookup`; a Format with an unknown part is unknown."""
     if isinstance(value, Ref):
         return lookup(value)
     if isinstance(value, Format):
@@ -113,7 +113,7 @@ def resolve(value: Value, lookup: Callable[[Ref], Value]) -> Value:
 
 
 def is_known(value: Value) -> bool:
-    """Whether nothing in it is unknown or still an unresolved Ref."""
+    """Return whether a value contains no unknown part and no unresolved Ref."""
     if isinstance(value, Mapping):
         return all(map(is_known, value.values()))
     if isinstance(value, list | tuple):
@@ -122,7 +122,7 @@ def is_known(value: Value) -> bool:
 
 
 def to_json_value(value: Value) -> Value:
-    """The value as JSON: blobs as their digests, specials as their words."""
+    """Return the value as JSON: blobs as their digests, sentinels as their words."""
     if isinstance(value, Blob):
         return value.sha256
     if isinstance(value, Sentinel):
@@ -135,6 +135,6 @@ def to_json_value(value: Value) -> Value:
 
 
 def digest(*values: Value) -> str:
-    """Sha256, in hex, of the values' canonical JSON: equal values, equal digests, on any machine."""
+    """Return the SHA-256, in hex, of the values' canonical JSON: equal values have equal digests on any machine."""
     text = json.dumps([to_json_value(value) for value in values], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -90,8 +90,8 @@ class ListingView:
 class Dispatcher:
     """Works off a queue.
 
-    `environments` opens environments, in a thread, and knows the leases to renew while nothing is sent. `parallel` is the
-    number of threads. `on_attempt` gets every attempt, on the event loop. The clock is the queue's.
+    `environments` opens environments, in a thread, and knows the leases to renew while nothing is sent. `parallel` is
+    the number of threads. `on_attempt` gets every attempt, on the event loop. The clock is the queue's.
     """
 
     def __init__(
@@ -205,7 +205,9 @@ class Dispatcher:
         self._woken.clear()
 
     async def _run_pass(self, environment: str, keys: Sequence[Key], *, since: float, alone: bool = False) -> None:
-        """Run one pass: the shared objects under a lock, then every ModelService by itself; `alone`, without another key.
+        """Run one pass: the shared objects under a lock, then every ModelService by itself.
+
+        `alone`, without another key.
 
         `since` is when the last of the keys fell due: an older listing doesn't count.
         """
@@ -252,7 +254,9 @@ class Dispatcher:
             return ActivePass(opened, self._snapshot, survey, execution, pass_id)
 
     def _listing_view(self, environment: OpenEnvironment, snapshot: Snapshot, since: float) -> AwsClient:
-        """Return the client for a survey. Keys that were due before a listing began share it: it shows what made them due.
+        """Return the client for a survey.
+
+        Keys that were due before a listing began share it: it shows what made them due.
 
         Each survey contains the environment's own objects, which no listing covers.
         """
@@ -264,7 +268,10 @@ class Dispatcher:
         return view.aws
 
     async def _reconcile_key(self, active: ActivePass, key: Key, *, scheduled: bool = True) -> None:
-        """Reconcile one key in a thread. Not `scheduled` if a pass that waits for this one has the key from the queue."""
+        """Reconcile one key in a thread.
+
+        Not `scheduled` if a pass that waits for this one has the key from the queue.
+        """
         if not active.includes(key):
             # The key is no longer declared since the queue handed it out.
             self._queue.finish(key)

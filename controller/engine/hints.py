@@ -60,7 +60,10 @@ def find_named_keys(body: str, known: Mapping[str, Key]) -> set[Key]:
 async def poll_queue(
     open_client: Callable[[], AwsClient], queue: str, on_messages: Callable[[list[str]], None]
 ) -> None:
-    """Pass the bodies of messages to `on_messages` as they arrive, until cancelled. Each is deleted from the queue first."""
+    """Pass the bodies of messages to `on_messages` as they arrive, until cancelled.
+
+    Each is deleted from the queue first.
+    """
     while True:
         try:
             bodies = await asyncio.to_thread(_receive, open_client, queue)

@@ -4,7 +4,8 @@
     webhook, SQS ──hints──┘                          ▲
                               resync, every interval ─┘
 
-A hint only triggers a read. If the source can't be read, the specs declared before stay in force, and every status says so.
+A hint only triggers a read. If the source can't be read, the specs declared before stay in force, and every status says
+so.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ log = structlog.get_logger()
 class LoopSettings:
     """How a loop behaves. Times are in seconds.
 
-    `max_prune` is the largest share of the models that may be pruned at once; None prunes none. `hints` is the URL of an
-    SQS queue.
+    `max_prune` is the largest share of the models that may be pruned at once; None prunes none. `hints` is the URL of
+    an SQS queue.
     """
 
     interval: float = 60.0
@@ -254,7 +255,10 @@ class EventLog:
 def run_loop(
     open_factory: Callable[[CancellationToken, Metrics], EnvironmentFactory], source: Source, settings: LoopSettings
 ) -> bool:
-    """Run a loop to its end and return whether all work was finished; if so, the factory is closed. See `ControlLoop.run`."""
+    """Run a loop to its end and return whether all work was finished; if so, the factory is closed.
+
+    See `ControlLoop.run`.
+    """
     cancellation, metrics = CancellationToken(), Metrics()
     factory = open_factory(cancellation, metrics)
 

@@ -25,8 +25,8 @@ class RunOptions:
     """How `run_once` behaves. `timeout` is in seconds.
 
     `removed_specs` are pruned. With `wait` false, every spec gets a single pass. `parallel` is the number of threads,
-    `pace` scales all pauses: the embedded AWS is faster than AWS. `restrict_plan` returns the part of a plan that a pass
-    may execute, or raises NotPlannedError.
+    `pace` scales all pauses: the embedded AWS is faster than AWS. `restrict_plan` returns the part of a plan that a
+    pass may execute, or raises NotPlannedError.
     """
 
     timeout: float
@@ -47,8 +47,8 @@ def run_once(
     """Reconcile a snapshot until nothing is in progress any more.
 
     `on_progress` gets the result so far after every pass. Steps in progress are finished before anything is raised:
-    DeadlineError after the timeout, KeyboardInterrupt on SIGINT or SIGTERM, FailedError if the same steps are needed over
-    and over, and the first error that concerns more than one resource.
+    DeadlineError after the timeout, KeyboardInterrupt on SIGINT or SIGTERM, FailedError if the same steps are needed
+    over and over, and the first error that concerns more than one resource.
     """
     run = _RunOnce(environments, cancellation, options, on_progress)
     asyncio.run(run.run(snapshot))

@@ -56,7 +56,10 @@ def is_ready(status: Status) -> bool:
 
 
 def exit_code(statuses: Iterable[Status]) -> int:
-    """Return 0 if all specs are ready, 4 if one failed, 5 if a gate, approval or policy holds one, 9 if one is in progress."""
+    """Return the exit code of a run.
+
+    0 if all specs are ready, 4 if one failed, 5 if a gate, an approval or a policy holds one, 9 if one is in progress.
+    """
     codes = {_exit_code_of(status) for status in statuses}
     return next((code for code in (4, 5, 9) if code in codes), 0)
 

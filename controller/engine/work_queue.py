@@ -23,8 +23,9 @@ class Queue:
     """Keys and their due dates.
 
     `clock` returns monotonic seconds. `jitter` returns a random number in [0, 1), which lengthens the pauses after
-    failures by up to a quarter: keys that failed together aren't retried together. `pace` scales all pauses: the embedded
-    AWS is faster than AWS. At most `most` keys are handed out together; while that many are in flight, none are.
+    failures by up to a quarter: keys that failed together aren't retried together. `pace` scales all pauses: the
+    embedded AWS is faster than AWS. At most `most` keys are handed out together; while that many are in flight, none
+    are.
     """
 
     def __init__(
@@ -55,8 +56,8 @@ class Queue:
     def take(self, but: Collection[str] = ()) -> dict[Key, float]:
         """Hand out the keys that are due, longest due first, each with its due date; skip the environments in `but`.
 
-        Each is in flight until `finish`. More keys than the limit are handed out in parts of equal size: a small remainder
-        would be read one by one.
+        Each is in flight until `finish`. More keys than the limit are handed out in parts of equal size: a small
+        remainder would be read one by one.
         """
         if self._full:
             return {}

@@ -73,10 +73,12 @@ def open_s3_backend(aws: AwsClient, context: SpecContext, registry: ResourceRegi
 
 
 def create_bucket(aws: AwsClient, context: SpecContext, registry: ResourceRegistry) -> list[Event]:
-    """Create the artifact bucket of an Environment if it doesn't exist, and return the events; the lease needs the bucket.
+    """Create the artifact bucket of an Environment if it doesn't exist, and return the events.
 
-    The steps are planned and executed as usual. Several processes may do this at once: all create the same bucket. Raises
-    FailedError if the Environment names a bucket that doesn't exist, and the errors of reading it.
+    The lease needs the bucket.
+
+    The steps are planned and executed as usual. Several processes may do this at once: all create the same bucket.
+    Raises FailedError if the Environment names a bucket that doesn't exist, and the errors of reading it.
     """
     only = {kind: resource for kind, resource in registry.items() if kind == "s3/bucket"}
     alone = Reconciler(only, aws, MemoryStore(), utc_now)

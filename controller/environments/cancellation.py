@@ -15,7 +15,10 @@ class RunCancelledError(BaseException):
 
 
 class CancellationToken(Hook):
-    """Ends work between steps, so that the step in progress is journaled; after `abort`, between any two calls to AWS."""
+    """Ends work between steps, so that the step in progress is journaled.
+
+    After `abort`, between any two calls to AWS.
+    """
 
     def __init__(self) -> None:
         self._cancelled, self._aborted = threading.Event(), threading.Event()

@@ -90,7 +90,10 @@ def open_store(paths: Sequence[Path], environment: str, *, home: Path, local: bo
 
 
 def open_aws_client(paths: Sequence[Path], environment: str, *, home: Path, local: bool) -> AwsClient:
-    """Open a client of an environment's account for a single command. Raises NotFoundError, CredentialsError, SpecError."""
+    """Open a client of an environment's account for a single command.
+
+    Raises NotFoundError, CredentialsError, SpecError.
+    """
     status = embedded.status(home) if local else None
     if status is not None and not status.running:
         raise NotFoundError("no embedded AWS is running", hint="moorage local up, or reconcile --once --local")
@@ -218,7 +221,7 @@ def connect_environment(
     hooks: Sequence[Hook] = (),
     rate_limiter: RateLimiter | None = None,
 ) -> AwsClient:
-    """Open a client of an Environment's account and Region. Raises CredentialsError if the account is another one."""
+    """Open a client of an Environment's account. Raises CredentialsError if the credentials belong to another one."""
     spec = environment.spec
     # The embedded AWS is one account for all specs, so that production specs can be tried unchanged.
     account = None if endpoint else spec.account
