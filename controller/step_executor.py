@@ -1,6 +1,7 @@
-"""Carries out one step: look again, journal, call, journal.
+"""Execute one step: observe, journal, call, journal.
 
-A crash between any two lines leaves the store saying what may have been sent, and the next pass finds out by looking.
+After a crash between any two lines, the store still says what may have been sent, and the next pass observes the
+result.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from controller.store.base import Store
 
 @dataclass(frozen=True)
 class StepExecutor:
-    """Runs steps, one at a time, against one account and region; `recent` is what AWS may not show yet."""
+    """Executes steps, one at a time, in one account and Region.
+
+    `mutation_cache` holds writes that AWS may not show yet.
+    """
 
     registry: ResourceRegistry
     aws: AwsClient
@@ -31,11 +35,11 @@ class StepExecutor:
     mutation_cache: MutationCache = field(default_factory=MutationCache)
 
     def execute(self, step: Step, *, retain: bool = False, absent: bool = False) -> Observed:
-        """Make one node as its step says; `step.node` has no Refs left.
+        """Execute a step and return the resulting object; `step.node` has no Refs left.
 
-        `absent` says that the survey looked for just this and found nothing. What was never asked for either, as far as
-        the journal goes, isn't looked for again: with a name that isn't unique that takes a listing of all there are.
-        Raises AwsError, BundleError or FailedError; the journal then still has the step as pending.
+        `absent` says that the survey looked for this identity and found nothing. An object that is also not in the
+        journal isn't looked up again: for a type without unique names that takes a listing of all objects. Raises
+        AwsError, BundleError or FailedError; the journal then still has the step as pending.
         """
         resource = self.registry[step.node.key.kind]
         record = self._load_record(step.node)
@@ -56,7 +60,7 @@ class StepExecutor:
         return done
 
     def delete(self, step: Step) -> Waiting | None:
-        """Delete what a step names. A Waiting says that AWS is still at it, and the record stays."""
+        """Delete the object of a step. A Waiting verdict says that AWS is still deleting it; the record then stays."""
         record = self._load_record(step.node)
         if record is None:
             return None
@@ -72,10 +76,10 @@ class StepExecutor:
     def save_record(
         self, node: Node, owner: Key, seen: Observed, *, retain: bool, surveyed_record: Record | None = None
     ) -> None:
-        """Write down that a node is as desired. Writes only what is new, so a quiet pass leaves the store alone.
+        """Record that a node is as desired. Only writes what changed, so a pass without changes leaves the store alone.
 
-        `known` is the record that the survey read: as long as it says the same, the store isn't asked.
-        What numbers its revisions keeps a record of the one before, which a rollback may want and collection will find.
+        `surveyed_record` is the record that the survey read: while it is equal, the store isn't read. A type with
+        numbered revisions keeps a record of the previous one for rollbacks and garbage collection.
         """
         fields, outputs = to_json_value(node.desired), to_json_value(seen.outputs)
         record = Record(
@@ -93,7 +97,7 @@ class StepExecutor:
         self.store.put_record(record)
 
     def _revision_records(self, record: Record) -> list[Record]:
-        """The records of a deleted object's superseded revisions: they went with it."""
+        """Return the records of a deleted object's superseded revisions, which AWS deleted with it."""
         serial = self.registry[record.key.kind].revision_output
         if not serial or serial in record.identity:
             return []
@@ -111,7 +115,7 @@ class StepExecutor:
         return self.store.get_record(digest(node.key, node.identity))
 
     def _replan(self, step: Step, record: Record | None, seen: Observed | None) -> Step:
-        """The step as it is needed now that it has been looked at once more."""
+        """Return the step as it is needed after the new observation."""
         if seen is None:
             return replace(step, action=Action.CREATE if step.action in (Action.UPDATE, Action.ADOPT) else step.action)
         foreigner = find_foreign_owner(step.node.desired, seen.fields)

@@ -1,4 +1,4 @@
-"""The only door to AWS: sessions, rate budgets, retries, the mapping of errors. Nothing else imports boto3."""
+"""The only access to AWS: sessions, rate limits, retries, error mapping. No other room imports boto3."""
 
 from controller.aws.aws_client import AwsClient
 from controller.aws.calls import AwsCall, CallCounter, Hook

@@ -1,7 +1,7 @@
-"""Sends calls to AWS: reads as often as it takes within a second or so, writes exactly once.
+"""Send calls to AWS: a read is retried for a short time, a write is sent exactly once.
 
-botocore never repeats anything here (`total_max_attempts=1`): its standard retry sends a create a second time when
-only the answer was lost, and AWS then makes a second thing. Sessions and endpoints are made in `session`.
+botocore never retries here (`total_max_attempts=1`): its standard retry sends a create again if only the response was
+lost, and AWS then creates a second object. `session` makes sessions and endpoints.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ _RETRY_SECONDS = 10.0  # seconds after which a failing read is not sent again
 
 
 class ClientFactory(Protocol):
-    """What makes botocore clients; `session` has the real one."""
+    """Makes botocore clients; `session` has the real one."""
 
     region: str
     partition: str
 
     def client(self, service: str) -> Any:
-        """Make a client that sends each call once."""
+        """Return a client that sends each call once."""
 
     def paginator(self, service: str, operation: str) -> dict[str, Any] | None:
-        """Give botocore's paginator model of an operation, None where it has none."""
+        """Return botocore's paginator model of an operation; None if it has none."""
 
 
 class AwsClient:
-    """The door to one account and region. Thread-safe; `calls` counts what went through."""
+    """The client of one account and Region. Thread-safe; `call_counter` counts the calls."""
 
     def __init__(
         self,
@@ -59,22 +59,22 @@ class AwsClient:
         self._listing_cache: dict[str, Sequence[Any]] | None = None
 
     def with_hooks(self, *hooks: Hook) -> AwsClient:
-        """The same door with more hooks: one count, one set of connections and budgets."""
+        """Return the same client with more hooks; it shares the counter, the connections and the rate limits."""
         other = copy.copy(self)
         other._hooks = (*self._hooks, *hooks)  # noqa: SLF001  (its own class)
         return other
 
     def with_listing_cache(self) -> AwsClient:
-        """The same door for one survey, in one thread: `listed` fetches the same listing once."""
+        """Return the same client for one survey in one thread: `list_items` fetches each listing once."""
         other = copy.copy(self)
         other._listing_cache = {}  # noqa: SLF001  (its own class)
         return other
 
     @property
     def account(self) -> str:
-        """The twelve digits of the account that the credentials belong to, asked once.
+        """The twelve digits of the account that the credentials belong to, requested once.
 
-        Raises CredentialsError when it is another one than expected.
+        Raises CredentialsError if it isn't the expected account.
         """
         with self._lock:
             if self._account is None:
@@ -89,10 +89,10 @@ class AwsClient:
             return self._account
 
     def read(self, service: str, operation: str, /, **params: Any) -> dict[str, Any]:
-        """Send a call that changes nothing, again when AWS throttles, fails or can't be reached.
+        """Send a call that changes nothing; retry it if AWS throttles, fails or can't be reached.
 
-        `service` and `operation` are boto3's names, `params` AWS's; gives AWS's answer without its ResponseMetadata.
-        Raises AwsError (ThrottledError instead of sleeping more than a second) or CredentialsError.
+        `service` and `operation` are boto3's names, `params` AWS's. Returns AWS's response without its
+        ResponseMetadata. Raises AwsError (ThrottledError instead of a sleep of more than a second) or CredentialsError.
         """
         if not is_read_only(operation):
             raise ValueError(f"{service}.{operation} may change something: use write()")
@@ -111,13 +111,13 @@ class AwsClient:
     def write(self, service: str, operation: str, /, **params: Any) -> dict[str, Any]:
         """Send a call that changes something, exactly once.
 
-        Raises AnswerLostError when it may have happened (timeout, connection cut, 5xx), and any other AwsError or
-        CredentialsError when it has not.
+        Raises AnswerLostError if it may have been executed (timeout, lost connection, 5xx), and any other AwsError or
+        CredentialsError if it was not.
         """
         return self._send(AwsCall("write", service, operation, params))
 
     def iter_items(self, service: str, operation: str, items_key: str, /, **params: Any) -> Iterator[Any]:
-        """Yield every item under `key` of every page of a listing, each page through `read`."""
+        """Yield every item under `items_key` of every page of a listing; each page is a `read`."""
 
         def page(**turned: Any) -> dict[str, Any]:
             return self.read(service, operation, **turned)
@@ -130,7 +130,10 @@ class AwsClient:
             yield from answer.get(items_key, ())
 
     def list_items(self, service: str, operation: str, items_key: str, /, **params: Any) -> Sequence[Any]:
-        """Every item of a listing that several types look at; not to be changed. See `surveying` and `pages`."""
+        """Return every item of a listing that several types read; the caller must not change it.
+
+        See `with_listing_cache`.
+        """
         if self._listing_cache is None:
             return tuple(self.iter_items(service, operation, items_key, **params))
         asked = json.dumps([service, operation, items_key, params], sort_keys=True)
@@ -173,5 +176,8 @@ class AwsClient:
 
 
 def _is_retryable(error: BaseException) -> bool:
-    """Repeat what AWS throttled or failed; a refusal of our own budget (it has no code) already says how long."""
+    """Return whether AWS throttled or failed the call.
+
+    Our own rate limiter's refusal (it has no code) already has a delay.
+    """
     return isinstance(error, UnavailableError) or (isinstance(error, ThrottledError) and error.code != "")

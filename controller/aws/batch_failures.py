@@ -1,16 +1,16 @@
-"""What AWS says in the middle of an answer that is otherwise good: which of a call's objects it left as they were."""
+"""Partial failures in an otherwise successful response: the objects that AWS didn't change."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-# Gone already is as good as done.
+# An object that is absent already counts as deleted.
 _ALREADY_DELETED = {"ImageNotFound"}
 
 
 def describe_failures(answer: Mapping[str, Any]) -> str:
-    """Which objects AWS left and why, as an answer's `failures` say; nothing where all is done.
+    """Return which objects AWS left and why, from a response's `failures`; empty if it left none.
 
     https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Failure.html,
     https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageFailure.html

@@ -1,6 +1,6 @@
-"""One call to AWS as data, the count of all of them, and the hooks that watch or disturb them.
+"""A call to AWS as data, the counter of calls, and the hooks that observe or disturb calls.
 
-Nothing here sends anything: `door` does.
+This module sends nothing: `aws_client` does.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from controller.errors import MoorageError
 
 CallKind = Literal["read", "write"]
 
-# First words of boto3's names for operations that change nothing. `read` refuses all others, since it repeats calls.
+# The first words of boto3's names for operations that change nothing. `read` refuses all others, because it retries
+# calls.
 _READ_PREFIXES = (
     "describe",
     "get",
@@ -34,7 +35,7 @@ _READ_PREFIXES = (
 
 @dataclass(frozen=True)
 class AwsCall:
-    """One call: `service` and `operation` as boto3 spells them (`ecs`, `create_service`), and its parameters."""
+    """One call: `service` and `operation` in boto3's spelling (`ecs`, `create_service`), and its parameters."""
 
     kind: CallKind
     service: str
@@ -43,31 +44,31 @@ class AwsCall:
 
     @property
     def name(self) -> str:
-        """`service.operation`, as errors and counts show it."""
+        """The form `service.operation`, as in errors and counts."""
         return f"{self.service}.{self.operation}"
 
 
 def is_read_only(operation: str) -> bool:
-    """Tell by its name whether an operation only reads."""
+    """Return whether an operation only reads, judged by its name."""
     return operation in ("search", "verify") or operation.startswith(tuple(f"{word}_" for word in _READ_PREFIXES))
 
 
 class Hook:
-    """Sees every call. Faults, tests and traces derive from it and override what they need.
+    """Sees every call. Fault injection, tests and traces derive from it and override what they need.
 
-    An AwsError raised in `before` stands for a call that was never sent, one raised in `after` for an answer that got
-    lost. Hooks are called by many threads at once.
+    An AwsError raised in `before` stands for a call that was never sent; one raised in `after` stands for a lost
+    response. Many threads call hooks at once.
     """
 
     def before(self, call: AwsCall) -> None:
         """Run before the call is sent."""
 
     def after(self, call: AwsCall, answer: Mapping[str, Any] | MoorageError) -> None:
-        """Run with what came back: AWS's answer, or the error it was mapped to."""
+        """Run with the outcome: AWS's response, or the mapped error."""
 
 
 class CallCounter:
-    """How many calls were sent, repeats included. Thread-safe."""
+    """Counts the calls that were sent, retries included. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -76,7 +77,7 @@ class CallCounter:
         self._by_name: Counter[str] = Counter()
 
     def count(self, call: AwsCall) -> None:
-        """Count one call that goes out."""
+        """Count one call that is sent."""
         with self._lock:
             self._by_kind[call.kind] += 1
             self._by_name[call.name] += 1
@@ -84,27 +85,27 @@ class CallCounter:
         mine[call.name] += 1
 
     def counts_of_thread(self) -> Counter[str]:
-        """How many calls of each name the calling thread has sent so far."""
+        """Return the number of calls of each name that the calling thread has sent."""
         return Counter(vars(self._thread_local).get("names", {}))
 
     @property
     def reads(self) -> int:
-        """Calls that only read."""
+        """The number of calls that only read."""
         with self._lock:
             return self._by_kind["read"]
 
     @property
     def writes(self) -> int:
-        """Calls that change something."""
+        """The number of calls that change something."""
         with self._lock:
             return self._by_kind["write"]
 
     def counts_by_kind(self) -> dict[CallKind, int]:
-        """`{"read": n, "write": n}`."""
+        """Return `{"read": n, "write": n}`."""
         with self._lock:
             return {"read": self._by_kind["read"], "write": self._by_kind["write"]}
 
     def counts_by_name(self) -> dict[str, int]:
-        """`{"ecs.describe_services": n, …}`, sorted by name."""
+        """Return `{"ecs.describe_services": n, …}`, sorted by name."""
         with self._lock:
             return dict(sorted(self._by_name.items()))

@@ -1,6 +1,6 @@
-"""One ECR repository as a place of blobs and manifests: look, fetch, push in parts. What an image is made of, others know.
+"""One ECR repository as a store of blobs and manifests: look up, fetch, push in parts.
 
-The order of a push is ECR's: every blob that is not there yet, then the manifest.
+The push follows ECR's order: every missing blob, then the manifest.
 https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push.html
 """
 
@@ -39,9 +39,9 @@ class EcrRepository:
     account: str = ""
 
     def get_manifest(self, *, tag: str = "", digest: str = "") -> bytes:
-        """The manifest, or index, of an image. A pull-through cache gets it from upstream first.
+        """Return the manifest or index of an image. A pull-through cache fetches it from upstream first.
 
-        Raises MissingError, and FailedError if the bytes don't have the digest that was asked for.
+        Raises MissingError, and FailedError if the bytes don't have the requested digest.
         """
         wanted = {"imageDigest": digest} if digest else {"imageTag": tag}
         types = list(MANIFEST_TYPES)
@@ -54,12 +54,12 @@ class EcrRepository:
         text = str(answer["images"][0]["imageManifest"]).encode()
         if digest and _digest(text) != digest:
             raise FailedError(
-                "the registry gave another manifest than the one asked for", where=f"{self.name}@{digest}"
+                "the registry returned another manifest than the requested one", where=f"{self.name}@{digest}"
             )
         return text
 
     def digests_by_tag(self) -> dict[str, str]:
-        """The digest of every tagged image, by tag; none where there is no such repository."""
+        """Return the digest of every tagged image, by tag; empty if the repository doesn't exist."""
         tagged = {"filter": {"tagStatus": "TAGGED"}, "maxResults": _PAGE_SIZE}
         try:
             images = self.aws.list_items(
@@ -70,7 +70,7 @@ class EcrRepository:
         return {tag: image["imageDigest"] for image in images for tag in image.get("imageTags", ())}
 
     def missing_blobs(self, digests: Sequence[str]) -> set[str]:
-        """Those of the blobs that are not there."""
+        """Return the blobs that the repository doesn't have."""
         lacking = set(digests)
         for start in range(0, len(digests), _BATCH_SIZE):
             some = list(digests[start : start + _BATCH_SIZE])
@@ -81,13 +81,16 @@ class EcrRepository:
         return lacking
 
     def fetch_blob(self, digest: str) -> ResponseBody:
-        """Open a blob. Its bytes still have to be checked against the digest."""
+        """Open a blob. The caller must check its bytes against the digest."""
         where = self._repository_parameters()
         answer = self.aws.read("ecr", "get_download_url_for_layer", **where, layerDigest=digest)
         return fetch_signed_url(answer["downloadUrl"], AwsCall("read", "ecr", "get_download_url_for_layer", where))
 
     def push_blob(self, digest: str, chunks: Iterable[bytes]) -> None:
-        """Upload a blob, in parts of the size that ECR asks for. One that is there by now is fine: ECR checks the digest."""
+        """Upload a blob in parts of the size that ECR requests.
+
+        A blob that exists by then is fine: ECR checks the digest.
+        """
         opened = self.aws.write("ecr", "initiate_layer_upload", **self._repository_parameters())
         upload = {**self._repository_parameters(), "uploadId": opened["uploadId"]}
         first = 0
@@ -104,21 +107,21 @@ class EcrRepository:
             if error.code != "InvalidLayerException":
                 raise
             raise UnavailableError(
-                "the registry received other bytes than were promised",
+                "the registry received other bytes than were announced",
                 where=f"{self.name}, {digest}",
                 why=error.why,
-                hint="run again: what is there already is not sent again",
+                hint="run again: blobs that exist are not sent again",
                 code=error.code,
             ) from error
 
     def put_manifest(self, manifest: bytes, media_type: str, tag: str) -> None:
-        """Add the image, once all of its blobs are there, and read it back; an empty tag gives it no name.
+        """Add an image whose blobs exist, and read it back; an empty tag leaves it untagged.
 
-        Raises FailedError if what is there then isn't what was sent.
+        Raises FailedError if the repository then holds something else.
         """
         digest = _digest(manifest)
         image = {"imageManifest": manifest.decode(), "imageManifestMediaType": media_type, "imageDigest": digest}
-        # A conflict: it is there, or the tag is another image's. Reading it back tells.
+        # A conflict: the image exists, or the tag belongs to another image. Reading it back shows which.
         with contextlib.suppress(ConflictError):
             self.aws.write(
                 "ecr", "put_image", **self._repository_parameters(), **image, **({"imageTag": tag} if tag else {})
@@ -127,22 +130,22 @@ class EcrRepository:
             raise FailedError(
                 "the registry holds another image under this tag",
                 where=f"{self.name}:{tag}",
-                why="tags here are immutable, and somebody else has pushed this one",
+                why="tags here are immutable, and this one was pushed by others",
                 hint="delete that image",
             )
 
     def iter_referrers(self, digest: str, artifact_type: str) -> Iterator[bytes]:
-        """The manifests of one type that point at an image."""
+        """Yield the manifests of one type whose subject is an image."""
         for found in self._iter_referrer_digests(digest, filter={"artifactTypes": [artifact_type]}):
             yield self.get_manifest(digest=found)
 
     def delete_image(self, tag: str) -> str:
-        """Remove an image's tag, and with its last one the image and all that points at it; fine if it is gone.
+        """Remove an image's tag, and with its last tag the image and its referrers; fine if it doesn't exist.
 
-        Gives what ECR left, and why; nothing where all is gone.
+        Returns what ECR left, and why; empty if everything is deleted.
 
-        One call does it, so that no image is left without what is told about it. Layers that no other image has, ECR
-        removes by itself. https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html
+        One call does it, so that no image remains without its referrers. ECR itself removes layers that no other image
+        has. https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html
         """
         with contextlib.suppress(MissingError):
             tagged = {"imageTag": tag}
@@ -177,7 +180,7 @@ def _digest(content: bytes) -> str:
 
 
 def _split_into_parts(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """The same bytes, cut anew: all parts but the last have exactly `size`."""
+    """Yield the same bytes in parts of exactly `size`, except for the last."""
     kept = bytearray()
     for piece in chunks:
         kept += piece

@@ -1,8 +1,8 @@
-"""The one place that turns botocore's exceptions into `controller.errors`.
+"""Map botocore's exceptions to `controller.errors`, in this module only.
 
-AWS says the same thing with hundreds of codes, and some codes (`ValidationException`, `InvalidParameterException`,
-`ClientException`) say many things that only the message tells apart. `RULES` is read from the top; the first rule
-that matches decides. What no rule knows is decided by the HTTP status.
+AWS reports the same error with hundreds of codes, and some codes (`ValidationException`, `InvalidParameterException`,
+`ClientException`) cover many errors that only the message distinguishes. The first rule of `RULES` that matches
+decides; without a match the HTTP status decides.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from controller.errors import (
 
 @dataclass(frozen=True)
 class ErrorRule:
-    """Which answers belong to `error`. `service` is empty for all; both patterns are searched, case ignored."""
+    """Which responses `error` stands for. An empty `service` means all; both patterns are searched, case ignored."""
 
     error: type[AwsError | CredentialsError]
     code: str
@@ -41,7 +41,7 @@ class ErrorRule:
     service: str = ""
 
     def matches(self, service: str, code: str, message: str) -> bool:
-        """Tell whether this answer of this service falls under the rule."""
+        """Return whether a response of this service matches the rule."""
         return (
             self.service in ("", service)
             and re.search(self.code, code, re.IGNORECASE) is not None
@@ -49,39 +49,41 @@ class ErrorRule:
         )
 
 
-# Codes that stand for whatever the message says.
+# Codes that decide whatever the message says.
 _AMBIGUOUS_CODES = (
     r"^(ValidationError|ValidationException|InvalidParameter\w*|ClientException|BadRequestException|InvalidRequest\w*)$"
 )
 
 ERROR_RULES: tuple[ErrorRule, ...] = (
-    # Who asks.
+    # Credentials.
     ErrorRule(CredentialsError, r"^(ExpiredToken(Exception)?|TokenRefreshRequired|RequestExpired|InvalidToken)$"),
     ErrorRule(CredentialsError, r"^(InvalidClientTokenId|UnrecognizedClientException|InvalidAccessKeyId|AuthFailure)$"),
     ErrorRule(
         CredentialsError, r"^(SignatureDoesNotMatch|InvalidSignature(Exception)?|IncompleteSignature(Exception)?)$"
     ),
     ErrorRule(CredentialsError, r"^(MissingAuthenticationToken(Exception)?|RequestTimeTooSkewed)$"),
-    # How fast.
+    # Rate.
     ErrorRule(ThrottledError, r"^(Request)?(Throttl(ing|ed)|EC2Throttled)(Exception)?$"),
     ErrorRule(ThrottledError, r"^(TooManyRequests(Exception)?|RequestLimitExceeded|BandwidthLimitExceeded|SlowDown)$"),
     ErrorRule(ThrottledError, r"", r"\brate exceeded\b"),
     ErrorRule(ThrottledError, r"^ClientException$", r"too many concurrent attempts", service="ecs"),
-    # A role that IAM still spreads over the region (up to two minutes), named in somebody else's request.
+    # A new role that IAM hasn't propagated through the Region yet (up to two minutes), named in another service's
+    # request.
     ErrorRule(NotReadyError, r"", r"(unable to|could not|cannot|can't) assume (the |this )?(service linked )?role"),
     ErrorRule(NotReadyError, r"^MalformedPolicy", r"invalid principal"),
-    # RegisterTaskDefinition, of a role that was just made: https://github.com/bradford-hamilton/terraform-ecs-fargate/issues/8
+    # RegisterTaskDefinition with a role that was just created:
+    # https://github.com/bradford-hamilton/terraform-ecs-fargate/issues/8
     ErrorRule(NotReadyError, r"^ClientException$", r"role is not valid", service="ecs"),
-    # A service of that name that still drains; a target group no listener uses yet.
+    # A service of that name that is still draining; a target group that no listener uses yet.
     ErrorRule(NotReadyError, r"", r"still draining"),
     ErrorRule(NotReadyError, r"^ServiceNotActiveException$"),
     ErrorRule(NotReadyError, r"", r"does not have an associated load balancer"),
-    # How much. botocore repeats LimitExceededException, yet for ECR, ECS, IAM and logs it is a hard quota.
+    # Quota. botocore retries LimitExceededException, yet for ECR, ECS, IAM and logs it is a hard quota.
     ErrorRule(QuotaError, r"LimitExceeded|QuotaExceeded|LimitReached|^TooMany"),
     ErrorRule(
         QuotaError, _AMBIGUOUS_CODES, r"(reached|exceed\w*) (the |your )?(\w+ ){0,3}(limit|quota|maximum number)"
     ),
-    # It is there already, or in use. S3 answers 412 for a lost race, 409 for a concurrent one; the code is kept.
+    # It exists already, or is in use. S3 answers 412 for a lost race, 409 for a concurrent one; the code is kept.
     ErrorRule(
         ConflictError, r"AlreadyExists|AlreadyOwned|Duplicate|^(ResourceInUse|DependencyViolation|DeleteConflict)"
     ),
@@ -93,7 +95,7 @@ ERROR_RULES: tuple[ErrorRule, ...] = (
         _AMBIGUOUS_CODES,
         r"already exists|must be unique|not idempotent|still (in use|referenced|attached)",
     ),
-    # It isn't there.
+    # It doesn't exist.
     ErrorRule(MissingError, r"NotFound|^NoSuch|DoesNotExist|^404$"),
     ErrorRule(
         MissingError,
@@ -111,16 +113,19 @@ _MESSAGES: dict[type[MoorageError], tuple[str, str]] = {
     CredentialsError: ("AWS does not accept the credentials", "renew them, or choose another profile"),
     ThrottledError: ("AWS asks to slow down", ""),
     UnavailableError: ("AWS can't be reached or failed", ""),
-    AnswerLostError: ("no clear answer came back, so it may or may not have happened", "look before sending it again"),
+    AnswerLostError: (
+        "no clear response came back, so the call may or may not have been executed",
+        "check its effect before you send it again",
+    ),
     NotReadyError: ("something this depends on isn't ready yet", ""),
     MissingError: ("it isn't there", ""),
     ConflictError: ("it exists already or is in use", ""),
-    DeniedError: ("a permission is missing", "`moorage policy` prints what is needed"),
+    DeniedError: ("a permission is missing", "`moorage policy` prints the permissions that are needed"),
     QuotaError: ("a quota of the account is used up", "raise it in Service Quotas, or remove what is no longer used"),
     RejectedError: ("AWS refuses the request", ""),
 }
 
-# Raised before anything was sent.
+# Raised before anything is sent.
 _NO_CREDENTIALS = (
     botocore.NoCredentialsError,
     botocore.PartialCredentialsError,
@@ -139,7 +144,7 @@ _NO_CREDENTIALS = (
 )
 _SIGN_IN = "sign in, or choose a profile with AWS_PROFILE; --local needs none"
 _NEVER_SENT = (botocore.EndpointConnectionError, botocore.ConnectTimeoutError, botocore.ProxyConnectionError)
-# Raised while sending or while reading the answer.
+# Raised while sending or while reading the response.
 _CUT_OFF = (
     botocore.HTTPClientError,
     botocore.IncompleteReadError,
@@ -152,7 +157,7 @@ BOTOCORE_ERRORS = (botocore.BotoCoreError, botocore.ClientError, ResponseParserE
 
 
 def map_error(error: Exception, call: AwsCall) -> MoorageError:
-    """Turn what botocore raised during `call` into one of ours: an AwsError, or a CredentialsError."""
+    """Convert what botocore raised during `call` into an AwsError or a CredentialsError."""
     if isinstance(error, botocore.ClientError):
         return _map_client_error(error, call)
     if isinstance(error, _NO_CREDENTIALS):

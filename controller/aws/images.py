@@ -1,7 +1,7 @@
-"""Where SageMaker keeps the images of its built-in XGBoost algorithm: one account per region.
+"""The images of SageMaker's built-in XGBoost algorithm: one account per Region.
 
-The table is AWS's own, as `image_uris` of the SageMaker SDK has it; the SDK would install hundreds of megabytes for
-it, so it is written down here and a test holds it equal. https://docs.aws.amazon.com/sagemaker/latest/dg-ecr-paths/
+The table is AWS's own, from `image_uris` of the SageMaker SDK. The SDK would install hundreds of megabytes, so the
+table is repeated here and a test holds the two equal. https://docs.aws.amazon.com/sagemaker/latest/dg-ecr-paths/
 """
 
 from __future__ import annotations
@@ -66,13 +66,16 @@ _DOMAINS = (
 
 
 def ecr_registry_host(account: str, region: str) -> str:
-    """Give the host of an account's ECR registry: `ACCOUNT.dkr.ecr.REGION.amazonaws.com`."""
+    """Return the host of an account's ECR registry: `ACCOUNT.dkr.ecr.REGION.amazonaws.com`."""
     domain = next((domain for prefix, domain in _DOMAINS if region.startswith(prefix)), "amazonaws.com")
     return f"{account}.dkr.ecr.{region}.{domain}"
 
 
 def xgboost_image_uri(region: str, version: str) -> str:
-    """Give the image URI of SageMaker's XGBoost `version` (`3.2-0`) in `region`. Raises RejectedError for unknown ones."""
+    """Return the image URI of SageMaker's XGBoost `version` (`3.2-0`) in `region`.
+
+    Raises RejectedError for unknown ones.
+    """
     if version not in XGBOOST_VERSIONS:
         raise RejectedError(
             f"SageMaker's built-in XGBoost {version} is not supported",
@@ -86,7 +89,7 @@ def xgboost_image_uri(region: str, version: str) -> str:
 
 
 def _from_sdk(region: str, version: str) -> str:
-    """Ask the SageMaker SDK, where it is installed, about a region that is newer than the table."""
+    """Ask the SageMaker SDK, if it is installed, about a Region that is newer than the table."""
     try:
         from sagemaker.core import image_uris
     except ImportError:

@@ -1,7 +1,7 @@
 """Structured logging, and the redaction that every line passes through last.
 
-JSON on stderr, or readable lines where stderr is a terminal; stdout belongs to data. Texts that leave by another way
-than the log (errors) use `redact_text`.
+The log is JSON on stderr, or readable lines if stderr is a terminal; stdout belongs to data. Texts outside of the log
+(errors) use `redact_text`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SECRET_KEY = re.compile(
     r"secret|passw(or)?d|passphrase|token|authorization|credential|cookie|api[-_]?key|private[-_]?key",
     re.IGNORECASE,
 )
-# What looks secret by its name and isn't: references, paging and idempotency.
+# Names that look secret and aren't: references, paging and idempotency.
 _HARMLESS_KEY = re.compile(r"^(next|client|continuation|creator)[-_]?(request[-_]?)?token$|arn$", re.IGNORECASE)
 _SECRET_TEXTS = (
     # Key ids of users and of sessions, https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
@@ -36,14 +36,14 @@ _SECRET_TEXTS = (
 
 
 def redact_text(text: str) -> str:
-    """Replace what has the shape of a secret: key ids, session tokens, signatures, authorization values."""
+    """Replace text in the form of a secret: key ids, session tokens, signatures, authorization values."""
     for pattern in _SECRET_TEXTS:
         text = pattern.sub(REDACTED, text)
     return text
 
 
 def redact(value: Any, key: str = "") -> Any:
-    """Give a copy of `value` without secrets: by the name of a key, by shape, and whole SSM SecureStrings."""
+    """Return a copy of `value` without secrets, found by a key's name, by their form, or as SSM SecureStrings."""
     if key and value is not None and _SECRET_KEY.search(key) and not _HARMLESS_KEY.search(key):
         return REDACTED
     if value is None or isinstance(value, int | float):

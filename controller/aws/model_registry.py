@@ -1,4 +1,4 @@
-"""The versions in SageMaker's model registry: of one group, or of all groups at once. What a version means, others know."""
+"""The versions in SageMaker's model registry, of one group or of several groups at once."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ PackageVersion = Mapping[str, Any]
 
 
 def list_versions(aws: AwsClient, group: str) -> Sequence[PackageVersion]:
-    """The summaries of a group's versions, oldest first. Raises MissingError."""
+    """Return the summaries of a group's versions, oldest first. Raises MissingError."""
     return _list_packages(aws, ModelPackageGroupName=group)
 
 
 def list_versions_by_group(aws: AwsClient) -> dict[str, list[PackageVersion]]:
-    """The summaries of all versions of all groups, oldest first."""
+    """Return the summaries of all versions of all groups, oldest first."""
     found: dict[str, list[PackageVersion]] = {}
     for version in _list_packages(aws, ModelPackageType="Versioned", MaxResults=_PAGE_SIZE):
         found.setdefault(version["ModelPackageGroupName"], []).append(version)
@@ -28,9 +28,9 @@ def list_versions_by_group(aws: AwsClient) -> dict[str, list[PackageVersion]]:
 
 
 def search_versions(aws: AwsClient, groups: Collection[str]) -> dict[str, PackageVersion]:
-    """What SageMaker's search knows of the versions of some groups, by ARN. It may lag behind the registry.
+    """Return the search's results for the versions of some groups, by ARN. The search may lag behind the registry.
 
-    A description, which is more than a summary, takes a call for each version otherwise.
+    Without the search, a description, which has more than a summary, takes a call for each version.
     """
     names = sorted(set(groups))
     found: dict[str, PackageVersion] = {}

@@ -1,7 +1,7 @@
-"""Rate budgets: token buckets for what AWS allows per account, region and category of calls.
+"""Client-side rate limits: token buckets for AWS's limits per account, Region and category of calls.
 
-Staying inside them is cheaper than being throttled, since the buckets are shared with everybody else in the account.
-An operation that no published figure covers has no bucket here; AWS's own throttling answers are the only limit.
+Staying within the limits is cheaper than being throttled, because the whole account shares them. An operation without a
+published figure has no bucket here; only AWS's throttling limits it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from controller.errors import ThrottledError
 
-# A longer wait is the caller's business: a pass never sleeps.
+# A longer wait is left to the caller: a pass never sleeps.
 MAX_WAIT_SECONDS = 1.0
 
 _ECS = "https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html"
@@ -24,7 +24,7 @@ _ECR = "https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.ht
 
 @dataclass(frozen=True)
 class RateLimit:
-    """A bucket of `burst` tokens that refills with `rate` tokens a second; `source` says where AWS publishes it."""
+    """A bucket of `burst` tokens, refilled with `rate` tokens a second; `source` is AWS's page with the figure."""
 
     name: str
     burst: float
@@ -84,20 +84,20 @@ _RATE_LIMITS: dict[str, tuple[RateLimit, ...]] = {
 
 
 def rate_limits_for(service: str, operation: str) -> tuple[RateLimit, ...]:
-    """Give the budgets that a call of `service.operation` draws on, `()` where no figure is known."""
+    """Return the rate limits that a call of `service.operation` draws on; empty if no figure is known."""
     known = _RATE_LIMITS.get(f"{service}.{operation}")
     if known is not None:
         return known
     if service in _API_GATEWAY_SERVICES:
         return (_API_GATEWAY_ACCOUNT,)
     if service == "sagemaker":
-        # AWS publishes no figure; one call a second of each kind is what users report to be safe.
+        # AWS publishes no figure; users report one call a second of each kind as safe.
         return (RateLimit(f"SageMaker {operation}", 10, 1, "unpublished"),)
     return ()
 
 
 def minimum_seconds(call_counts: Mapping[str, int]) -> float:
-    """How many seconds AWS's rates take for so many calls of each `service.operation`: those of the tightest bucket."""
+    """Return the seconds that AWS's rates take for the calls of each `service.operation`, by the tightest bucket."""
     drawn: Counter[RateLimit] = Counter()
     for name, count in call_counts.items():
         service, _, operation = name.partition(".")
@@ -112,7 +112,7 @@ class _TokenBucket:
 
 
 class RateLimiter:
-    """All buckets of one process, and its way to wait. Thread-safe; `clock` is monotonic seconds, `sleep` takes seconds."""
+    """All buckets of one process. Thread-safe; `clock` returns monotonic seconds, `sleep` takes seconds."""
 
     def __init__(
         self, *, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
@@ -122,9 +122,9 @@ class RateLimiter:
         self._buckets: dict[tuple[str, str, RateLimit], _TokenBucket] = {}
 
     def take_token(self, account: str, region: str, service: str, operation: str) -> None:
-        """Take one token from every bucket of the call, sleeping up to a second for it.
+        """Take one token from every bucket of the call, and sleep up to a second for it.
 
-        Raises ThrottledError, with nothing taken and `retry_after` in seconds, when the wait would be longer.
+        If the wait is longer, takes nothing and raises ThrottledError with `retry_after` in seconds.
         """
         budgets = rate_limits_for(service, operation)
         if not budgets:
@@ -142,13 +142,13 @@ class RateLimiter:
                     retry_after=wait,
                 )
             for bucket in buckets:
-                # May go below zero: whoever comes next waits behind those who already sleep.
+                # The balance may be negative: a new caller waits behind those that already sleep.
                 bucket.tokens -= 1
         if wait > 0:
             self.sleep_for(wait)
 
     def drain(self, account: str, region: str, service: str, operation: str) -> None:
-        """Empty the call's buckets: AWS throttled it, so others in the account used what we thought was left."""
+        """Empty the call's buckets: AWS throttled it, so others in the account have used the rest."""
         with self._lock:
             for budget in rate_limits_for(service, operation):
                 bucket = self._refill(account, region, budget)

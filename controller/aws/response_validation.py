@@ -1,7 +1,7 @@
-"""Refuses answers that botocore would take for empty ones.
+"""Refuse responses that botocore would take for empty ones.
 
-botocore doesn't compare the bytes that came with Content-Length, and reads a body that is no JSON as `{}`. An answer
-cut off on its way, or a proxy's page in its place, would then say that a resource is absent.
+botocore doesn't compare the number of bytes with Content-Length, and reads a body that isn't JSON as `{}`. A truncated
+response, or a proxy's page in its place, would then say that a resource is absent.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from botocore.parsers import ResponseParserError
 
 
 def validate_response(operation_model: Any, response_dict: Mapping[str, Any], **_: Any) -> None:
-    """Handle botocore's `before-parse`: raise IncompleteReadError or ResponseParserError for a body that isn't whole."""
+    """Handle botocore's `before-parse`: raise IncompleteReadError or ResponseParserError for an incomplete body."""
     body = response_dict["body"]
     if not isinstance(body, bytes) or operation_model.http.get("method") == "HEAD":
         return

@@ -1,4 +1,4 @@
-"""One bucket's objects with conditional writes, for whoever keeps documents there. What is in them is not known here."""
+"""One bucket's objects with conditional writes, whatever their content."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ _READ_ATTEMPTS = 3
 
 
 class S3ObjectStorage:
-    """The objects of one bucket of this account. Every call raises MissingError while there is no such bucket."""
+    """The objects of one bucket of this account. Every call raises MissingError while the bucket doesn't exist."""
 
     def __init__(self, aws: AwsClient, bucket: str) -> None:
         self.where, self._aws, self._bucket = f"s3://{bucket}", aws, bucket
 
     def list(self, prefix: str) -> Mapping[str, str]:
-        """The ETags of the objects whose keys begin with `prefix`, by key. S3 lists what was written before the call."""
+        """Return the ETags of the objects whose keys begin with `prefix`, by key.
+
+        S3 lists everything written before the call.
+        """
         listed = self._aws.iter_items("s3", "list_objects_v2", "Contents", Prefix=prefix, **self._bucket_parameters())
         return {item["Key"]: item["ETag"] for item in listed}
 
     def get(self, key: str) -> tuple[bytes, str] | None:
-        """An object's bytes and ETag; None when there is no such object."""
+        """Return an object's bytes and ETag; None if it doesn't exist."""
         for attempt in range(_READ_ATTEMPTS):
             try:
                 answer = self._aws.read("s3", "get_object", Key=key, **self._bucket_parameters())
@@ -38,9 +41,9 @@ class S3ObjectStorage:
         raise AssertionError("not reached")
 
     def put(self, key: str, body: bytes, etag: str | None) -> str:
-        """Write an object if it is still the one with `etag` (None: if there is none), and return its new ETag.
+        """Write an object if it still has `etag` (None: if it doesn't exist), and return its new ETag.
 
-        Raises ConflictError when it is another one, and AnswerLostError when it may have been written.
+        Raises ConflictError if it has another ETag, and AnswerLostError if it may have been written.
         https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
         """
         condition = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
@@ -50,10 +53,13 @@ class S3ObjectStorage:
         except MissingError as error:
             if error.code != "NoSuchKey":
                 raise
-            # What was to be replaced has been deleted.
+            # The object to be replaced has been deleted.
             raise ConflictError(error.what, where=error.where, why=error.why, code=error.code) from error
         return str(answer["ETag"])
 
     def _bucket_parameters(self) -> dict[str, str]:
-        """Bucket names are global: the owner is named so that nobody else's bucket of this name is read or written."""
+        """Return the parameters that name bucket and owner.
+
+        Bucket names are global, and another account's bucket of the same name must not match.
+        """
         return {"Bucket": self._bucket, "ExpectedBucketOwner": self._aws.account}

@@ -1,4 +1,7 @@
-"""AWS's time, as its answers tell it. A signature that is off by five minutes is refused, so a wrong clock looks like wrong keys."""
+"""AWS's time, from its responses.
+
+A wrong clock looks like wrong keys: AWS refuses signatures that are five minutes off.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,13 @@ from controller.errors import MoorageError
 
 
 class ServerDateHook(Hook):
-    """A door's hook that remembers when AWS gave its last answer: `told`; None until one had a Date."""
+    """A hook that remembers the Date of AWS's last response in `server_date`; None until a response had one."""
 
     def __init__(self) -> None:
         self.server_date: datetime | None = None
 
     def after(self, call: AwsCall, answer: Mapping[str, Any] | MoorageError) -> None:
-        """Read an answer's Date."""
+        """Read a response's Date."""
         del call
         if isinstance(answer, Mapping):
             date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
@@ -26,7 +29,7 @@ class ServerDateHook(Hook):
 
 
 class ClockSkewHook(ServerDateHook):
-    """Compares the Date of answers with `now`, this machine's time of day."""
+    """Compares the Date of responses with `now`, this machine's time of day."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         super().__init__()
@@ -35,7 +38,7 @@ class ClockSkewHook(ServerDateHook):
         """How many seconds this machine is behind AWS, to a second or so; None until something was answered."""
 
     def after(self, call: AwsCall, answer: Mapping[str, Any] | MoorageError) -> None:
-        """Read an answer's Date, and this machine's."""
+        """Read a response's Date, and this machine's."""
         self.server_date = None
         super().after(call, answer)
         if self.server_date is not None:

@@ -1,6 +1,6 @@
-"""Who asks, and where: credentials, assumed roles, regions and endpoints, as every boto3 program resolves them.
+"""Credentials, assumed roles, Regions and endpoints, resolved as every boto3 program does.
 
-An endpoint on a loopback address is the embedded AWS. Nothing else here, and nothing above, knows whether it is in use.
+An endpoint on a loopback address is the embedded AWS. Only this module knows whether it is in use.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ _SINGLE_ATTEMPT = Config(
     max_pool_connections=32,
     user_agent_extra="moorage",
 )
-# There is one name for all services of a local endpoint, so neither `data-` nor a bucket can be put before it; and no
-# proxy could reach it.
+# A local endpoint has one name for all services, so no prefix (`data-`, a bucket) can be added to it; and no proxy
+# reaches it.
 _LOCAL_ENDPOINT = _SINGLE_ATTEMPT.merge(Config(inject_host_prefix=False, s3={"addressing_style": "path"}, proxies={}))
-# The embedded AWS takes any key; real ones are never sent to it.
+# The embedded AWS accepts any key; real keys are never sent to it.
 _PLACEHOLDER_CREDENTIALS = Credentials("moorage", "moorage")
 _TOKENS = ("NextToken", "nextToken")
 
 
 @dataclass(frozen=True)
 class AssumeRole:
-    """A role to act as: its ARN, the session's name in CloudTrail, and session tags."""
+    """A role to assume: its ARN, the session's name in CloudTrail, and session tags."""
 
     arn: str
     session_name: str = "moorage"
@@ -52,7 +52,7 @@ class AssumeRole:
     external_id: str | None = None
 
     def request_parameters(self) -> dict[str, Any]:
-        """Give the parameters of sts.assume_role beside the ARN."""
+        """Return the parameters of sts.assume_role except the ARN."""
         arguments: dict[str, Any] = {"RoleSessionName": self.session_name}
         if self.tags:
             arguments["Tags"] = [{"Key": key, "Value": value} for key, value in sorted(self.tags.items())]
@@ -62,17 +62,17 @@ class AssumeRole:
 
 
 class _CompactModelLoader(JSONFileLoader):  # type: ignore[misc]  # botocore has no types
-    """Loads AWS's service models without the texts of their documentation, which are most of their size."""
+    """Loads AWS's service models without their documentation, which is most of their size."""
 
     def load_file(self, file_path: str) -> Any:
-        """Load a model, or None."""
+        """Load a model; None if there is none."""
         return _strip_documentation(super().load_file(file_path))
 
 
 def _strip_documentation(model: Any) -> Any:
-    """The model without its texts, in plain dictionaries: ordered ones, as botocore makes them, take twice the memory.
+    """Return the model without its documentation, in plain dictionaries: botocore's ordered ones take twice the memory.
 
-    A member that is itself named `documentation` has a mapping in the text's place, and stays.
+    A member that is itself named `documentation` has a mapping as its value, and stays.
     """
     if isinstance(model, dict):
         textless = {"documentation": ""} if isinstance(model.get("documentation"), str) else {}
@@ -81,7 +81,7 @@ def _strip_documentation(model: Any) -> Any:
 
 
 class SessionClientFactory:
-    """Makes clients from one botocore session, which is not thread-safe itself."""
+    """Makes clients from one botocore session, which itself isn't thread-safe."""
 
     def __init__(self, session: botocore.session.Session, *, region: str, endpoint: str | None = None) -> None:
         self.region, self.partition = region, _partition(session, region)
@@ -89,7 +89,7 @@ class SessionClientFactory:
         session.get_component("data_loader").file_loader = _CompactModelLoader()
 
     def client(self, service: str) -> Any:
-        """Make a client; a second time with local settings when the first one's endpoint is this machine."""
+        """Return a client; if its endpoint is on this machine, with the settings for the embedded AWS."""
         with self._lock:
             client = self._create_client(service, _SINGLE_ATTEMPT)
             if is_loopback(client.meta.endpoint_url):
@@ -98,7 +98,7 @@ class SessionClientFactory:
             return client
 
     def paginator(self, service: str, operation: str) -> dict[str, Any] | None:
-        """Give botocore's paginator model, or one made from the token's name where botocore forgot the operation."""
+        """Return botocore's paginator model, or one made from the token's name if botocore lacks the operation."""
         with self._lock:
             name, tokens = self._operation(service, operation)
             try:
@@ -129,10 +129,10 @@ def connect(
     endpoint: str | None = None,
     rate_limiter: RateLimiter | None = None,
 ) -> AwsClient:
-    """Open the door as boto3 would: environment, profile, container or instance role, `AWS_ENDPOINT_URL`.
+    """Open a client as boto3 would: environment, profile, container or instance role, `AWS_ENDPOINT_URL`.
 
-    `endpoint` overrides the endpoint of every service; on a loopback address it is asked with made-up credentials.
-    Doors to one account share `budgets`. Sends nothing yet. Raises CredentialsError: no such profile, no region.
+    `endpoint` overrides the endpoint of every service; a loopback address gets made-up credentials. Clients of one
+    account share a `rate_limiter`. Sends nothing yet. Raises CredentialsError: no such profile, no Region.
     """
     where = AwsCall("read", "session", "connect", {})
     try:
@@ -153,7 +153,7 @@ def connect(
 
 
 def is_loopback(url: str) -> bool:
-    """Tell whether a URL's host is this machine."""
+    """Return whether a URL's host is this machine."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -162,7 +162,10 @@ def is_loopback(url: str) -> bool:
 
 
 def _assume(session: botocore.session.Session, role: AssumeRole | str, *, region: str, endpoint: str | None) -> None:
-    """Make the session act as the role; its credentials are fetched at the first call and refreshed before they end."""
+    """Make the session assume the role.
+
+    Its credentials are fetched at the first call and refreshed before they expire.
+    """
     role = AssumeRole(role) if isinstance(role, str) else role
 
     def sts(service: str, **arguments: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Fetches what AWS hands out as a signed URL (an image layer): the only plain HTTP there is. Nothing else is asked of any URL."""
+"""Fetch what AWS provides as a signed URL (an image layer): the only plain HTTP requests of the controller."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _ERRORS_BY_STATUS = {403: DeniedError, 404: MissingError}
 
 
 def fetch_signed_url(url: str, source_call: AwsCall) -> ResponseBody:
-    """Get `url`, which the answer to `source` named, with the proxies and certificates that boto3 would use.
+    """Get `url`, which the response to `source_call` named, with the proxies and certificates that boto3 would use.
 
-    Raises UnavailableError, DeniedError (the signature has expired), MissingError, or RejectedError for a URL that is
-    no https. The URL itself never shows: it is a secret for as long as it is valid.
+    Raises UnavailableError, DeniedError (the signature has expired), MissingError, or RejectedError for a URL that
+    isn't https. Errors never show the URL: it is a secret while it is valid.
     """
     scheme = urlsplit(url).scheme
     if scheme != "https" and not (scheme == "http" and is_loopback(url)):

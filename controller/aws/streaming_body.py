@@ -1,4 +1,7 @@
-"""The streamed body of an answer (S3 GetObject), raising our errors instead of botocore's. Reads bytes, nothing else."""
+"""The streamed body of a response (S3 GetObject), with our errors instead of botocore's.
+
+It reads bytes, nothing else.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +17,21 @@ from controller.errors import UnavailableError
 
 
 class ResponseBody:
-    """Bytes that still arrive. Close it, or use it as a context manager. Raises UnavailableError when it is cut off."""
+    """Bytes that are still arriving. Close it, or use it as a context manager.
+
+    Raises UnavailableError if it is cut off.
+    """
 
     def __init__(self, stream: StreamingBody, call: AwsCall) -> None:
         self._stream, self._call = stream, call
 
     @staticmethod
     def is_stream(value: Any) -> bool:
-        """Tell whether botocore streams this value."""
+        """Return whether botocore streams this value."""
         return isinstance(value, StreamingBody)
 
     def read(self, size: int | None = None) -> bytes:
-        """Give up to `size` bytes, all that is left for None; `b""` at the end."""
+        """Return up to `size` bytes, all the rest for None; `b""` at the end."""
         try:
             data: bytes = self._stream.read(size)
         except BOTOCORE_ERRORS as error:
@@ -40,7 +46,7 @@ class ResponseBody:
             yield piece
 
     def close(self) -> None:
-        """Give the connection up."""
+        """Release the connection."""
         self._stream.close()
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""The tags of many objects, of whatever services, from one index: Resource Groups Tagging."""
+"""The tags of many objects, of any service, from one index: Resource Groups Tagging."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _BATCH_SIZE = 100
 
 
 def fetch_tags_by_arn(aws: AwsClient, arns: Sequence[str]) -> dict[str, dict[str, str]]:
-    """The tags of each object that the index knows. It is told of changes by the services, so it may lag behind them.
+    """Return the tags of each object that the index knows. The services report changes to it, so it may lag behind.
 
-    A call that names ARNs may not go on to a second page; what a first one leaves out is as what the index doesn't know.
+    A call that names ARNs can't continue on a second page; an object that the first page omits counts as unknown.
     """
     found: dict[str, dict[str, str]] = {}
     for start in range(0, len(arns), _BATCH_SIZE):

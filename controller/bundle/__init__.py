@@ -1,8 +1,8 @@
-"""Artifact bytes in; a verified model bundle and image layers out.
+"""From artifact bytes to a verified model bundle and image layers.
 
-The order of things: `read_artifact` streams a training job's model.tar.gz (or `read_model` a file), `build` measures the
-model and writes its manifest, `layers` packs it, `image` puts the layers onto a base image, and `publish` carries that
-to a repository: ECR's, which `controller.aws` talks to, or that of any registry (`oci`).
+`read_artifact` streams a training job's model.tar.gz (or `read_model` a file), `build` measures the model and writes
+its manifest, `layers` packs it, `image` puts the layers onto a base image, and `publish` pushes that to a repository:
+ECR's, which `controller.aws` talks to, or any registry's (`oci`).
 """
 
 from controller.bundle.artifact import read_artifact, read_model

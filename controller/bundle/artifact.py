@@ -1,7 +1,7 @@
-"""Reads the model out of a training job's `model.tar.gz` as a stream. Nothing is ever extracted to a path.
+"""Read the model out of a training job's `model.tar.gz` as a stream. Nothing is ever extracted to a path.
 
-The archive must hold exactly what SageMaker's XGBoost container writes: one plain file named `xgboost-model`. Its
-bytes are counted on both sides of the decompression, so a bomb is stopped when it starts to expand.
+The archive must hold exactly what SageMaker's XGBoost container writes: one plain file named `xgboost-model`. Its bytes
+are counted before and after decompression, so a decompression bomb is stopped when it starts to expand.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _HINT = f"an artifact is made by: tar -czf model.tar.gz {MODEL_MEMBER}"
 
 @dataclass(frozen=True)
 class ModelLimits:
-    """How much is read: `size` of the model in bytes, and how often the archive may be larger than its compressed form.
+    """Limits on what is read: the `size` of the model in bytes, and the ratio of the archive to its compressed form.
 
-    Models compress about fourfold; DEFLATE reaches 1,032. The ratio is held only after the first MiB.
+    Models compress about fourfold; DEFLATE reaches 1,032. The ratio is checked only after the first MiB.
     """
 
     max_model_bytes: int = 512 * 2**20
@@ -34,7 +34,7 @@ class ModelLimits:
 
 
 def read_model(path: Path, limits: ModelLimits | None = None) -> XgboostModel:
-    """Read a model file, or the `model.tar.gz` around one. Raise BundleError if it can't be read or trusted."""
+    """Read a model file, or the `model.tar.gz` around one. Raises BundleError if it can't be read or trusted."""
     limits = limits or ModelLimits()
     try:
         with path.open("rb") as file:
@@ -51,7 +51,7 @@ def read_model(path: Path, limits: ModelLimits | None = None) -> XgboostModel:
 
 
 def read_artifact(stream: ByteReader | BinaryIO, limits: ModelLimits | None = None) -> XgboostModel:
-    """Read the one model in a `model.tar.gz`; `stream` needs only `read`. Raise BundleError if it can't be trusted."""
+    """Read the one model in a `model.tar.gz`; `stream` needs only `read`. Raises BundleError if it can't be trusted."""
     limits = limits or ModelLimits()
     inflated = _LimitedGzipReader(stream, limits)
     try:
@@ -65,7 +65,7 @@ def read_artifact(stream: ByteReader | BinaryIO, limits: ModelLimits | None = No
 
 
 class _CountingReader:
-    """A stream that counts what was read from it."""
+    """A stream that counts the bytes read from it."""
 
     def __init__(self, stream: ByteReader | BinaryIO) -> None:
         self._stream = stream
@@ -78,17 +78,17 @@ class _CountingReader:
 
 
 class _LimitedGzipReader:
-    """The archive behind the compression, which refuses to grow beyond the limits."""
+    """The decompressed archive, which refuses to grow beyond the limits."""
 
     def __init__(self, stream: ByteReader | BinaryIO, limits: ModelLimits) -> None:
         self._compressed = _CountingReader(stream)
-        # To read, GzipFile asks its source for `read` alone.
+        # To read, GzipFile needs only `read` of its source.
         self._file = gzip.GzipFile(fileobj=self._compressed, mode="rb")  # type: ignore[call-overload]
         self._limits = limits
         self._count = 0
 
     def read(self, size: int) -> bytes:
-        """Return up to `size` bytes. Raise TarError beyond the limits."""
+        """Return up to `size` bytes. Raises TarError beyond the limits."""
         data: bytes = self._file.read(min(size, _CHUNK))
         self._count += len(data)
         if self._count > self._limits.max_model_bytes + 2**20:
@@ -98,7 +98,7 @@ class _LimitedGzipReader:
         return data
 
     def check_end(self) -> None:
-        """Read on to the end, where gzip keeps its checksum; only zeros may follow the archive's."""
+        """Read to the end, where gzip keeps its checksum; only zeros may follow the archive's own end."""
         while rest := self.read(_CHUNK):
             if rest.strip(b"\0"):
                 raise TarError("it goes on after its end")

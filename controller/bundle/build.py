@@ -1,7 +1,7 @@
-"""From a model's bytes and its channels to a `Bundle`: everything that the server in the image needs to know.
+"""Build a `Bundle` from a model's bytes and its channels: everything that the server in the image needs to know.
 
-Three steps: XGBoost measures the model in a process of its own (`evaluation`), the training channel is profiled
-(`profile`), and both become a manifest (`inference_server.manifest`), which also checks itself.
+XGBoost measures the model in a separate process (`evaluation`), the training channel is profiled (`profile`), and both
+become a manifest (`inference_server.manifest`), which also checks itself.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Bundle:
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes], *, version: int) -> Bundle:
-        """Read a bundle's two files back, and give it the version it is registered under.
+        """Read a bundle's two files back, and give it the version that it is registered under.
 
-        Raise BundleError if the manifest can't be trusted or describes another model.
+        Raises BundleError if the manifest can't be trusted or describes another model.
         """
         try:
             manifest = replace(manifests.loads(files[manifests.MANIFEST_FILE]), version=version)
@@ -50,7 +50,7 @@ class Bundle:
         return {manifests.MODEL_FILE: self.model, manifests.MANIFEST_FILE: manifests.dumps(self.manifest)}
 
     def write(self, directory: Path) -> None:
-        """Write the two files, making the directory if need be. Raise BundleError if that can't be done."""
+        """Write the two files, and create the directory if necessary. Raises BundleError if that isn't possible."""
         try:
             directory.mkdir(parents=True, exist_ok=True)
             for name, content in self.files().items():
@@ -69,11 +69,11 @@ def build_bundle(
     lineage: Mapping[str, str] | None = None,
     version: int | None = None,
 ) -> Bundle:
-    """Build the bundle of a model that `read_artifact` or `read_model` has read.
+    """Build the bundle of a model that `read_artifact` or `read_model` returned.
 
-    `channels` (any of train, validation, test) hold header-less CSV, label first, then `features` in this order;
-    metrics are measured on each, ranges on train. Without them a bundle has canary rows all the same. `lineage` is
-    copied. Equal arguments give equal bytes. Raise BundleError if anything doesn't fit.
+    `channels` (any of train, validation, test) hold header-less CSV: the label, then `features` in this order. Metrics
+    are measured on each channel, ranges on train. A bundle without channels has canary rows all the same. `lineage` is
+    copied. Equal arguments give equal bytes. Raises BundleError if anything doesn't fit.
     """
     rows = {channel: content for channel, content in (channels or {}).items() if content}
     if unknown := rows.keys() - set(CHANNELS):
@@ -96,7 +96,7 @@ def build_bundle(
         canaries=tuple(Canary(tuple(canary["row"]), tuple(canary["prediction"])) for canary in measured.canaries),
     )
     try:
-        # Writing checks every rule; reading back gives the one form that equal manifests have.
+        # Serialising checks every rule; parsing again gives the one form that equal manifests have.
         return Bundle(measured.model, manifests.loads(manifests.dumps(manifest)))
     except ManifestError as error:
         raise BundleError("the bundle's manifest would be wrong", why=str(error)) from error

@@ -1,7 +1,7 @@
-"""Rows that somebody else put together: checked before a model is measured on them. Pure.
+"""Check channels that Moorage didn't split itself, before a model is measured on them. Pure.
 
-What Moorage deals itself is right by construction; what a job of a stranger's has read may have a header, other columns,
-or be no CSV at all, and XGBoost would take much of that without a word.
+Moorage's own channels are correct by construction. A channel of an adopted job may have a header, other columns, or no
+CSV at all, and XGBoost would accept much of that silently.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ from collections.abc import Iterable, Sequence
 
 from controller.errors import BundleError
 
-# More than a model needs to be measured, and not more than the controller can hold, in bytes.
+# The limit in bytes: more than measuring a model needs, and no more than the controller's memory can hold.
 MAX_CHANNEL_BYTES = 256 * 2**20
 _HINT = "correct spec.data: channels are CSV without a header, the label first, then spec.data.features"
 
 
 def join_channel(channel: str, parts: Iterable[bytes], features: Sequence[str]) -> bytes:
-    """The objects of a channel as one. Raises BundleError for what is too large, empty, or no rows of so many numbers."""
+    """Join the objects of a channel.
+
+    Raises BundleError if it is too large, empty, or doesn't consist of rows of numbers.
+    """
     found, size = [], 0
     for part in parts:
         size += len(part)

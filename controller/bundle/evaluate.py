@@ -1,8 +1,8 @@
-"""A program of its own: loads one model with XGBoost, measures it, and picks its canary rows.
+"""A separate program: load one model with XGBoost, measure it, and choose its canary rows.
 
-It runs apart from the controller because a model is somebody else's input to a large C++ library, and because numpy and
+It runs apart from the controller because a model is untrusted input to a large C++ library, and because numpy and
 XGBoost take time and memory that the controller shouldn't pay. So it imports nothing of the controller, sees no
-environment, and speaks through one directory:
+environment variables, and communicates through one directory:
 
     request.json   in    {"format": "ubj" | "json", "features": [name, …], "channels": [name, …], "seconds": limit}
     model          in    the model's bytes
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
 
-# XGBoost's own metrics that mean something for an objective: the first prefix that fits decides.
+# XGBoost's own metrics that are meaningful for an objective: the first prefix that fits decides.
 METRICS_BY_OBJECTIVE_PREFIX: Sequence[tuple[str, tuple[str, ...]]] = (
     ("binary:logistic", ("logloss", "error", "auc")),
     ("binary:logitraw", ("auc",)),
@@ -35,7 +35,7 @@ METRICS_BY_OBJECTIVE_PREFIX: Sequence[tuple[str, tuple[str, ...]]] = (
     ("reg:", ("rmse", "mae")),
     ("count:", ("rmse", "mae")),
 )
-# Whose rows are shown to be canaries: rather ones that the model was not fitted to.
+# The channels from which canary rows are taken, in this order: preferably rows that the model wasn't fitted to.
 CANARY_CHANNELS = ("test", "validation", "train")
 REAL_CANARY_ROWS = 5
 THRESHOLD_TREES = 8
@@ -44,14 +44,14 @@ MEMORY_LIMIT = 8 * 2**30
 
 
 class UnsupportedModelError(Exception):
-    """The model can't be measured or served; the text says why."""
+    """Raised if the model can't be measured or served; the message says why."""
 
 
 def measure(booster: xgboost.Booster, names: Sequence[str], channels: Mapping[str, Matrix]) -> dict[str, Any]:
-    """Return what the manifest must say of the model: objective, classes, metrics per channel, canaries, predictions.
+    """Return what the manifest says of the model: objective, classes, metrics per channel, canaries, predictions.
 
     A channel is a matrix with the label in its first column, NaN for missing. `predictions` are those for the train
-    channel's rows, empty where a prediction is more than one number. Raise UnfitError, or XGBoostError in its words.
+    channel's rows, empty if a prediction is more than one number. Raises UnsupportedModelError, or XGBoostError.
     """
     learner = json.loads(booster.save_config())["learner"]
     objective, kind = learner["objective"]["name"], learner["gradient_booster"]["name"]
@@ -80,26 +80,27 @@ def measure(booster: xgboost.Booster, names: Sequence[str], channels: Mapping[st
 
 
 def score_rows(booster: xgboost.Booster, objective: str, rows: Matrix) -> dict[str, float]:
-    """Let XGBoost score the rows; leave out what it can't tell, such as the AUC of one class."""
+    """Return XGBoost's metrics for the rows, without those that are undefined, such as the AUC of one class."""
     names = next((names for prefix, names in METRICS_BY_OBJECTIVE_PREFIX if objective.startswith(prefix)), ())
     if not names:
         return {}
     booster.set_param([("disable_default_eval_metric", "1"), *(("eval_metric", name) for name in names)])
-    # The answer is a round and then NAME:VALUE for each metric, the objective's own among them, parted by tabs.
+    # The result is a round and then NAME:VALUE for each metric, including the objective's own, separated by tabs.
     scores = booster.eval_set([(to_dmatrix(booster, rows[:, 1:], rows[:, 0]), "x")]).split("\t")[1:]
     values = {name.removeprefix("x-"): float(value) for name, _, value in (score.rpartition(":") for score in scores)}
     return {name: values[name] for name in names if np.isfinite(values[name])}
 
 
 def choose_canary_rows(booster: xgboost.Booster, width: int, rows: Matrix | None) -> Matrix:
-    """Return rows that a wrongly read model would get wrong.
+    """Return rows for which a wrongly read model would predict wrongly.
 
-    Real rows from the lowest to the highest prediction; the lowest and highest value of every feature at once; rows
-    with values missing; and rows exactly at, and just below, the thresholds of the first trees, where `<` and `<=` differ.
+    They are real rows from the lowest to the highest prediction; the lowest and highest value of every feature at once;
+    rows with missing values; and rows exactly at, and just below, the thresholds of the first trees, where `<` and `<=`
+    differ.
     """
     at = find_thresholds(booster, width)
     below = np.nextafter(at.astype(np.float32), -MAX_FLOAT32).astype(np.float64)
-    # Zero is a category, where a feature has those.
+    # Zero is a category of categorical features.
     chosen = [np.full(width, np.nan), np.nan_to_num(at), np.nan_to_num(below)]
     if rows is not None:
         inputs = rows[:, 1:]
@@ -107,13 +108,13 @@ def choose_canary_rows(booster: xgboost.Booster, width: int, rows: Matrix | None
         real = inputs[order[np.linspace(0, len(order) - 1, REAL_CANARY_ROWS).astype(int)]]
         holes = real[REAL_CANARY_ROWS // 2].copy()
         holes[::2] = np.nan
-        # fmin and fmax pass over missing values, and leave a column of them missing.
+        # fmin and fmax ignore missing values, and keep a column of only missing values missing.
         chosen += [*real, holes, np.fmin.reduce(inputs), np.fmax.reduce(inputs)]
     return np.array(list({row.tobytes(): row for row in chosen}.values()))
 
 
 def find_thresholds(booster: xgboost.Booster, width: int) -> Matrix:
-    """Return for each feature the first threshold that its trees split at, NaN where they have none."""
+    """Return for each feature the first threshold that its trees split at, NaN if they don't use it."""
     found: dict[int, float] = {}
     index = {name: i for i, name in enumerate(booster.feature_names or [f"f{i}" for i in range(width)])}
     rounds = min(THRESHOLD_TREES, booster.num_boosted_rounds())
@@ -122,20 +123,20 @@ def find_thresholds(booster: xgboost.Booster, width: int) -> Matrix:
         node = nodes.pop()
         nodes += node.get("children", ())
         feature, threshold = index.get(node.get("split")), node.get("split_condition")
-        # A categorical split has a list of categories instead.
+        # A categorical split has a list of categories instead of a threshold.
         if feature is not None and isinstance(threshold, int | float):
             found.setdefault(feature, threshold)
     return np.array([found.get(feature, np.nan) for feature in range(width)])
 
 
 def predict(booster: xgboost.Booster, rows: Matrix) -> NDArray[np.float32]:
-    """Predict, always as rows by outputs."""
+    """Return predictions, always as rows by outputs."""
     predicted: NDArray[np.float32] = booster.predict(to_dmatrix(booster, rows))
     return predicted.reshape(len(rows), -1)
 
 
 def to_dmatrix(booster: xgboost.Booster, rows: Matrix, label: Matrix | None = None) -> xgboost.DMatrix:
-    """Wrap rows as the booster wants them: with its own feature names and types, if it has any."""
+    """Wrap rows as the booster requires: with its own feature names and types, if it has any."""
     return xgboost.DMatrix(
         rows,
         label=label,
@@ -147,7 +148,7 @@ def to_dmatrix(booster: xgboost.Booster, rows: Matrix, label: Matrix | None = No
 
 
 def load_booster(content: bytes) -> tuple[xgboost.Booster, bool]:
-    """Read a model, and say whether it is whole: one that stopped early is cut down to its best iteration."""
+    """Load a model. The second value is false for a model that stopped early, which is cut to its best iteration."""
     booster = xgboost.Booster()
     booster.load_model(bytearray(content))
     best = booster.attr("best_iteration")
@@ -160,13 +161,13 @@ def read_channel(content: str) -> Matrix:
 
 
 def main(directory: Path) -> int:
-    """Do what request.json asks and leave the outcome in the directory. Return the exit code, 1 for an unfit model."""
+    """Execute request.json and write the result to the directory. Returns the exit code, 1 for an unsupported model."""
     request = json.loads((directory / "request.json").read_text())
     _limit_resources(request["seconds"])
     content = (directory / "model").read_bytes()
     try:
         booster, whole = load_booster(content)
-        # What can be served as it is stays as the trainer wrote it, and keeps its digest.
+        # A model that can be served unchanged stays as the trainer wrote it, and keeps its digest.
         served = content if whole and request["format"] == "ubj" else bytes(booster.save_raw("ubj"))
         channels = {name: read_channel((directory / f"{name}.csv").read_text()) for name in request["channels"]}
         result = measure(booster, request["features"], channels)
@@ -180,7 +181,7 @@ def main(directory: Path) -> int:
 
 
 def _limit_resources(seconds: int) -> None:
-    """Leave no core file, take no more memory than a large model needs, and end even if nobody waits any more."""
+    """Disable core files, limit memory to what a large model needs, and end even if the parent process is gone."""
     for what, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_AS, MEMORY_LIMIT), (resource.RLIMIT_CPU, seconds)):
         _, hard = resource.getrlimit(what)
         allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)

@@ -1,4 +1,4 @@
-"""Runs `evaluate.py` in a process of its own, and says clearly when that goes wrong. No XGBoost in here."""
+"""Run `evaluate.py` in a separate process, and report clearly if it fails. This module doesn't load XGBoost."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from controller.bundle.xgboost_model import XgboostModel
 from controller.errors import BundleError
 
 EVALUATE_SCRIPT = Path(__file__).with_name("evaluate.py")
-# One thread: the controller evaluates several models at once, and reads no environment of ours in the child.
+# One thread, because the controller evaluates several models at once; and no environment variables in the child.
 CHILD_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What XGBoost says of a model: the UBJSON to serve, and `evaluate.measure`'s result."""
+    """XGBoost's evaluation of a model: the UBJSON to serve, and the result of `evaluate.measure`."""
 
     model: bytes
     objective: str
@@ -40,8 +40,8 @@ def evaluate_model(
 ) -> Evaluation:
     """Measure a model on header-less, label-first channels; see `evaluate.py`.
 
-    `timeout` is in seconds. Raise BundleError if the model doesn't fit the names or rows, can't be read, or takes too long.
-    What was measured a moment ago is not measured again: environments may train the same model on the same rows.
+    `timeout` is in seconds. Raises BundleError if the model doesn't fit the names or rows, can't be read, or takes too
+    long. Recent evaluations are cached: several environments may train the same model on the same rows.
     """
     request = {
         "format": model.format,
@@ -95,7 +95,7 @@ def _measure(
 
 
 def _run(directory: Path, timeout: float) -> dict[str, Any]:
-    # Isolated (-I): neither the current directory nor PYTHONPATH can put other modules in the child's way.
+    # Isolated mode (-I): neither the current directory nor PYTHONPATH can add modules to the child.
     command = [sys.executable, "-I", str(EVALUATE_SCRIPT), str(directory)]
     try:
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""An OCI image of our layers on somebody's base image: its config, its manifest, its digest. No layer is read here.
+"""Assemble an OCI image of our layers on a base image: its config, its manifest, its digest. No layer is read here.
 
 Formats: the OCI image specification, https://github.com/opencontainers/image-spec (config.md, manifest.md).
 """
@@ -20,23 +20,23 @@ CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 LAYER_ROLE_ANNOTATION = "dev.moorage.layer"
 SERVER_VERSION_LABEL = "dev.moorage.server"
 SERVER_PORT = 8080
-# The user of distroless images: no base image has files of its own for it.
+# The user of distroless images: no base image has files that belong to it.
 SERVER_USER = "65532:65532"
 
-# Docker's names for layers of the very same bytes.
+# Docker's media types for layers of the same bytes.
 _LAYER_TYPES = {
     "application/vnd.docker.image.rootfs.diff.tar.gzip": MEDIA_TYPE,
     MEDIA_TYPE: MEDIA_TYPE,
     "application/vnd.oci.image.layer.v1.tar": "application/vnd.oci.image.layer.v1.tar",
     "application/vnd.oci.image.layer.v1.tar+zstd": "application/vnd.oci.image.layer.v1.tar+zstd",
 }
-# An image doesn't depend on when it was made.
+# The time of an image is fixed, so that its digest doesn't depend on it.
 _CREATED = "1970-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True)
 class AssembledImage:
-    """What is to be pushed: `layers` (ours; those of the base must be there already), then `config`, then `manifest`."""
+    """What to push: `layers` (those of the base must exist already), then `config`, then `manifest`."""
 
     manifest: bytes
     config: bytes
@@ -60,24 +60,27 @@ def compute_digest(content: bytes) -> str:
 
 
 def get_config_digest(base_manifest: bytes) -> str:
-    """Return the digest of the config that a base image's manifest names. Raise BundleError if it is no image manifest."""
+    """Return the digest of the config that a base image's manifest names.
+
+    Raises BundleError if it is no image manifest.
+    """
     digest: str = _parse_base_manifest(base_manifest)["config"]["digest"]
     return digest
 
 
 def list_blob_digests(manifest: bytes) -> list[str]:
-    """Return the digests of an image's config and layers, each once. Raise BundleError if it is no image manifest."""
+    """Return the digests of an image's config and layers, each once. Raises BundleError if it is no image manifest."""
     document = _parse_base_manifest(manifest)
     return list(dict.fromkeys(blob["digest"] for blob in (document["config"], *document["layers"])))
 
 
 def is_index(manifest: bytes) -> bool:
-    """Tell whether it lists the images of several platforms instead of being one."""
+    """Return whether a manifest is an index of several platforms' images."""
     return "manifests" in _parse_json(manifest, "manifest")
 
 
 def find_model_layer(manifest: bytes) -> str | None:
-    """Return the digest of the layer that holds the model; None for an image that has none."""
+    """Return the digest of the layer with the model; None for an image without one."""
     layers = _parse_json(manifest, "manifest").get("layers", ())
     marked = (layer["digest"] for layer in layers if layer.get("annotations", {}).get(LAYER_ROLE_ANNOTATION) == "model")
     return next(marked, None)
@@ -95,7 +98,7 @@ def select_platform(index: bytes, architecture: str) -> str:
 
 
 def get_server_version(base_config: bytes) -> str:
-    """Return the version of the inference server that a base image has already (the Dockerfile's has), or nothing."""
+    """Return the version of the inference server in a base image (the Dockerfile's has one), or an empty string."""
     labels = (_parse_json(base_config, "config").get("config") or {}).get("Labels") or {}
     return str(labels.get(SERVER_VERSION_LABEL, ""))
 
@@ -111,8 +114,8 @@ def assemble_image(
 ) -> AssembledImage:
     """Put layers onto a base image, with `annotations` on its manifest. Equal arguments give equal bytes.
 
-    `runtime` is what the layers were built for. Raise BundleError if the base is another architecture, if it
-    is another Python and there are packages among the layers, or if its config isn't the one that its manifest names.
+    `runtime` is what the layers were built for. Raises BundleError if the base has another architecture, if it has
+    another Python and the layers contain packages, or if its config isn't the one that its manifest names.
     """
     base = _parse_base_manifest(base_manifest)
     if base["config"]["digest"] != compute_digest(base_config):
@@ -163,7 +166,9 @@ def _make_config(base: Mapping[str, Any], layers: Sequence[Layer], server_versio
 
 
 def _merge_environment(inherited: Sequence[str]) -> list[str]:
-    """Add ours to the base's: where our packages are; no bytecode, for the file system is read-only; logs at once."""
+    """Add our variables to the base's: the path of our packages, no bytecode (the file system is read-only), unbuffered
+    logs.
+    """
     ours = {"PYTHONPATH": f"/{LIBRARY_DIRECTORY}", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
     kept = [entry for entry in inherited if entry.partition("=")[0] not in ours]
     return [*kept, *(f"{name}={value}" for name, value in ours.items())]
@@ -179,7 +184,7 @@ def _check_platform(config: Mapping[str, Any], runtime: Runtime) -> None:
 
 
 def _check_python(config: Mapping[str, Any], runtime: Runtime) -> None:
-    """Compiled packages start on no other Python than they were built for."""
+    """Compiled packages run only on the Python that they were built for."""
     environment = dict(entry.partition("=")[::2] for entry in (config.get("config") or {}).get("Env") or ())
     python = environment.get("PYTHON_VERSION", runtime.python)
     if python.split(".")[:2] != runtime.python.split("."):

@@ -1,8 +1,8 @@
-"""What is installed in an image that somebody else made: Debian packages and Python packages, read from its layers.
+"""List the packages in a base image: Debian packages and Python packages, read from its layers.
 
-The layers are streamed, from the lowest to the highest, and only package databases are kept of them: nothing is
-extracted. What an image holds never changes, so an inventory is kept under its digest. One that can't be read is no
-reason not to build on the image: the inventory says so.
+The layers are streamed, from the lowest to the highest, and only package databases are kept: nothing is extracted. The
+content of an image never changes, so an inventory is cached under its digest. An image whose layers can't be read may
+still be used as a base: the inventory says that its packages are unknown.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from controller.bundle.tar_reader import TarError
 from controller.bundle.tar_walk import walk_files
 from controller.errors import BundleError
 
-# To be raised with every change to what is read.
+# Increase this number with every change to what is read.
 _CACHE_FORMAT = 1
 _MAX_LAYER_BYTES = 4 * 2**30  # plain bytes of all layers together
 _MAX_DATABASE_BYTES = 64 * 2**20  # bytes of all databases together
@@ -46,7 +46,7 @@ _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+~:!_-]{0,199}")
 
 @dataclass(frozen=True, order=True)
 class Package:
-    """One package, as its own ecosystem names it."""
+    """One package, named as in its own ecosystem."""
 
     kind: Literal["deb", "generic", "pypi"]
     name: str
@@ -56,7 +56,10 @@ class Package:
 
 @dataclass(frozen=True)
 class Inventory:
-    """The packages; the distribution they are of (`debian-12`), empty where none says; and why more is not known, if so."""
+    """The packages; their distribution (`debian-12`), empty if unknown.
+
+    And why the inventory is incomplete, if it is.
+    """
 
     packages: tuple[Package, ...] = ()
     distribution: str = ""
@@ -64,13 +67,13 @@ class Inventory:
 
 
 class _UnreadableLayersError(Exception):
-    """An image's layers can't be read; the text says why."""
+    """Raised if an image's layers can't be read; the message says why."""
 
 
 def read_inventory(source: ContainerRepository, manifest: bytes, config: bytes, cache: Path) -> Inventory:
-    """Take the inventory of an image, or the one kept in the directory `cache`.
+    """Return the inventory of an image, from the directory `cache` if it is there.
 
-    Raise BundleError if a layer isn't what its digest says, and whatever the repository raises.
+    Raises BundleError if a layer doesn't have its digest, and the errors of the repository.
     """
     kept = cache / f"inventory-{_CACHE_FORMAT}-{sha256(manifest).hexdigest()}.json"
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
@@ -97,7 +100,7 @@ def _read_layers(source: ContainerRepository, manifest: bytes, config: bytes) ->
 
 
 def _collect_databases(source: ContainerRepository, layers: Sequence[Mapping[str, str]]) -> dict[str, bytes]:
-    """The files of all layers, one over the other, that tell of packages."""
+    """Return the package databases in the merged files of all layers."""
     files: dict[str, bytes] = {}
     room = _MAX_LAYER_BYTES
     for layer in layers:
@@ -111,7 +114,7 @@ def _collect_databases(source: ContainerRepository, layers: Sequence[Mapping[str
 
 
 class _VerifiedReader:
-    """A blob's bytes as a stream, held against its digest; `rest` reads what is left of it."""
+    """A blob's bytes as a stream, checked against its digest; `verify_rest` reads the remainder."""
 
     def __init__(self, digest: str, pieces: Iterator[bytes]) -> None:
         self._digest, self._chunks, self._buffer, self._sha256 = digest, pieces, b"", sha256()
@@ -125,7 +128,7 @@ class _VerifiedReader:
         return taken
 
     def verify_rest(self) -> None:
-        """Read on to the end. Raise BundleError if the bytes aren't those of the digest."""
+        """Read to the end. Raises BundleError if the bytes don't have the digest."""
         while self.read():
             pass
         found = f"sha256:{self._sha256.hexdigest()}"
@@ -154,13 +157,13 @@ class _LimitedReader:
 
 
 class _Whiteouts:
-    """What a layer takes away from those below: paths, all below some directories."""
+    """The files of lower layers that a layer hides: single paths, and everything below some directories."""
 
     def __init__(self) -> None:
         self.paths: set[str] = set()
 
     def add(self, whiteout: str) -> None:
-        """Note a whiteout file.
+        """Add a whiteout file.
 
         Source: https://github.com/opencontainers/image-spec/blob/v1.1.1/layer.md#whiteouts
         """
@@ -169,13 +172,13 @@ class _Whiteouts:
         self.paths.add("/".join(filter(None, (directory, gone))))
 
     def __call__(self, path: str) -> bool:
-        """Tell whether a file of a lower layer is hidden."""
+        """Return whether a file of a lower layer is hidden."""
         parts = path.split("/")
         return any("/".join(parts[:depth]) in self.paths for depth in range(1, len(parts) + 1))
 
 
 def _read_layer(blob: _VerifiedReader, media_type: str, remaining: int) -> tuple[dict[str, bytes], _Whiteouts, int]:
-    """Return a layer's databases by path, what it hides, and how many plain bytes may still follow."""
+    """Return a layer's databases by path, the files that it hides, and the remaining limit of plain bytes."""
     if media_type not in (_OCI_GZIP_LAYER, _DOCKER_GZIP_LAYER, _OCI_TAR_LAYER):
         raise _UnreadableLayersError(f"one is of type {media_type}")
     raw = cast("IO[bytes]", blob)
@@ -197,7 +200,7 @@ def _read_layer(blob: _VerifiedReader, media_type: str, remaining: int) -> tuple
 
 
 def _bytes_to_keep(path: str) -> int:
-    """How many bytes to keep of a file."""
+    """Return how many bytes of a file to keep."""
     if path == _DPKG_STATUS:
         return _MAX_DATABASE_BYTES
     if path in _OS_RELEASE_FILES or _DPKG_STATUS_DIRECTORY.fullmatch(path) or _PYTHON_METADATA.fullmatch(path):
@@ -220,7 +223,7 @@ def _parse_databases(files: Mapping[str, bytes], config: bytes) -> Inventory:
 
 
 def _parse_dpkg(text: str) -> Iterator[Package]:
-    """The installed packages of a dpkg database.
+    """Yield the installed packages of a dpkg database.
 
     Source: https://manpages.debian.org/bookworm/dpkg/dpkg.1.en.html
     """
@@ -234,7 +237,7 @@ def _parse_dpkg(text: str) -> Iterator[Package]:
 
 
 def _parse_metadata(text: str) -> Iterator[Package]:
-    """The package of a METADATA file.
+    """Yield the package of a METADATA file.
 
     Source: https://packaging.python.org/specifications/core-metadata
     """
@@ -245,7 +248,7 @@ def _parse_metadata(text: str) -> Iterator[Package]:
 
 
 def _find_interpreter(config: bytes) -> Iterator[Package]:
-    """The Python that the official images build from source, and no package database knows."""
+    """Yield the Python that the official images build from source, which no package database lists."""
     environment = (json.loads(config).get("config") or {}).get("Env") or ()
     for entry in environment:
         name, _, version = str(entry).partition("=")
@@ -254,7 +257,7 @@ def _find_interpreter(config: bytes) -> Iterator[Package]:
 
 
 def _parse_os_release(texts: Mapping[str, str]) -> str:
-    """`ID-VERSION_ID` of os-release.
+    """Return `ID-VERSION_ID` of os-release.
 
     Source: https://www.freedesktop.org/software/systemd/man/latest/os-release.html
     """

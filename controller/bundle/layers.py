@@ -1,7 +1,7 @@
-"""Image layers that depend on their content alone: the same files give the same bytes on any day and under any umask.
+"""Pack image layers that depend only on their content: equal files give equal bytes on any day and under any umask.
 
-Entries are sorted, dated 1970 and owned by root; directories have no entries of their own. A layer's identity across
-machines is `diff_id`, the digest of the plain tar; the compressed bytes can differ between builds of zlib.
+Entries are sorted, dated 1970 and owned by root; directories have no entries. A layer's identity across machines is
+`diff_id`, the digest of the plain tar; the compressed bytes can differ between builds of zlib.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from inference_server.manifest import MANIFEST_FILE, Manifest, ManifestError, lo
 MEDIA_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
 LIBRARY_DIRECTORY = "opt/moorage/lib"
 MODEL_DIRECTORY = "opt/model"
-# To be raised with every change to how layers are packed.
+# Increase this number with every change to how layers are packed.
 LAYER_FORMAT = 1
-# 9 makes 43 MB of dependencies 0.6 % smaller than 6 and takes five times as long.
+# Level 9 makes 43 MB of dependencies 0.6 % smaller than 6 and takes five times as long.
 _COMPRESSION_LEVEL = 6
 _MAX_MANIFEST_BYTES = 64 * 2**20
 
@@ -39,7 +39,9 @@ LayerRole = Literal["model", "server", "dependencies"]
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer, ready to push: `digest` and `size` (bytes) are of the compressed `content`, `diff_id` of the plain tar."""
+    """One layer, ready to push: `digest` and `size` (bytes) are of the compressed `content`, `diff_id` of the plain
+    tar.
+    """
 
     role: LayerRole
     diff_id: str
@@ -54,9 +56,9 @@ def pack_model_layer(bundle: Bundle) -> Layer:
 
 
 def read_manifest(layer: ByteReader) -> Manifest:
-    """Read the manifest of a model layer as the registry gives it; the model behind it stays unread.
+    """Read the manifest in a model layer as the registry returns it; the model after it isn't read.
 
-    Raise BundleError if this is no such layer.
+    Raises BundleError if this isn't a model layer.
     """
     try:
         with gzip.GzipFile(fileobj=cast("IO[bytes]", layer), mode="rb") as plain:
@@ -67,10 +69,10 @@ def read_manifest(layer: ByteReader) -> Manifest:
 
 
 def pack_server_layers(cache_directory: Path, architecture: str) -> tuple[Layer, Layer]:
-    """Return the dependencies and the server for Linux on an architecture, in this order.
+    """Return the dependencies' and the server's layer for Linux on an architecture, in this order.
 
-    The dependencies take seconds to pack, so they are kept in the directory `cache`, named by their inputs and content.
-    Raise BundleError if the packages can't be had, or there is no room to keep them.
+    The dependencies take seconds to pack, so they are cached in `cache_directory`, named by their inputs and content.
+    Raises BundleError if the packages aren't available, or if there is no room for them.
     """
     inputs = sha256(f"{LAYER_FORMAT} {runtime_files.locked_digest(architecture)}".encode()).hexdigest()
     dependencies = _load_cached(cache_directory, inputs)
@@ -82,7 +84,7 @@ def pack_server_layers(cache_directory: Path, architecture: str) -> tuple[Layer,
 
 
 def digest_server_layers() -> str:
-    """Return the SHA-256 (hex) of what `server_layers` packs for any architecture, without packing it."""
+    """Return the SHA-256 (hex) of what `pack_server_layers` packs for any architecture, without packing it."""
     packages = [runtime_files.locked_digest(architecture) for architecture in runtime_files.ARCHITECTURES]
     return sha256(
         f"{LAYER_FORMAT} {packages} {runtime_files.digest_files(runtime_files.server_files())}".encode()
@@ -115,7 +117,7 @@ def _make_layer(role: LayerRole, tar: bytes, packed: bytes) -> Layer:
 
 
 def _load_cached(cache: Path, inputs: str) -> Layer | None:
-    """Read a kept layer; one that isn't what its name says counts as none."""
+    """Read a cached layer; one that doesn't match its name counts as missing."""
     for path in cache.glob(_cache_file_name(inputs, "*")):
         try:
             packed = path.read_bytes()
@@ -128,7 +130,7 @@ def _load_cached(cache: Path, inputs: str) -> Layer | None:
 
 
 def _store_cached(cache: Path, inputs: str, layer: Layer) -> None:
-    """Keep a layer. Another process may do so at the same time, and either file will do."""
+    """Cache a layer. If another process does so at the same time, either file is correct."""
     unfinished = cache / f".{uuid4().hex}"
     try:
         cache.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""A repository of any registry that speaks OCI's distribution protocol, through `oras`: its authentication, our transfers.
+"""A repository of any registry with OCI's distribution protocol, through `oras`: its authentication, our transfers.
 
-Credentials come from Docker's own configuration and its helpers unless they are given. Nothing is sent twice here, but
-for an answer of 401. Protocol: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md
+Credentials come from Docker's configuration and its helpers unless they are given. Nothing is sent twice, except after
+a response of 401. Protocol: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ class OciRepository:
     def connect(
         cls, reference: str, *, username: str = "", password: str = "", insecure: bool = False
     ) -> OciRepository:
-        """Open `registry.example.com/team/model`, with Docker's credentials for it or these.
+        """Open `registry.example.com/team/model`, with Docker's credentials for it or the given ones.
 
-        `insecure` speaks plain HTTP. Raise UsageError without `oras`, UnavailableError if nobody answers.
+        `insecure` uses plain HTTP. Raises UsageError without `oras`, UnavailableError if the registry doesn't answer.
         """
         try:
             provider = importlib.import_module("oras.provider")
@@ -77,7 +77,10 @@ class OciRepository:
         return repository
 
     def get_manifest(self, *, tag: str = "", digest: str = "") -> bytes:
-        """The manifest, or index, of an image. Raise MissingError; FailedError for other bytes than the digest's."""
+        """Return the manifest or index of an image.
+
+        Raises MissingError; FailedError if the bytes don't have the digest.
+        """
         answer = self._send("GET", f"manifests/{digest or tag}", headers={"Accept": ", ".join(MANIFEST_TYPES)})
         content: bytes = answer.content
         if digest and _digest(content) != digest:
@@ -85,12 +88,12 @@ class OciRepository:
         return content
 
     def missing_blobs(self, digests: Sequence[str]) -> set[str]:
-        """Those of the blobs that are not there."""
+        """Return the blobs that the repository doesn't have."""
         return {digest for digest in digests if self._send("HEAD", f"blobs/{digest}", accept=(404,)).status_code == 404}
 
     @contextmanager
     def fetch_blob(self, digest: str) -> Iterator[_Blob]:
-        """Open a blob. Its bytes still have to be checked against the digest."""
+        """Open a blob. The caller must check its bytes against the digest."""
         answer = self._send("GET", f"blobs/{digest}", stream=True)
         try:
             yield _Blob(answer, self)
@@ -98,7 +101,7 @@ class OciRepository:
             answer.close()
 
     def push_blob(self, digest: str, chunks: Iterable[bytes]) -> None:
-        """Upload a blob part by part; the registry holds it against the digest."""
+        """Upload a blob part by part; the registry checks it against the digest."""
         place, sent = self._upload_location(self._send("POST", "blobs/uploads/")), 0
         for part in _split_into_parts(chunks):
             headers = {"Content-Type": "application/octet-stream", "Content-Range": f"{sent}-{sent + len(part) - 1}"}
@@ -109,7 +112,7 @@ class OciRepository:
     def put_manifest(self, manifest: bytes, media_type: str, tag: str) -> None:
         """Add the image, by its digest alone if `tag` is empty, and read it back.
 
-        Raise FailedError if what the registry stored isn't what was sent.
+        Raises FailedError if the registry stored something else.
         """
         tag = tag or _digest(manifest)
         found = self._send("HEAD", f"manifests/{tag}", accept=(404,), headers={"Accept": ", ".join(MANIFEST_TYPES)})
@@ -138,7 +141,10 @@ class OciRepository:
         stream: bool = False,
         accept: tuple[int, ...] = (),
     ) -> Any:
-        """Ask, once more when the registry wants to know who asks. Raise what an answer of 400 or more means."""
+        """Send a request, again if the registry asks for authentication.
+
+        Raises the error of a response of 400 or more.
+        """
         url = path if "://" in path else f"{self.client.prefix}://{self.client.hostname}/v2/{self.name}/{path}"
         answer = self._send_once(method, url, {**self._headers, **(headers or {})}, data, stream=stream)
         if answer.status_code == 401 and hasattr(self.client.auth, "_basic_auth"):
@@ -177,14 +183,14 @@ class _Blob:
     repository: OciRepository
 
     def chunks(self, size: int = 1 << 20) -> Iterator[bytes]:
-        """Give the bytes, in pieces of at most `size`."""
+        """Yield the bytes, in pieces of at most `size`."""
         try:
             yield from self.answer.iter_content(size)
         except OSError as error:
             raise _unreachable_error(self.repository, error) from error
 
     def read(self) -> bytes:
-        """Give all of them."""
+        """Return all bytes."""
         return b"".join(self.chunks())
 
 
@@ -198,7 +204,7 @@ def _unreachable_error(repository: OciRepository, error: OSError) -> MoorageErro
 
 
 def _error_for_response(answer: Any, where: str) -> MoorageError:
-    """What a refusal means; the registry's own words are in `why`."""
+    """Return the error for a refusal; the registry's own words are in `why`."""
     why = f"{answer.status_code} {answer.text[:300]}".strip()
     if answer.status_code in (401, 403):
         return CredentialsError(

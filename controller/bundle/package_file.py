@@ -1,4 +1,4 @@
-"""One file that goes into an image: known by its digest, read when it is packed, and then held against that digest."""
+"""One file of an image: identified by its digest, read when it is packed, and then checked against the digest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from controller.errors import BundleError
 
 @dataclass(frozen=True, order=True)
 class PackageFile:
-    """`path` is below the directory of packages, `sha256` in hex; `source` is where it is now, or the wheel with `member`."""
+    """A file of a package.
+
+    `path` is below the directory of packages, `sha256` in hex; `source` is the present file, or the wheel with
+    `member`.
+    """
 
     path: str
     sha256: str
@@ -20,7 +24,7 @@ class PackageFile:
     wheel_member: str = ""
 
     def read(self) -> bytes:
-        """Return the content. Raise BundleError if it isn't what its package recorded."""
+        """Return the content. Raises BundleError if it isn't what its package recorded."""
         where, hint = f"{self.source_path} {self.wheel_member}".strip(), "install again: make setup"
         try:
             content = self._read_source()

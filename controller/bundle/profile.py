@@ -1,4 +1,4 @@
-"""What a training channel looks like, column by column: the ranges that a model has seen, for its manifest and for drift."""
+"""Profile a training channel, column by column: the ranges that a model has seen, for its manifest and for drift."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ MAX_BINS = 10
 
 
 def profile_features(names: Sequence[str], channel: bytes) -> tuple[Feature, ...]:
-    """Describe the columns after the label of a header-less CSV channel; `names` are theirs, in its order."""
+    """Describe the columns after the label of a header-less CSV channel; `names` are in the channel's order."""
     rows = (line.split(",") for line in channel.decode().splitlines())
     _, *columns = zip(*rows, strict=True)
     return tuple(_profile_column(name, column) for name, column in zip(names, columns, strict=True))
 
 
 def build_histogram(values: Iterable[float]) -> Histogram | None:
-    """Count values between their own quantiles, ten bins at most; None where fewer than two values differ."""
+    """Count values between their own quantiles, in ten bins at most; None if fewer than two values differ."""
     ranked = sorted(values)
     if not ranked:
         return None
@@ -37,6 +37,6 @@ def _profile_column(name: str, column: Sequence[str]) -> Feature:
     if not values:
         return Feature(name, missing=missing)
     low, high = min(values), max(values)
-    # A mean of equal numbers may be rounded to just beside them.
+    # Rounding may put the mean of equal numbers just beside them.
     mean = min(max(fsum(values) / len(values), low), high)
     return Feature(name, low, high, mean, missing, build_histogram(values))

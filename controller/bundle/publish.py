@@ -1,6 +1,7 @@
-"""Publishing an image: what a repository lacks is uploaded, then the manifest. Which protocol is spoken, others know.
+"""Publish an image: upload the blobs that a repository lacks, then the manifest, over any protocol.
 
-A repository is `controller.aws.Repository` (ECR's own API) or `controller.bundle.oci_repository.OciRepository` (any registry).
+A repository is `controller.aws.EcrRepository` (ECR's own API) or `controller.bundle.oci_repository.OciRepository` (any
+registry).
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ class BlobStream(Protocol):
     """A blob that arrives in pieces."""
 
     def chunks(self, size: int = ...) -> Iterator[bytes]:
-        """Give the bytes, in pieces of at most `size`."""
+        """Yield the bytes, in pieces of at most `size`."""
 
 
 class ContainerRepository(Protocol):
-    """A place of blobs and manifests."""
+    """A store of blobs and manifests."""
 
     def missing_blobs(self, digests: Sequence[str]) -> set[str]:
-        """Those of the blobs that are not there."""
+        """Return the blobs that the repository doesn't have."""
 
     def fetch_blob(self, digest: str) -> AbstractContextManager[BlobStream]:
         """Open a blob."""
@@ -35,7 +36,7 @@ class ContainerRepository(Protocol):
         """Upload a blob."""
 
     def put_manifest(self, manifest: bytes, media_type: str, tag: str) -> None:
-        """Add a manifest whose blobs are there, without a name if `tag` is empty, and read it back."""
+        """Add a manifest whose blobs exist, without a tag if `tag` is empty, and read it back."""
 
 
 def publish_image(
@@ -45,11 +46,11 @@ def publish_image(
     tag: str,
     referrers: Sequence[Referrer] = (),
 ) -> int:
-    """Push what `target` lacks of an image, taking the base's layers from `source`; return how many blobs were sent.
+    """Push what `target` lacks of an image, with the base's layers from `source`; return the number of blobs sent.
 
-    The tag comes last: what has it is whole, with all that points at it. Can be repeated after a crash anywhere: what is
-    there is not sent again. Raises BundleError if a layer of the base isn't what its digest says, and whatever the
-    repositories raise.
+    The tag comes last: a tagged image is complete, with all its referrers. The push can be repeated after a crash at
+    any point: blobs that exist aren't sent again. Raises BundleError if a layer of the base doesn't have its digest,
+    and the errors of the repositories.
     """
     ours = {layer.digest: layer.content for layer in image.layers} | {image.config_digest: image.config}
     for referrer in referrers:
@@ -69,7 +70,7 @@ def publish_image(
 
 
 def copy_blob(digest: str, source: ContainerRepository, target: ContainerRepository) -> None:
-    """Carry a blob over, and hold it against its digest on the way: not every registry that takes it does."""
+    """Copy a blob, and check it against its digest on the way: not every target registry does."""
     with source.fetch_blob(digest) as body:
         target.push_blob(digest, _verify_chunks(digest, body.chunks))
 

@@ -1,4 +1,4 @@
-"""What is told about an image and kept beside it in the registry, pointing at it: a bill of materials, a signature.
+"""Artifacts that refer to an image in the registry: a bill of materials, a signature.
 
 Format: OCI image specification 1.1, manifest.md, "Guidelines for Artifact Usage".
 """
@@ -26,7 +26,10 @@ class Referrer:
 def make_referrer(
     subject: bytes, artifact_type: str, content: bytes, media_type: str, annotations: Mapping[str, str] | None = None
 ) -> Referrer:
-    """Point at the image whose manifest is `subject` with one blob. `annotations` are the blob's. Equal arguments, equal bytes."""
+    """Make a referrer with one blob to the image whose manifest is `subject`.
+
+    `annotations` are the blob's. Equal arguments give equal bytes.
+    """
     blob = _make_descriptor(content, media_type)
     document = {
         "schemaVersion": 2,

@@ -1,8 +1,9 @@
-"""What the server needs at run time, as files: those of the packages that are locked for it, and its own.
+"""The files that the server needs at run time: those of its locked packages, and its own.
 
-Nothing more goes into the image: numpy and scipy stay out, since the server calls libxgboost directly. The image has one Python, whatever runs Moorage. `requirements.lock` beside the server pins the packages, and
-`contents.json` here what they hold for each architecture; so it makes no difference where the files come from: from what
-is installed here, if that is the same, or from the locked wheels (`wheels`).
+Nothing more goes into the image: numpy and scipy stay out, because the server calls libxgboost directly. The image has
+one Python version, whichever runs Moorage. `requirements.lock` beside the server pins the packages, and `contents.json`
+here pins their files for each architecture. So the files may come from the packages installed here, if those are the
+same, or from the locked wheels (`wheels`).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ ARCHITECTURES = ("amd64", "arm64")
 
 _CONTENTS_FILE = Path(__file__).with_name("contents.json")
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
-# Sources and stubs that no import reads, and what an installer leaves behind that differs from machine to machine.
+# Sources and stubs that no import reads, and installers' files, which differ between machines.
 _UNUSED_SUFFIXES = {".c", ".h", ".pxd", ".pxi", ".pyc", ".pyi", ".pyx"}
 _INSTALLER_FILES = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
 _REINSTALL_HINT = "install again: make setup"
@@ -41,28 +42,28 @@ _REINSTALL_HINT = "install again: make setup"
 
 @dataclass(frozen=True)
 class Runtime:
-    """What compiled files were built for; the base image must offer the same. `python` like 3.11, `architecture` like amd64."""
+    """The target of compiled files, which the base image must match: `python` like 3.11, `architecture` like amd64."""
 
     python: str
     architecture: str
 
 
 def locked_digest(architecture: str) -> str:
-    """Return the digest (hex) of the packages' files for an architecture, as `digest` gives it."""
+    """Return the digest (hex) of the packages' files for an architecture, as `digest_files` returns it."""
     found: str = json.loads(_CONTENTS_FILE.read_text())[architecture]
     return found
 
 
 def digest_files(files: Iterable[PackageFile]) -> str:
-    """Identify files by their paths and contents. Sha256 in hex."""
+    """Return the SHA-256 (hex) of files by their paths and contents."""
     return sha256(json.dumps(sorted((file.path, file.sha256) for file in files)).encode()).hexdigest()
 
 
 @contextmanager
 def open_dependencies(architecture: str) -> Iterator[tuple[PackageFile, ...]]:
-    """Give the packages' files for Linux on an architecture, sorted by path, for as long as the block takes.
+    """Yield the packages' files for Linux on an architecture, sorted by path, valid inside the context.
 
-    Raise BundleError if they are neither installed here nor to be had from the package index.
+    Raises BundleError if they are neither installed here nor available from the package index.
     """
     if digest_files(files := find_installed(architecture)) == locked_digest(architecture):
         yield files
@@ -79,7 +80,7 @@ def open_dependencies(architecture: str) -> Iterator[tuple[PackageFile, ...]]:
 
 
 def find_installed(architecture: str) -> tuple[PackageFile, ...]:
-    """Return the packages' files as they are installed here; none if this is another platform or a package is missing."""
+    """Return the packages' files as installed here; none if this is another platform or a package is missing."""
     here = (sys.platform, _MACHINES.get(machine()), f"{sys.version_info.major}.{sys.version_info.minor}")
     found = [_find_distribution(name) for name in read_pins()]
     if here != ("linux", architecture, PYTHON_VERSION) or None in found:
@@ -118,7 +119,7 @@ def server_files() -> tuple[PackageFile, ...]:
 
 
 def find_server_root() -> Path:
-    """Return the directory of the server's package. Raise BundleError if there is none."""
+    """Return the directory of the server's package. Raises BundleError if it isn't found."""
     spec = find_spec(SERVER_PACKAGE)  # finds a top-level package without importing it
     if spec is None or not spec.submodule_search_locations:
         raise BundleError(f"no package {SERVER_PACKAGE!r} is installed", hint=_REINSTALL_HINT)
@@ -134,7 +135,7 @@ def _find_distribution(name: str) -> Distribution | None:
 
 def _package_files(package: Distribution) -> Iterator[PackageFile]:
     for path in package.files or ():
-        # What lies outside the directory of packages is a console script, which an image has no use for.
+        # Files outside the directory of packages are console scripts, which an image doesn't need.
         if ".." not in path.parts and not path.is_absolute() and not _is_skipped(path):
             yield PackageFile(path.as_posix(), _recorded_digest(path), Path(str(path.locate())))
 
@@ -158,12 +159,12 @@ def _is_skipped(path: PurePosixPath) -> bool:
 
 
 def _is_runtime_file(path: str) -> bool:
-    """Of XGBoost's package the library alone."""
+    """Return whether a file is needed at run time: of XGBoost's package only the library."""
     return not path.startswith("xgboost/") or path.startswith("xgboost/lib/")
 
 
 def main() -> None:
-    """Write what the locked wheels hold, for each architecture: a part of `make lock`."""
+    """Write what the locked wheels contain, for each architecture: a part of `make lock`."""
     contents = {}
     for architecture in ARCHITECTURES:
         with TemporaryDirectory() as directory:

@@ -1,6 +1,6 @@
-"""The bill of materials of an image: CycloneDX, of what is put onto the base, and of the packages that the base brings.
+"""The bill of materials of an image: CycloneDX, of the layers on the base, and of the base's own packages.
 
-Format: https://cyclonedx.org/docs/1.6/json/. Nothing of the day is in it, so equal images have equal bills.
+Format: https://cyclonedx.org/docs/1.6/json/. It contains no time, so equal images have equal bills.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ MEDIA_TYPE = "application/vnd.cyclonedx+json"
 def build_sbom(
     image: AssembledImage, bundle: Bundle, *, base_digest: str, base_inventory: Inventory, server_version: str
 ) -> bytes:
-    """Write the bill: `base` is the base image's digest, `server` the inference server's version."""
+    """Return the bill of materials.
+
+    `base_digest` is the base image's digest, `server_version` the inference server's.
+    """
     manifest = bundle.manifest
     packages = runtime_files.read_pins() if any(layer.role == "dependencies" for layer in image.layers) else {}
     model: dict[str, Any] = {
@@ -53,7 +56,7 @@ def build_sbom(
 
 
 def _base_component(digest: str, inventory: Inventory) -> dict[str, Any]:
-    """The base, with its own packages below it; what isn't known of it is said."""
+    """Return the base with its own packages below it, and with a note on what is unknown of it."""
     base: dict[str, Any] = {"type": "container", "bom-ref": "base", "name": "base", "version": digest}
     name, _, version = inventory.distribution.partition("-")
     system = {"type": "operating-system", "bom-ref": "base/system", "name": name, "version": version}
@@ -72,7 +75,7 @@ def _package_component(package: Package, distribution: str = "", place: str = ""
 
 
 def _purl(package: Package, distribution: str) -> str:
-    """A package's URL.
+    """Return a package's URL.
 
     Source: https://github.com/package-url/purl-spec
     """

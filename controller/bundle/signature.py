@@ -1,6 +1,6 @@
-"""What is signed of an image, and what a signature must say: the payload that `cosign` signs and verifies.
+"""The signed payload of an image, as `cosign` signs and verifies it.
 
-Who signs, others know. Format: https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md
+The signer is chosen elsewhere. Format: https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ANNOTATION = "dev.cosignproject.cosign/signature"
 
 
 def build_payload(repository: str, digest: str) -> bytes:
-    """What is to be signed for an image of that manifest digest."""
+    """Return the payload to sign for an image of that manifest digest."""
     critical = {
         "identity": {"docker-reference": repository},
         "image": {"docker-manifest-digest": digest},
@@ -29,14 +29,16 @@ def build_payload(repository: str, digest: str) -> bytes:
 
 
 def make_signature_referrer(subject: bytes, repository: str, signature: bytes) -> Referrer:
-    """The signature as something that points at the image whose manifest is `subject`."""
+    """Return a referrer with the signature of the image whose manifest is `subject`."""
     content = build_payload(repository, compute_digest(subject))
     text = base64.b64encode(signature).decode()
     return make_referrer(subject, ARTIFACT_TYPE, content, _MEDIA_TYPE, {_ANNOTATION: text})
 
 
 def iter_signatures(manifest: bytes, repository: str, digest: str) -> Iterator[bytes]:
-    """The signatures in a referrer's manifest that are of just this image's payload; whether they are true, a key tells."""
+    """Yield the signatures in a referrer's manifest that are of exactly this image's payload, not yet verified with a
+    key.
+    """
     wanted = compute_digest(build_payload(repository, digest))
     for layer in json.loads(manifest).get("layers", ()):
         if layer.get("digest") == wanted:

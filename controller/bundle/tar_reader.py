@@ -1,8 +1,8 @@
-"""Reads a tar stream that holds one plain file, and nothing else.
+"""Read a tar stream that holds one plain file, and nothing else.
 
-The standard library's reader knows every dialect, and each has been a way in: header chains that recurse, sizes that
-loop, patterns that take for ever on a long header, sparse files, links. Trainers write none of that, so this reader is
-told one name and refuses all that it doesn't need. Format: POSIX.1-2017, pax, "ustar Interchange Format".
+The standard library's reader supports every dialect, and each has been exploited: header chains that recurse, sizes
+that loop, patterns that take forever on a long header, sparse files, links. Trainers write none of that, so this reader
+expects one name and refuses everything else. Format: POSIX.1-2017, pax, "ustar Interchange Format".
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ from typing import Protocol
 
 BLOCK_SIZE = 512
 REGULAR_FILE = b"0", b"\0"
-# Other programs put times with fractions and names of users there: all of it is passed over.
+# Other programs write fractional times and user names there: all of it is ignored.
 PAX_HEADERS = b"x", b"g"
 _MAX_PAX_HEADER = 2**16
 _MAX_PAX_HEADERS = 8
 
 
 class TarError(Exception):
-    """The stream isn't what was asked for; the text says why."""
+    """Raised if the stream isn't the expected one; the message says why."""
 
 
 class ByteReader(Protocol):
-    """What is read from."""
+    """A source of bytes."""
 
     def read(self, size: int, /) -> bytes:
         """Return `size` bytes, or fewer at the end."""
 
 
 def read_only_member(stream: ByteReader, name: str, max_size: int) -> bytes:
-    """Return the content of the only member, which must be a plain file called `name` of `largest` bytes at most.
+    """Return the content of the only member, which must be a plain file called `name` of at most `max_size` bytes.
 
-    Reads up to the first block behind it; what follows the archive's end is the caller's business. Raise TarError.
+    Reads up to the first block after it; the caller checks what follows the archive's end. Raises TarError.
     """
     content = read_first_member(stream, name, max_size)
     read_exactly(stream, -len(content) % BLOCK_SIZE)
@@ -41,7 +41,7 @@ def read_only_member(stream: ByteReader, name: str, max_size: int) -> bytes:
 
 
 def read_first_member(stream: ByteReader, name: str, max_size: int) -> bytes:
-    """Return the content of the first member, held to the same; nothing behind it is read. Raise TarError."""
+    """Return the content of the first member under the same conditions; nothing after it is read. Raises TarError."""
     member = _read_member_header(stream)
     if member is None:
         raise TarError("it is empty")
@@ -56,7 +56,7 @@ def read_first_member(stream: ByteReader, name: str, max_size: int) -> bytes:
 
 
 def _read_member_header(stream: ByteReader) -> tuple[bytes, bytes, int] | None:
-    """Return the first header that is not a note."""
+    """Return the first header that isn't a pax header."""
     for _ in range(_MAX_PAX_HEADERS + 1):
         found = read_header(stream)
         if found is None or found[1] not in PAX_HEADERS:
@@ -70,21 +70,21 @@ def _read_member_header(stream: ByteReader) -> tuple[bytes, bytes, int] | None:
 
 
 def read_header(stream: ByteReader) -> tuple[bytes, bytes, int] | None:
-    """Read name, type and size from a header block; None for the block of zeros that ends an archive."""
+    """Return name, type and size from a header block; None for the block of zeros that ends an archive."""
     block = read_exactly(stream, BLOCK_SIZE)
     if not any(block):
         return None
     if _parse_octal(block[148:156]) != sum(block[:148]) + 8 * 0x20 + sum(block[156:]):
         raise TarError("a header's checksum is wrong")
     name, prefix = (block[start:end].partition(b"\0")[0] for start, end in ((0, 100), (345, 500)))
-    # Only POSIX's own dialect has the prefix; GNU's keeps other things there.
+    # Only POSIX's own dialect has the prefix; GNU's uses the space differently.
     if block[257:263] == b"ustar\0" and prefix:
         name = prefix + b"/" + name
     return name, block[156:157], _parse_octal(block[124:136])
 
 
 def _check_pax_records(note: bytes) -> None:
-    """Refuse records that would give the next member another name, size or shape than its header says."""
+    """Refuse records that would give the next member another name, size or type than its header says."""
     while note:
         length, _, rest = note.partition(b" ")
         counted = int(length) if length.isdigit() and len(length) < 6 else 0
@@ -99,14 +99,14 @@ def _check_pax_records(note: bytes) -> None:
 
 def _parse_octal(field: bytes) -> int:
     digits = field.strip(b" \0")
-    # Not int() alone, which takes signs and underscores; nor GNU's binary numbers, for sizes beyond 8 GiB.
+    # Not int() alone, which accepts signs and underscores; nor GNU's binary numbers, for sizes beyond 8 GiB.
     if not digits or digits.strip(b"01234567"):
         raise TarError("a header holds a number that is none")
     return int(digits, 8)
 
 
 def read_exactly(stream: ByteReader, size: int) -> bytes:
-    """Read so many bytes. Raise TarError if there are fewer."""
+    """Read so many bytes. Raises TarError if there are fewer."""
     parts = []
     while size > 0:
         data = stream.read(size)

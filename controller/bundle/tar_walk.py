@@ -1,7 +1,7 @@
-"""Walks through somebody's tar stream, member by member, and reads the beginning of the files that are asked for.
+"""Walk through an untrusted tar stream, member by member, and read the beginning of the requested files.
 
-Layers of images are written by many programs, so longer names (POSIX's and GNU's) are understood; what is sparse, or
-otherwise isn't what its header says, ends the walk. Nothing is written, no link is followed, and memory holds one file.
+Many programs write layers of images, so longer names (POSIX's and GNU's) are supported. A sparse file, or a header that
+contradicts its content, ends the walk. Nothing is written, no link is followed, and memory holds one file.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from controller.bundle.tar_reader import BLOCK_SIZE, REGULAR_FILE, ByteReader, T
 _MAX_EXTENSION = 2**20
 _MAX_EXTENSIONS = 8
 _PAX_HEADER, _PAX_GLOBAL_HEADER, _LONG_NAME, _LONG_LINK = b"x", b"g", b"L", b"K"
-# What has no content behind its header, whatever size that says: links, devices, directories, pipes.
+# Members without content after their header, whatever size it names: links, devices, directories, pipes.
 _TYPES_WITHOUT_CONTENT = (b"1", b"2", b"3", b"4", b"5", b"6")
 _CHUNK_SIZE = 2**20
 
 
 def walk_files(stream: ByteReader, bytes_to_read: Callable[[str], int]) -> Iterator[tuple[str, bytes]]:
-    """Yield the path of each plain file, without a leading `/` or `./`, and as much of it as `wanted` says (bytes).
+    """Yield the path of each plain file, without a leading `/` or `./`, and as many bytes of it as `bytes_to_read`
+    returns.
 
-    Raise TarError for what can't be understood.
+    Raises TarError if the stream isn't valid.
     """
     while (member := _read_member_header(stream)) is not None:
         path, kind, size = member
@@ -77,7 +78,7 @@ def _read_extension(stream: ByteReader, size: int) -> bytes:
 
 
 def _parse_pax_records(note: bytes) -> dict[bytes, bytes]:
-    """Read a pax header's records: `LENGTH KEY=VALUE` and a line's end, each."""
+    """Parse a pax header's records: `LENGTH KEY=VALUE` and a line end, each."""
     found = {}
     while note:
         length, _, rest = note.partition(b" ")

@@ -1,8 +1,8 @@
-"""Packages for a platform that isn't this one: pip fetches the locked wheels, and their members are read where they lie.
+"""Packages for another platform: pip fetches the locked wheels, and their members are read inside them.
 
-Nothing is resolved, built or installed: the lock names every package without markers, so which Python runs pip doesn't
-matter. Which index is asked, and through which proxy, is pip's own configuration.
-Format: https://packaging.python.org/en/latest/specifications/binary-distribution-format/
+Nothing is resolved, built or installed: the lock names every package without markers, so the Python that runs pip
+doesn't matter. pip's own configuration chooses the index and the proxy. Format:
+https://packaging.python.org/en/latest/specifications/binary-distribution-format/
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _TIMEOUT = 600
 
 
 def fetch_wheels(lock: Path, python: str, architecture: str, directory: Path) -> Iterator[PackageFile]:
-    """Fetch the wheels that a lock pins into `directory`, and give what they would install beside one another.
+    """Fetch the wheels that a lock pins into `directory`, and yield the files that they would install together.
 
-    Raise BundleError if there is no pip, or the index doesn't have them or can't be reached.
+    Raises BundleError if pip is missing, or if the index lacks the wheels or can't be reached.
     """
     platforms = [f"--platform={platform}_{_MACHINES[architecture]}" for platform in _PLATFORMS]
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
@@ -46,7 +46,7 @@ def fetch_wheels(lock: Path, python: str, architecture: str, directory: Path) ->
 
 
 def list_wheel_files(wheel: Path) -> Iterator[PackageFile]:
-    """Give the files that a wheel puts into the directory of packages, as its RECORD lists them."""
+    """Yield the files that a wheel installs into the directory of packages, as its RECORD lists them."""
     try:
         with ZipFile(wheel) as archive:
             (record,) = (name for name in archive.namelist() if name.endswith(".dist-info/RECORD"))
@@ -60,7 +60,7 @@ def list_wheel_files(wheel: Path) -> Iterator[PackageFile]:
 
 
 def _install_path(member: str) -> str:
-    """Where an installer puts a member; nothing for scripts, headers and data, which have no place in an image."""
+    """Return where an installer puts a member; empty for scripts, headers and data, which an image doesn't need."""
     top, _, rest = member.partition("/")
     if not top.endswith(".data"):
         return member

@@ -1,4 +1,4 @@
-"""Tells what a model file is by its first and last bytes, before any library is let near it.
+"""Identify a model file by its first and last bytes, before any library reads it.
 
 SageMaker's XGBoost has written three formats: a pickle up to 1.2, its own binary up to 1.7, and UBJSON since 3.x.
 """
@@ -34,7 +34,7 @@ class XgboostModel:
 
 
 def identify_model(content: bytes) -> XgboostModel:
-    """Recognise UBJSON and JSON models. Raise BundleError for everything else, pickles and the old binary by name."""
+    """Identify UBJSON and JSON models. Raises BundleError for other formats, naming pickles and the old binary."""
     if _UBJSON_START.match(content):
         tail = _UBJSON_VERSION.search(content, max(0, len(content) - 64))
         if not tail:

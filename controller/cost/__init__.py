@@ -1,1 +1,1 @@
-"""What a spec costs: a dated table of prices, and the arithmetic over it. Pure: nothing here asks AWS."""
+"""The cost of a spec: a dated table of prices, and the arithmetic over it. Pure: it never calls AWS."""

@@ -1,7 +1,7 @@
-"""What one ModelService will cost, from its spec and the price table: a training run, a month, and the same load elsewhere.
+"""Estimate what one ModelService costs from its spec and the price table: a training run, a month, and alternatives.
 
-List prices without free tiers, discounts, taxes and data transfer to the internet. A line whose price isn't known says
-so; it is no part of a sum, and no sum is told without saying that it lacks something.
+These are list prices without free tiers, discounts, taxes and data transfer to the internet. A line without a known
+price says so and is in no sum, and every sum says if it lacks a line.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from controller.cost.prices import PriceTable
 from controller.spec.models import ModelServiceSpec, Training
 from controller.spec.units import format_cpu, format_duration, format_memory
 
-# A month as AWS's own calculator counts it: 365 days of 24 h in twelve parts.
+# A month as in AWS's own calculator: a twelfth of 365 days of 24 h.
 HOURS_PER_MONTH = Decimal(730)
-# How long SageMaker would compute for one request; what Fargate costs doesn't depend on it.
+# The time that SageMaker would compute for one request; Fargate's cost doesn't depend on it.
 SECONDS_PER_REQUEST = Decimal("0.05")
 _MILLION = Decimal(1_000_000)
 # HTTP APIs: another price from here on. https://aws.amazon.com/api-gateway/pricing/
@@ -29,13 +29,13 @@ _CPU_UNITS_PER_VCPU, _MIB_PER_GB = Decimal(1024), Decimal(1024)
 _HOSTING_MEMORY = {"ml.t2.medium": 4096, "ml.m5.large": 8192}
 # https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html#serverless-endpoints-how-it-works-memory
 _SERVERLESS_MEMORY = (1024, 2048, 3072, 4096, 5120, 6144)
-# What a task without an address of its own needs to start: image, layers by way of S3's free gateway, logs.
+# The endpoints that a task without a public address needs to start: image, layers through S3's free gateway, logs.
 _INTERFACE_ENDPOINTS = ("ecr.api", "ecr.dkr", "logs")
 
 
 @dataclass(frozen=True)
 class EstimateLine:
-    """One thing that is charged. `usd` is None where no price is known; `read` is the date of its oldest price."""
+    """One charged item. `usd` is None if no price is known; `read` is the date of its oldest price."""
 
     name: str
     detail: str
@@ -45,10 +45,11 @@ class EstimateLine:
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """What one spec costs in USD.
+    """The cost of one spec in USD.
 
-    `training` is one run; `month` the lines of a month, which `total` adds up; `shared` what the environment needs once
-    for all its models; `instead` a month of the same load on SageMaker endpoints. `requests` are a month's.
+    `training` is one run. `month` has the lines of a month, which `total` adds up. `shared` is what the environment
+    needs once for all its models. `instead` is a month of the same load on SageMaker endpoints. `requests` are those of
+    a month.
     """
 
     region: str
@@ -61,23 +62,26 @@ class CostEstimate:
 
     @property
     def total(self) -> Decimal:
-        """A month of what has a known price."""
+        """The monthly cost of the lines with a known price."""
         return sum((line.usd for line in self.month if line.usd is not None), Decimal(0))
 
     @property
     def unpriced(self) -> tuple[str, ...]:
-        """The lines of the month that no price is known of."""
+        """The lines of the month without a known price."""
         return tuple(line.name for line in self.month if line.usd is None)
 
     @property
     def oldest_price_date(self) -> date | None:
-        """The date of the oldest price in it."""
+        """The date of the oldest price in the estimate."""
         lines = (self.training, *self.month, *self.shared, *self.alternatives)
         return min((line.price_date for line in lines if line.price_date is not None), default=None)
 
     @property
     def over_budget_message(self) -> str:
-        """Why `policy.maxMonthlyCost` holds the spec back; empty where it doesn't. What can't be summed up isn't let through."""
+        """Why `policy.maxMonthlyCost` holds the spec; empty if it doesn't.
+
+        A month with an unknown price is held, too.
+        """
         if self.limit is None:
             return ""
         if self.total > self.limit:
@@ -91,7 +95,7 @@ class CostEstimate:
 
 
 def format_usd(amount: Decimal | None) -> str:
-    """An amount as people read it: whole cents, and no zero for what isn't free."""
+    """Return an amount in readable form: whole cents, and never zero for an item that isn't free."""
     if amount is None:
         return "no price known"
     return "< 0.01" if 0 < amount < Decimal("0.005") else f"{amount:,.2f}"
@@ -105,10 +109,10 @@ def estimate_cost(
     limit: Decimal | None = None,
     billed_seconds: int | None = None,
 ) -> CostEstimate:
-    """What the spec costs under a load of so many requests a month.
+    """Estimate the cost of a spec with so many requests a month.
 
-    `trained_in`: for how many seconds its last training was billed. Raises ValueError for an Environment, and for what is
-    served as it was found: its size is in no spec.
+    `billed_seconds` is the billed time of its last training. Raises ValueError for an Environment, and for an imported
+    revision, whose size is in no spec.
     """
     if context.trainable_spec is None:
         raise ValueError("only a model of its own is estimated")
@@ -130,7 +134,7 @@ class _RegionPrices:
     region: str
 
     def price_line(self, name: str, detail: str, quantities: Mapping[str, Decimal]) -> EstimateLine:
-        """So much of each item. One unknown price leaves the whole line without."""
+        """Return one line for quantities of items. One unknown price leaves the whole line without a price."""
         found = [(self.price_table.find(item, self.region), amount) for item, amount in quantities.items() if amount]
         total, read = Decimal(0), []
         for price, amount in found:
@@ -142,7 +146,10 @@ class _RegionPrices:
 
 
 def fargate_quantities(tasks: int, cpu: int, memory: int, architecture: str, hours: Decimal) -> dict[str, Decimal]:
-    """vCPU-hours and GB-hours of some tasks. `cpu` in Fargate's units, `memory` in MiB; 20 GB of storage are included."""
+    """Return the vCPU-hours and GB-hours of tasks.
+
+    `cpu` is in Fargate's units, `memory` in MiB; 20 GB of storage are included.
+    """
     return {
         f"fargate/{architecture}/vcpu-hour": tasks * cpu / _CPU_UNITS_PER_VCPU * hours,
         f"fargate/{architecture}/gb-hour": tasks * memory / _MIB_PER_GB * hours,
@@ -150,7 +157,10 @@ def fargate_quantities(tasks: int, cpu: int, memory: int, architecture: str, hou
 
 
 def http_api_quantities(requests: int) -> dict[str, Decimal]:
-    """A month's requests to an HTTP API, in millions by tier. Each is taken for one of at most 512 KB; VPC links are free."""
+    """Return a month's requests to an HTTP API, in millions by tier.
+
+    Each counts as at most 512 KB; VPC links are free.
+    """
     millions = requests / _MILLION
     return {
         "apigateway/http-million": min(millions, _FIRST_TIER_MILLIONS),

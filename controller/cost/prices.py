@@ -1,8 +1,8 @@
-"""The price table: what AWS charges for one unit of something, where that is published, and on what date it was so.
+"""The price table: AWS's published price for one unit of an item, and its date.
 
-The data is `prices.json`; `region` is `*` where AWS charges the same everywhere. The prices were taken from public quotations
-of AWS's pages and lists: `quoted` says which, so that each can be checked at its source. What isn't in the table has no known
-price, and is never taken for free. No arithmetic here.
+The data is `prices.json`; `region` is `*` if AWS charges the same everywhere. The prices come from public quotations of
+AWS's pages and lists; `quoted` says which, so that each can be checked at its source. An item that isn't in the table
+has no known price, and never counts as free. This module does no arithmetic.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _PRICES_FILE = Path(__file__).with_name("prices.json")
 
 @dataclass(frozen=True)
 class Price:
-    """USD for one unit; the item names the unit (`fargate/amd64/vcpu-hour`).
+    """The price of one unit in USD; the item names the unit (`fargate/amd64/vcpu-hour`).
 
-    `source` is the URL of who publishes it, `usage_type` AWS's own name of it, `quoted` how it came from there, `date` the
-    day of which it is.
+    `source` is the publisher's URL, `usage_type` AWS's own name of the item, `quoted` records how the price was quoted,
+    and `date` the day of the price.
     """
 
     item: str
@@ -38,18 +38,18 @@ class Price:
 
 @dataclass(frozen=True)
 class PriceTable:
-    """Prices by item and region."""
+    """Prices by item and Region."""
 
     prices: Mapping[tuple[str, str], Price]
 
     def find(self, item: str, region: str) -> Price | None:
-        """The item's price in a region, or None where none is known."""
+        """Return the item's price in a Region; None if none is known."""
         return self.prices.get((item, region)) or self.prices.get((item, ALL_REGIONS))
 
 
 @cache
 def load_price_table() -> PriceTable:
-    """The table that comes with this package."""
+    """Return the table that comes with this package."""
     rows = [
         Price(
             row["item"],

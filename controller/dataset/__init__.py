@@ -1,6 +1,7 @@
-"""A CSV in; checked, split, digested training channels out.
+"""From a CSV to checked, split, digested training channels.
 
-Pure Python over bytes: no AWS, no numpy, no clock, no randomness. `load` and `parse` are the doors.
+Pure Python over bytes: no AWS, no numpy, no clock, no randomness. `load_dataset` and `parse_dataset` are the entry
+points.
 """
 
 from controller.dataset.load import Channel, Dataset, load_dataset, parse_dataset

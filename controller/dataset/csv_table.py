@@ -1,7 +1,7 @@
-"""Reads a CSV into columns of canonical numbers, and refuses whatever training would silently misread.
+"""Read a CSV into columns of canonical numbers, and refuse everything that training would silently misread.
 
-SageMaker's XGBoost takes a header for a row of zeros and stops at text, so both are found here, with line and column.
-What the numbers are then used for lives elsewhere.
+SageMaker's XGBoost takes a header for a row of zeros and stops at text, so both are reported here, with line and
+column. This module doesn't know what the numbers are used for.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from itertools import repeat
 
 from controller.errors import DataError
 
-# Plain decimal notation. Python's own float() would also take "1_000", "infinity" and digits of other scripts.
+# Plain decimal notation. Python's own float() would also accept "1_000", "infinity" and digits of other scripts.
 DECIMAL_NUMBER = re.compile(r"[ \t]*[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[ \t]*")
 # XGBoost computes in float32; a larger number would become infinite, and training would stop.
 MAX_FLOAT32 = 3.4028234663852886e38
@@ -36,8 +36,8 @@ class CsvTable:
 def read_table(content: bytes, file_name: str, target: str, features: Sequence[str] | None) -> CsvTable:
     """Read the target and the features (None: every other column) out of a CSV with a header.
 
-    `name` is how messages call the file. An empty cell and `nan` mean missing: allowed in a feature, not in the target.
-    Raises DataError for everything else that is not a number, and for a file that isn't such a CSV.
+    Messages call the file `file_name`. An empty cell and `nan` mean missing: allowed in a feature, not in the target.
+    Raises DataError for any other cell that isn't a number, and for a file that isn't such a CSV.
     """
     rows = _rows(_text(content, file_name), file_name)
     header = _header(next(rows, (1, [])), file_name)
@@ -61,7 +61,7 @@ def read_table(content: bytes, file_name: str, target: str, features: Sequence[s
 
 @dataclass(frozen=True)
 class _CellLocation:
-    """Where a cell stands, for messages."""
+    """The location of a cell, for messages."""
 
     file: str
     column: str
@@ -86,7 +86,7 @@ def _text(content: bytes, name: str) -> str:
 
 
 def _rows(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line number, cells) for each row; blank lines hold nothing and are passed over."""
+    """Yield (line number, cells) for each row; blank lines are skipped."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     line = 1
     try:
@@ -118,7 +118,7 @@ def _header(first: tuple[int, list[str]], name: str) -> list[str]:
 
 
 def _select_columns(header: list[str], name: str, target: str, features: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the target and the features, once each and all of them in the header."""
+    """Return the target and the features, each once and all in the header."""
     if target not in header:
         raise _unknown_column_error(header, name, target, "target")
     if features is None:

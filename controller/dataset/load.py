@@ -1,6 +1,6 @@
-"""From a CSV to a `Dataset`: the channels that a training job reads, each addressed by its content.
+"""Load a CSV as a `Dataset`: the channels that a training job reads, each addressed by its content.
 
-The channels have the form that SageMaker's XGBoost asks for: `text/csv`, label first, no header, empty for missing
+The channels have the form that SageMaker's XGBoost requires: `text/csv`, label first, no header, empty for missing
 (https://docs.aws.amazon.com/sagemaker/latest/dg/xgboost.html, "Input/Output interface").
 """
 
@@ -22,7 +22,9 @@ MEDIA_TYPE = "text/csv"
 
 @dataclass(frozen=True)
 class Channel:
-    """One part of the data, ready to upload: `sha256` (hex) and `size` (bytes) are of `content`, which has `rows` lines."""
+    """One part of the data, ready to upload: `sha256` (hex) and `size` (bytes) are of `content`, which has `rows`
+    lines.
+    """
 
     rows: int
     sha256: str
@@ -32,10 +34,10 @@ class Channel:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Checked and split data. Equal digests mean that a training job would read the very same bytes.
+    """Checked and split data. Equal digests mean that a training job would read the same bytes.
 
-    `channels` has train, and validation and test where their share isn't zero. `digest` is the SHA-256 (hex) of the
-    names, the split and the channels, so columns that aren't used don't count, and neither do line endings or `41.0` for `41`.
+    `channels` has train, and validation and test if their share isn't zero. `digest` is the SHA-256 (hex) of the names,
+    the split and the channels, so unused columns, line endings and spellings such as `41.0` for `41` don't change it.
     """
 
     target: str
@@ -53,7 +55,7 @@ class Dataset:
 def load_dataset(
     path: Path, *, target: str, features: Sequence[str] | None = None, split: SplitShares | None = None
 ) -> Dataset:
-    """Read a CSV file; see `parse`. Raise DataError also if there is no readable file."""
+    """Load a CSV file; see `parse_dataset`. Raises DataError also if there is no readable file."""
     return parse_dataset(read_data(str(path)), file_name=str(path), target=target, features=features, split=split)
 
 
@@ -67,8 +69,8 @@ def parse_dataset(
 ) -> Dataset:
     """Check and split a CSV with a header.
 
-    `name` is what messages call it; `features` None means every other column, in the file's order. Raise DataError,
-    whose `field` says which part of `spec.data` is at fault, and `line` and `column` where.
+    Messages call it `file_name`; `features` None means every other column, in the file's order. Raises DataError, whose
+    `field` names the part of `spec.data` at fault, and `line` and `column` the place.
     """
     split = split or SplitShares()
     table = read_table(content, file_name, target, features)
@@ -91,7 +93,7 @@ def _rows_by_channel(table: CsvTable, split: SplitShares) -> dict[str, list[str]
     """Return channel name → its lines, in the file's order."""
     parts: dict[str, list[str]] = {part: [] for part in split.shares()}
     assign = make_channel_assigner(split)
-    # By name, so that moving a column about in the file moves no row to another channel.
+    # By name, so that moving a column in the file moves no row to another channel.
     by_name = [column for _, column in sorted(zip(table.names, table.columns, strict=True))]
     for row, named in zip(zip(*table.columns, strict=True), zip(*by_name, strict=True), strict=True):
         parts[assign(named)].append(",".join(row))

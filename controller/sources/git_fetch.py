@@ -1,4 +1,4 @@
-"""A program of its own: fetches one commit from a remote, and lists what is in it.
+"""A separate program: fetch one commit from a remote, and list what it contains.
 
     python -m controller.sources.git_fetch URL REF DIRECTORY KNOWN
 
@@ -30,7 +30,7 @@ MAX_DEPTH = 64
 
 
 def resolve(refs: Mapping[Ref, ObjectID | None], ref: str) -> ObjectID:
-    """The object that a branch, a tag, a full ref name or a commit's 40 digits stands for. Raises LookupError."""
+    """Return the object that a branch, a tag, a full ref name or a commit's 40 digits names. Raises LookupError."""
     if len(ref) == 40 and all(digit in "0123456789abcdef" for digit in ref):
         return ObjectID(ref.encode())
     names = [ref] if ref.startswith("refs/") else [f"refs/heads/{ref}", f"refs/tags/{ref}"]
@@ -42,7 +42,7 @@ def resolve(refs: Mapping[Ref, ObjectID | None], ref: str) -> ObjectID:
 
 
 def fetch(url: str, wanted: str, into: Path, known: str) -> dict[str, str]:
-    """Fetch what a ref stands for, unless that is `known`. Raises what dulwich and the network raise."""
+    """Fetch the object of a ref, unless it is `known`. Raises the errors of dulwich and the network."""
     user, token = os.environ.get("MOORAGE_GIT_USERNAME", "git"), os.environ.get("MOORAGE_GIT_TOKEN")
     access: dict[str, Any] = {"username": user, "password": token} if token and url.startswith("https:") else {}
     client, path = get_transport_and_path_from_url(url, quiet=True, **access)
@@ -62,10 +62,10 @@ def fetch(url: str, wanted: str, into: Path, known: str) -> dict[str, str]:
 
 
 def listing(store: BaseObjectStore, tree: ObjectID) -> Iterator[tuple[str, list[Any]]]:
-    """Every entry below a tree: its path, and `[kind, id, size]`.
+    """Yield every entry below a tree: its path, and `[kind, id, size]`.
 
     The kind is `file`, `link`, `submodule`, or `odd` for a name that no path may have. Raises ValueError for a tree
-    that is too deep or too large, LookupError for one that isn't a tree.
+    that is too deep or too large, LookupError for an object that isn't a tree.
     """
     left, count = [("", tree, 0)], 0
     while left:
@@ -92,7 +92,7 @@ def listing(store: BaseObjectStore, tree: ObjectID) -> Iterator[tuple[str, list[
 
 
 def _decode_name(raw: bytes) -> str | None:
-    """A name as text; None for one that would lead elsewhere or steer a terminal."""
+    """Return a name as text; None for one that would lead elsewhere or control a terminal."""
     try:
         name = raw.decode()
     except UnicodeDecodeError:
@@ -102,7 +102,7 @@ def _decode_name(raw: bytes) -> str | None:
 
 
 def _printable(raw: bytes) -> str:
-    """An odd name for people: escaped, and in one piece."""
+    """Return an odd name in printable form: escaped, and in one piece."""
     return repr(raw)[2:-1].replace("/", "\\x2f")
 
 

@@ -1,4 +1,7 @@
-"""Specs from a Git remote: `git+URL@REF[:PATH]`, polled. A commit is fetched into a bare repository and read from blobs."""
+"""Specs from a Git remote, `git+URL@REF[:PATH]`, polled.
+
+A commit is fetched into a bare repository and read from blobs.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ from controller.sources.git_tree import CommitTree
 from controller.sources.signature import verify
 from controller.sources.snapshots import Snapshot
 
-# For asking and fetching together, in seconds; then the fetch is killed.
+# The timeout of a whole fetch, in seconds; then it is killed.
 _FETCH_TIMEOUT_SECONDS = 180.0
 _ROOT = str(Path(__file__).resolve().parents[2])
 log = structlog.get_logger()
@@ -33,7 +36,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class GitAddress:
-    """A remote, what of it, and where in it."""
+    """A remote, a ref in it, and a path below the ref."""
 
     url: str
     ref: str
@@ -41,7 +44,7 @@ class GitAddress:
 
     @classmethod
     def parse(cls, text: str) -> GitAddress:
-        """Read `git+URL@REF[:PATH]`. Raises UsageError."""
+        """Parse `git+URL@REF[:PATH]`. Raises UsageError."""
         url, at, rest = text.removeprefix("git+").rpartition("@")
         ref, _, path = rest.partition(":")
         parts = urlsplit(url)
@@ -72,8 +75,8 @@ class GitAddress:
 class GitSource:
     """A source on a Git remote.
 
-    `cache` keeps what was fetched last and what was good last; `interval` is in seconds; `signers` a file of those who
-    may sign commits, None where anybody may commit.
+    `cache` keeps the last fetched and the last good commit. `interval` is in seconds. `signers` is a file of the
+    signers whose commits are accepted; None accepts every commit.
     """
 
     def __init__(
@@ -86,9 +89,9 @@ class GitSource:
         self._last: Snapshot | MoorageError | None = None
 
     async def read(self) -> Snapshot:
-        """What the ref declares now. Raises SourceError and SpecError.
+        """Return what the ref declares now. Raises SourceError and SpecError.
 
-        At the start, with the remote out of reach, it is what was good before.
+        If the remote is unreachable at the start, returns the last good commit.
         """
         try:
             answer = await self._fetch()
@@ -96,23 +99,23 @@ class GitSource:
             kept = self._cached_commit() if self._last is None else None
             if kept is None:
                 raise
-            log.warning("source", error=str(error), hint=f"going on with commit {kept.commit}")
+            log.warning("source", error=str(error), hint=f"continuing with commit {kept.commit}")
             return await asyncio.to_thread(kept.snapshot, self._address.path)
         if "unchanged" not in answer:
             self._found = answer["found"]
             self._last = await asyncio.to_thread(self._read_commit, answer["commit"])
         if isinstance(self._last, Snapshot):
             return self._last
-        raise self._last or SourceError("nothing was read yet", where=self.name)
+        raise self._last or SourceError("no commit was read before", where=self.name)
 
     async def watch(self, changed: Callable[[], None]) -> None:
-        """Ask now and then, each time a little earlier or later than the interval."""
+        """Poll the remote, each time a little earlier or later than the interval."""
         while True:
             await asyncio.sleep(self._interval * (0.9 + random.random() / 5))  # noqa: S311  (no secret)
             changed()
 
     def _read_commit(self, commit: str) -> Snapshot | MoorageError:
-        """Read a commit that was fetched; a good one takes the place of the one before."""
+        """Read a fetched commit; a good one replaces the last good one."""
         place = self._cache / commit
         shutil.rmtree(place, ignore_errors=True)
         (self._cache / "next").rename(place)
@@ -132,7 +135,7 @@ class GitSource:
         return snapshot
 
     def _cached_commit(self) -> CommitTree | None:
-        """The last good commit of an earlier run."""
+        """Return the last good commit of an earlier run."""
         try:
             commit = (self._cache / "good").read_text()
             return CommitTree(self._cache / commit, commit)
@@ -140,7 +143,7 @@ class GitSource:
             return None
 
     async def _fetch(self) -> dict[str, str]:
-        """Run `git_fetch`, in a process group of its own: what it starts ends with it."""
+        """Run `git_fetch` in a process group of its own, so that its child processes end with it."""
         self._cache.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(self._cache / "next", ignore_errors=True)
         path = os.pathsep.join(filter(None, (_ROOT, os.environ.get("PYTHONPATH", ""))))

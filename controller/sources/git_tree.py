@@ -1,4 +1,7 @@
-"""The files of one fetched commit: specs and their data, read from blobs. Links lead nowhere, and no path leads out."""
+"""The files of one fetched commit: specs and their data, read from blobs.
+
+Links aren't followed, and no path leads out.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from controller.spec.files import MAX_DATA_BYTES, MAX_SPEC_BYTES, SUFFIXES, deco
 from controller.spec.load import load_sources
 from controller.spec.source_file import SourceFile
 
-# What Git LFS keeps in the place of a file, https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+# What Git LFS stores in place of a file, https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
 _POINTER = b"version https://git-lfs.github.com/spec/"
 _REFUSED = {
     "link": ("a symbolic link", "put the file itself there: links are not followed in a commit"),
@@ -35,13 +38,13 @@ class CommitTree:
         }
 
     def snapshot(self, path: str) -> Snapshot:
-        """What the specs below `path` declare. Raises SpecError with every problem."""
+        """Return the snapshot of the specs below `path`. Raises SpecError with every problem."""
         problems: list[Problem] = []
         sources = [found for name in self._specs(path) if (found := self._source(name, problems))]
         return build_snapshot(load_sources(sources, problems, path or "the repository"), self.commit, self.author())
 
     def read(self, path: str) -> bytes:
-        """Read a file of data by its path from the repository's root. Raises DataError."""
+        """Return a data file by its path from the repository's root. Raises DataError."""
         name = posixpath.normpath(path)
         if name.startswith(("../", "/")) or name == "..":
             raise DataError("this leads out of the repository", where=path)
@@ -57,12 +60,12 @@ class CommitTree:
         return content
 
     def signed(self) -> tuple[bytes, bytes]:
-        """What the commit's signature covers, and the signature; empty where there is none."""
+        """Return what the commit's signature covers, and the signature; empty if it has none."""
         commit = self._commit()
         return commit.raw_without_sig(), commit.gpgsig or b""
 
     def author(self) -> str:
-        """Who wrote the commit, as `NAME <ADDRESS>`."""
+        """Return the author of the commit, as `NAME <ADDRESS>`."""
         author: bytes = self._commit().author
         return author.decode("utf-8", "replace")
 
@@ -91,7 +94,7 @@ class CommitTree:
         if kind != "file":
             problems.append(Problem(name, 1, 1, *_REFUSED[kind]))
             return None
-        # Too large to be read at all; what it would be told is told by its size alone.
+        # The file is too large to read; its size alone decides the error.
         content = self._blob(sha) if size <= MAX_SPEC_BYTES else b" " * (MAX_SPEC_BYTES + 1)
         return decode_source(content, name, self.read, problems)
 

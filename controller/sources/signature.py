@@ -1,4 +1,4 @@
-"""Whether somebody who may has signed a commit: ssh signatures, judged by `ssh-keygen` as Git itself has it judged."""
+"""Verify that an allowed signer signed a commit: ssh signatures, checked by `ssh-keygen` as Git does."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from controller.errors import SourceError
 
 
 def verify(payload: bytes, signature: bytes, allowed: Path, commit: str) -> str:
-    """The name of the allowed signer who signed. Raises SourceError when there is none, or when nobody can tell.
+    """Return the name of the allowed signer. Raises SourceError if there is none, or if it can't be verified.
 
-    `allowed` is a file as `ssh-keygen` describes it under ALLOWED SIGNERS; what is signed is what Git signs, in the
+    `allowed` is a file as `ssh-keygen` describes it under ALLOWED SIGNERS. The signed content is Git's, in the
     namespace `git` (https://git-scm.com/docs/gitformat-signature).
     """
     where = f"commit {commit[:12]}"
     if not signature.startswith(b"-----BEGIN SSH SIGNATURE-----"):
-        raise SourceError("it has no ssh signature", where=where, hint="sign it, or leave --allowed-signers out")
+        raise SourceError("it has no ssh signature", where=where, hint="sign it, or leave out --allowed-signers")
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "signature"
         file.write_bytes(signature)

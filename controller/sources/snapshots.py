@@ -1,4 +1,4 @@
-"""From loaded specs to what they want: the data is read and checked, and everything is known by content."""
+"""Turn loaded specs into contexts: read and check the data, and identify everything by content."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAX_AUTHOR_LENGTH = 200
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a source declares at one moment: specs, their data, and the Git commit and its author where there are any."""
+    """What a source declares at one moment: specs, their data, and the Git commit and its author, if there are any."""
 
     specs: Specs
     data: Mapping[str, Dataset]
@@ -44,24 +44,24 @@ class Snapshot:
 
     @property
     def digest(self) -> str:
-        """Equal where a pass would want the same."""
+        """The digest of the declared state; equal digests lead to the same passes."""
         models = [document.model.model_dump(mode="json", by_alias=True) for document in self.specs.documents]
         return digest(models, {name: data.digest for name, data in self.data.items()}, self.commit)
 
 
 def build_snapshot(specs: Specs, commit: str = "", author: str = "") -> Snapshot:
-    """Specs with the data they name. Raises SpecError with every problem of every table."""
+    """Return specs with the data that they name. Raises SpecError with every problem of every table."""
     return Snapshot(specs, read_data(specs), commit, printable_author(author))
 
 
 def read_data(specs: Specs) -> dict[str, Dataset]:
-    """The data of every ModelService that has a model of its own, by the service's name.
+    """Return the data of every ModelService that trains a model, by the service's name.
 
     Raises SpecError with every problem of every table.
     """
     problems: list[Problem] = []
     found: dict[str, Dataset] = {}
-    # Models over the same rows share them, in memory as well.
+    # Models with the same rows share them, in memory as well.
     known: dict[tuple[object, ...], Dataset] = {}
     for name, service in specs.services.items():
         data = service.model.spec.data
@@ -85,7 +85,7 @@ def read_data(specs: Specs) -> dict[str, Dataset]:
 
 
 def _problem(service: LoadedSpec[ModelService], error: DataError) -> Problem:
-    """The error at the field that is at fault, with the place in the data where there is one."""
+    """Return an error as the problem of the field that caused it, with the place in the data if it has one."""
     message = ": ".join(part for part in (error.where, error.what, error.why) if part)
     return service.make_problem(f"spec.data.{error.field}", message, error.hint)
 
@@ -93,7 +93,7 @@ def _problem(service: LoadedSpec[ModelService], error: DataError) -> Problem:
 def build_contexts(
     snapshot: Snapshot, environment: str, location: AwsLocation, *, server_digest: str
 ) -> list[SpecContext]:
-    """The Environment of that name and all its ModelServices, in the order in which they were read."""
+    """Return the contexts of the Environment of that name and all its ModelServices, in reading order."""
     home = snapshot.specs.get_environment(environment)
     declared = [service.model for service in snapshot.specs.services.values()]
     services = [service for service in declared if service.spec.environment == environment]
@@ -105,7 +105,7 @@ def build_contexts(
 def _resolve_inputs(snapshot: Snapshot, service: ModelService, server_digest: str) -> ResolvedInputs:
     data = snapshot.data.get(service.name)
     if data is None:
-        # What a job has read that is over, or what nobody knows: there is nothing of it here.
+        # The inputs of a completed job, or inputs that are unknown: this machine has none of them.
         features = (service.spec.data.features if service.spec.data else None) or ()
         return ResolvedInputs("", features, {}, server_digest, snapshot.commit, snapshot.author)
     channels = {name: _blob(channel) for name, channel in data.channels.items()}
@@ -117,19 +117,22 @@ def _blob(channel: Channel) -> Blob:
 
 
 def commit_of(directory: Path) -> str:
-    """The Git commit that a directory is at, with `-dirty` when files differ from it; empty outside of Git."""
+    """Return the Git commit of a directory, with `-dirty` if files differ from it; empty outside of Git."""
     return _git(directory, "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty")
 
 
 def author_of(directory: Path, commit: str) -> str:
-    """Who wrote a commit, as `NAME <ADDRESS>`; empty for files that differ from it: nobody has put a name to those."""
+    """Return the author of a commit, as `NAME <ADDRESS>`.
+
+    Empty for files that differ from it, which have no author yet.
+    """
     if not commit or commit.endswith("-dirty"):
         return ""
     return _git(directory, "show", "--no-patch", "--format=%an <%ae>", commit)
 
 
 def printable_author(author: str) -> str:
-    """An author as it may be printed: whoever commits chooses the text."""
+    """Return an author in printable form: the committer chooses the text."""
     return "".join(letter if letter.isprintable() else " " for letter in author)[:_MAX_AUTHOR_LENGTH]
 
 

@@ -1,4 +1,4 @@
-"""Where specs come from. A source is read as a whole; that something may have changed is all that its watch says."""
+"""The sources of specs. A source is read as a whole; its watch reports only that something may have changed."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ class Source(Protocol):
     name: str
 
     async def read(self) -> Snapshot:
-        """What is declared now. Raises SpecError, and SourceError when it can't be read at all."""
+        """Return what is declared now. Raises SpecError, and SourceError if the source can't be read at all."""
 
     async def watch(self, changed: Callable[[], None]) -> None:
-        """Call `changed` whenever reading again may give something else, until cancelled."""
+        """Call `changed` whenever another read may give something else, until cancelled."""
 
 
 def read_now(source: Source) -> Snapshot:
-    """What a source declares now, for who only asks once. Raises SpecError and SourceError."""
+    """Read a source once, outside of an event loop. Raises SpecError and SourceError."""
     return asyncio.run(source.read())
 
 
 class DirectorySource:
-    """Files and directories of this machine, as `-f` names them."""
+    """Local files and directories, as `-f` names them."""
 
     def __init__(self, named: Sequence[Path]) -> None:
         self.name = ", ".join(map(str, named))
@@ -42,11 +42,11 @@ class DirectorySource:
         self._data: frozenset[Path] = frozenset()
 
     async def read(self) -> Snapshot:
-        """Read all of it. Raises SpecError with every problem."""
+        """Read all files. Raises SpecError with every problem."""
         return await asyncio.to_thread(self._read)
 
     async def watch(self, changed: Callable[[], None]) -> None:
-        """Follow the file system: the specs, and the directories that hold the data they name."""
+        """Watch the file system: the specs, and the directories with the data that they name."""
         while True:
             watched = self._watched()
             try:
@@ -61,7 +61,7 @@ class DirectorySource:
                     if self._watched() != watched:
                         break
             except OSError:
-                # A directory went away, or too many are watched on this machine: look from time to time.
+                # A directory disappeared, or this machine watches too many: poll instead.
                 await asyncio.sleep(_POLL_SECONDS / 1000)
                 changed()
 
@@ -81,7 +81,10 @@ class DirectorySource:
 
 
 def _fingerprint_files(roots: Sequence[Path]) -> Callable[[Change, str], bool]:
-    """What counts: nothing in hidden directories, such as our own state; `..data` is how ConfigMaps are switched."""
+    """Return a filter that ignores hidden directories, such as our own state.
+
+    ConfigMaps are switched by the link `..data`.
+    """
 
     def seen(_: Change, name: str) -> bool:
         for root in roots:

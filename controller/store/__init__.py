@@ -1,1 +1,1 @@
-"""What was applied, and what is under way: records, journal, events, lease. One protocol, several homes."""
+"""What was applied and what is in progress: records, journal, events, lease. One protocol, several backends."""

@@ -1,6 +1,7 @@
-"""One spec's object in the bucket: `moorage/state/ENVIRONMENT/KIND/NAME.json` holds its records, status and newest events.
+"""One spec's object in the bucket.
 
-JSON that people can read; no object store is asked here.
+`moorage/state/ENVIRONMENT/KIND/NAME.json` holds the spec's records, status and newest events as readable JSON. This
+module calls no object store.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ SequencedText = tuple[int, str]
 
 @dataclass
 class ObjectContent:
-    """What an object holds: texts as `documents` makes them, records by id.
+    """The content of an object: texts as `documents` makes them, records by id.
 
-    Records and events have a place in the order of all; `nonce` is another one with each write.
+    `sequence` numbers order records and events across all objects; `nonce` differs with each write.
     """
 
     records: dict[str, SequencedText] = field(default_factory=dict)
@@ -38,9 +39,9 @@ ContentEdit = Callable[[ObjectContent], None]
 
 @dataclass
 class CachedObject:
-    """What an object should hold, the ETag it was last known by, and the edits that it doesn't have yet.
+    """The desired content of an object, its last known ETag, and the edits that it doesn't contain yet.
 
-    `sent` counts those of them that the last write had; `homeless` says that there was no bucket to write to.
+    `sent` counts the edits in the last write; `bucket_missing` says that there was no bucket to write to.
     """
 
     key: str
@@ -53,24 +54,24 @@ class CachedObject:
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def mark_written(self) -> None:
-        """The last write was done."""
+        """Note that the last write succeeded."""
         del self.pending_edits[: self.sent_edits]
         self.sent_edits, self.bucket_missing = 0, False
 
 
 def object_key(owner: Key) -> str:
-    """The key of a spec's object."""
+    """Return the key of a spec's object."""
     return f"{PREFIX}{owner.environment}/{owner.kind}/{owner.name}.json"
 
 
 def owner_of_key(key: str) -> Key | None:
-    """The spec that an object is about; None for an object of another kind."""
+    """Return the spec of an object; None for an object of another kind."""
     parts = key.removeprefix(PREFIX).removesuffix(".json").split("/")
     return Key(*parts) if len(parts) == 3 and key == object_key(Key(*parts)) else None
 
 
 def serialize_content(content: ObjectContent) -> bytes:
-    """An object's bytes."""
+    """Return an object's bytes."""
     document = {
         "version": _VERSION,
         "nonce": content.nonce,
@@ -84,14 +85,14 @@ def serialize_content(content: ObjectContent) -> bytes:
 
 
 def parse_content(body: bytes, where: str) -> ObjectContent:
-    """What an object's bytes hold. Raises StoreError, naming `where`."""
+    """Return the content of an object's bytes. Raises StoreError, which names `where`."""
     try:
         document = json.loads(body)
         if document["version"] > _VERSION:
             raise StoreError(
                 "it was written by a newer Moorage",
                 where=where,
-                why=f"its version is {document['version']}, this release knows {_VERSION}",
+                why=f"its version is {document['version']}, this release supports {_VERSION}",
                 hint="upgrade Moorage",
             )
         return ObjectContent(
@@ -102,10 +103,10 @@ def parse_content(body: bytes, where: str) -> ObjectContent:
         )
     except (ValueError, TypeError, KeyError) as error:
         raise StoreError(
-            "it can't be understood",
+            "its content isn't valid",
             where=where,
             why=f"{type(error).__name__}: {error}",
-            hint="delete it and run again: what is owned is read from AWS's tags, only history is lost",
+            hint="delete it and run again: ownership is read from AWS's tags, only history is lost",
         ) from error
 
 

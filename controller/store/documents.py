@@ -1,4 +1,4 @@
-"""Records, statuses and events as JSON text, and back. Every home of the store keeps these texts; none looks inside."""
+"""Records, statuses and events as JSON text, and back. Every backend stores these texts without reading them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _MAX_INTERNED_LENGTH = 100
 
 
 def serialize_record(record: Record) -> str:
-    """A record as text."""
+    """Return a record as text."""
     return _to_json(vars(record))
 
 
 def parse_record(text: str) -> Record:
-    """The record a text was made from. Raises StoreError."""
+    """Return the record of a text. Raises StoreError."""
     document = _parse_json(text)
     return _construct(
         Record,
@@ -35,13 +35,13 @@ def parse_record(text: str) -> Record:
 
 
 def serialize_status(status: Status) -> str:
-    """A status as text."""
+    """Return a status as text."""
     parts = {name: [vars(part) for part in vars(status)[name]] for name in ("conditions", "resources", "history")}
     return _to_json({**vars(status), **parts})
 
 
 def parse_status(text: str) -> Status:
-    """The status a text was made from. Raises StoreError."""
+    """Return the status of a text. Raises StoreError."""
     document = _parse_json(text)
     return _construct(
         Status,
@@ -56,12 +56,12 @@ def parse_status(text: str) -> Status:
 
 
 def serialize_event(event: Event) -> str:
-    """An event as text."""
+    """Return an event as text."""
     return _to_json(vars(event))
 
 
 def parse_event(text: str) -> Event:
-    """The event a text was made from. Raises StoreError."""
+    """Return the event of a text. Raises StoreError."""
     document = _parse_json(text)
     key = _parse_key(document) if document.get("key") is not None else None
     return _construct(Event, document, owner=_parse_key(document, "owner"), key=key)
@@ -82,7 +82,7 @@ def _parse_json(text: str) -> dict[str, Any]:
 
 
 def _intern_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A mapping whose names, and short texts, are the same objects in all documents: there are many alike."""
+    """Return a mapping that shares its names and short texts with all other documents, because many are equal."""
     return {
         sys.intern(name): sys.intern(value) if isinstance(value, str) and len(value) < _MAX_INTERNED_LENGTH else value
         for name, value in pairs
@@ -105,7 +105,7 @@ def _construct(cls: type[T], document: Mapping[str, Any], **parts: Any) -> T:
 
 def _corrupt_entry_error(error: Exception) -> StoreError:
     return StoreError(
-        "an entry of the store can't be understood",
+        "an entry of the store isn't valid",
         why=str(error),
-        hint="move the store away and run again: what is owned is read from AWS's tags, only history is lost",
+        hint="move the store away and run again: ownership is read from AWS's tags, only history is lost",
     )

@@ -1,4 +1,4 @@
-"""A lease on one machine: a lock that the kernel takes back from the dead."""
+"""A lease on one machine: a file lock that the kernel releases when its process ends."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from controller.errors import LeaseHeldError, LeaseLostError, StoreError
 
 @dataclass(frozen=True)
 class LeaseHolder:
-    """Who holds a lease: process, host, and since when (RFC 3339, UTC)."""
+    """The holder of a lease: process, host, and since when (RFC 3339, UTC)."""
 
     pid: int
     host: str
@@ -29,7 +29,7 @@ class LeaseHolder:
 class FileLease:
     """A lease on the file `path`, held from `acquire` to `release` or to the process's end, kill -9 included.
 
-    `now` gives the time as RFC 3339 text. Use it as a context manager, or call both yourself.
+    `now` returns the time as RFC 3339 text. Use it as a context manager, or call both methods.
     """
 
     def __init__(self, path: Path, *, now: Callable[[], str]) -> None:
@@ -50,32 +50,32 @@ class FileLease:
         except BlockingIOError as error:
             os.close(descriptor)
             raise LeaseHeldError(
-                "another controller is at work here",
+                "another controller is working here",
                 where=str(self.path),
-                why=f"the lease is held by {_read_holder(self.path) or 'a process that has not said who it is'}",
+                why=f"the lease is held by {_read_holder(self.path) or 'a process that has not written its name yet'}",
                 hint="wait until it has finished, or stop it",
             ) from error
-        # The file stays when the lease goes: removing it would let two processes lock two files of one name.
+        # The file stays after the release: removing it would let two processes lock two files of one name.
         os.ftruncate(descriptor, 0)
         holder = LeaseHolder(os.getpid(), socket.gethostname(), self._now())
         os.pwrite(descriptor, json.dumps(asdict(holder)).encode(), 0)
         self._descriptor = descriptor
 
     def renew(self) -> None:
-        """See that it is held: the kernel renews it. Raises LeaseLostError when nobody took it, or it was given back."""
+        """Check that the lease is held: the kernel renews it. Raises LeaseLostError if it isn't."""
         if not self.held:
             raise LeaseLostError("the lease isn't held", where=str(self.path))
 
     @property
     def held(self) -> bool:
-        """Whether it is ours."""
+        """Whether this process holds it."""
         return self._descriptor is not None
 
     def release(self) -> None:
-        """Give the lease back; fine if it isn't held."""
+        """Release the lease; fine if it isn't held."""
         if self._descriptor is not None:
             os.ftruncate(self._descriptor, 0)
-            # Closing alone leaves it to a child that was forked a moment ago and still has our descriptors.
+            # Closing alone leaves the lock with a child that was just forked and still has our descriptors.
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             os.close(self._descriptor)
             self._descriptor = None
@@ -92,4 +92,4 @@ def _read_holder(path: Path) -> LeaseHolder | None:
     try:
         return LeaseHolder(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
-        return None  # it took the lock a moment ago and has not written yet
+        return None  # it has just taken the lock and has not written yet

@@ -1,7 +1,7 @@
-"""The right to change an environment's resources: one protocol, a file on one machine or an object in a bucket behind it.
+"""The right to change an environment's resources: one protocol, implemented by a local file or an object in a bucket.
 
-Taking a lease never waits inside: whether a silent holder is dead takes a minute to find out, and who asks decides
-whether to sleep, to serve something else, or to give up.
+Taking a lease never waits: it takes a minute to find out whether a silent holder is dead. The caller decides whether to
+sleep, to serve something else, or to give up.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ from typing import Protocol
 
 
 class Lease(Protocol):
-    """One holder at a time. Any thread may call; every call returns within a request's time."""
+    """A lease with one holder at a time. Any thread may call; every call returns within a request's time."""
 
     def acquire(self) -> None:
-        """Take it; fine if it is held already.
+        """Take the lease; fine if it is held already.
 
-        Raises LeaseHeldError, which names the holder. Where its `retry_after` is a number, asking again after so many
-        seconds can end differently without the holder's doing: it may be dead. Raises StoreError or AwsError.
+        Raises LeaseHeldError, which names the holder. If its `retry_after` is a number, another attempt after so many
+        seconds can succeed without the holder's doing: the holder may be dead. Raises StoreError or AwsError.
         """
 
     def renew(self) -> None:
-        """Renew it if that is due. Returns when one more call may be sent; to be called before each.
+        """Renew the lease if that is due. Called before each call to AWS; on return one more call may be sent.
 
-        Raises LeaseLostError: nothing may be sent any more until it is acquired again.
+        Raises LeaseLostError: no call may be sent until the lease is acquired again.
         """
 
     @property
     def held(self) -> bool:
-        """Whether one more call may be sent. Asks nobody."""
+        """Whether one more call may be sent. Sends no request itself."""
 
     def release(self) -> None:
-        """Give it back; fine if it isn't held."""
+        """Release the lease; fine if it isn't held."""

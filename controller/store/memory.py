@@ -1,4 +1,4 @@
-"""A store that lives as long as the process: tests, and plans that nobody wants to keep."""
+"""A store that lives as long as the process: for tests, and for plans that need no store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from controller.store.base import MAX_EVENTS
 
 
 class MemoryStore:
-    """Keeps texts, as every store does, so that nothing handed in or out can be changed from outside."""
+    """Keeps texts, as every store does, so that callers can't change what is stored."""
 
     def __init__(self, *, max_events: int = MAX_EVENTS) -> None:
         self._lock = threading.Lock()
@@ -23,17 +23,17 @@ class MemoryStore:
         self._events: deque[tuple[Key, str]] = deque(maxlen=max_events)
 
     def refresh(self) -> None:
-        """Nothing to do: no other process writes here."""
+        """Do nothing: no other process writes here."""
 
     def list_records(self, environment: str, owners: Collection[Key] | None = None) -> Collection[Record]:
-        """Every record of an environment, or those of some specs, in the order they were first put."""
+        """Return every record of an environment, or those of some specs, in the order they were first stored."""
         with self._lock:
             texts = [text for where, text in self._records.values() if where == environment]
         found = map(documents.parse_record, texts)
         return [record for record in found if owners is None or record.owner in owners]
 
     def get_record(self, id_: str) -> Record | None:
-        """The record with this id."""
+        """Return the record with this id; None if there is none."""
         with self._lock:
             _, text = self._records.get(id_, ("", None))
         return None if text is None else documents.parse_record(text)
@@ -44,18 +44,18 @@ class MemoryStore:
             self._records[record.id] = record.key.environment, documents.serialize_record(record)
 
     def delete_record(self, record: Record) -> None:
-        """Forget the record with this id; fine if it isn't there."""
+        """Delete the record with this id; fine if there is none."""
         with self._lock:
             self._records.pop(record.id, None)
 
     def get_status(self, owner: Key) -> Status | None:
-        """The last saved status of a spec."""
+        """Return the last saved status of a spec; None if there is none."""
         with self._lock:
             text = self._statuses.get(owner)
         return None if text is None else documents.parse_status(text)
 
     def list_statuses(self, environment: str) -> Collection[Status]:
-        """The last saved statuses of an environment, by kind and name."""
+        """Return the last saved statuses of an environment, by kind and name."""
         with self._lock:
             texts = [text for owner, text in sorted(self._statuses.items()) if owner.environment == environment]
         return [documents.parse_status(text) for text in texts]
@@ -66,20 +66,20 @@ class MemoryStore:
             self._statuses[status.owner] = documents.serialize_status(status)
 
     def delete_status(self, owner: Key) -> None:
-        """Remove a spec's status; its events stay."""
+        """Delete a spec's status; its events stay."""
         with self._lock:
             self._statuses.pop(owner, None)
 
     def emit(self, event: Event) -> None:
-        """Append an event; the oldest beyond the limit go."""
+        """Append an event; the oldest beyond the limit are dropped."""
         with self._lock:
             self._events.append((event.owner, documents.serialize_event(event)))
 
     def list_events(self, owner: Key | None = None, *, limit: int = 100) -> Collection[Event]:
-        """The newest events, oldest first; of one spec, or of all."""
+        """Return the newest events, oldest first; of one spec, or of all."""
         with self._lock:
             texts = [text for whose, text in self._events if owner is None or whose == owner]
         return [documents.parse_event(text) for text in texts[len(texts) - min(limit, len(texts)) :]]
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing: there is nothing to release."""

@@ -1,11 +1,11 @@
-"""The store in the artifact bucket: a fresh machine knows what was applied. Each spec has one object (`sheet`).
+"""The store in the artifact bucket: a new machine knows what was applied. Each spec has one object.
 
-What was read is kept, and read anew by `refresh`: one listing, and only the objects whose ETag is another. A write
-replaces one object on condition that it is still the one that was read; when it isn't, it is read again and the same
-edits are made to what is there now. The lease keeps writers apart; these conditions keep them from harm without it.
+Content that was read is cached; `refresh` lists the objects and reads only those whose ETag changed. A write replaces
+an object if it is still the one that was read; otherwise it is read again, and the same edits are made to its new
+content. The lease keeps writers apart; these conditions keep them from harm without it.
 
-Until there is a bucket (it is itself made by a pass), edits wait here and are written with the first one after. Events
-wait too, for the next change of their spec or the store's end: losing some costs lines of history.
+Until the bucket exists (a pass creates it), edits wait in memory and are written with the first one after. Events wait,
+too, for the next change of their spec or the store's end: losing some costs lines of history.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from controller.store.cached_object import (
 )
 from controller.store.object_storage import ObjectStorage
 
-# Of each spec, since they are written again with every change of it.
+# The limit for each spec, because events are written again with every change of it.
 MAX_EVENTS_PER_SPEC = 200
 _MAX_BUFFERED_EDITS = 50
 _MAX_FAILURES = 8
-# A lost race is another's success: however many are at it, each gets its turn.
+# A lost race is another writer's success: with any number of writers, each gets its turn.
 _MAX_CONFLICTS = 200
 
 
 class S3Store:
-    """The store among `objects`. Any number of processes may have one open."""
+    """The store in a bucket, `storage`. Any number of processes may have one open."""
 
     def __init__(self, storage: ObjectStorage, *, max_events: int = MAX_EVENTS_PER_SPEC) -> None:
         self._storage, self._max_events = storage, max_events
-        # Guards the sheets' contents; a sheet's own lock, which is always taken first, guards its object.
+        # Guards the cached contents; an object's own lock, which is always taken first, guards the object.
         self._lock = threading.RLock()
         self._cached_objects: dict[str, CachedObject] = {}
         self._loaded, self._sequence = False, 0
@@ -68,7 +68,7 @@ class S3Store:
                 self._read(sheet)
 
     def list_records(self, environment: str, owners: Collection[Key] | None = None) -> Collection[Record]:
-        """Every record of an environment, or those of some specs, in the order they were first put."""
+        """Return every record of an environment, or those of some specs, in the order they were first stored."""
         with self._lock:
             found = [
                 placed
@@ -79,7 +79,7 @@ class S3Store:
         return [documents.parse_record(text) for _, text in sorted(found)]
 
     def get_record(self, id_: str) -> Record | None:
-        """The record with this id."""
+        """Return the record with this id; None if there is none."""
         with self._lock:
             placed = (sheet.content.records.get(id_) for sheet in self._load_objects())
             text = next((found[1] for found in placed if found is not None), None)
@@ -95,7 +95,7 @@ class S3Store:
         self._apply_edit(_owner_in_environment(record), edit)
 
     def delete_record(self, record: Record) -> None:
-        """Forget the record with this id; fine if it isn't there."""
+        """Delete the record with this id; fine if there is none."""
 
         def edit(content: ObjectContent) -> None:
             content.records.pop(record.id, None)
@@ -104,12 +104,12 @@ class S3Store:
             self._apply_edit(_owner_in_environment(record), edit)
 
     def get_status(self, owner: Key) -> Status | None:
-        """The last saved status of a spec."""
+        """Return the last saved status of a spec; None if there is none."""
         text = self._content_of(owner).status
         return None if text is None else documents.parse_status(text)
 
     def list_statuses(self, environment: str) -> Collection[Status]:
-        """The last saved statuses of an environment, by kind and name."""
+        """Return the last saved statuses of an environment, by kind and name."""
         with self._lock:
             known = sorted((sheet for sheet in self._load_objects()), key=lambda sheet: sheet.owner)
             texts = [sheet.content.status for sheet in known if sheet.owner.environment == environment]
@@ -120,22 +120,22 @@ class S3Store:
         self._set_status(status.owner, documents.serialize_status(status))
 
     def delete_status(self, owner: Key) -> None:
-        """Remove a spec's status; its events stay."""
+        """Delete a spec's status; its events stay."""
         if self._content_of(owner).status is not None:
             self._set_status(owner, None)
 
     def emit(self, event: Event) -> None:
-        """Append an event; the oldest beyond the limit of its spec go."""
+        """Append an event; the oldest beyond the limit of its spec are dropped."""
         text, place = documents.serialize_event(event), self._next_sequence()
 
         def edit(content: ObjectContent) -> None:
-            if (place, text) not in content.events:  # it may be made again to an object that has it already
+            if (place, text) not in content.events:  # the edit may be repeated on an object that contains it already
                 content.events = [*content.events, (place, text)][-self._max_events :]
 
         self._apply_edit(event.owner, edit, write_now=False)
 
     def list_events(self, owner: Key | None = None, *, limit: int = 100) -> Collection[Event]:
-        """The newest events, oldest first; of one spec, or of all."""
+        """Return the newest events, oldest first; of one spec, or of all."""
         with self._lock:
             sheets = [sheet for sheet in self._load_objects() if owner in (None, sheet.owner)]
             found = sorted(placed for sheet in sheets for placed in sheet.content.events)
@@ -190,7 +190,7 @@ class S3Store:
                 self._write(other)
 
     def _write(self, cached: CachedObject) -> None:
-        """Write a sheet's object, with every edit that it doesn't have yet."""
+        """Write a cached object with every edit that it doesn't contain yet."""
         races, failures = 0, 0
         while cached.pending_edits:
             cached.sent_edits, cached.content.nonce = len(cached.pending_edits), uuid4().hex
@@ -204,7 +204,7 @@ class S3Store:
                 races, failures = races + lost, failures + (not lost)
                 if races > _MAX_CONFLICTS or failures >= _MAX_FAILURES:
                     raise StoreError(
-                        "what was done can't be written down",
+                        "the state can't be saved",
                         where=f"{self._storage.where}/{cached.key}",
                         why=str(error),
                         hint="run again",
@@ -214,7 +214,7 @@ class S3Store:
                 cached.mark_written()
 
     def _read(self, cached: CachedObject) -> None:
-        """Read a sheet's object anew, and make the edits again that aren't in it."""
+        """Read an object again, and repeat the edits that it doesn't contain."""
         try:
             found = self._storage.get(cached.key)
         except MissingError:
@@ -231,5 +231,5 @@ class S3Store:
 
 
 def _owner_in_environment(record: Record) -> Key:
-    """The spec whose object a record is kept in."""
+    """Return the spec whose object contains a record."""
     return record.owner._replace(environment=record.key.environment)

@@ -1,14 +1,14 @@
-"""A lease in the artifact bucket: conditional writes, monotonic clocks, and nobody to ask who is alive.
+"""A lease in the artifact bucket: conditional writes and monotonic clocks, without a service that knows who is alive.
 
-The object says who holds the lease, in which term, and how long a silence is to be borne; its nonce is new with each
-renewal. Nothing in it is a time of day: two machines' clocks are never compared.
+The object says who holds the lease, in which term, and how long a silence lasts before others take over; its nonce is
+new with each renewal. It contains no time of day: the clocks of two machines are never compared.
 
 - A holder renews every RENEW seconds, and may send a call while more than BUDGET of the TTL is left, counted from
   before the renewal was sent.
-- Others take over when the object stayed as it is for a whole TTL on their own clock. The next term begins with a
+- Others take over when the object stayed unchanged for a whole TTL on their own clock. The next term begins with a
   wait of BUDGET: a call that the former holder sent in its last moment has ended by then.
-- A write that failed may have been done all the same, and may still be done later. So the object is read again: with
-  a nonce of ours in it, we won.
+- A write that failed may have been executed all the same, and may still be executed later. So the object is read
+  again: if it has a nonce of ours, we hold the lease.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ TTL_SECONDS = 60.0
 RENEW_INTERVAL = 15.0
 # Longer than the longest single call takes, connecting and reading included.
 CALL_MARGIN = 15.0
-# How often a silent holder is looked at.
+# The interval at which a silent holder is checked.
 _POLL_INTERVAL = 5.0
 
 
 @dataclass(frozen=True)
 class LeaseClaim:
-    """What the object says. `holder` is empty once the lease was given back; terms only grow."""
+    """The content of the object. `holder` is empty after a release; terms only grow."""
 
     term: int
     nonce: str
@@ -52,7 +52,7 @@ class _SentClaim:
 
 @dataclass(frozen=True)
 class _HeldClaim:
-    """The claim that is ours, as the object `etag`."""
+    """Our own claim, as the object with this `etag`."""
 
     sent: _SentClaim
     etag: str
@@ -60,7 +60,7 @@ class _HeldClaim:
 
 @dataclass(frozen=True)
 class _ForeignClaim:
-    """Another's claim, first seen at `since`; `alive` when it took the place of one that was seen before."""
+    """Another holder's claim, first seen at `since`; `alive` if it replaced one that was seen before."""
 
     claim: LeaseClaim
     etag: str
@@ -68,14 +68,15 @@ class _ForeignClaim:
     is_renewing: bool
 
     def is_expired(self, now: float) -> bool:
-        """Whether nothing was heard of it for so long that it may be replaced."""
+        """Return whether the claim stayed unchanged for so long that it may be replaced."""
         return now - self.first_seen_at >= max(TTL_SECONDS, self.claim.ttl)
 
 
 class S3Lease:
-    """The lease `key` among `objects`. `holder` says who asks, for others to read.
+    """The lease in the object `key` of `storage`. `holder` describes this process to others.
 
-    `make_bucket` is called when there is none: any number of processes may do so at once. `now` is this machine's monotonic clock, in seconds; it must go on while the machine is suspended.
+    `create_bucket` is called if the bucket doesn't exist; any number of processes may do so at once. `now` is this
+    machine's monotonic clock, in seconds; it must continue while the machine is suspended.
     """
 
     def __init__(
@@ -93,14 +94,14 @@ class S3Lease:
         self._lock = threading.RLock()
         self._held_claim: _HeldClaim | None = None
         self._foreign_claim: _ForeignClaim | None = None
-        # Whatever was sent since a claim was last seen to be ours, by nonce: any of it may have been done.
+        # The claims that were sent since one was last seen to be ours, by nonce: each may have been written.
         self._sent_claims: dict[str, _SentClaim] = {}
         self._last_error = ""
 
     def acquire(self) -> None:
-        """Take the lease, or go on with it.
+        """Take the lease, or keep it.
 
-        Raises LeaseHeldError, an AwsError, and whatever `make_bucket` raises.
+        Raises LeaseHeldError, an AwsError, and whatever `create_bucket` raises.
         """
         with self._lock:
             self._renew_if_due()
@@ -111,11 +112,11 @@ class S3Lease:
                     self._create_bucket()
                     self._take_over()
             if self._held_claim is not None and (wait := self._held_claim.sent.effective_at - self._now()) > 0:
-                raise self._held_error("a call that the former holder sent may still be under way", wait)
+                raise self._held_error("a call that the former holder sent may still be in progress", wait)
             self.renew()
 
     def renew(self) -> None:
-        """Renew it if that is due. Raises LeaseLostError."""
+        """Renew the lease if that is due. Raises LeaseLostError."""
         with self._lock:
             self._renew_if_due()
             if not self.held:
@@ -124,7 +125,7 @@ class S3Lease:
 
     @property
     def held(self) -> bool:
-        """Whether a call may be sent: our time hasn't run out, and the former holder's has."""
+        """Whether a call may be sent: our term hasn't expired, and the former holder's has."""
         with self._lock:
             return self._held_claim is not None and (
                 self._held_claim.sent.effective_at
@@ -133,7 +134,7 @@ class S3Lease:
             )
 
     def release(self) -> None:
-        """Give it back. What goes wrong here is left to time: a silent claim ends by itself."""
+        """Release the lease. Errors here are harmless: a silent claim expires by itself."""
         with self._lock, suppress(AwsError):
             mine, self._held_claim, self._sent_claims = self._held_claim, None, {}
             if mine is not None:
@@ -141,7 +142,7 @@ class S3Lease:
                 self._storage.put(self._key, _serialize_claim(claim), mine.etag)
 
     def _renew_if_due(self) -> None:
-        """Write the claim anew when it is time, whatever happened meanwhile: who finds it unchanged still has it."""
+        """Write the claim again when it is due, whatever happened meanwhile: an unchanged object is still ours."""
         if self._held_claim is None or self._now() - self._held_claim.sent.sent_at < RENEW_INTERVAL:
             return
         try:
@@ -166,7 +167,7 @@ class S3Lease:
             raise self._held_error("another was faster", _POLL_INTERVAL)
 
     def _write_claim(self, claim: LeaseClaim, etag: str | None, begins: float) -> None:
-        """Write a claim with a nonce of its own; afterwards `_mine` says whether the lease is ours."""
+        """Write a claim with a new nonce; afterwards `_held_claim` says whether the lease is ours."""
         claim = replace(claim, nonce=uuid4().hex)
         sent = self._sent_claims[claim.nonce] = _SentClaim(claim, self._now(), begins)
         try:
@@ -175,7 +176,7 @@ class S3Lease:
             self._read_claim()
 
     def _read_claim(self) -> None:
-        """Read the object: it is a claim of ours, the same as before, or another's."""
+        """Read the object: it is a claim of ours, the same as before, or another holder's."""
         found = self._storage.get(self._key)
         if found is None:
             self._held_claim = self._foreign_claim = None
@@ -191,7 +192,7 @@ class S3Lease:
                 )
 
     def _accept(self, sent: _SentClaim, etag: str) -> None:
-        # What else was sent was to replace an object that is no more: it can't be done any longer.
+        # The other claims were to replace an object that no longer exists: they can't be written any more.
         self._held_claim, self._foreign_claim, self._sent_claims = (
             _HeldClaim(sent, etag),
             None,
@@ -200,7 +201,7 @@ class S3Lease:
 
     def _held_error(self, why: str, retry_after: float | None) -> LeaseHeldError:
         return LeaseHeldError(
-            "another controller is at work here",
+            "another controller is working here",
             where=self.where,
             why=why,
             hint="wait until it has finished, or stop it",
@@ -213,9 +214,9 @@ def _serialize_claim(claim: LeaseClaim) -> bytes:
 
 
 def _parse_claim(body: bytes) -> LeaseClaim:
-    """What the object says; what can't be understood is a claim like any other, and is borne for as long."""
+    """Return the claim in the object. Unreadable content counts as a claim, too, and expires like any other."""
     try:
         said = json.loads(body)
         return LeaseClaim(int(said["term"]), str(said["nonce"]), str(said["holder"]), float(said["ttl"]))
     except (ValueError, TypeError, KeyError):
-        return LeaseClaim(0, "", "somebody who writes what this release can't read")
+        return LeaseClaim(0, "", "a holder whose claim this release can't read")

@@ -1,11 +1,12 @@
-"""The store in one SQLite file: the home of records on one machine.
+"""The store in one SQLite file: the local backend.
 
-A connection per thread, write-ahead logging, and `BEGIN IMMEDIATE` around every write: a deferred transaction that
-reads before it writes fails under concurrency instead of waiting. Threads wait for one another in Python: SQLite waits for
-another connection by sleeping ever longer.
+Each thread has a connection with write-ahead logging, and `BEGIN IMMEDIATE` around every write: a deferred transaction
+that reads before it writes fails under concurrency instead of waiting. Threads wait for one another in Python, because
+SQLite waits for another connection by sleeping ever longer.
 
-What is about to be sent is on the disk before it is. All else is handed to the kernel, where it outlives the process, and
-is on the disk with the next of those: a power cut may take back the last of what was done, which looking finds again.
+A pending change is on the disk before its call is sent. All other writes are handed to the kernel, where they outlive
+the process, and are on the disk with the next pending one. A power cut may undo the last of them, which the next
+observation finds again.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from controller.errors import StoreError
 from controller.store import documents
 from controller.store.base import MAX_EVENTS
 
-# Says in the file's header whose it is: "MOOR".
+# The file's header identifies its program: "MOOR".
 _APPLICATION_ID = 0x4D4F4F52
 _SCHEMA_VERSION = 1
 _SCHEMA = """
@@ -41,7 +42,7 @@ CREATE TABLE events (seq INTEGER PRIMARY KEY AUTOINCREMENT, environment TEXT NOT
     name TEXT NOT NULL, body TEXT NOT NULL) STRICT;
 CREATE INDEX events_owner ON events (environment, kind, name, seq);
 """
-# A key within a body, and one of a list of keys, are told as the same JSON text.
+# A key in a body, and each of a list of keys, have the same JSON text.
 _SELECT_BY_OWNERS = """
 SELECT body FROM records WHERE environment = ? AND json_extract(body, '$.owner') IN (SELECT value FROM json_each(?))
 ORDER BY seq
@@ -51,9 +52,9 @@ _LOCK_TIMEOUT = 30.0  # seconds for which a write waits for another process's
 
 
 class SqliteStore:
-    """The store in the file `path`, which is made if need be. Any number of processes may have it open.
+    """The store in the file `path`, which is created if necessary. Any number of processes may have it open.
 
-    Raises StoreError when the file is damaged, is another program's, or was written by a newer Moorage.
+    Raises StoreError if the file is damaged, belongs to another program, or was written by a newer Moorage.
     """
 
     def __init__(self, path: Path, *, max_events: int = MAX_EVENTS) -> None:
@@ -64,10 +65,10 @@ class SqliteStore:
             self._open()
 
     def refresh(self) -> None:
-        """Nothing to do: every answer is read from the file."""
+        """Do nothing: every result is read from the file."""
 
     def list_records(self, environment: str, owners: Collection[Key] | None = None) -> Collection[Record]:
-        """Every record of an environment, or those of some specs, in the order they were first put."""
+        """Return every record of an environment, or those of some specs, in the order they were first stored."""
         if owners is None:
             texts = self._select_texts("SELECT body FROM records WHERE environment = ? ORDER BY seq", environment)
         else:
@@ -75,7 +76,7 @@ class SqliteStore:
         return [documents.parse_record(text) for text in texts]
 
     def get_record(self, id_: str) -> Record | None:
-        """The record with this id."""
+        """Return the record with this id; None if there is none."""
         texts = self._select_texts("SELECT body FROM records WHERE id = ?", id_)
         return documents.parse_record(texts[0]) if texts else None
 
@@ -89,17 +90,17 @@ class SqliteStore:
             )
 
     def delete_record(self, record: Record) -> None:
-        """Forget the record with this id; fine if it isn't there."""
+        """Delete the record with this id; fine if there is none."""
         with self._transaction() as connection:
             connection.execute("DELETE FROM records WHERE id = ?", (record.id,))
 
     def get_status(self, owner: Key) -> Status | None:
-        """The last saved status of a spec."""
+        """Return the last saved status of a spec; None if there is none."""
         texts = self._select_texts(f"SELECT body FROM statuses WHERE {_OWNER_CONDITION}", *owner)  # noqa: S608  (a constant)
         return documents.parse_status(texts[0]) if texts else None
 
     def list_statuses(self, environment: str) -> Collection[Status]:
-        """The last saved statuses of an environment, by kind and name."""
+        """Return the last saved statuses of an environment, by kind and name."""
         texts = self._select_texts("SELECT body FROM statuses WHERE environment = ? ORDER BY kind, name", environment)
         return [documents.parse_status(text) for text in texts]
 
@@ -112,12 +113,12 @@ class SqliteStore:
             )
 
     def delete_status(self, owner: Key) -> None:
-        """Remove a spec's status; its events stay."""
+        """Delete a spec's status; its events stay."""
         with self._transaction() as connection:
             connection.execute(f"DELETE FROM statuses WHERE {_OWNER_CONDITION}", owner)  # noqa: S608  (a constant)
 
     def emit(self, event: Event) -> None:
-        """Append an event; the oldest beyond the limit go."""
+        """Append an event; the oldest beyond the limit are dropped."""
         with self._transaction() as connection:
             added = connection.execute(
                 "INSERT INTO events (environment, kind, name, body) VALUES (?, ?, ?, ?)",
@@ -126,7 +127,7 @@ class SqliteStore:
             connection.execute("DELETE FROM events WHERE seq <= ?", ((added.lastrowid or 0) - self._max_events,))
 
     def list_events(self, owner: Key | None = None, *, limit: int = 100) -> Collection[Event]:
-        """The newest events, oldest first; of one spec, or of all."""
+        """Return the newest events, oldest first; of one spec, or of all."""
         where, values = ("1", ()) if owner is None else (_OWNER_CONDITION, owner)
         texts = self._select_texts(f"SELECT body FROM events WHERE {where} ORDER BY seq DESC LIMIT ?", *values, limit)  # noqa: S608  (constants)
         return [documents.parse_event(text) for text in reversed(texts)]
@@ -144,7 +145,7 @@ class SqliteStore:
     def _transaction(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
         with self._map_errors(), self._write_lock:
             connection = self._connection()
-            # NORMAL: a commit doesn't wait for the disk, but what a power cut leaves of a WAL is whole up to some commit.
+            # NORMAL: a commit doesn't wait for the disk, but after a power cut a WAL is consistent up to some commit.
             connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -163,12 +164,12 @@ class SqliteStore:
 
     def _open(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        # Two processes that make the file or switch it to WAL at once would fail each other: one after the other.
+        # Two processes that create the file or switch it to WAL at once would make each other fail, so they take turns.
         with _directory_lock(self.path.parent):
             self.path.touch(mode=0o600)
             connection = self._connection()
             if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-                raise sqlite3.DatabaseError("its check finds damage")
+                raise sqlite3.DatabaseError("the integrity check found damage")
             application, version, tables = (
                 connection.execute(query).fetchone()[0]
                 for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
@@ -176,12 +177,12 @@ class SqliteStore:
             if tables == 0:
                 _create_schema(connection)
             elif application != _APPLICATION_ID:
-                raise StoreError("the store's file is another program's database", where=str(self.path))
+                raise StoreError("the store's file is a database of another program", where=str(self.path))
             elif version > _SCHEMA_VERSION:
                 raise StoreError(
                     "the store's file was written by a newer Moorage",
                     where=str(self.path),
-                    why=f"its version is {version}, this release knows {_SCHEMA_VERSION}",
+                    why=f"its version is {version}, this release supports {_SCHEMA_VERSION}",
                     hint="upgrade Moorage, or use another state directory",
                 )
 
