@@ -58,7 +58,7 @@ def read_artifact(stream: ByteReader | BinaryIO, limits: ModelLimits | None = No
         content = read_only_member(inflated, MODEL_MEMBER, limits.max_model_bytes)
         inflated.check_end()
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise BundleError("the artifact is damaged or no tar.gz", why=str(error), hint=_HINT) from error
+        raise BundleError("the artifact is damaged or not a tar.gz", why=str(error), hint=_HINT) from error
     except TarError as error:
         raise BundleError("the artifact is not what a training job writes", why=str(error), hint=_HINT) from error
     return identify_model(content)
@@ -101,4 +101,4 @@ class _LimitedGzipReader:
         """Read to the end, where gzip keeps its checksum; only zeros may follow the archive's own end."""
         while rest := self.read(_CHUNK):
             if rest.strip(b"\0"):
-                raise TarError("it goes on after its end")
+                raise TarError("it has data after its end")

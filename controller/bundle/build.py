@@ -103,7 +103,7 @@ def build_bundle(
 
 
 def _check_trainer(model: XgboostModel) -> None:
-    """Refuse a model of a newer XGBoost than ours: an older library may read it and predict wrongly without an error."""
+    """Refuse a model of a newer XGBoost than ours: an older library may read it and predict wrongly."""
     library = installed("xgboost-cpu")
     if model.version > tuple(map(int, library.split(".")[:3])):
         raise BundleError(

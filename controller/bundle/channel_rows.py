@@ -41,7 +41,7 @@ def _split_lines(channel: str, part: bytes) -> list[str]:
     try:
         return [line for line in part.decode().splitlines() if line.strip()]
     except UnicodeDecodeError as error:
-        raise BundleError(f"the channel {channel} is no text, as CSV is", hint=_HINT) from error
+        raise BundleError(f"the channel {channel} isn't text, as CSV has to be", hint=_HINT) from error
 
 
 def _check_row(where: str, line: str, features: int) -> None:

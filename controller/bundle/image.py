@@ -166,8 +166,9 @@ def _make_config(base: Mapping[str, Any], layers: Sequence[Layer], server_versio
 
 
 def _merge_environment(inherited: Sequence[str]) -> list[str]:
-    """Add our variables to the base's: the path of our packages, no bytecode (the file system is read-only), unbuffered
-    logs.
+    """Add our variables to the base's.
+
+    They are the path of our packages, no bytecode (the file system is read-only), and unbuffered logs.
     """
     ours = {"PYTHONPATH": f"/{LIBRARY_DIRECTORY}", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
     kept = [entry for entry in inherited if entry.partition("=")[0] not in ours]
@@ -178,7 +179,7 @@ def _check_platform(config: Mapping[str, Any], runtime: Runtime) -> None:
     os, architecture = config.get("os"), config.get("architecture")
     if (os, architecture) != ("linux", runtime.architecture):
         raise BundleError(
-            f"the base image is for {os}/{architecture}, and the image is to be for linux/{runtime.architecture}",
+            f"the base image is for {os}/{architecture}, and the image is for linux/{runtime.architecture}",
             hint="choose another image.base, or its architecture as image.architecture",
         )
 

@@ -134,7 +134,7 @@ class _VerifiedReader:
         found = f"sha256:{self._sha256.hexdigest()}"
         if found != self._digest:
             raise BundleError(
-                "the base image's registry gave other bytes than its manifest names",
+                "the base image's registry returned other bytes than its manifest names",
                 where=self._digest,
                 why=f"they are {found}",
                 hint="try again; if it stays so, choose another image.base",

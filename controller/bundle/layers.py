@@ -39,8 +39,9 @@ LayerRole = Literal["model", "server", "dependencies"]
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer, ready to push: `digest` and `size` (bytes) are of the compressed `content`, `diff_id` of the plain
-    tar.
+    """One layer, ready to push.
+
+    `digest` and `size` (bytes) are of the compressed `content`, `diff_id` of the plain tar.
     """
 
     role: LayerRole

@@ -84,7 +84,7 @@ class OciRepository:
         answer = self._send("GET", f"manifests/{digest or tag}", headers={"Accept": ", ".join(MANIFEST_TYPES)})
         content: bytes = answer.content
         if digest and _digest(content) != digest:
-            raise FailedError("the registry gave another manifest than the one asked for", where=f"{self}@{digest}")
+            raise FailedError("the registry returned another manifest than the requested one", where=f"{self}@{digest}")
         return content
 
     def missing_blobs(self, digests: Sequence[str]) -> set[str]:
@@ -199,7 +199,7 @@ def _unreachable_error(repository: OciRepository, error: OSError) -> MoorageErro
         "the registry can't be reached, or broke off",
         where=str(repository),
         why=type(error).__name__,
-        hint="run again: what is there already is not sent again",
+        hint="run again: blobs that exist are not sent again",
     )
 
 
@@ -217,7 +217,7 @@ def _error_for_response(answer: Any, where: str) -> MoorageError:
         return UnavailableError("the registry failed", where=where, why=why, hint="run again")
     if answer.status_code == 400 and "DIGEST_INVALID" in why:
         return UnavailableError(
-            "the registry received other bytes than were promised", where=where, why=why, hint="run again"
+            "the registry received other bytes than were announced", where=where, why=why, hint="run again"
         )
     kind = _ERRORS_BY_STATUS.get(answer.status_code, RejectedError)
     return kind("the registry refuses the request", where=where, why=why)

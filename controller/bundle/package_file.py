@@ -29,7 +29,7 @@ class PackageFile:
         try:
             content = self._read_source()
         except (OSError, KeyError, BadZipFile) as error:
-            raise BundleError("an installed file is gone", where=where, hint=hint) from error
+            raise BundleError("an installed file is missing", where=where, hint=hint) from error
         if sha256(content).hexdigest() != self.sha256:
             raise BundleError("an installed file was changed", where=where, hint=hint)
         return content

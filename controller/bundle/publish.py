@@ -82,7 +82,7 @@ def _verify_chunks(digest: str, chunks: Callable[[], Iterable[bytes]]) -> Iterat
         yield piece
     if f"sha256:{found.hexdigest()}" != digest:
         raise BundleError(
-            "the base image's registry gave other bytes than its manifest names",
+            "the base image's registry returned other bytes than its manifest names",
             where=digest,
             why=f"they are sha256:{found.hexdigest()}",
             hint="try again; if it stays so, choose another image.base",

@@ -72,7 +72,7 @@ def open_dependencies(architecture: str) -> Iterator[tuple[PackageFile, ...]]:
         files = fetch_dependencies(architecture, Path(directory))
         if digest_files(files) != locked_digest(architecture):
             raise BundleError(
-                f"the packages for linux/{architecture} are not the ones that were locked",
+                f"the packages for linux/{architecture} aren't the locked ones",
                 why="the index has other wheels for the same versions",
                 hint="lock again: make lock",
             )

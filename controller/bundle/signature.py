@@ -36,8 +36,9 @@ def make_signature_referrer(subject: bytes, repository: str, signature: bytes) -
 
 
 def iter_signatures(manifest: bytes, repository: str, digest: str) -> Iterator[bytes]:
-    """Yield the signatures in a referrer's manifest that are of exactly this image's payload, not yet verified with a
-    key.
+    """Yield the signatures in a referrer's manifest that are of exactly this image's payload.
+
+    They are not verified: that takes a key.
     """
     wanted = compute_digest(build_payload(repository, digest))
     for layer in json.loads(manifest).get("layers", ()):

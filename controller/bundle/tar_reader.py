@@ -101,7 +101,7 @@ def _parse_octal(field: bytes) -> int:
     digits = field.strip(b" \0")
     # Not int() alone, which accepts signs and underscores; nor GNU's binary numbers, for sizes beyond 8 GiB.
     if not digits or digits.strip(b"01234567"):
-        raise TarError("a header holds a number that is none")
+        raise TarError("a header has an invalid number")
     return int(digits, 8)
 
 

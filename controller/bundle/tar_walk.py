@@ -19,10 +19,10 @@ _CHUNK_SIZE = 2**20
 
 
 def walk_files(stream: ByteReader, bytes_to_read: Callable[[str], int]) -> Iterator[tuple[str, bytes]]:
-    """Yield the path of each plain file, without a leading `/` or `./`, and as many bytes of it as `bytes_to_read`
-    returns.
+    """Yield the path and the first bytes of each plain file.
 
-    Raises TarError if the stream isn't valid.
+    Paths have no leading `/` or `./`; `bytes_to_read` returns how many bytes of a path to read. Raises TarError if the
+    stream isn't valid.
     """
     while (member := _read_member_header(stream)) is not None:
         path, kind, size = member
@@ -65,7 +65,7 @@ def _member_size(pax_records: dict[bytes, bytes], size: int) -> int:
     if given is None:
         return size
     if not given.isdigit() or len(given) > 15:
-        raise TarError("a pax header holds a number that is none")
+        raise TarError("a pax header has an invalid number")
     return int(given)
 
 

@@ -40,7 +40,7 @@ def fetch_wheels(lock: Path, python: str, architecture: str, directory: Path) ->
         raise _unavailable_error(python, architecture, f"the package index took more than {_TIMEOUT} s") from error
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if "error" in line.lower()] or done.stderr.splitlines()
-        raise _unavailable_error(python, architecture, errors[-1].strip() if errors else "pip failed without a word")
+        raise _unavailable_error(python, architecture, errors[-1].strip() if errors else "pip failed without a message")
     for wheel in sorted(directory.glob("*.whl")):
         yield from list_wheel_files(wheel)
 

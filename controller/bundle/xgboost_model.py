@@ -38,14 +38,14 @@ def identify_model(content: bytes) -> XgboostModel:
     if _UBJSON_START.match(content):
         tail = _UBJSON_VERSION.search(content, max(0, len(content) - 64))
         if not tail:
-            raise BundleError("the model is cut off or not XGBoost's UBJSON", why="it does not end with a version")
+            raise BundleError("the model is truncated or not XGBoost's UBJSON", why="it does not end with a version")
         return XgboostModel(content, "ubj", (tail[1][0], tail[2][0], tail[3][0]))
     if _JSON_START.match(content):
         return XgboostModel(content, "json", _parse_json_version(content))
     if content.startswith(b"binf"):
         raise BundleError(
             "the model has XGBoost's old binary format",
-            why="that is what SageMaker's XGBoost 1.3 to 1.7 writes, and 3.x reads it no more",
+            why="SageMaker's XGBoost 1.3 to 1.7 writes it, and 3.x can't read it",
             hint='train with algorithm version "3.2-0", or load it with XGBoost 1.7 and save it as JSON',
         )
     if _PICKLE_START.match(content):
@@ -54,7 +54,7 @@ def identify_model(content: bytes) -> XgboostModel:
             why="SageMaker's XGBoost up to 1.2 writes such models",
             hint=f"train with a newer algorithm version, or {_RESAVE}",
         )
-    raise BundleError("the file is no XGBoost model", why=f"it starts with {content[:8]!r}", hint=_RESAVE)
+    raise BundleError("the file isn't an XGBoost model", why=f"it starts with {content[:8]!r}", hint=_RESAVE)
 
 
 def _parse_json_version(content: bytes) -> XgboostVersion:

@@ -86,8 +86,8 @@ class CostEstimate:
             return ""
         if self.total > self.limit:
             makes = ", ".join(f"{line.name} {format_usd(line.usd)}" for line in self.month if line.usd)
-            told = f"a month is estimated at {format_usd(self.total)} USD, more than policy.maxMonthlyCost of {format_usd(self.limit)} USD"
-            return f"{told}: {makes}"
+            estimate, limit = format_usd(self.total), format_usd(self.limit)
+            return f"a month is estimated at {estimate} USD, more than policy.maxMonthlyCost of {limit} USD: {makes}"
         if self.unpriced:
             missing = f"no price of {' and '.join(self.unpriced)} is known in {self.region}"
             return f"{missing}: policy.maxMonthlyCost can't be checked"

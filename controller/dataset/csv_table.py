@@ -131,7 +131,7 @@ def _select_columns(header: list[str], name: str, target: str, features: Sequenc
         if list(features).count(column) > 1:
             raise DataError(f"feature {column!r} is listed twice", field="features", column=column)
     if not features:
-        raise DataError(f"no feature is left beside the target {target!r}", where=name, field="features")
+        raise DataError(f"no feature is left besides the target {target!r}", where=name, field="features")
     return target, *features
 
 
@@ -169,7 +169,7 @@ def _canonical_number(raw: str, line: int, cell: _CellLocation) -> str:
         hint = others if cell.field == "features" else "trees learn a number; encode classes as 0, 1, 2, …"
         raise _cell_error(f"{_abbreviate(raw)} is not a number", line, cell, hint=hint)
     if cell.field == "target":
-        raise _cell_error("the target is missing", line, cell, hint="remove the row: nothing can be learnt from it")
+        raise _cell_error("the target is missing", line, cell, hint="remove the row: training can't learn from it")
     return ""
 
 

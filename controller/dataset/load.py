@@ -22,8 +22,9 @@ MEDIA_TYPE = "text/csv"
 
 @dataclass(frozen=True)
 class Channel:
-    """One part of the data, ready to upload: `sha256` (hex) and `size` (bytes) are of `content`, which has `rows`
-    lines.
+    """One part of the data, ready to upload.
+
+    `sha256` (hex) and `size` (bytes) are of `content`, which has `rows` lines.
     """
 
     rows: int

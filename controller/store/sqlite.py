@@ -195,7 +195,7 @@ class SqliteStore:
                 "the store's file can't be used",
                 where=str(self.path),
                 why=str(error),
-                hint="if it is damaged, move it away and run again: what is owned is read from AWS's tags,"
+                hint="if it is damaged, move it away and run again: ownership is read from AWS's tags,"
                 " only history is lost",
             ) from error
 

@@ -83,7 +83,7 @@ def test_expired_token_is_reported_and_push_resumes(own_registry: ContainerRegis
 def test_blob_with_wrong_digest_is_refused(registry: ContainerRegistry) -> None:
     """The registry holds the bytes against the digest; what is wrong isn't kept."""
     repository = registry.open("promised")
-    with pytest.raises(UnavailableError, match="other bytes than were promised"):
+    with pytest.raises(UnavailableError, match="other bytes than were announced"):
         repository.push_blob(digest(b"this"), [b"that"])
     assert repository.missing_blobs([digest(b"this"), digest(b"that")]) == {digest(b"this"), digest(b"that")}
 

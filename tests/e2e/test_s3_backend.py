@@ -106,7 +106,7 @@ def test_three_concurrent_processes_create_everything_once(account: SharedAccoun
     assert 0 in codes
     assert set(codes) <= {0, 8}
     for _, err, code in ended.values():
-        assert (code == 8) == ("another controller is at work here" in err)
+        assert (code == 8) == ("another controller is working here" in err)
         assert code == 0 or "held by process" in err
     assert sum(json.loads(out)["steps"].get("create", 0) for out, _, code in ended.values() if code == 0) >= 20
     assert account.object_counts() == ONE_OF_EACH_TYPE

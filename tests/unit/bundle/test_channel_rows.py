@@ -22,7 +22,7 @@ def test_objects_are_joined_into_one_channel() -> None:
         ([b"y,a,b\n"], "row 1 of the channel train has something else than numbers: could not convert string"),
         ([b"1 0:2 1:3\n"], "row 1 of the channel train doesn't fit: it has 1 columns"),
         ([b",1,2\n"], "row 1 of the channel train has no label"),
-        ([b"\xff\xfe"], "the channel train is no text, as CSV is"),
+        ([b"\xff\xfe"], "the channel train isn't text, as CSV has to be"),
     ],
 )
 def test_invalid_channel_is_refused(parts: list[bytes], expected: str) -> None:

@@ -194,7 +194,7 @@ def test_a_changed_or_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="an installed file was changed"):
         file.read()
     source.unlink()
-    with pytest.raises(BundleError, match="an installed file is gone"):
+    with pytest.raises(BundleError, match="an installed file is missing"):
         file.read()
 
 

@@ -55,11 +55,11 @@ def test_a_pickle_is_refused_and_never_read(protocol: int, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "is no XGBoost model"),
-        (b"\x7fELF\x02\x01", "is no XGBoost model"),
-        (b"\x1f\x8b\x08\x00", "is no XGBoost model"),
-        (UBJSON[:-1], "cut off"),
-        (UBJSON + b"\0", "cut off"),
+        (b"", "isn't an XGBoost model"),
+        (b"\x7fELF\x02\x01", "isn't an XGBoost model"),
+        (b"\x1f\x8b\x08\x00", "isn't an XGBoost model"),
+        (UBJSON[:-1], "truncated"),
+        (UBJSON + b"\0", "truncated"),
         (b'{"learner": {}', "not XGBoost's JSON"),
         (b'{"learner": {}}', "not XGBoost's JSON"),
         (b'{"version": "3.2.0"}', "not XGBoost's JSON"),

@@ -136,7 +136,7 @@ def test_another_separator_is_recognised() -> None:
     [
         (["a", "y"], "the target 'y' can't be a feature as well"),
         (["a", "a"], "feature 'a' is listed twice"),
-        ([], "no feature is left beside the target 'y'"),
+        ([], "no feature is left besides the target 'y'"),
     ],
 )
 def test_contradictory_features_are_refused(features: list[str], what: str) -> None:

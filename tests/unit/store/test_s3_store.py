@@ -138,10 +138,10 @@ def test_a_lost_answer_and_another_writer_at_once(bucket):
 
 
 def test_permanent_bucket_failure_is_reported(bucket):
-    """Nothing goes on as if it had been written down; when the bucket is back, the next write brings all of it."""
+    """Nothing goes on as if it had been can't be saved; when the bucket is back, the next write brings all of it."""
     store = S3Store(bucket)
     bucket.faults = [(UnavailableError("down"), False)] * 8
-    with pytest.raises(StoreError, match="written down"):
+    with pytest.raises(StoreError, match="can't be saved"):
         store.put_record(RECORD)
     bucket.faults = [(ThrottledError("slowly"), False)]
     with pytest.raises(ThrottledError):

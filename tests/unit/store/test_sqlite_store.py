@@ -124,7 +124,7 @@ def test_corrupt_entry_is_reported(path):
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE records SET body = '{\"surprise\": 1}'")
     connection.close()
-    with pytest.raises(StoreError, match="can't be understood"):
+    with pytest.raises(StoreError, match="isn't valid"):
         store.list_records("e")
     store.close()
 
