@@ -1,4 +1,6 @@
-"""What the controller must be allowed to do for some specs, no more: the IAM policy, from the types and the graph. Pure.
+"""What the controller must be allowed to do for some specs, no more: the IAM policy, from the types and the graph.
+
+Pure.
 
 A type says which IAM actions each of its calls needs (`permissions`) and where (`scopes`); the graph knows the names.
 """

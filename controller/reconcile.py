@@ -4,9 +4,9 @@
                                                                         └──▶ status, events ──▶ store
 
 `survey` is the first half and only reads; `reconcile` does both. The second half goes spec by spec: `start_execution`
-applies what the environment shares, then `reconcile_spec` applies each spec, several at once in threads. Reconciliation is
-level-triggered: a pass knows nothing of the one before and plans anew. It never sleeps: it starts what takes time, and its
-result says after how many seconds to look again.
+applies what the environment shares, then `reconcile_spec` applies each spec, several at once in threads. Reconciliation
+is level-triggered: a pass knows nothing of the one before and plans anew. It never sleeps: it starts what takes time,
+and its result says after how many seconds to look again.
 """
 
 from __future__ import annotations

@@ -38,7 +38,10 @@ _ENVIRONMENT_HISTORY_LIMIT = 10
 
 @dataclass(frozen=True)
 class StatusRecorder:
-    """Saves statuses and events. `now` returns the time as RFC 3339 text; `events` receives each event as it happens."""
+    """Saves statuses and events.
+
+    `now` returns the time as RFC 3339 text; `events` receives each event as it happens.
+    """
 
     registry: ResourceRegistry
     store: Store

@@ -55,8 +55,8 @@ class Survey:
 class Surveyor:
     """Surveys the specs of one environment.
 
-    `raise_if_cancelled` is called before each read of AWS. `mutation_cache` corrects reads that don't show Moorage's own
-    writes yet.
+    `raise_if_cancelled` is called before each read of AWS. `mutation_cache` corrects reads that don't show Moorage's
+    own writes yet.
     """
 
     registry: ResourceRegistry
@@ -117,7 +117,10 @@ class Surveyor:
     def _observe_kind(
         self, aws: AwsClient, kind: str, targets: Sequence[Target], owners: Mapping[Key, Key]
     ) -> tuple[dict[Key, Observed], dict[Key, MoorageError]]:
-        """Observe all targets of a kind at once; if that fails, spec by spec, so that one spec's error hides no other."""
+        """Observe all targets of a kind at once.
+
+        If that fails, spec by spec, so that one spec's error hides no other.
+        """
         try:
             return self.registry[kind].observe(aws, targets), {}
         except (CredentialsError, LeaseHeldError):

@@ -152,7 +152,7 @@ class EnvironmentFactory:
         return OpenEnvironment(name, reconciler, contexts, backend.lease)
 
     def queue_client(self, region: str | None) -> AwsClient:
-        """Open a client for the queue of hints with the process's own credentials: the queue belongs to no Environment."""
+        """Open a client for the hints' queue with the process's own credentials: it belongs to no Environment."""
         return connect(
             region=region,
             hooks=[*self._hooks, self._cancellation],

@@ -1,1 +1,1 @@
-"""One file for each AWS type. A file here is found by itself; it imports `base` and never a neighbour."""
+"""One file for each AWS type. A file here is discovered automatically; it imports `base` and never a neighbour."""

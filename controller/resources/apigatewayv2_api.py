@@ -1,4 +1,4 @@
-"""An HTTP API. Names aren't unique in API Gateway, so ours is the oldest that has our name and our ownership tags."""
+"""An HTTP API. Names aren't unique in API Gateway, so ours is the oldest one with our name and our ownership tags."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from controller.errors import MissingError
 from controller.resources.base import PermissionScope, Resource
 from controller.spec.models import Cors
 
-# What a browser may do: an origin that somebody adds lets another site in.
+# What browsers may do: an origin that others add lets another site in.
 _CORS_LIST_FIELDS = frozenset(
     f"CorsConfiguration.{name}" for name in ("AllowOrigins", "AllowMethods", "AllowHeaders", "ExposeHeaders")
 )
 
 
 class HttpApi(Resource):
-    """One for each ModelService that has an `api`."""
+    """One API for each ModelService that has an `api`."""
 
     kind = "apigatewayv2/api"
     condition_type = "Exposed"
     policy = FieldPolicy(
-        # No CORS in the spec means no CORS, and a create that was sent twice leaves a twin that must go.
+        # No CORS in the spec means no CORS; a create that was sent twice leaves a twin that must be deleted.
         owned=frozenset({"CorsConfiguration", "duplicates"}) | _CORS_LIST_FIELDS,
         sets=_CORS_LIST_FIELDS,
         defaults={"CorsConfiguration.AllowCredentials": False, "CorsConfiguration.MaxAge": 0},
@@ -60,7 +60,7 @@ class HttpApi(Resource):
     retention_category = "service"
 
     def expand(self, context: SpecContext) -> Iterable[Node]:
-        """One, open to what the spec's CORS section allows."""
+        """Return one API with the spec's CORS section."""
         if context.service is None or context.service.spec.api is None:
             return
         tags, api_id = context.tags(), context.service.spec.api.id
@@ -80,7 +80,7 @@ class HttpApi(Resource):
         yield Node(context.own_key(self.kind), identity, desired, reference_field="spec.api.id" if api_id else "")
 
     def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """All of the region's APIs, and ours among them."""
+        """List all APIs of the Region and find ours."""
         listed: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
         for api in aws.list_items("apigatewayv2", "get_apis", "Items"):
             listed.setdefault(("name", api["Name"]), []).append(api)
@@ -89,7 +89,7 @@ class HttpApi(Resource):
         return {key: _observed(found[0], found[1:]) for key, found in candidates.items() if found}
 
     def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
-        """Make it, or set CORS and tags and remove the twins."""
+        """Create the API, or set CORS and tags and delete the twins."""
         desired = step.node.desired
         if seen is None:
             settings = {"CorsConfiguration": desired["CorsConfiguration"]} if desired["CorsConfiguration"] else {}
@@ -108,7 +108,7 @@ class HttpApi(Resource):
         return Observed(desired, seen.outputs)
 
     def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
-        """Remove it with its routes, integrations and stages, and the twins with theirs."""
+        """Delete the API with its routes, integrations and stages, and its twins with theirs."""
         seen = self.observe(aws, [target]).get(target.key)
         if seen is not None:
             for api_id in (*seen.fields["duplicates"], seen.outputs["id"]):
@@ -129,14 +129,14 @@ def _cors_configuration(cors: Cors | None) -> dict[str, Value]:
         "ExposeHeaders": [name.lower() for name in cors.expose_headers],
         "MaxAge": cors.max_age,
     }
-    # What AWS has by default needn't be sent.
+    # AWS's defaults needn't be sent.
     return {**always, **{name: value for name, value in told.items() if value}}
 
 
 def _find_owned(
     listed: Mapping[tuple[str, str], Sequence[Mapping[str, Any]]], target: Target
 ) -> Sequence[Mapping[str, Any]]:
-    """The one that the spec names; or those with our tags, oldest first, and before them the one known to be ours."""
+    """Return the API that the spec names; or those with our tags, the known one first, then oldest first."""
     if "id" in target.identity:
         return listed.get(("id", target.identity["id"]), ())
     wanted = target.identity["tags"].items()

@@ -1,4 +1,4 @@
-"""The integration of an HTTP API: through the environment's VPC link to the tasks that Cloud Map knows."""
+"""The integration of an HTTP API: through the environment's VPC link to the tasks in Cloud Map."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from controller.core.values import Key, Ref, Value
 from controller.errors import ConflictError, MissingError
 from controller.resources.base import PermissionScope, Resource
 
-# Integrations have no name and no tags; of those in an API of ours, the ones that say this are ours.
+# Integrations have no name and no tags; in an API of ours, those with this description are ours.
 _DESCRIPTION = "Made by Moorage"
-# What one has that is made here.
+# The fixed fields of our integrations.
 _DEFAULTS: dict[str, Value] = {
     "IntegrationType": "HTTP_PROXY",
     "IntegrationMethod": "ANY",
@@ -29,7 +29,7 @@ _DEFAULTS: dict[str, Value] = {
 
 
 class ApiIntegration(Resource):
-    """One for each HTTP API; every route leads to it."""
+    """One integration for each HTTP API; every route leads to it."""
 
     kind = "apigatewayv2/integration"
     condition_type = "Exposed"
@@ -53,7 +53,7 @@ class ApiIntegration(Resource):
     retention_category = "service"
 
     def expand(self, context: SpecContext) -> Iterable[Node]:
-        """One, private."""
+        """Return one private integration."""
         if context.service is None or context.service.spec.api is None:
             return
         api, link = context.service.spec.api, context.environment.spec.edge.vpc_link
@@ -63,7 +63,7 @@ class ApiIntegration(Resource):
             "ConnectionId": link or Ref(context.shared_key("apigatewayv2/vpc-link"), "id"),
         }
         if context.trainable_spec is not None or api.id is None:
-            # A private integration sends the stage's prefix along, and our server doesn't know it:
+            # A private integration includes the stage's prefix in the path, which our server doesn't know:
             # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-private.html
             prefixed = api.stage != "$default" and context.trainable_spec is not None
             desired |= _DEFAULTS | {"RequestParameters": {"overwrite:path": "$request.path"} if prefixed else {}}
@@ -71,13 +71,16 @@ class ApiIntegration(Resource):
         if api.id is None:
             yield Node(context.own_key(self.kind), identity, {**desired, "Description": _DESCRIPTION, "duplicates": []})
             return
-        # In an API that somebody else made: the integration that leads where ours would is taken over, and found by that,
-        # not by a mark. What is asked there is answered already, so nothing is led elsewhere before the tasks are there.
+        # In an existing API, the integration that leads where ours would is adopted, and found by its target instead of
+        # a mark. It answers requests already, so nothing may be routed elsewhere before the tasks exist.
         identity["uri"] = Ref(context.own_key("servicediscovery/service"), "arn")
         yield Node(context.own_key(self.kind), identity, desired, (context.own_key("ecs/service"),))
 
     def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """One listing for each API; none for an API that hasn't changed since all of its integration was applied."""
+        """List the integrations of each API once.
+
+        Not for an API that hasn't changed since its integration was applied.
+        """
         found = {}
         for target in targets:
             mark = api_change_token(aws, target.identity["api"])
@@ -88,13 +91,13 @@ class ApiIntegration(Resource):
         return found
 
     def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
-        """Make it or set all of it, and remove the twins that a lost answer left."""
+        """Create the integration or set all its fields, and delete the twins that a lost response left."""
         api, desired = step.node.identity["api"], step.node.desired
         settings = {field: value for field, value in desired.items() if field != "duplicates"}
         if seen is None:
             made = aws.write("apigatewayv2", "create_integration", ApiId=api, **(_DEFAULTS | settings))
             return _observed(made, (), "")
-        # A mapping is removed by giving it nothing:
+        # An empty value removes a mapping:
         # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-parameter-mapping.html
         if "RequestParameters" in desired:
             settings["RequestParameters"] = (
@@ -105,19 +108,21 @@ class ApiIntegration(Resource):
         for twin in seen.fields["duplicates"] if "duplicates" in desired else ():
             try:
                 _delete_integration(aws, api, twin)
-            except ConflictError:  # a route still leads there: it is corrected next, and the twin goes in a later pass
+            except (
+                ConflictError
+            ):  # a route still leads to it: the route is corrected next, and a later pass deletes the twin
                 continue
         return Observed({**seen.fields, **desired}, {"id": own, "mark": ""})
 
     def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
-        """Remove it and its twins; its routes are gone by then."""
+        """Delete the integration and its twins; its routes are deleted by then."""
         for mine in _find_owned(aws, target):
             _delete_integration(aws, target.identity["api"], mine["IntegrationId"])
         return None
 
 
 def _find_owned(aws: AwsClient, target: Target) -> list[Mapping[str, Any]]:
-    """Ours in one API, the one that is known first."""
+    """Return our integrations in one API, the known one first."""
     try:
         listed = list(aws.iter_items("apigatewayv2", "get_integrations", "Items", ApiId=target.identity["api"]))
     except MissingError:  # no such API

@@ -1,4 +1,4 @@
-"""The routes of an HTTP API: which methods and paths are let in."""
+"""The routes of an HTTP API: the methods and paths that it accepts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from controller.resources.base import PermissionScope, Resource
 
 
 class ApiRoute(Resource):
-    """One for each route of the spec, found by its key, which is unique in its API."""
+    """One route for each of the spec, found by its key, which is unique in its API."""
 
     kind = "apigatewayv2/route"
     condition_type = "Exposed"
@@ -43,7 +43,7 @@ class ApiRoute(Resource):
     retention_category = "service"
 
     def expand(self, context: SpecContext) -> Iterable[Node]:
-        """One for each, all to the one integration."""
+        """Return one route for each of the spec, all to the single integration."""
         if context.service is None or context.service.spec.api is None:
             return
         target = Format("integrations/{}", (Ref(context.own_key("apigatewayv2/integration"), "id"),))
@@ -53,7 +53,7 @@ class ApiRoute(Resource):
             yield Node(context.own_key(self.kind, route_key), identity, {"Target": target, "AuthorizationType": "NONE"})
 
     def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """One listing for each API, whatever the number of its routes; none for an API that hasn't changed since."""
+        """List the routes of each API once, whatever their number; not for an API that hasn't changed since."""
         found: dict[Key, Observed] = {}
         for api in sorted({target.identity["api"] for target in targets}):
             mine = [target for target in targets if target.identity["api"] == api]
@@ -67,7 +67,7 @@ class ApiRoute(Resource):
         return found
 
     def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
-        """Make it, or lead it to where it belongs."""
+        """Create the route, or correct its target."""
         api, route_key = step.node.identity["api"], step.node.identity["routeKey"]
         if seen is None:
             made = aws.write("apigatewayv2", "create_route", ApiId=api, RouteKey=route_key, **step.node.desired)
@@ -77,7 +77,7 @@ class ApiRoute(Resource):
         return _observed(live, "")
 
     def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
-        """Remove it."""
+        """Delete the route."""
         live = _list_routes(aws, target.identity["api"]).get(target.identity["routeKey"])
         if live is not None:
             with contextlib.suppress(MissingError):

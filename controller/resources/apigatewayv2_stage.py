@@ -1,4 +1,4 @@
-"""The stage of an HTTP API: from here on the world can call it. Changes of routes reach it by themselves."""
+"""The stage of an HTTP API, which makes it callable. Changes of routes are deployed to it automatically."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from controller.errors import MissingError
 from controller.resources.base import PermissionScope, Resource
 from controller.spec.models import Throttle
 
-# The limits are what an account has by default, so the same as none. An update keeps what it doesn't name, so this is
-# also how ours are taken back: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+# The limits are an account's defaults, so the same as none. An update keeps what it doesn't name, so this also removes
+# our limits: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
 _DEFAULTS = {"ThrottlingRateLimit": 10000.0, "ThrottlingBurstLimit": 5000, "DetailedMetricsEnabled": False}
 
 
 class ApiStage(Resource):
-    """One for each HTTP API."""
+    """One stage for each HTTP API."""
 
     kind = "apigatewayv2/stage"
     condition_type = "Exposed"
@@ -63,7 +63,7 @@ class ApiStage(Resource):
     retention_category = "service"
 
     def expand(self, context: SpecContext) -> Iterable[Node]:
-        """One, after the routes: an API without any can't be deployed."""
+        """Return one stage, after the routes: an API without any can't be deployed."""
         if context.service is None or context.service.spec.api is None:
             return
         api = context.service.spec.api
@@ -73,7 +73,7 @@ class ApiStage(Resource):
         yield Node(context.own_key(self.kind), identity, desired, tuple(routes))
 
     def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """Each stage among those of its API, and the endpoints of all APIs in one listing."""
+        """Find each stage among those of its API, and the endpoints of all APIs in one listing."""
         found = {target.key: live for target in targets if (live := _find_stage(aws, target.identity)) is not None}
         apis = {target.identity["api"] for target in targets if target.key in found}
         endpoints = _fetch_endpoints(aws, apis, listed=self.should_list(targets))
@@ -84,13 +84,13 @@ class ApiStage(Resource):
         }
 
     def ready(self, node: Node, seen: Observed) -> Verdict:
-        """Whether the last automatic deployment went well."""
+        """Return whether the last automatic deployment succeeded."""
         del node
         failed = "fail" in seen.outputs["deployment"].lower()
         return Failed("DeploymentFailed", seen.outputs["deployment"]) if failed else Ready()
 
     def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
-        """Make it, or set all of it."""
+        """Create the stage, or set all its fields."""
         identity, desired = step.node.identity, step.node.desired
         where = {"ApiId": identity["api"], "StageName": identity["name"]}
         limits, tags = desired["DefaultRouteSettings"], desired["tags"]
@@ -107,14 +107,14 @@ class ApiStage(Resource):
         return Observed({**updated.fields, "tags": tags}, {**updated.outputs, "url": seen.outputs["url"]})
 
     def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
-        """Remove it; the API then answers nobody."""
+        """Delete the stage; the API then accepts no request."""
         where = {"ApiId": target.identity["api"], "StageName": target.identity["name"]}
         with contextlib.suppress(MissingError):
             aws.write("apigatewayv2", "delete_stage", **where)
         return None
 
     def status_facts(self, seen: Observed) -> Mapping[str, Value]:
-        """Where the model is reached."""
+        """Return the model's endpoint."""
         return {"endpoint": seen.outputs["url"]}
 
 

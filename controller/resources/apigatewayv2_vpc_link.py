@@ -1,4 +1,4 @@
-"""The VPC link through which an environment's APIs reach their tasks. A region allows ten, so its models share one."""
+"""The VPC link through which an environment's APIs reach their tasks. A Region allows ten, so its models share one."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from controller.resources.base import PermissionScope, Resource
 
 
 class VpcLink(Resource):
-    """AWS takes minutes to make one, has no client token for it, and lets names repeat.
+    """AWS takes minutes to create one, has no client token for it, and lets names repeat.
 
-    The one that is known counts, or else the oldest of the name. A call that was sent twice leaves a twin, which must go: a
-    Region allows ten.
+    The known link counts, or else the oldest of the name. A call that was sent twice leaves a twin, which must be
+    deleted: a Region allows ten links.
     """
 
     kind = "apigatewayv2/vpc-link"
-    # Both are fixed once it is made. Subnets that the Environment names are part of the link's name, so others make
+    # Both are fixed at creation. Subnets that the Environment names are part of the link's name, so other subnets make
     # another link; a subnet that AWS adds to the default VPC changes nothing.
     policy = FieldPolicy(
         ignore=frozenset({"subnets", "security_groups"}),
@@ -63,7 +63,7 @@ class VpcLink(Resource):
     }
 
     def expand(self, context: SpecContext) -> Iterable[Node]:
-        """One link for the environment, unless it names one or needs none."""
+        """Return one link for the environment, unless it names one or needs none."""
         if context.service is not None or not context.needs_vpc_link:
             return
         name = context.physical_name(list(context.environment.spec.network.subnets), limit=128)
@@ -76,7 +76,7 @@ class VpcLink(Resource):
         yield Node(context.shared_key(self.kind), {"name": name}, desired)
 
     def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """List all links and match by name. One that is being deleted is absent."""
+        """List all links and match by name. A link that is being deleted counts as absent."""
         named: dict[str, list[Mapping[str, Any]]] = {}
         for link in _list_links(aws):
             named.setdefault(link["Name"], []).append(link)
@@ -87,21 +87,22 @@ class VpcLink(Resource):
         }
 
     def ready(self, node: Node, seen: Observed) -> Verdict:
-        """AVAILABLE is ready; so is INACTIVE, which the next request wakes up within minutes."""
+        """Judge the status: AVAILABLE is ready; so is INACTIVE, which the next request activates within minutes."""
         status, message = seen.outputs["status"], seen.outputs["message"]
         if status == "AVAILABLE":
             return Ready()
         if status == "INACTIVE":
             return Ready("Inactive", "no traffic for sixty days; the next requests fail until AWS has woken it up")
         if status == "FAILED":
-            hint = f"delete it so that it is made anew: aws apigatewayv2 delete-vpc-link --vpc-link-id {seen.outputs['id']}"
+            command = f"aws apigatewayv2 delete-vpc-link --vpc-link-id {seen.outputs['id']}"
+            hint = f"delete it so that it is made anew: {command}"
             return Failed("VpcLinkFailed", f"{message or 'AWS gives no reason'}; {hint}")
         return Waiting(
             "Provisioning", f"the VPC link {node.identity['name']} is {status}; it takes minutes", requeue_after=5
         )
 
     def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
-        """Create the link, or set its tags and remove its twins."""
+        """Create the link, or set its tags and delete its twins."""
         name, want = step.node.identity["name"], step.node.desired
         if seen is None:
             aws.write(
@@ -122,7 +123,7 @@ class VpcLink(Resource):
         return Observed(want, seen.outputs)
 
     def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
-        """Delete the link, and wait until its network interfaces are gone: they hold the security group."""
+        """Delete the link, and wait until its network interfaces are deleted: they hold the security group."""
         found = self.observe(aws, [target]).get(target.key)
         link = str(found.outputs["id"] if found is not None else target.known_outputs.get("id", ""))
         if not link:
@@ -139,7 +140,7 @@ class VpcLink(Resource):
 
 
 def _list_links(aws: AwsClient) -> list[Mapping[str, Any]]:
-    """Every link that isn't being deleted, oldest first; of one second, the one that works already."""
+    """Return every link that isn't being deleted, oldest first; among those of one second, the available one first."""
 
     def age(link: Mapping[str, Any]) -> tuple[str, bool, str]:
         return str(link.get("CreatedDate", "")), link["VpcLinkStatus"] != "AVAILABLE", link["VpcLinkId"]
@@ -158,7 +159,7 @@ def _delete_link(aws: AwsClient, link: str) -> None:
 
 
 def _observed(aws: AwsClient, named: Sequence[Mapping[str, Any]], known: Value) -> Observed:
-    """The link that counts, and as `duplicates` those of the same name and owner."""
+    """Return the link that counts, with those of the same name and owner as `duplicates`."""
     link = next((link for link in named if link["VpcLinkId"] == known), named[0])
     twins = [twin["VpcLinkId"] for twin in named if twin is not link and _owner_tags(twin) == _owner_tags(link)]
     outputs = {

@@ -1,8 +1,8 @@
-"""What a resource type is: one AWS type, described once, so that plan, apply, docs and tests follow by themselves.
+"""The protocol of a resource type: one AWS type, described once, from which plan, apply, docs and tests follow.
 
-A file in this package defines one subclass of `Resource`; `discover` finds it. It says what a spec wants of its type
-(`expand`), what is there (`observe`), when that is good (`ready`), and how to make it so (`apply`, `delete`). The
-comparison is not its business: its `policy` tells the one diff what it must know.
+A file in this package defines one subclass of `Resource`; `discover_resources` finds it. The class returns what a spec
+needs of its type (`expand`), observes AWS (`observe`), judges the result (`ready`), and changes AWS (`apply`,
+`delete`). It doesn't compare: its `policy` tells the single diff what it must know.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ Item = TypeVar("Item")
 class ResourceContext:
     """What a type may use besides AWS.
 
-    `cache` is a directory for what is costly to make twice; from `many` objects on, a listing of all that there are costs
-    less than asking for each.
+    `cache_directory` holds results that are costly to compute twice. From `list_threshold` objects on, a listing of all
+    objects is cheaper than a call for each.
     """
 
     cache_directory: Path
@@ -43,17 +43,18 @@ class ResourceContext:
 
 @dataclass(frozen=True)
 class PermissionScope:
-    """Where an IAM action is needed: an ARN without its `arn:PARTITION:`, and the condition keys that must have a value.
+    """Where an IAM action is needed.
 
-    Both may hold `{names}`: of `partition`, `region`, `account`, `environment`, `owner`, `bucket` and of the fields of a
-    node's identity; where such a field is empty or missing, nothing is needed. A field may also be the whole ARN.
+    It is an ARN without its `arn:PARTITION:`, and the condition keys that must have a value. Both may contain `{names}`: `partition`, `region`, `account`, `environment`, `owner`, `bucket` and the fields of a
+    node's identity. If such a field is empty or missing, the permission isn't needed. A field may also be a whole ARN.
     """
 
     arn: str
     conditions: Mapping[str, str] = field(default_factory=dict)
 
 
-# What has an id of AWS's choice can't be named beforehand; where AWS takes conditions on tags, its tag tells it apart.
+# An object whose id AWS chooses can't be named beforehand; where AWS supports conditions on tags, its tag identifies
+# it.
 OWNED_RESOURCE_CONDITION = {f"aws:ResourceTag/{ENVIRONMENT_TAG}": "{environment}"}
 OWNED_REQUEST_CONDITION = {f"aws:RequestTag/{ENVIRONMENT_TAG}": "{environment}"}
 
@@ -61,21 +62,22 @@ OWNED_REQUEST_CONDITION = {f"aws:RequestTag/{ENVIRONMENT_TAG}": "{environment}"}
 class Resource:
     """One AWS type.
 
-    kind:        its name, `service/type` (`ecs/service`)
-    policy:      how its fields are compared
-    permissions: each call it makes (`ecs.create_service`) → the IAM actions that call needs, PassRole included
-    scopes:      an IAM action, or `ecs:` for all other ones of a service → where it is needed; what isn't named here
-                 knows no resources (`controller.permissions.UNSCOPED`)
-    condition:   the aspect of a spec's status that it stands for, if any
-    read_only:   it is only looked at (a default VPC, the selected model); no step is ever planned for it
-    superseded:  what becomes of one whose identity is no longer wanted: deleted once its successor works; kept for good;
-                 kept as history and collected once no rollback can lead to it; or stopped at once, unless its output
-                 `finished` says that there is nothing to stop, and then history too
-    serial:      the output that numbers the revisions under one identity (`revision`). A superseded one is remembered, and
-                 deleted, by an identity that has it too
-    handles:     the outputs by which others name it; whoever holds one of them keeps it from being collected
-    retain:      the field of `policy.deletion` that decides whether it outlives its spec (`artifacts`, `registry`, `logs`, `service`)
-    consequence: what making one means beyond the object itself, for the plan (`trains a model`)
+    kind: the name, `service/type` (`ecs/service`).
+    policy: how its fields are compared.
+    permissions: each call it makes (`ecs.create_service`) → the IAM actions that the call needs, PassRole included.
+    scopes: an IAM action, or `ecs:` for all other ones of a service → where it is needed. An action without a scope has
+        no resource-level permissions (`UNSCOPED`).
+    condition_type: the condition of a spec's status that it contributes to, if any.
+    read_only: it is only observed (a default VPC, the selected model), and has no steps.
+    superseded_policy: what happens to an object whose identity is no longer desired. `delete`: once its successor works.
+        `keep`: never. `collect`: once no rollback can reach it. `stop`: at once, unless its output `finished` says that
+        there is nothing to stop; after that, `collect`.
+    revision_output: the output that numbers the revisions of one identity (`revision`). The record of a superseded
+        revision has it in its identity.
+    reference_outputs: the outputs by which other objects refer to it, and which keep it from being collected.
+    retention_category: the field of `policy.deletion` that decides whether it outlives its spec (`artifacts`,
+        `registry`, `logs`, `service`).
+    consequence: what its creation means beyond the object itself, for the plan (`trains a model`).
     """
 
     kind: ClassVar[str]
@@ -94,28 +96,31 @@ class Resource:
         self.resource_context = resource_context
 
     def expand(self, context: SpecContext) -> Iterable[Node]:
-        """The nodes of this type that a spec wants. Pure."""
+        """Return the nodes of this type that a spec needs. Pure."""
         raise NotImplementedError
 
     def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """What is there, for many targets at once, by reads only. What is missing is left out; what can't be read raises."""
+        """Return the objects of many targets at once, by reads only.
+
+        Leaves out absent objects; raises if one can't be read.
+        """
         raise NotImplementedError
 
     def ready(self, node: Node, seen: Observed) -> Verdict:
-        """Whether what is there can be built upon. `node` has its Refs resolved. Pure."""
+        """Return whether dependents may build on the object. `node` has its Refs resolved. Pure."""
         del node, seen
         return Ready()
 
     def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
-        """Make it so. `step.node` has no Refs left; `seen` is what was there a moment ago, None if nothing was.
+        """Create or change the object. `step.node` has no Refs left; `seen` was observed just before, None if absent.
 
-        Sends `step.node.desired` as a whole (`step.changes` are for people) and can be repeated after a crash anywhere.
-        Returns what is there now. Raises an AwsError, BundleError or FailedError.
+        Sends `step.node.desired` as a whole (`step.changes` are for people) and can be repeated after a crash at any
+        point. Returns the object as it is then. Raises an AwsError, BundleError or FailedError.
         """
         raise NotImplementedError
 
     def should_list(self, targets: Sequence[Target]) -> bool:
-        """Whether these are so many that they are better listed than asked for one by one."""
+        """Return whether there are so many targets that a listing is cheaper than a call for each."""
         return len(targets) >= self.resource_context.list_threshold
 
     def fetch_tags_by_key(
@@ -125,10 +130,10 @@ class Resource:
         targets: Sequence[Target],
         fetch_tags: Callable[[str], dict[str, str]],
     ) -> dict[Key, dict[str, str]]:
-        """The tags of the objects that are there (`arns`); `ask` gives one object's from the service itself.
+        """Return the tags of the existing objects (`arns`); `fetch_tags` reads one object's from the service itself.
 
-        Those of many come from one index of all services. It may lag behind, so what it tells otherwise than was
-        applied, or doesn't know, is asked for.
+        The tags of many objects come from one index of all services. It may lag behind, so objects that it doesn't
+        know, or whose tags differ from the last applied ones, are read from their service.
         """
         known = fetch_tags_by_arn(aws, list(arns.values())) if self.should_list(targets) else {}
         applied = {target.key: target.applied_fields.get("tags") for target in targets}
@@ -138,7 +143,10 @@ class Resource:
         }
 
     def matches_applied(self, target: Target, fields: Mapping[str, Value]) -> bool:
-        """Whether a listing, which may lag, tells what was applied last; what it tells otherwise has to be asked for."""
+        """Return whether a listing, which may lag behind, shows what was last applied.
+
+        Otherwise the object must be read itself.
+        """
         return bool(target.applied_fields) and not diff(
             target.applied_fields, fields, target.applied_fields, self.policy
         )
@@ -151,11 +159,11 @@ class Resource:
         *,
         returned_outputs: Mapping[str, Value] | None = None,
     ) -> Observed:
-        """What is there after a call made or changed it, for `apply` to return. `known` are outputs it surely has.
+        """Return the object after a call created or changed it, for `apply` to return. `known_outputs` are certain.
 
-        AWS's reads may not show yet what its writes have done: a change counts as made, since AWS has answered, and so
-        does an object whose outputs are all `answered`. Raises NotReadyError for what was made and isn't shown, where its
-        outputs aren't known; the next pass looks again.
+        AWS's reads may not show its writes yet. A change counts as made because AWS has answered, and so does an object
+        with all its outputs in `returned_outputs`. Raises NotReadyError for a created object that isn't shown and whose
+        outputs aren't known; the next pass observes it.
         """
         key = step.node.key
         found = self.observe(aws, [Target(key, step.node.identity, known_outputs or {})]).get(key)
@@ -168,24 +176,31 @@ class Resource:
         return Observed({**found.fields, **desired}, found.outputs) if late else found
 
     def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
-        """Remove it, or find it gone. A Waiting says that AWS is still at it. Can be repeated."""
+        """Delete the object, or find it absent. A Waiting verdict says that AWS is still deleting it.
+
+        Can be repeated.
+        """
         raise NotImplementedError
 
     def scope_variables(self, context: SpecContext, node: Node) -> Mapping[str, Value]:
-        """What its scopes may name: the identity's fields, whose Refs are resolved as far as that needs no AWS. Pure."""
+        """Return the names that its scopes may use. Pure.
+
+        They are the identity's fields, with Refs resolved as far as that is possible without AWS.
+        """
         del context
         return node.identity
 
     def retry(self, aws: AwsClient, node: Node, seen: Observed) -> str:
-        """Mark what failed and stays failed, so that the next pass tries again; AWS keeps the mark.
+        """Mark an object that failed for good, so that the next pass tries again; AWS keeps the mark.
 
-        Returns what was marked, in words; nothing where nothing failed. `node` has its Refs resolved as far as they are known.
+        Returns what was marked, in words; empty if nothing failed. `node` has its Refs resolved as far as they are
+        known.
         """
         del aws, node, seen
         return ""
 
     def status_facts(self, seen: Observed) -> Mapping[str, Value]:
-        """What of it belongs into the spec's status (`endpoint`, `model`, `image`)."""
+        """Return the object's facts for the spec's status (`endpoint`, `model`, `image`)."""
         del seen
         return {}
 
@@ -194,12 +209,12 @@ ResourceRegistry = Mapping[str, Resource]
 
 
 def iter_batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    """Pieces of at most `size`: what AWS takes in one call."""
+    """Yield pieces of at most `size`, as many as AWS takes in one call."""
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def discover_resources(resource_context: ResourceContext) -> ResourceRegistry:
-    """Every resource type of this package, by kind, in alphabetical order."""
+    """Return every resource type of this package, by kind, in alphabetical order."""
     package = importlib.import_module("controller.resources")
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"controller.resources.{module.name}")

@@ -1,4 +1,4 @@
-"""The network that tasks and VPC link live in. Only looked at: a VPC is nothing that a model may change."""
+"""The network of tasks and VPC link. It is only read: no model changes a VPC."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ZONES_WITHOUT_VPC_LINKS = frozenset(
 
 
 class VpcNetwork(Resource):
-    """The subnets that the Environment names, or all of the region's default VPC."""
+    """The subnets that the Environment names, or all of the Region's default VPC."""
 
     kind = "ec2/network"
     read_only = True
@@ -39,14 +39,14 @@ class VpcNetwork(Resource):
     }
 
     def expand(self, context: SpecContext) -> Iterable[Node]:
-        """One network for the environment."""
+        """Return one network for the environment."""
         if context.service is None:
             yield Node(context.shared_key(self.kind), {"subnets": list(context.environment.spec.network.subnets)})
 
     def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """Give vpc_id, subnet_ids, link_subnet_ids (those a VPC link can use) and whether it is the default VPC.
+        """Return vpc_id, subnet_ids, link_subnet_ids (those that a VPC link can use) and whether it is the default VPC.
 
-        Raises FailedError when there is no default VPC, when a subnet is missing, or when they are of several VPCs.
+        Raises FailedError if there is no default VPC, if a subnet is missing, or if the subnets belong to several VPCs.
         """
         return {target.key: _observe_network(aws, target) for target in targets}
 

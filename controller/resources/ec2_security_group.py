@@ -1,4 +1,4 @@
-"""Security groups: one for the environment's VPC link, one for each model's tasks, which admits that link and nobody else."""
+"""Security groups: one for the environment's VPC link, and one for each model's tasks, which admits only that link."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ VPC_LINK_QUALIFIER = "vpc-link"
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html#Filtering_Resources_CLI
 _NAMES_PER_FILTER = 200
 
-# Their ids are AWS's: what tells ours apart is the tag.
+# AWS chooses their ids: the tag identifies ours.
 _GROUP_ARN = "ec2:{region}:{account}:security-group/*"
-# Field of an IpPermission → the field in it that says who is let in.
+# Field of an IpPermission → the field in it that names the source.
 _SOURCE_FIELDS = {
     "UserIdGroupPairs": "GroupId",
     "IpRanges": "CidrIp",
@@ -33,7 +33,7 @@ _SOURCE_FIELDS = {
 
 
 class SecurityGroup(Resource):
-    """Ingress is ours alone: a rule that somebody opened by hand is closed again. Egress stays as AWS makes it: open."""
+    """Ingress is owned: a rule that others added is removed again. Egress stays as AWS creates it: open."""
 
     kind = "ec2/security-group"
     policy = FieldPolicy(sets=frozenset({"ingress"}), owned=frozenset({"ingress"}))
@@ -59,7 +59,10 @@ class SecurityGroup(Resource):
     }
 
     def expand(self, context: SpecContext) -> Iterable[Node]:
-        """The link's group for an Environment; the tasks' for a ModelService, unless the Environment names groups."""
+        """Return the link's group for an Environment.
+
+        The tasks' for a ModelService, unless the Environment names groups.
+        """
         vpc = Ref(context.shared_key("ec2/network"), "vpc_id")
         link = context.shared_key(self.kind, VPC_LINK_QUALIFIER)
         if context.service is None:
@@ -72,7 +75,7 @@ class SecurityGroup(Resource):
             yield Node(context.own_key(self.kind), identity, {"ingress": [rule], "tags": context.tags()})
 
     def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """All groups by name, as many at once as a filter takes; then by VPC."""
+        """Find all groups by name, as many at once as a filter takes; then by VPC."""
         names = sorted({target.identity["name"] for target in targets})
         groups = {}
         for start in range(0, len(names), _NAMES_PER_FILTER):
@@ -86,7 +89,7 @@ class SecurityGroup(Resource):
         }
 
     def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
-        """Create the group or set its tags; then open what is missing and close what is too much."""
+        """Create the group or set its tags; then add missing rules and remove extra ones."""
         want = step.node.desired
         if seen is None:
             seen = Observed({"ingress": [], "tags": want["tags"]}, {"id": self._create(aws, step)})
@@ -104,9 +107,9 @@ class SecurityGroup(Resource):
         return self.confirm(aws, step, returned_outputs=seen.outputs)
 
     def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
-        """Delete the group once no network interface is in it and no other group names it."""
+        """Delete the group once it has no network interface and no other group names it."""
         found = self.observe(aws, [target]).get(target.key)
-        # AWS may not show yet what it gave this id.
+        # AWS may not show the new id yet.
         group = found.outputs["id"] if found is not None else target.known_outputs.get("id")
         if group is None:
             return None
@@ -137,7 +140,7 @@ def _observed(group: Mapping[str, Any]) -> Observed:
 
 
 def _flatten_rules(permission: Mapping[str, Any]) -> Iterator[dict[str, Value]]:
-    """One rule for each source: protocol, ports (none where the protocol has none), and who."""
+    """Yield one rule for each source: protocol, ports (none if the protocol has none), and source."""
     ports = {name: permission[field] for name, field in (("from", "FromPort"), ("to", "ToPort")) if field in permission}
     for field, name in _SOURCE_FIELDS.items():
         for source in permission.get(field, ()):
@@ -145,7 +148,7 @@ def _flatten_rules(permission: Mapping[str, Any]) -> Iterator[dict[str, Value]]:
 
 
 def _to_ip_permission(rule: Mapping[str, Value]) -> dict[str, Any]:
-    """A rule as AWS takes it."""
+    """Return a rule in AWS's form."""
     source = str(rule["source"])
     field = (
         "UserIdGroupPairs"
@@ -167,7 +170,10 @@ def _change_rules(
     group: str,
     permissions: list[dict[str, Any]],
 ) -> None:
-    """Open or close rules. One that is open, or gone, already is what we want; it fails its call, so it is sent alone."""
+    """Add or remove rules.
+
+    A rule that exists, or is absent, already fails its call harmlessly, so each is sent alone.
+    """
     for permission in permissions:
         try:
             aws.write("ec2", operation, GroupId=group, IpPermissions=[permission])

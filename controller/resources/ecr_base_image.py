@@ -1,6 +1,6 @@
-"""The base image of a model's images, copied into their repository once: what a tag meant then is what it means from now on.
+"""The base image of a model's images, copied into their repository once: from then on its tag means the same image.
 
-So the tag is resolved once and recorded in ECR itself, an upstream that moves or loses it changes nothing, and a new
+The tag is resolved once and recorded in ECR itself, so an upstream that moves or deletes it changes nothing, and a new
 version of the model finds every layer but its own in place. Another base is another `image.base` in the spec.
 """
 
@@ -25,7 +25,7 @@ from controller.core.values import Key, Ref, Value, digest
 from controller.errors import BundleError, MissingError
 from controller.resources.base import PermissionScope, Resource
 
-# As an ECR pull-through cache of the public registry names it.
+# The default base, as an ECR pull-through cache of the public registry names it.
 DEFAULT_BASE = f"ecr-public/docker/library/python:{runtime_files.PYTHON_VERSION}-slim"
 _ECR_URI = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.[^/]+/(?P<rest>.+)")
 _OWN_REPOSITORY_ARN = "ecr:{region}:{account}:repository/{repository}"
@@ -36,12 +36,12 @@ class BaseImage(Resource):
     """One for each base and architecture that a ModelService names."""
 
     kind = "ecr/base-image"
-    # What a tag meant is what it means from now on, also for a spec that comes back to it.
+    # The tag's first meaning holds, also for a spec that returns to it.
     superseded_policy = "keep"
     policy = FieldPolicy(revisioned=True, volatile=frozenset({"digest"}))
     permissions = {
         "ecr.describe_images": frozenset({"ecr:DescribeImages"}),
-        # The first image that a pull-through cache fetches also makes its repository:
+        # The first image that a pull-through cache fetches also creates its repository:
         # https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache-iam.html
         "ecr.batch_get_image": frozenset({"ecr:BatchGetImage", "ecr:BatchImportUpstreamImage", "ecr:CreateRepository"}),
         "ecr.get_download_url_for_layer": frozenset({"ecr:GetDownloadUrlForLayer"}),
@@ -62,7 +62,7 @@ class BaseImage(Resource):
     retention_category = "service"
 
     def expand(self, context: SpecContext) -> Iterable[Node]:
-        """One, of the spec's base or of the default one."""
+        """Return one node for the spec's base or the default one."""
         trained = context.trainable_spec
         if trained is None:
             return
@@ -73,7 +73,7 @@ class BaseImage(Resource):
         )
 
     def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """By tag, which follows from what the spec says of it."""
+        """Find the copy by its tag, which follows from the spec."""
         found = {}
         for target in targets:
             digest_ = (
@@ -84,7 +84,10 @@ class BaseImage(Resource):
         return found
 
     def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
-        """Copy what is missing, then the manifest. Raises BundleError if there is no such image for the architecture."""
+        """Copy what is missing, then the manifest.
+
+        Raises BundleError if there is no such image for the architecture.
+        """
         if seen is not None:
             return seen
         identity = step.node.identity
@@ -98,7 +101,7 @@ class BaseImage(Resource):
         return _observed(identity, image.compute_digest(manifest))
 
     def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
-        """Remove it; layers that no image uses any more, ECR removes by itself."""
+        """Delete the copy; ECR itself removes layers that no image uses any more."""
         name, tag = target.identity["repository"], base_image_tag(target.identity)
         with contextlib.suppress(MissingError):
             answer = aws.write("ecr", "batch_delete_image", repositoryName=name, imageIds=[{"imageTag": tag}])
@@ -107,7 +110,7 @@ class BaseImage(Resource):
         return None
 
     def scope_variables(self, context: SpecContext, node: Node) -> Mapping[str, Value]:
-        """Its own repository, and the one that the base image is in."""
+        """Return its own repository, and the one that contains the base image."""
         place = _ECR_URI.fullmatch(node.identity["base"])
         account, rest = (
             (place["account"], place["rest"]) if place else (context.location.account, node.identity["base"])
@@ -117,7 +120,7 @@ class BaseImage(Resource):
 
 
 def base_image_tag(identity: Mapping[str, Value]) -> str:
-    """The tag of the copy: `base-0f1e2d3c4b5a`."""
+    """Return the tag of the copy: `base-0f1e2d3c4b5a`."""
     return f"base-{digest(identity['base'], identity['architecture'])[:12]}"
 
 
@@ -126,7 +129,7 @@ def _observed(identity: Mapping[str, Value], digest_: str) -> Observed:
 
 
 def _source_repository(aws: AwsClient, base: str) -> EcrRepository:
-    """Where the base image is."""
+    """Return the repository that contains the base image."""
     account, rest = "", base
     if "." in base.partition("/")[0]:
         place = _ECR_URI.fullmatch(base)
@@ -141,7 +144,7 @@ def _source_repository(aws: AwsClient, base: str) -> EcrRepository:
 
 
 def _platform_manifest(source: EcrRepository, base: str, architecture: str) -> bytes:
-    """Its manifest for the architecture."""
+    """Return the base image's manifest for the architecture."""
     name, _, pinned = base.rpartition("/")[2].partition("@")
     try:
         manifest = source.get_manifest(tag=name.partition(":")[2], digest=pinned)

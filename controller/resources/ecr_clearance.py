@@ -1,7 +1,7 @@
-"""The clearance: whether the image that is to be deployed is signed by the spec's key, and free of findings that forbid it.
+"""The clearance: whether the image to deploy is signed by the spec's key, and has no findings that forbid it.
 
-It is looked up, not kept anywhere, and asked anew in each pass: what ECR finds later stops the next rollout too. What
-serves goes on serving.
+It is read anew in each pass and stored nowhere: a later finding of ECR stops the next rollout, too. What serves keeps
+serving.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from controller.resources.base import PermissionScope, Resource
 
 SEVERITIES = ("low", "medium", "high", "critical")
 _SCAN_RUNNING = ("PENDING", "IN_PROGRESS")
-# ACTIVE is what enhanced scanning says of an image that it keeps scanning.
+# Enhanced scanning says ACTIVE of an image that it keeps scanning.
 _SCAN_COMPLETE = ("COMPLETE", "ACTIVE")
 
 
 class ImageClearance(Resource):
-    """Of one image, where the spec asks for it. Output: the image's `uri`."""
+    """The clearance of one image, if the spec requires it. Output: the image's `uri`."""
 
     kind = "ecr/clearance"
     read_only = True
@@ -42,7 +42,7 @@ class ImageClearance(Resource):
     }
 
     def expand(self, context: SpecContext) -> Iterable[Node]:
-        """One, if images are to be held against anything."""
+        """Return one node if the spec requires a signature or limits findings."""
         if context.trainable_spec is None or not context.trainable_spec.spec.image.needs_clearance:
             return
         spec, made = context.trainable_spec.spec.image, context.own_key("ecr/image")
@@ -56,7 +56,7 @@ class ImageClearance(Resource):
         yield Node(context.own_key(self.kind), identity)
 
     def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """Ask for what was found, and for signatures."""
+        """Read the findings and the signatures."""
         return {
             target.key: Observed(
                 {},
@@ -70,7 +70,10 @@ class ImageClearance(Resource):
         }
 
     def ready(self, node: Node, seen: Observed) -> Verdict:
-        """Held by a signature that is missing or false, by a finding, or by a scan that gave none; waits for the scan."""
+        """Judge the image: a missing or false signature, a finding, or a scan without a result holds it.
+
+        A running scan waits.
+        """
         if seen.outputs.get("signed") is False:
             return Held("NotSigned", f"no signature of {node.identity['key']} on {node.identity['uri']}")
         scan = seen.outputs.get("scan", "COMPLETE")
@@ -89,14 +92,14 @@ def _read_scan(aws: AwsClient, identity: Mapping[str, Value]) -> dict[str, Value
     wanted = {"repositoryName": identity["repository"], "imageId": {"imageDigest": identity["digest"]}}
     try:
         answer = aws.read("ecr", "describe_image_scan_findings", **wanted)
-    except MissingError:  # ScanNotFoundException: pushed a moment ago
+    except MissingError:  # ScanNotFoundException: it was just pushed
         return {"scan": "PENDING"}
     counts = answer.get("imageScanFindings", {}).get("findingSeverityCounts", {})
     return {"scan": answer["imageScanStatus"]["status"], "findings": dict(counts)}
 
 
 def _format_forbidden_findings(worst: str, counts: Mapping[str, int]) -> str:
-    """The findings at or above `worst`, for people; ECR's UNDEFINED and INFORMATIONAL are below all."""
+    """Return the findings at or above `worst`, for people; ECR's UNDEFINED and INFORMATIONAL are below all."""
     if not worst:
         return ""
     names = [name for name in reversed(SEVERITIES[SEVERITIES.index(worst) :]) if counts.get(name.upper())]

@@ -1,7 +1,7 @@
 """The image that serves one version of a model: a base image, the server's layers, and a layer with the model.
 
-It is put together here, without Docker, and pushed blob by blob. Its tag follows from what it is made of, so an image
-that exists is never made again, and one that was superseded is at hand for a rollback.
+It is assembled here, without Docker, and pushed blob by blob. Its tag follows from its parts, so an existing image is
+never made again, and a superseded one is available for a rollback.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _BUNDLE_FILES = ("model.ubj", "manifest.json")
 
 
 class ModelImage(Resource):
-    """One for each selected version of each ModelService."""
+    """One image for each selected version of each ModelService."""
 
     kind = "ecr/image"
     superseded_policy = "collect"
@@ -38,7 +38,7 @@ class ModelImage(Resource):
     policy = FieldPolicy(
         revisioned=True,
         volatile=frozenset({"uri", "digest", "tag"}),
-        # Where bundle and repository are doesn't tell what is in the image; `model` and the other parts do.
+        # The locations of bundle and repository don't affect the image; `model` and the other parts do.
         ignore=frozenset({"bundle", "kept"}),
     )
     permissions = {
@@ -64,7 +64,7 @@ class ModelImage(Resource):
     retention_category = "service"
 
     def expand(self, context: SpecContext) -> Iterable[Node]:
-        """One, of the selected version."""
+        """Return one image of the selected version."""
         trained = context.trainable_spec
         if trained is None:
             return
@@ -83,12 +83,12 @@ class ModelImage(Resource):
         yield Node(context.own_key(self.kind), {"repository": Ref(repository, "name"), **parts}, desired)
 
     def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """By tag: what has it was made of exactly these parts. One listing for each repository."""
+        """Find each image by its tag, which means exactly these parts. One listing for each repository."""
         found = ((target, _find_digest(aws, target.identity)) for target in targets)
         return {target.key: _observed(aws, target.identity, digest_) for target, digest_ in found if digest_}
 
     def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
-        """Put it together and push what the registry lacks. Raises BundleError for a bundle or a base that won't do."""
+        """Assemble the image and push what the registry lacks. Raises BundleError for an unsuitable bundle or base."""
         if seen is not None:
             return seen
         identity, bundle = step.node.identity, _read_bundle(aws, step.node)
@@ -109,7 +109,7 @@ class ModelImage(Resource):
     def _assemble(
         self, base: bytes, config: bytes, identity: Mapping[str, Value], bundle: Bundle
     ) -> tuple[image.AssembledImage, str]:
-        """The image on a base of this manifest and config, and the version of the server in it."""
+        """Return the image on a base with this manifest and config, and the version of the server in it."""
         architecture, server = identity["architecture"], image.get_server_version(config)
         below = () if server else layers.pack_server_layers(self.resource_context.cache_directory, architecture)
         server = server or identity["server"][:12]
@@ -124,17 +124,17 @@ class ModelImage(Resource):
         return made, server
 
     def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
-        """Remove it with its bill of materials and its signature."""
+        """Delete the image with its bill of materials and its signature."""
         left = EcrRepository(aws, target.identity["repository"]).delete_image(model_image_tag(target.identity))
         return Waiting("NotDeleted", left, failing=True) if left else None
 
     def status_facts(self, seen: Observed) -> Mapping[str, Value]:
-        """What is pulled."""
+        """Return the image's URI."""
         return {"image": seen.outputs["uri"]}
 
 
 def model_image_tag(identity: Mapping[str, Value]) -> str:
-    """The tag of the image that is made of these parts, readable by its version: `v3-0f1e2d3c4b5a`."""
+    """Return the tag of the image that consists of these parts, readable by its version: `v3-0f1e2d3c4b5a`."""
     return f"v{identity['version']}-{digest(identity)[:12]}"
 
 
@@ -149,14 +149,14 @@ def _observed(aws: AwsClient, identity: Mapping[str, Value], digest_: str) -> Ob
 
 
 def _sign_image(aws: AwsClient, made: image.AssembledImage, key: str, repository: str) -> Referrer:
-    """The image's signature with a KMS key, as `cosign` writes it."""
+    """Return the image's signature with a KMS key, in `cosign`'s format."""
     message = signature.build_payload(repository, made.digest)
     answer = aws.write("kms", "sign", KeyId=key, Message=message, MessageType="RAW", SigningAlgorithm="ECDSA_SHA_256")
     return signature.make_signature_referrer(made.manifest, repository, answer["Signature"])
 
 
 def _provenance_annotations(bundle: Bundle, base: str) -> dict[str, str]:
-    """Where it comes from, as annotations; what isn't known is left out."""
+    """Return the origin of the image as annotations, without what is unknown."""
     manifest, lineage = bundle.manifest, bundle.manifest.lineage
     told = {
         "org.opencontainers.image.title": manifest.name,
@@ -172,7 +172,7 @@ def _provenance_annotations(bundle: Bundle, base: str) -> dict[str, str]:
 
 
 def _read_bundle(aws: AwsClient, node: Node) -> Bundle:
-    """The bundle that the version was registered with. Raises BundleError if it isn't the model that was selected."""
+    """Return the bundle that the version was registered with. Raises BundleError if it contains another model."""
     place = urlsplit(node.desired["bundle"])
     prefix = place.path.strip("/")
     files = {name: _read_object(aws, place.netloc, f"{prefix}/{name}") for name in _BUNDLE_FILES}

@@ -1,6 +1,7 @@
-"""An ECR repository: where the images of one model are. Its tags can't be moved, and what is pushed is scanned.
+"""An ECR repository with the images of one model. Its tags are immutable, and pushed images are scanned.
 
-What encrypts it is chosen once: another key gives another repository, and the old one stays while a rollback leads there.
+Its encryption is fixed at creation: another key makes another repository, and the old one stays while a rollback leads
+to it.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class ImageRepository(Resource):
         "ecr.delete_repository": frozenset({"ecr:DeleteRepository"}),
     }
     scopes = {
-        # Where one of several is missing, all are listed.
+        # If one of several is missing, all are listed.
         "ecr:DescribeRepositories": (PermissionScope("ecr:{region}:{account}:repository/*"),),
         "ecr:": (PermissionScope("ecr:{region}:{account}:repository/{name}"),),
         "kms:": (PermissionScope("{key}"),),
@@ -54,7 +55,7 @@ class ImageRepository(Resource):
     retention_category = "registry"
 
     def expand(self, context: SpecContext) -> Iterable[Node]:
-        """One, with immutable tags."""
+        """Return one repository with immutable tags."""
         trained = context.trainable_spec
         if trained is None:
             return
@@ -71,12 +72,12 @@ class ImageRepository(Resource):
         yield Node(context.own_key(self.kind), {"name": name}, desired)
 
     def scope_variables(self, context: SpecContext, node: Node) -> Mapping[str, Value]:
-        """Its name, and the key that encrypts it."""
+        """Return its name, and the key that encrypts it."""
         del context
         return {**node.identity, "key": node.desired["encryptionConfiguration"].get("kmsKey", "")}
 
     def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """Look them up by name."""
+        """Find the repositories by name."""
         found = {
             live["repositoryName"]: live
             for live in _describe_repositories(aws, [target.identity["name"] for target in targets])
@@ -87,7 +88,7 @@ class ImageRepository(Resource):
         return {key: _observed(repository, tags[key]) for key, repository in live.items()}
 
     def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
-        """Make it, or set what differs: each setting has a call of its own."""
+        """Create the repository, or set what differs: each setting has a call of its own."""
         name, desired = step.node.identity["name"], step.node.desired
         if seen is None:
             settings = {field: value for field, value in desired.items() if field != "tags"}
@@ -106,7 +107,7 @@ class ImageRepository(Resource):
         return Observed(desired, seen.outputs)
 
     def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
-        """Remove it with every image in it."""
+        """Delete the repository with every image in it."""
         with contextlib.suppress(MissingError):
             aws.write("ecr", "delete_repository", repositoryName=target.identity["name"], force=True)
         return None
@@ -119,7 +120,7 @@ _UPDATE_CALLS = {
 
 
 def _describe_repositories(aws: AwsClient, names: Sequence[str]) -> Iterator[Mapping[str, Any]]:
-    """By name, as long as all are there: one that is missing fails the whole call, and then everything is listed."""
+    """Yield the repositories of these names. One that is missing fails the whole call; then all are listed."""
     for batch in iter_batches(names, 100):
         try:
             yield from aws.read("ecr", "describe_repositories", repositoryNames=list(batch))["repositories"]

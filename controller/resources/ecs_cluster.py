@@ -1,4 +1,4 @@
-"""The ECS cluster that an environment's models run in. On Fargate it is a name and nothing more."""
+"""The ECS cluster of an environment's models. On Fargate it is only a name."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class EcsCluster(Resource):
     }
 
     def expand(self, context: SpecContext) -> Iterable[Node]:
-        """The cluster that the Environment names."""
+        """Return the cluster that the Environment names."""
         if context.service is None:
             yield Node(
                 context.shared_key(self.kind), {"name": context.environment.spec.cluster}, {"tags": context.tags()}
             )
 
     def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """All clusters, a hundred names a call. One that was deleted is INACTIVE for a while, which is absent."""
+        """Find the clusters, a hundred names a call. A deleted one is INACTIVE for a while, which counts as absent."""
         live: dict[str, Mapping[str, Any]] = {}
         names = [target.identity["name"] for target in targets]
         for start in range(0, len(names), _BATCH_SIZE):
@@ -65,7 +65,7 @@ class EcsCluster(Resource):
         }
 
     def ready(self, node: Node, seen: Observed) -> Verdict:
-        """ACTIVE is ready."""
+        """Judge the status: ACTIVE is ready."""
         status = seen.outputs["status"]
         if status == "ACTIVE":
             return Ready()
@@ -76,7 +76,7 @@ class EcsCluster(Resource):
         return Waiting("Provisioning", f"the cluster {node.identity['name']} is {status}")
 
     def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
-        """Create the cluster, or set its tags. Creating one that exists gives that one, so it can be repeated."""
+        """Create the cluster, or set its tags. Creating an existing cluster returns that one, so it can be repeated."""
         name, tags = step.node.identity["name"], step.node.desired["tags"]
         if seen is None:
             made = aws.write("ecs", "create_cluster", clusterName=name, tags=to_tag_list(tags, "key", "value"))[
@@ -91,7 +91,7 @@ class EcsCluster(Resource):
         return self.confirm(aws, step, returned_outputs=seen.outputs)
 
     def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
-        """Delete the cluster once no service and no task is left in it."""
+        """Delete the cluster once it has no service and no task."""
         try:
             aws.write("ecs", "delete_cluster", cluster=target.identity["name"])
         except MissingError:

@@ -1,4 +1,4 @@
-"""An ECS service on Fargate: so many tasks of one task definition, rolled out under a circuit breaker."""
+"""An ECS service on Fargate: a number of tasks of one task definition, rolled out under a circuit breaker."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from controller.errors import MissingError, RolledBackError
 from controller.resources.base import PermissionScope, Resource, iter_batches
 
 _NETWORK = "networkConfiguration.awsvpcConfiguration"
-# ListServiceDeployments shows the last 90 days; an older failure is no reason to hold a deployment back.
+# ListServiceDeployments shows the last 90 days; an older failure is no reason to hold a deployment.
 _ROLLED_BACK_STATES = ["ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS", "ROLLBACK_SUCCESSFUL", "ROLLBACK_FAILED"]
-_POLL_SECONDS = 2.0  # seconds between looks at a rollout
+_POLL_SECONDS = 2.0  # seconds between two reads of a rollout
 
 
 class EcsService(Resource):
@@ -39,7 +39,7 @@ class EcsService(Resource):
         "ecs.describe_tasks": frozenset({"ecs:DescribeTasks"}),
         "ecs.list_service_deployments": frozenset({"ecs:ListServiceDeployments"}),
         "ecs.describe_service_revisions": frozenset({"ecs:DescribeServiceRevisions"}),
-        # The first service of an account also makes ECS's own role.
+        # The first service of an account also creates ECS's service-linked role.
         "ecs.create_service": frozenset({"ecs:CreateService", "ecs:TagResource", "iam:CreateServiceLinkedRole"}),
         "ecs.update_service": frozenset({"ecs:UpdateService"}),
         "ecs.tag_resource": frozenset({"ecs:TagResource"}),
@@ -66,18 +66,18 @@ class EcsService(Resource):
     retention_category = "service"
 
     def expand(self, context: SpecContext) -> Iterable[Node]:
-        """One, in the environment's cluster and subnets, registered in Cloud Map."""
+        """Return one service in the environment's cluster and subnets, registered in Cloud Map."""
         if context.service is None:
             return
         definition = Ref(context.own_key("ecs/task-definition"), "arn")
         desired: dict[str, Value] = {"taskDefinition": definition, "launchType": "FARGATE", "tags": context.tags()}
         if context.trainable_spec is not None:
             desired |= _service_settings(context)
-        # A count that the spec leaves out belongs to whoever scales.
+        # A count that the spec leaves out belongs to the autoscaler.
         if "desired_count" in context.service.spec.service.model_fields_set:
             desired["desiredCount"] = context.service.spec.service.desired_count
         identity = {"cluster": Ref(context.shared_key("ecs/cluster"), "name"), "name": context.service_name}
-        # What is taken as it was found can't be made again: the spec doesn't say the rest of it.
+        # An imported service can't be created again: the spec doesn't contain the rest of it.
         yield Node(
             context.own_key(self.kind),
             identity,
@@ -86,14 +86,14 @@ class EcsService(Resource):
         )
 
     def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """Services ten at a time; the tasks only of those that say they are done, a hundred at a time."""
+        """Read services ten at a time; the tasks only of those that report a finished rollout, a hundred at a time."""
         seen: dict[Key, Observed] = {}
         for cluster in sorted({target.identity["cluster"] for target in targets}):
             keys = {target.identity["name"]: target.key for target in targets if target.identity["cluster"] == cluster}
             live = [
                 service for service in _describe_services(aws, cluster, list(keys)) if service["status"] == "ACTIVE"
             ]
-            # Whose tasks are asked for is told by the service, where there is but one.
+            # With a single service, list that service's tasks only.
             which = {"serviceName": live[0]["serviceName"]} if len(live) == 1 else {}
             tasks = _tasks_by_group(aws, cluster, **which) if any(map(_needs_task_check, live)) else {}
             for service in live:
@@ -102,7 +102,7 @@ class EcsService(Resource):
         return seen
 
     def ready(self, node: Node, seen: Observed) -> Verdict:
-        """Whether what was intended runs. A stable service that runs something else is not ready."""
+        """Judge whether the intended task definition runs. A stable service that runs another one isn't ready."""
         intended = node.desired["taskDefinition"]
         wanted = (node.desired if "desiredCount" in node.desired else seen.fields)["desiredCount"]
         primary = seen.outputs["deployment"]
@@ -117,14 +117,17 @@ class EcsService(Resource):
         found = bool(node.reference_field)
         good = [task for task in seen.outputs["tasks"] if _is_as_intended(task, intended, is_external=found)]
         if len(good) != wanted:
-            message = f"{len(good)} of {wanted} tasks of {_resource_name(intended)} are healthy{'' if found else ' and run the pinned image'}"
+            pinned = "" if found else " and run the pinned image"
+            message = f"{len(good)} of {wanted} tasks of {_resource_name(intended)} are healthy{pinned}"
             return Waiting("Unhealthy", message, _POLL_SECONDS)
         return Ready()
 
     def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
-        """Create it, or update it in one call. Raises RolledBackError for what AWS has already undone.
+        """Create the service, or update it in one call.
 
-        An update names only what differs: some fields start a deployment, and none of them may for nothing.
+        Raises RolledBackError for a deployment that AWS has already rolled back.
+
+        An update names only what differs: some fields start a deployment, which must not happen needlessly.
         """
         if seen is None:
             return _observed(_create_service(aws, step.node), [])
@@ -143,7 +146,7 @@ class EcsService(Resource):
         return _observed({**live, "tags": to_tag_list(desired["tags"], "key", "value")}, [])
 
     def retry(self, aws: AwsClient, node: Node, seen: Observed) -> str:
-        """Forgive every deployment that AWS has rolled back so far; start a first one that failed once more."""
+        """Allow every deployment that AWS has rolled back so far; start a failed first one once more."""
         cluster, name = node.identity["cluster"], node.identity["name"]
         undone = max((began for began, _, _ in _list_rollbacks(aws, cluster, name)), default=0)
         forgives = undone > _retry_allowed_until(seen.fields["tags"])
@@ -156,10 +159,10 @@ class EcsService(Resource):
         return f"service {name}, whose deployment was rolled back" if forgives else ""
 
     def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
-        """Stop its tasks and remove it. It drains for as long as its tasks take to stop."""
+        """Stop the tasks and delete the service. It drains for as long as its tasks take to stop."""
         cluster, name = target.identity["cluster"], target.identity["name"]
         live = next(_describe_services(aws, cluster, [name]), None)
-        # One that isn't shown was recorded: AWS may not show it yet, and knows whether it is there.
+        # A recorded service that isn't shown: AWS may not show it yet, and knows whether it exists.
         if live is None or live["status"] == "ACTIVE":
             try:
                 live = aws.write("ecs", "delete_service", cluster=cluster, service=name, force=True)["service"]
@@ -171,17 +174,18 @@ class EcsService(Resource):
 
 
 def _service_settings(context: SpecContext) -> dict[str, Value]:
-    """Where tasks of a model of its own run, how they are rolled out and registered. What is taken as it was found keeps its own."""
+    """Return the network, rollout and registration of a trained model's tasks. An imported service keeps its own."""
     return {
         "platformVersion": "1.4.0",
         "deploymentConfiguration": {
             "minimumHealthyPercent": 100,
             "maximumPercent": 200,
-            # By default one healthy moment forgives all failures, so tasks that flap would never trip it.
+            # By default one healthy moment resets the count of failures, so flapping tasks would never trip the circuit
+            # breaker.
             "deploymentCircuitBreaker": {"enable": True, "rollback": True, "resetOnHealthyTask": False},
         },
         "networkConfiguration": {"awsvpcConfiguration": _network_configuration(context)},
-        # SRV records: an HTTP API needs the port, which the container gives.
+        # SRV records: an HTTP API needs the port, which comes from the container.
         "serviceRegistries": [
             {
                 "registryArn": Ref(context.own_key("servicediscovery/service"), "arn"),
@@ -219,12 +223,15 @@ def _primary_deployment(service: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _needs_task_check(service: Mapping[str, Any]) -> bool:
-    """Only a finished rollout is worth looking at task by task."""
+    """Return whether the rollout is finished: only then the tasks are worth checking."""
     return _primary_deployment(service).get("rolloutState") == "COMPLETED" and service["desiredCount"] > 0
 
 
 def _tasks_by_group(aws: AwsClient, cluster: str, **which: str) -> dict[str, list[Mapping[str, Any]]]:
-    """The running tasks of a cluster, or of one service, by group (`service:NAME`): two calls for up to a hundred tasks."""
+    """Return the running tasks of a cluster, or of one service, by group (`service:NAME`).
+
+    It takes two calls for up to a hundred tasks.
+    """
     groups: dict[str, list[Mapping[str, Any]]] = {}
     arns = aws.list_items("ecs", "list_tasks", "taskArns", cluster=cluster, desiredStatus="RUNNING", **which)
     for batch in iter_batches(arns, 100):
@@ -236,7 +243,7 @@ def _tasks_by_group(aws: AwsClient, cluster: str, **which: str) -> dict[str, lis
 def _observed(service: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]) -> Observed:
     primary = _primary_deployment(service)
     fields = {name: service.get(name) for name in _FIELDS}
-    # What is deployed, whatever the service says it should be: a rollback changes the one before the other.
+    # The deployed task definition, whatever the service's own field says: a rollback changes one before the other.
     fields |= {"taskDefinition": primary["taskDefinition"], "tags": parse_tags(service.get("tags", ()), "key", "value")}
     outputs = {
         "arn": service["serviceArn"],
@@ -264,7 +271,7 @@ _FIELDS = (
 
 
 def _latest_event(service: Mapping[str, Any], primary: Mapping[str, Any]) -> str:
-    """What ECS said last since the deployment began; what it said before is about another one."""
+    """Return ECS's last event since the deployment began; earlier ones concern another deployment."""
     since = (event["message"] for event in service.get("events", ()) if event["createdAt"] >= primary["createdAt"])
     return str(next(since, ""))
 
@@ -292,9 +299,10 @@ def _task_output(live: Mapping[str, Any]) -> dict[str, Value]:
 
 
 def _is_as_intended(task: Mapping[str, Any], definition: str, *, is_external: bool) -> bool:
-    """The definition pins the image by digest, so what was pulled must have that digest.
+    """Return whether a task pulled the pinned digest of the definition and is healthy.
 
-    One that was `found` may name its image by a tag and ask nobody for health: UNKNOWN is what ECS says of it then.
+    An imported definition (`is_external`) may name its image by a tag and have no health check: ECS then reports
+    UNKNOWN.
     """
     pinned = is_external or all(pulled and image.endswith(f"@{pulled}") for image, pulled in task["images"].values())
     healthy = ("HEALTHY", "UNKNOWN") if is_external else ("HEALTHY",)
@@ -305,8 +313,8 @@ def _create_service(aws: AwsClient, node: Node) -> Mapping[str, Any]:
     cluster, name = node.identity["cluster"], node.identity["name"]
     settings = {"desiredCount": 1} | {field: value for field, value in node.desired.items() if field != "tags"}
     tags = to_tag_list(node.desired["tags"], "key", "value")
-    # A deleted service is shown for a while. Its creation time makes the token of its successor another one, or AWS
-    # would take the new request for the old one's repetition.
+    # A deleted service is shown for a while. Its creation time changes the token of its successor; otherwise AWS would
+    # take the new request for a repetition of the old one.
     before = [str(live["createdAt"]) for live in _describe_services(aws, cluster, [name])]
     token = digest(cluster, name, node.desired, before)[:36]
     answer = aws.write(
@@ -324,7 +332,7 @@ def _update_tags(aws: AwsClient, step: Step, seen: Observed) -> None:
 
 
 def _list_rollbacks(aws: AwsClient, cluster: str, name: str) -> Iterator[tuple[int, str, str]]:
-    """The deployments of a service that AWS rolled back: when each began (ms), its service revision, and why."""
+    """Yield the deployments that AWS rolled back: when each began (ms), its service revision, and why."""
     listed = aws.iter_items(
         "ecs",
         "list_service_deployments",
@@ -339,13 +347,16 @@ def _list_rollbacks(aws: AwsClient, cluster: str, name: str) -> Iterator[tuple[i
 
 
 def _retry_allowed_until(tags: Mapping[str, str]) -> int:
-    """Until when (AWS's own time of a deployment, in ms) what was rolled back may be tried again; 0 without a mark."""
+    """Return until when (AWS's time of a deployment, in ms) rolled-back deployments may be tried again.
+
+    0 without a mark.
+    """
     mark = tags.get(RETRY_TAG, "")
     return int(mark) if mark.isdecimal() else 0
 
 
 def _refuse_rolled_back(aws: AwsClient, cluster: str, name: str, intended: str, retry_allowed_until: int) -> None:
-    """Raise RolledBackError when AWS has rolled a deployment of this very task definition back, and nobody forgave it."""
+    """Raise RolledBackError if AWS rolled back a deployment of this task definition and no retry was allowed since."""
     reasons = {
         revision: why for began, revision, why in _list_rollbacks(aws, cluster, name) if began > retry_allowed_until
     }
@@ -362,7 +373,7 @@ def _refuse_rolled_back(aws: AwsClient, cluster: str, name: str, intended: str, 
 
 
 def _other_deployment_verdict(intended: str, seen: Observed) -> Verdict:
-    """Something else is deployed: not yet what was intended, or no longer."""
+    """Return the verdict if another task definition is deployed: the intended one isn't yet, or was rolled back."""
     undone = [failed for failed in seen.outputs["failed"] if failed["taskDefinition"] == intended]
     if undone:
         return Failed("RolledBack", undone[0]["reason"])
@@ -383,5 +394,6 @@ def _deployed_revision(deployment: Mapping[str, Any]) -> str:
 
 def _format_progress(primary: Mapping[str, Any], wanted: int, event: str) -> str:
     failed = f", {primary['failed']} failed" if primary["failed"] else ""
-    counts = f"{primary['running']} of {wanted} tasks run {_deployed_revision(primary)}, {primary['pending']} pending{failed}"
+    running = f"{primary['running']} of {wanted} tasks run {_deployed_revision(primary)}"
+    counts = f"{running}, {primary['pending']} pending{failed}"
     return f"{counts}; {event}" if event else counts

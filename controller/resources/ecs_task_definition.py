@@ -1,6 +1,6 @@
-"""An ECS task definition family: each change registers a new revision, and the newest one is what is wanted.
+"""An ECS task definition family: each change registers a new revision, and the newest one is the desired one.
 
-A revision that a spec names is used as it is: it is looked at, and never written.
+A revision that a spec names is used unchanged: it is read, and never written.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class TaskDefinition(Resource):
             {
                 "requiresCompatibilities",
                 "containerDefinitions",
-                # A command or a user that a revision made by hand has would be deployed with it.
+                # A command or a user in a revision made by hand would be deployed with it.
                 "containerDefinitions.*",
                 "containerDefinitions.*.environment",
                 "containerDefinitions.*.secrets",
@@ -79,7 +79,7 @@ class TaskDefinition(Resource):
     retention_category = "service"
 
     def expand(self, context: SpecContext) -> Iterable[Node]:
-        """One family, for Fargate; or the revision that the spec names."""
+        """Return one family for Fargate, or the revision that the spec names."""
         if context.service is None:
             return
         service, image = context.service.spec.service, context.service.spec.image
@@ -105,28 +105,28 @@ class TaskDefinition(Resource):
         yield Node(context.own_key(self.kind), {"family": context.physical_name(limit=255)}, desired)
 
     def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """The newest active revision of each family, or the one that is named; there is no call for several."""
+        """Read the newest active revision of each family, or the named one; there is no call for several."""
         found = ((target.key, _find_revision(aws, target.identity)) for target in targets)
         return {key: observed for key, observed in found if observed is not None}
 
     def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
-        """Register a revision. Whether one was registered before a crash shows when the family is looked at again."""
+        """Register a revision. After a crash, the next read of the family shows whether one was registered."""
         del seen
         family, desired = step.node.identity["family"], dict(step.node.desired)
         tags = to_tag_list(desired.pop("tags"), "key", "value")
         return _observed(aws.write("ecs", "register_task_definition", family=family, tags=tags, **desired))
 
     def status_facts(self, seen: Observed) -> Mapping[str, Value]:
-        """The revision that is wanted; and the image of one that is named, which nothing else tells."""
+        """Return the desired revision; for a named one also its image, which nothing else shows."""
         told = {"taskDefinition": seen.outputs["arn"]}
         return {**told, "image": seen.outputs["image"]} if "image" in seen.outputs else told
 
     def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
-        """Deregister every revision, or the one that is named, and have AWS remove it; it does so once no task runs it."""
+        """Deregister every revision, or the named one, and have AWS delete it, which it does once no task runs it."""
         family = target.identity["family"]
         if "revision" in target.identity:
             return _remove_revision(aws, f"{family}:{target.identity['revision']}")
-        # What was just deregistered may not be listed as such yet.
+        # AWS may not list a revision as deregistered yet.
         inactive = dict.fromkeys(_list_revisions(aws, family, "INACTIVE"))
         for arn in _list_revisions(aws, family, "ACTIVE"):
             aws.write("ecs", "deregister_task_definition", taskDefinition=arn)
@@ -135,7 +135,7 @@ class TaskDefinition(Resource):
 
 
 def _remove_revision(aws: AwsClient, revision: str) -> Waiting | None:
-    """Remove one revision. What was deregistered, or is on its way, needs only what is left."""
+    """Delete one revision. A deregistered one needs only the remaining calls."""
     try:
         live = aws.read("ecs", "describe_task_definition", taskDefinition=revision)["taskDefinition"]
     except MissingError:
@@ -146,7 +146,7 @@ def _remove_revision(aws: AwsClient, revision: str) -> Waiting | None:
 
 
 def _delete_revisions(aws: AwsClient, revisions: Sequence[str]) -> Waiting | None:
-    """Have AWS remove revisions, ten with each call. One that it takes for active still, it leaves, and says so."""
+    """Have AWS delete revisions, ten with each call. It reports those that it still considers active."""
     answers = [
         aws.write("ecs", "delete_task_definitions", taskDefinitions=list(batch))
         for batch in iter_batches(revisions, 10)
@@ -171,7 +171,7 @@ def _container_definition(context: SpecContext, service: Service) -> dict[str, V
             "dev.moorage.fingerprint": Ref(selection, "fingerprint"),
         },
         "stopTimeout": service.stop_timeout,
-        # Liveness: a task that is alive and busy must not be killed for being not ready.
+        # Liveness: a busy task must not be killed for not being ready.
         "healthCheck": {
             "command": [
                 "CMD",
@@ -207,7 +207,7 @@ def _find_revision(aws: AwsClient, identity: Mapping[str, Value]) -> Observed | 
     newest = _observed(answer)
     if revision is None:
         return newest
-    # One that was deregistered can't be deployed any more.
+    # A deregistered revision can't be deployed any more.
     if answer["taskDefinition"]["status"] != "ACTIVE":
         return None
     images = ", ".join(container["image"] for container in newest.fields["containerDefinitions"])

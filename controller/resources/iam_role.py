@@ -1,6 +1,6 @@
-"""IAM roles of a model: for its training, for its tasks, and for ECS to start them. Each may do what it must, and no more.
+"""The IAM roles of a model: for its training, for its tasks, and for ECS to start them, each with least privilege.
 
-A role's inline policies and attachments are ours alone: what somebody adds by hand is taken away again.
+A role's inline policies and attachments are owned: additions by others are removed.
 """
 
 from __future__ import annotations
@@ -55,7 +55,10 @@ class IamRole(Resource):
     scopes = {"iam:": (PermissionScope("iam::{account}:role/{name}"),)}
 
     def expand(self, context: SpecContext) -> Iterable[Node]:
-        """Training (unless the spec names a role, or a job that is over), task and execution role of a model."""
+        """Return a model's task and execution role, and its training role.
+
+        A spec that names a role or an adopted job needs no training role.
+        """
         trained = context.trainable_spec
         if trained is None:
             return
@@ -81,7 +84,10 @@ class IamRole(Resource):
         )
 
     def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """Each role with all that it may do; many out of one listing, where what isn't as applied is asked for once more."""
+        """Read each role with all its policies.
+
+        Many from one listing, and those that differ from what was applied once more.
+        """
         listed = (
             _list_roles(aws, {target.identity["name"] for target in targets}) if self.should_list(targets) else None
         )
@@ -113,7 +119,7 @@ class IamRole(Resource):
                 Description=f"Moorage: {step.node.key}",
                 Tags=to_tag_list(want["tags"]),
             )["Role"]
-            # What CreateRole leaves to be done.
+            # The settings that CreateRole doesn't take.
             seen = Observed({**want, "policies": {}}, {"name": role["RoleName"], "arn": role["Arn"]})
         self._update_role(aws, name, step, seen)
         for policy, document in want["policies"].items():
@@ -125,7 +131,7 @@ class IamRole(Resource):
         return self.confirm(aws, step, returned_outputs=seen.outputs)
 
     def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
-        """Delete the role with its policies. Whether it is there IAM itself knows; what it shows may be late."""
+        """Delete the role with its policies. IAM itself knows whether it exists; its reads may lag behind."""
         name = target.identity["name"]
         with suppress(MissingError):
             _remove_policies(aws, name, _describe_role(aws, name), keep={})
@@ -159,7 +165,7 @@ def _describe_role(aws: AwsClient, name: str) -> Observed:
 
 
 def _list_roles(aws: AwsClient, names: Collection[str]) -> dict[str, Observed]:
-    """Those of the account's roles that are named: up to a thousand with each call."""
+    """Return the named roles of the account: up to a thousand with each call."""
     wanted = {"Filter": ["Role"], "MaxItems": _PAGE_SIZE}
     return {
         role["RoleName"]: _observed(
@@ -185,7 +191,10 @@ def _observed(
 
 
 def _remove_policies(aws: AwsClient, name: str, seen: Observed, *, keep: Mapping[str, Value]) -> None:
-    """Take away every policy that isn't to be kept; one that is shown and gone is no reason to keep the others."""
+    """Remove every policy that isn't to be kept.
+
+    One that is shown but absent doesn't stop the removal of the others.
+    """
     for policy in seen.fields["policies"]:
         if policy not in keep:
             with suppress(MissingError):
@@ -196,7 +205,7 @@ def _remove_policies(aws: AwsClient, name: str, seen: Observed, *, keep: Mapping
 
 
 def _trust_policy(context: SpecContext, service: str) -> dict[str, Any]:
-    """Who may assume it: the service, and only on behalf of this account.
+    """Return who may assume the role: the service, and only on behalf of this account.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html
     """
@@ -212,13 +221,13 @@ def _policy_document(statements: list[Value]) -> dict[str, Any]:
 
 
 def _training_statements(context: SpecContext) -> Iterator[Value]:
-    """What CreateTrainingJob asks of an execution role, narrowed to this model's data and jobs.
+    """Yield what CreateTrainingJob needs of an execution role, limited to this model's data and jobs.
 
     https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html#sagemaker-roles-createtrainingjob-perms
     """
     bucket = Ref(context.shared_key("s3/bucket"), "arn")
     data = f"datasets/{context.owner.name}/*"
-    # Job names end in eight characters of hash; `*` would let in models whose names begin as this one's does.
+    # Job names end in eight characters of hash; `*` would also match models whose names begin with this one's.
     jobs = f"training/moorage-{context.owner.name}-????????/*"
     yield _allow_statement("ReadData", ["s3:GetObject"], Format(f"{{}}/{data}", (bucket,)))
     listing = {"StringLike": {"s3:prefix": data}}
@@ -227,7 +236,7 @@ def _training_statements(context: SpecContext) -> Iterator[Value]:
     logs = _arn(context, "logs", "log-group:/aws/sagemaker/TrainingJobs:*")
     actions = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
     yield _allow_statement("Log", actions, logs)
-    # PutMetricData knows no resources; the namespace is what can be narrowed.
+    # PutMetricData has no resource-level permissions; only the namespace can be limited.
     metrics = {"StringEquals": {"cloudwatch:namespace": "/aws/sagemaker/TrainingJobs"}}
     yield _allow_statement("Measure", ["cloudwatch:PutMetricData"], "*", metrics)
     yield _registry_login_statement()
@@ -240,12 +249,12 @@ def _training_statements(context: SpecContext) -> Iterator[Value]:
 
 
 def _execution_statements(context: SpecContext) -> Iterator[Value]:
-    """What ECS needs to start a task: its image, its log group, its secrets.
+    """Yield what ECS needs to start a task: its image, its log group, its secrets.
 
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html
     """
     yield _registry_login_statement()
-    # A repository that was superseded holds what ECS may go back to; its name differs in eight characters of hash.
+    # A superseded repository contains what ECS may roll back to; its name differs in eight characters of hash.
     earlier = _arn(context, "ecr", f"repository/moorage-{context.owner.name}-????????")
     yield _allow_statement("Pull", _PULL_ACTIONS, [Ref(context.own_key("ecr/repository"), "arn"), earlier])
     group = Format("{}:*", (Ref(context.own_key("logs/log-group"), "arn"),))
@@ -255,14 +264,15 @@ def _execution_statements(context: SpecContext) -> Iterator[Value]:
         ("Secrets", "secretsmanager:GetSecretValue", "secretsmanager"),
         ("Parameters", "ssm:GetParameters", "ssm"),
     ):
-        # A secret's address may end in a JSON key, a stage and a version, which are not part of its ARN.
+        # A secret's address may end in a JSON key, a stage and a version, which aren't part of its ARN.
         arns = sorted({":".join(arn.split(":")[:7]) for arn in secrets if arn.split(":")[2] == service})
         if arns:
             yield _allow_statement(sid, [action], arns)
 
 
 def _registry_login_statement() -> Value:
-    # GetAuthorizationToken knows no resources. https://docs.aws.amazon.com/AmazonECR/latest/userguide/security-iam.html
+    # GetAuthorizationToken has no resource-level permissions.
+    # https://docs.aws.amazon.com/AmazonECR/latest/userguide/security-iam.html
     return _allow_statement("Login", ["ecr:GetAuthorizationToken"], "*")
 
 

@@ -20,7 +20,7 @@ RETENTION_DAYS = 30
 
 
 class LogGroup(Resource):
-    """One log group for each ModelService, named `/moorage/ENVIRONMENT/NAME`. It forgets after thirty days."""
+    """One log group for each ModelService, named `/moorage/ENVIRONMENT/NAME`. It keeps entries for thirty days."""
 
     kind = "logs/log-group"
     condition_type = "Deployed"
@@ -35,7 +35,7 @@ class LogGroup(Resource):
         "logs.untag_resource": frozenset({"logs:UntagResource"}),
         "logs.delete_log_group": frozenset({"logs:DeleteLogGroup"}),
     }
-    # Some of its calls are checked against the group's own ARN, others against the one with `:*` at its end.
+    # Some of its calls are checked against the group's own ARN, others against the one that ends in `:*`.
     scopes = {
         "logs:": (
             PermissionScope("logs:{region}:{account}:log-group:{name}"),
@@ -44,7 +44,7 @@ class LogGroup(Resource):
     }
 
     def expand(self, context: SpecContext) -> Iterable[Node]:
-        """One group for the model."""
+        """Return one group for the model."""
         if context.trainable_spec is not None:
             name = f"/moorage/{context.owner.environment}/{context.owner.name}"
             yield Node(
@@ -52,7 +52,7 @@ class LogGroup(Resource):
             )
 
     def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """List what begins as all the names do, and match."""
+        """List the groups by the names' common prefix, and match."""
         prefix = os.path.commonpath([target.identity["name"] for target in targets])
         listed = aws.list_items("logs", "describe_log_groups", "logGroups", logGroupNamePrefix=prefix)
         groups = {group["logGroupName"]: group for group in listed}
@@ -78,14 +78,14 @@ class LogGroup(Resource):
         return self.confirm(aws, step)
 
     def _observe_concurrent_creation(self, aws: AwsClient, step: Step, error: ConflictError) -> Observed:
-        """A group that came into being between look and call: the next pass compares it, and finds out whose it is."""
+        """Return a group that was created between observation and call; the next pass checks it."""
         found = self.observe(aws, [Target(step.node.key, step.node.identity)]).get(step.node.key)
         if found is None:
             raise error
         return found
 
     def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
-        """Delete the group and all that was logged."""
+        """Delete the group with all its log entries."""
         try:
             aws.write("logs", "delete_log_group", logGroupName=target.identity["name"])
         except MissingError:
@@ -94,7 +94,7 @@ class LogGroup(Resource):
 
 
 def _group_arn(group: Mapping[str, Any]) -> str:
-    # The ARN with `:*` at its end stands for the streams; tags and policies want the group's own.
+    # The ARN that ends in `:*` stands for the streams; tags and policies need the group's own.
     return str(group.get("logGroupArn") or group["arn"].removesuffix(":*"))
 
 

@@ -1,4 +1,4 @@
-"""Model bundles: what the server needs of a trained model, verified and measured, kept in the artifact bucket."""
+"""Model bundles: what the server needs of a trained model, verified and measured, in the artifact bucket."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ _MANIFEST, _MODEL = "manifest.json", "model.ubj"
 
 
 class ModelBundle(Resource):
-    """Two objects under one prefix: `model.ubj` and, written last, so that a bundle with a manifest is whole, `manifest.json`."""
+    """Two objects under one prefix: `model.ubj` and `manifest.json`.
+
+    The manifest is written last, so that a bundle with a manifest is complete.
+    """
 
     kind = "model/bundle"
     condition_type = "Trained"
@@ -35,7 +38,7 @@ class ModelBundle(Resource):
     reference_outputs = frozenset({"url"})
     retention_category = "artifacts"
     consequence = "measures the model on the training, validation and test rows"
-    # The prefix holds the fingerprint, so what is there is what was wanted.
+    # The prefix contains the fingerprint, so an existing bundle is the desired one.
     policy = FieldPolicy(revisioned=True, ignore=frozenset({"*"}))
     permissions = {
         "s3.list_objects_v2": frozenset({"s3:ListBucket"}),
@@ -50,7 +53,7 @@ class ModelBundle(Resource):
             *(PermissionScope(f"s3:::{{{name}_bucket}}") for name in CHANNELS),
         ),
         "s3:GetObject": (
-            # SageMaker writes OUTPUT/JOB/output/model.tar.gz; where the output of a named job is, the job tells.
+            # SageMaker writes OUTPUT/JOB/output/model.tar.gz; an adopted job names its output itself.
             PermissionScope("s3:::*/{job}/output/model.tar.gz"),
             *(PermissionScope(f"s3:::{{{name}}}*") for name in CHANNELS),
             PermissionScope("s3:::{bucket}/bundles/{owner}/*"),
@@ -60,7 +63,7 @@ class ModelBundle(Resource):
     }
 
     def scope_variables(self, context: SpecContext, node: Node) -> Mapping[str, Value]:
-        """Its place; and where the spec names a job, that and what it has read."""
+        """Return the prefix of the bundle; if the spec names a job, also the job and its channels."""
         names: dict[str, Value] = dict(node.identity)
         if context.trainable_spec is not None and context.trainable_spec.data.channels is not None:
             places = {
@@ -72,7 +75,7 @@ class ModelBundle(Resource):
         return names
 
     def expand(self, context: SpecContext) -> Iterable[Node]:
-        """One bundle for the spec's fingerprint."""
+        """Return one bundle for the spec's fingerprint."""
         trained = context.trainable_spec
         if trained is None:
             return
@@ -98,7 +101,7 @@ class ModelBundle(Resource):
         yield Node(context.own_key(self.kind), identity, desired)
 
     def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """Each bundle by its manifest. One whose manifest is still as it was isn't read again, but it must be there."""
+        """Read each bundle's manifest. An unchanged manifest isn't read again, but it must exist."""
         buckets = sorted({target.identity["bucket"] for target in targets}) if self.should_list(targets) else []
         marks = {
             (bucket, key): mark
@@ -157,14 +160,14 @@ class ModelBundle(Resource):
 
 
 def _row_sources(context: SpecContext, data: Data) -> dict[str, Value]:
-    """What the model is measured on: objects of ours, or all that is below the prefixes which a named job has read."""
+    """Return the rows that the model is measured on: our objects, or everything below an adopted job's prefixes."""
     if data.channels is not None:
         return {"prefixes": data.channels.prefixes_by_name}
     return {"channels": {name: Ref(context.own_key("s3/object", name), "url") for name in CHANNELS}}
 
 
 def _read_prefix(aws: AwsClient, Bucket: str, Key: str) -> Iterator[bytes]:  # noqa: N803 - as an address has it
-    """Every object below a prefix, in the order of their keys."""
+    """Yield every object below a prefix, in the order of their keys."""
     for found in aws.iter_items("s3", "list_objects_v2", "Contents", Bucket=Bucket, Prefix=Key):
         if found["Size"]:
             yield _get_object(aws, Bucket, found["Key"])

@@ -1,4 +1,4 @@
-"""The gate: whether a candidate's metrics allow it to serve. It is computed, not kept anywhere."""
+"""The gate: whether a candidate's metrics allow it to serve. It is computed, and stored nowhere."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from controller.resources.base import Resource
 
 
 class ModelGate(Resource):
-    """The spec's gates, held against a bundle's metrics.
+    """The spec's gates, compared with a bundle's metrics.
 
-    Outputs: `passed`; `message`, for people; `decision`, a short text that is another for other gates or metrics.
+    Outputs: `passed`; `message`, for people; `decision`, a short text that differs for other gates or metrics.
     """
 
     kind = "model/gate"
     read_only = True
 
     def expand(self, context: SpecContext) -> Iterable[Node]:
-        """One gate for the spec's candidate."""
+        """Return one gate for the spec's candidate."""
         if context.trainable_spec is not None:
             gates = [gate.model_dump(exclude_none=True) for gate in context.trainable_spec.spec.model.gates]
             yield Node(
@@ -30,7 +30,7 @@ class ModelGate(Resource):
             )
 
     def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """Hold the metrics against the gates. No call is made."""
+        """Compare the metrics with the gates. No call is made."""
         del aws
         return {
             target.key: Observed({}, evaluate_gates(target.identity["gates"], target.identity["metrics"]))
@@ -39,7 +39,10 @@ class ModelGate(Resource):
 
 
 def evaluate_gates(gates: Sequence[Mapping[str, Any]], metrics: Mapping[str, Mapping[str, float]]) -> dict[str, Value]:
-    """What the gates say of the metrics (`{"test": {"rmse": 49610.0}}`). A metric that wasn't measured doesn't pass."""
+    """Return the gates' result for the metrics (`{"test": {"rmse": 49610.0}}`).
+
+    A metric that wasn't measured doesn't pass.
+    """
     failures = [failure for gate in gates if (failure := _describe_failure(gate, metrics))]
     passed = not failures
     message = "; ".join(failures) or (

@@ -1,4 +1,4 @@
-"""The selection: which version serves. Here the train lane, which writes versions, meets the serve lane, which reads one."""
+"""The selection: which version serves. It connects the train lane, which writes versions, with the serve lane."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ _PREFIX = "moorage:"
 
 
 class ModelSelection(Resource):
-    """The approved version of the spec's fingerprint, whatever its number; failing that, what serves; a pin overrides.
+    """The approved version of the spec's fingerprint, whatever its number; otherwise the one that serves.
+
+    A pin overrides both.
 
     So a reverted commit serves its old model again without training, and a failed, rejected or unfinished training
-    never takes down what serves. A pin that can't be followed keeps what serves, and says so.
+    never takes down what serves. A pin that can't be followed keeps what serves, and reports it.
     """
 
     kind = "model/selection"
@@ -40,7 +42,10 @@ class ModelSelection(Resource):
     }
 
     def expand(self, context: SpecContext) -> Iterable[Node]:
-        """One selection for the model. It reads the candidate, so what follows from a candidate under way comes later."""
+        """Return one selection for the model.
+
+        It reads the candidate, so steps that depend on a candidate in progress come later.
+        """
         trained = context.trainable_spec
         if trained is None:
             return
@@ -55,7 +60,7 @@ class ModelSelection(Resource):
         yield Node(context.own_key(self.kind), identity, reads=reads)
 
     def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """Choose, from the registry and, where that has no answer, from what runs."""
+        """Choose a version from the registry, or otherwise from what runs."""
         many = self.should_list(targets)
         listed = list_versions_by_group(aws) if many else {}
         known = search_versions(aws, [target.identity["group"] for target in targets]) if many else {}
@@ -72,7 +77,7 @@ class ModelSelection(Resource):
             )
             chosen = chosen or versions.get(_find_serving_version(aws, target.identity))
             if chosen is not None:
-                # Of what search knows, only what never changes is taken: metrics, digest, place.
+                # Of the search's results only immutable facts are used: metrics, digest, location.
                 arn = chosen["ModelPackageArn"]
                 package = known.get(arn) or aws.read("sagemaker", "describe_model_package", ModelPackageName=arn)
                 found[target.key] = Observed({}, {**_outputs(package), "problem": problem})
@@ -81,7 +86,7 @@ class ModelSelection(Resource):
         return found
 
     def ready(self, node: Node, seen: Observed) -> Verdict:
-        """A pin that can't be followed is a failure, though what serves goes on serving."""
+        """Judge the selection: a pin that can't be followed is a failure, though what serves keeps serving."""
         del node
         problem = seen.outputs["problem"]
         return (
@@ -91,7 +96,7 @@ class ModelSelection(Resource):
         )
 
     def status_facts(self, seen: Observed) -> Mapping[str, Value]:
-        """The model that serves."""
+        """Return the model that serves."""
         return {
             "model": {
                 "version": seen.outputs["version"],
@@ -119,7 +124,7 @@ def _describe_pin_problem(pin: int, versions: Mapping[int, PackageVersion]) -> s
 
 
 def _find_serving_version(aws: AwsClient, identity: Mapping[str, Value]) -> int:
-    """The version that the running service says it serves; 0 when none does."""
+    """Return the version that the running service names; 0 if it names none."""
     try:
         answer = aws.read("ecs", "describe_services", cluster=identity["cluster"], services=[identity["service"]])
         service = next((item for item in answer["services"] if item["status"] == "ACTIVE"), None)

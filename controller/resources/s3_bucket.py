@@ -1,7 +1,7 @@
-"""The environment's artifact bucket: datasets in, trained models and bundles out.
+"""The environment's artifact bucket, for datasets, trained models and bundles.
 
-A bucket that the Environment names is only used: it isn't configured, tagged or deleted. What is in a bucket is not
-this file's business.
+A bucket that the Environment names is only used: it isn't configured, tagged or deleted. This file doesn't manage the
+bucket's content.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _FIRST_REGION = "us-east-1"
 
 
 class ArtifactBucket(Resource):
-    """A private bucket: versions kept, encrypted, no public access, TLS only."""
+    """A private bucket: versioned, encrypted, no public access, TLS only."""
 
     kind = "s3/bucket"
     retention_category = "artifacts"
@@ -56,7 +56,7 @@ class ArtifactBucket(Resource):
     scopes = {"s3:": (PermissionScope("s3:::{name}"),)}
 
     def expand(self, context: SpecContext) -> Iterable[Node]:
-        """One bucket for the environment, made or named."""
+        """Return one bucket for the environment, created or named."""
         if context.service is not None or not context.needs_training_resources:
             return
         name = context.bucket_name
@@ -73,7 +73,7 @@ class ArtifactBucket(Resource):
         yield Node(context.shared_key(self.kind), {"name": name}, desired)
 
     def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """Each bucket with its settings. Raises ForeignError for a name that another account has."""
+        """Read each bucket with its settings. Raises ForeignError for a name that another account has."""
         found = {}
         for target in targets:
             name = target.identity["name"]
@@ -94,7 +94,10 @@ class ArtifactBucket(Resource):
         return found
 
     def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
-        """Create the bucket, then put every setting that isn't as wanted. Raises FailedError for a named one that is missing."""
+        """Create the bucket, then put every setting that differs.
+
+        Raises FailedError for a named one that doesn't exist.
+        """
         name, want = step.node.identity["name"], step.node.desired
         if not want:
             raise FailedError(
@@ -115,7 +118,10 @@ class ArtifactBucket(Resource):
         return self.confirm(aws, step)
 
     def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
-        """Delete the bucket if it is ours and empty. What is left in one is there to be kept, and so is the bucket."""
+        """Delete the bucket if it is ours and empty.
+
+        Objects that are left in it are to be kept, and so is the bucket.
+        """
         name = target.identity["name"]
         try:
             if _fetch_tags(aws, name).get(ENVIRONMENT_TAG) == target.key.environment:
@@ -125,7 +131,7 @@ class ArtifactBucket(Resource):
         return None
 
     def _create(self, aws: AwsClient, name: str, tags: dict[str, str]) -> None:
-        """Create it with its tags, so that one whose making was cut short is known as ours."""
+        """Create it with its tags, so that ownership is known even if the creation is interrupted."""
         configuration: dict[str, Any] = {"Tags": to_tag_list(tags)}
         if aws.region != _FIRST_REGION:
             configuration["LocationConstraint"] = aws.region
@@ -133,7 +139,10 @@ class ArtifactBucket(Resource):
 
 
 def _bucket_parameters(aws: AwsClient, name: str) -> dict[str, str]:
-    """Bucket names are global: the owner is named so that nobody else's bucket of this name is read or written."""
+    """Return the parameters that name bucket and owner.
+
+    Bucket names are global, and another account's bucket of the same name must not match.
+    """
     return {"Bucket": name, "ExpectedBucketOwner": aws.account}
 
 

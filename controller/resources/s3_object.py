@@ -1,6 +1,6 @@
-"""Dataset objects in the artifact bucket. Addressed by content: other rows are another object, equal rows the same one.
+"""Dataset objects in the artifact bucket. They are addressed by content: other rows make another object.
 
-An object carries no owner of its own: it belongs to the bucket it is in, and its key names the model.
+An object has no owner of its own: it belongs to its bucket, and its key names the model.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PREFIX = "datasets/"
 
 
 class DatasetObject(Resource):
-    """One channel's rows, alone under its prefix, since a training job reads all that begins with it."""
+    """One channel's rows, alone under its prefix, because a training job reads everything that begins with it."""
 
     kind = "s3/object"
     condition_type = "Trained"
@@ -43,7 +43,7 @@ class DatasetObject(Resource):
     }
 
     def expand(self, context: SpecContext) -> Iterable[Node]:
-        """One object for each channel."""
+        """Return one object for each channel."""
         if context.trainable_spec is None:
             return
         for channel, content in sorted(context.inputs.channels.items()):
@@ -52,7 +52,7 @@ class DatasetObject(Resource):
             yield Node(context.own_key(self.kind, channel), identity, {"content": content, "content_type": "text/csv"})
 
     def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """Each object's digest, as S3 checked it when the object was put. One that is still as it was isn't asked for."""
+        """Read each object's digest, which S3 checked when the object was put. An unchanged object isn't read again."""
         marks = _list_versions_once(aws, targets)
         found = {}
         for target in targets:
@@ -97,7 +97,7 @@ class DatasetObject(Resource):
 
 
 def _list_versions_once(aws: AwsClient, targets: Sequence[Target]) -> dict[tuple[str, str], str] | None:
-    """The marks of all datasets of the buckets; None where there is but one object to look at."""
+    """Return the versions of all datasets of the buckets; None if there is only one object to read."""
     if len(targets) == 1:
         return None
     buckets = sorted({target.identity["bucket"] for target in targets})

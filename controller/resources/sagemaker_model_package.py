@@ -23,9 +23,10 @@ _METADATA_PREFIX = "moorage:"
 
 
 class ModelPackage(Resource):
-    """The version that a training gave. What it is never changes; only the gate's decision, and so its approval, may.
+    """The version that a training produced. Only the gate's decision may change, and with it the approval.
 
-    A person's own approval or rejection stands until the gates or the metrics change: approval itself isn't compared.
+    A person's own approval or rejection stands until the gates or the metrics change: the approval itself isn't
+    compared.
     """
 
     kind = "sagemaker/model-package"
@@ -58,7 +59,7 @@ class ModelPackage(Resource):
     }
 
     def scope_variables(self, context: SpecContext, node: Node) -> Mapping[str, Value]:
-        """Its group, the account that the algorithm's image is in, and the job that the spec names."""
+        """Return its group, the account of the algorithm's image, and the job that the spec names."""
         registry, job = (
             str(node.desired["image"]).partition(".")[0],
             context.trainable_spec.training.job if context.trainable_spec else None,
@@ -66,7 +67,7 @@ class ModelPackage(Resource):
         return {**node.identity, "registry": registry, "job": job}
 
     def expand(self, context: SpecContext) -> Iterable[Node]:
-        """One version for the spec's fingerprint."""
+        """Return one version for the spec's fingerprint."""
         trained = context.trainable_spec
         if trained is None:
             return
@@ -86,9 +87,9 @@ class ModelPackage(Resource):
         yield Node(context.own_key(self.kind), {"group": group, "fingerprint": context.fingerprint}, desired)
 
     def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """Each version by its fingerprint, through a listing. The oldest of several is the one.
+        """Find each version by its fingerprint, through a listing. The oldest of several counts.
 
-        Many are listed at once, and searched for: what search knows as it was applied needn't be described.
+        Many are listed at once, and searched for: a search result that matches what was applied needs no description.
         """
         many = self.should_list(targets)
         listed = list_versions_by_group(aws) if many else {}
@@ -105,7 +106,7 @@ class ModelPackage(Resource):
     def _describe_version(
         self, aws: AwsClient, target: Target, version: Mapping[str, Any], known: Mapping[str, Any] | None
     ) -> Observed:
-        """What is known of a version if that is as applied, or else what the registry says."""
+        """Return a version from the search if it is as applied, or else from the registry."""
         if known is not None:
             observed = _observed({**known, **version})
             if self.matches_applied(target, observed.fields):
@@ -113,7 +114,10 @@ class ModelPackage(Resource):
         return _observed(aws.read("sagemaker", "describe_model_package", ModelPackageName=version["ModelPackageArn"]))
 
     def ready(self, node: Node, seen: Observed) -> Verdict:
-        """Approved is ready; rejected and undecided hold the candidate back while what serves goes on."""
+        """Judge the approval: approved is ready.
+
+        Rejected and pending hold the candidate while what serves keeps serving.
+        """
         approval, version = seen.outputs["approval"], seen.outputs["version"]
         message = (
             node.desired["message"] if seen.outputs["passed"] is (approval == "Approved") else seen.outputs["message"]
@@ -129,7 +133,7 @@ class ModelPackage(Resource):
         return Held("AwaitingApproval", f"version {version} waits for a person to approve it in the model registry")
 
     def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
-        """Register the version, or bring its approval in line with what the gates say now."""
+        """Register the version, or update its approval to the gates' present decision."""
         want = step.node.desired
         decision = {"ModelApprovalStatus": _approval_status(want), "CustomerMetadataProperties": _metadata(want)}
         if seen is None:
@@ -152,8 +156,8 @@ class ModelPackage(Resource):
 def _register_version(aws: AwsClient, request: Mapping[str, Any]) -> Mapping[str, Any]:
     """Register a version and describe it.
 
-    For as long as AWS remembers a token, it answers with what that token made, even if that was deleted since: then
-    another token registers anew.
+    While AWS remembers a token, it returns what that token created, even if that was deleted since: then another token
+    registers a new version.
     """
     arn = aws.write("sagemaker", "create_model_package", **request)["ModelPackageArn"]
     try:
@@ -165,11 +169,9 @@ def _register_version(aws: AwsClient, request: Mapping[str, Any]) -> Mapping[str
 
 
 def decide_approval(aws: AwsClient, group: str, *, approve: bool, version: int | None, message: str) -> tuple[int, str]:
-    """A person's word on a version of a group, by default the newest that waits for one.
+    """Record a person's decision on a version of a group, by default the newest that waits for one.
 
-    Gives its number, and what its gates said where they held it back.
-
-    Raises NotFoundError when there is no such version.
+    Returns its number, and the message of its gates if they held it. Raises NotFoundError if the version doesn't exist.
     """
     listed = list(
         aws.iter_items("sagemaker", "list_model_packages", "ModelPackageSummaryList", ModelPackageGroupName=group)
@@ -228,7 +230,7 @@ def _make_request(node: Node) -> dict[str, Any]:
     return {
         "ModelPackageGroupName": node.identity["group"],
         "ModelPackageDescription": _FINGERPRINT_PREFIX + node.identity["fingerprint"],
-        # botocore makes up a random token where none is given, and a repeated call would register a second version.
+        # botocore generates a random token if none is given, and a repeated call would register a second version.
         "ClientToken": digest(node.identity)[:36],
         "ModelMetrics": {"ModelQuality": {"Statistics": statistics}},
         "InferenceSpecification": {

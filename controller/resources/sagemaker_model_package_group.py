@@ -1,4 +1,4 @@
-"""SageMaker model package groups: one for each ModelService, holding its versions."""
+"""SageMaker model package groups: one for each ModelService, with its versions."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class ModelPackageGroup(Resource):
     scopes = {"sagemaker:": (PermissionScope("sagemaker:{region}:{account}:model-package-group/{name}"),)}
 
     def expand(self, context: SpecContext) -> Iterable[Node]:
-        """One group for the model."""
+        """Return one group for the model."""
         if context.trainable_spec is not None:
             yield Node(context.own_key(self.kind), {"name": context.physical_name(limit=63)}, {"tags": context.tags()})
 
     def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """Each group by its name; many out of one listing."""
+        """Find each group by its name; many from one listing."""
         names = {target.key: str(target.identity["name"]) for target in targets}
         listed = (
             _list_groups(aws)
@@ -52,7 +52,7 @@ class ModelPackageGroup(Resource):
         return {key: _observed(group, tags[key]) for key, group in groups.items()}
 
     def ready(self, node: Node, seen: Observed) -> Verdict:
-        """A group is completed, or on its way."""
+        """Judge the status: a group is completed, or in progress."""
         del node
         status = seen.outputs["status"]
         if status == "Completed":
@@ -89,7 +89,7 @@ class ModelPackageGroup(Resource):
 
 
 def _list_groups(aws: AwsClient) -> dict[str, Mapping[str, Any]]:
-    """Every group that is called as ours are, by name."""
+    """Return every group with a name like ours, by name."""
     named = {"NameContains": "moorage-", "MaxResults": 100}
     listed = aws.list_items("sagemaker", "list_model_package_groups", "ModelPackageGroupSummaryList", **named)
     return {group["ModelPackageGroupName"]: group for group in listed}

@@ -1,9 +1,9 @@
-"""SageMaker training jobs. Named by fingerprint: an identical finished job is found and reused, never run again.
+"""SageMaker training jobs. Names contain the fingerprint: an identical finished job is reused, never run again.
 
-A job that failed keeps its name. Once it is marked for a retry, by a tag of its own, the next attempt has a number behind
-the name: so what was tried is known from AWS alone.
+A failed job keeps its name. Once a tag marks it for a retry, the next attempt's name ends in a number, so AWS alone
+shows what was tried.
 
-A job that a spec names is over, and somebody else's: it is held against the spec's settings, and never written.
+A job that a spec names is complete and belongs to others: it is compared with the spec's settings, and never written.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ FINISHED = ("Completed", *UNSUCCESSFUL)
 # A job's name has 63 characters at most; those of later attempts end in `-2`, `-3`, …
 _MAX_NAME_LENGTH = 60
 CHANNELS = ("train", "validation")
-# How the names begin of what SageMaker itself puts among the hyperparameters.
+# The prefixes of names that SageMaker itself adds to the hyperparameters.
 INTERNAL_HYPERPARAMETER_PREFIXES = ("sagemaker_", "_")
 
 
 class TrainingJob(Resource):
-    """One run of the built-in algorithm. A job never changes; other settings are another job."""
+    """One run of the built-in algorithm. A job never changes; other settings make another job."""
 
     kind = "sagemaker/training-job"
     condition_type = "Trained"
@@ -44,7 +44,8 @@ class TrainingJob(Resource):
     superseded_policy = "stop"
     reference_outputs = frozenset({"arn", "artifact"})
     retention_category = "registry"
-    # A job is what it was started as. Only its presence under its name counts, and that name holds the fingerprint.
+    # A job keeps the settings that it was started with. Only its presence under its name counts: the name contains the
+    # fingerprint.
     policy = FieldPolicy(
         revisioned=True, ignore=frozenset({"*"}), immutable=frozenset({"image", "hyperparameters", "channels"})
     )
@@ -58,7 +59,7 @@ class TrainingJob(Resource):
         "sagemaker.stop_training_job": frozenset({"sagemaker:StopTrainingJob"}),
         "sagemaker.delete_training_job": frozenset({"sagemaker:DeleteTrainingJob"}),
     }
-    # Other settings are another job, so that a name ends in eight characters of hash; a later attempt has a number more.
+    # Other settings make another job, so a name ends in eight characters of hash; a later attempt adds a number.
     scopes = {
         "sagemaker:": (
             PermissionScope("sagemaker:{region}:{account}:training-job/moorage-{owner}-????????"),
@@ -68,11 +69,11 @@ class TrainingJob(Resource):
     }
 
     def scope_variables(self, context: SpecContext, node: Node) -> Mapping[str, Value]:
-        """Its name, and that of a job which the spec names."""
+        """Return its name, and that of a job which the spec names."""
         return {**node.identity, "job": context.trainable_spec.training.job if context.trainable_spec else None}
 
     def expand(self, context: SpecContext) -> Iterable[Node]:
-        """One job for the spec's fingerprint, or the one that the spec names."""
+        """Return one job for the spec's fingerprint, or the one that the spec names."""
         if context.trainable_spec is None:
             return
         training = context.trainable_spec.training
@@ -100,10 +101,12 @@ class TrainingJob(Resource):
         )
 
     def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """Each job by its name, or its newest attempt; one that is known to be completed never changes, and isn't asked for.
+        """Find each job by its name, or its newest attempt.
 
-        One that failed and was deleted since is still what came of the training: nobody asked for another attempt. Raises
-        FailedError for a named one that did something else than the spec says, or came to nothing.
+        A job known to be completed never changes, and isn't read again.
+
+        A failed job that was deleted since is still the result of the training: a new attempt needs `moorage retry`.
+        Raises FailedError for a named job whose settings differ from the spec, or that failed.
         """
         found: dict[Key, Observed] = {}
         for target in targets:
@@ -122,19 +125,22 @@ class TrainingJob(Resource):
         return found
 
     def ready(self, node: Node, seen: Observed) -> Verdict:
-        """Completed is ready; failed and stopped stay so."""
+        """Judge the status: completed is ready; failed and stopped stay so."""
         del node
         status, message = seen.outputs["status"], seen.outputs["message"]
         if status == "Completed":
             return Ready()
         if status in FINISHED:
-            # What follows the first line is a stack trace; the log has it.
+            # A stack trace follows the first line; it is in the log.
             told = message.partition("\n")[0] or f"the training job {seen.outputs['name']} {status.lower()}"
             return Failed(f"Training{status}", f"{told} (moorage retry starts another attempt)")
         return Waiting("Training", f"{seen.outputs['name']}: {message or status}", requeue_after=10)
 
     def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
-        """Start the job. A job of this name that appeared meanwhile is the same job: the name holds the fingerprint."""
+        """Start the job.
+
+        A job of this name that appeared meanwhile is the same job: the name contains the fingerprint.
+        """
         del seen
         target = Target(step.node.key, step.node.identity)
         free, _, _ = _find_newest_attempt(aws, step.node.identity["name"])
@@ -146,9 +152,10 @@ class TrainingJob(Resource):
         return self.confirm(aws, step)
 
     def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
-        """Stop it if it runs; remove one that was known to have finished, with all attempts at it.
+        """Stop the job if it runs; delete one that was known to have finished, with all its attempts.
 
-        One that is stopped for being no longer wanted stays, and says so: should it be wanted again, that is another attempt.
+        A job that is stopped because nothing needs it stays, and says so: if it is needed again, that is another
+        attempt.
         """
         name, job, tags = _find_newest_attempt(aws, target.identity["name"])
         if job is None or job["TrainingJobStatus"] in FINISHED:
@@ -162,7 +169,7 @@ class TrainingJob(Resource):
         return Waiting("Stopping", f"{name} is being stopped", requeue_after=10)
 
     def retry(self, aws: AwsClient, node: Node, seen: Observed) -> str:
-        """Let another attempt follow a job that failed or was stopped."""
+        """Mark a failed or stopped job, so that another attempt follows."""
         del node
         if seen.outputs["status"] not in UNSUCCESSFUL:
             return ""
@@ -175,7 +182,10 @@ class TrainingJob(Resource):
 
 
 def _observe_named_job(aws: AwsClient, target: Target) -> Observed | None:
-    """The job that a spec names, if it is there. Raises FailedError when it isn't the training that the spec says."""
+    """Return the job that a spec names, if it exists.
+
+    Raises FailedError if it isn't the training that the spec describes.
+    """
     said = target.identity
     try:
         job = aws.read("sagemaker", "describe_training_job", TrainingJobName=said["name"])
@@ -208,9 +218,11 @@ def _find_mismatches(job: Mapping[str, Any], version: str, hyperparameters: Mapp
 
 
 def _find_newest_attempt(aws: AwsClient, name: str) -> tuple[str, Mapping[str, Any] | None, dict[str, str]]:
-    """The newest attempt at a job: its name, the job, its tags. No job where an attempt is still to be made.
+    """Return the newest attempt at a job: its name, the job, its tags.
 
-    An attempt that ended without success counts until it is marked: then the next one's name is looked for.
+    The job is None if the attempt is still to be made.
+
+    An attempt that ended without success counts until it is marked: then the next one's name is looked up.
     """
     for attempt in count(1):
         tried = _attempt_name(name, attempt)
@@ -226,7 +238,7 @@ def _find_newest_attempt(aws: AwsClient, name: str) -> tuple[str, Mapping[str, A
 
 
 def _delete_attempts(aws: AwsClient, name: str) -> None:
-    """Delete every attempt at a job, the last one first: an attempt is found by those before it.
+    """Delete every attempt at a job, the last one first: an attempt is found through those before it.
 
     Source: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DeleteTrainingJob.html
     """
@@ -250,7 +262,7 @@ def _mark_for_retry(aws: AwsClient, arn: str, why: str) -> None:
 
 
 def is_finished(aws: AwsClient, name: str) -> bool:
-    """Whether a job of that name has come to its end. Raises MissingError."""
+    """Return whether a job of that name has ended. Raises MissingError."""
     job = aws.read("sagemaker", "describe_training_job", TrainingJobName=name)
     return job["TrainingJobStatus"] in FINISHED
 
@@ -298,6 +310,6 @@ def _make_request(node: Node) -> dict[str, Any]:
 
 def _channel_config(name: str, url: str) -> dict[str, Any]:
     source = {"S3DataType": "S3Prefix", "S3Uri": url, "S3DataDistributionType": "FullyReplicated"}
-    # Without a content type the container takes the rows for libsvm.
+    # Without a content type the container reads the rows as libsvm.
     # https://docs.aws.amazon.com/sagemaker/latest/dg/xgboost.html#InputOutput-XGBoost
     return {"ChannelName": name, "ContentType": "text/csv", "DataSource": {"S3DataSource": source}}

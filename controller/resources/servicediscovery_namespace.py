@@ -17,10 +17,10 @@ from controller.resources.base import OWNED_REQUEST_CONDITION, OWNED_RESOURCE_CO
 
 
 class DiscoveryNamespace(Resource):
-    """A private DNS namespace. AWS makes and deletes one in the background, as an operation that can be asked about."""
+    """A private DNS namespace. AWS creates and deletes one in the background, as an operation that has a status."""
 
     kind = "servicediscovery/namespace"
-    # AWS doesn't tell a namespace's VPC. It hardly matters: API Gateway asks Cloud Map, not the VPC's DNS.
+    # AWS doesn't return a namespace's VPC. It hardly matters: API Gateway reads Cloud Map, not the VPC's DNS.
     policy = FieldPolicy(ignore=frozenset({"vpc"}))
     permissions = {
         "servicediscovery.list_namespaces": frozenset({"servicediscovery:ListNamespaces"}),
@@ -54,14 +54,14 @@ class DiscoveryNamespace(Resource):
     }
 
     def expand(self, context: SpecContext) -> Iterable[Node]:
-        """One namespace for the environment."""
+        """Return one namespace for the environment."""
         if context.service is None and context.needs_training_resources:
             vpc = Ref(context.shared_key("ec2/network"), "vpc_id")
             name = f"{context.physical_name(limit=63)}.internal"
             yield Node(context.shared_key(self.kind), {"name": name}, {"vpc": vpc, "tags": context.tags()})
 
     def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """List the private namespaces and match by name; one that is still being made is known by its operation."""
+        """List the private namespaces and match by name; a namespace in creation is known by its operation."""
         only_private = [{"Name": "TYPE", "Values": ["DNS_PRIVATE"], "Condition": "EQ"}]
         listed = aws.iter_items("servicediscovery", "list_namespaces", "Namespaces", Filters=only_private)
         live = {namespace["Name"]: namespace for namespace in listed}
@@ -79,13 +79,13 @@ class DiscoveryNamespace(Resource):
         return found
 
     def ready(self, node: Node, seen: Observed) -> Verdict:
-        """Ready once it has an id."""
+        """Return ready once it has an id."""
         if "id" in seen.outputs:
             return Ready()
         return Waiting("Creating", f"Cloud Map is making {node.identity['name']}", requeue_after=5)
 
     def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
-        """Ask for the namespace, or set its tags. Raises FailedError when AWS gave up making it."""
+        """Request the namespace, or set its tags. Raises FailedError if AWS failed to create it."""
         target = Target(step.node.key, step.node.identity)
         tags = step.node.desired["tags"]
         if seen is None:
@@ -97,7 +97,7 @@ class DiscoveryNamespace(Resource):
         return self.observe(aws, [target]).get(target.key) or Observed({"tags": tags}, target.known_outputs)
 
     def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
-        """Ask AWS to delete the namespace, and wait until it is gone. It must hold no service."""
+        """Request the deletion, and wait until the namespace is deleted. It must contain no service."""
         found = self.observe(aws, [target]).get(target.key)
         if found is None:
             return None
@@ -115,7 +115,7 @@ class DiscoveryNamespace(Resource):
         )
 
     def _create(self, aws: AwsClient, step: Step) -> Target:
-        """Ask for it. A repeated request with this id is the same request; a name can be taken once in a VPC."""
+        """Request the namespace. A repeated request with this id is the same request; a VPC accepts a name once."""
         name, want = step.node.identity["name"], step.node.desired
         answer = aws.write(
             "servicediscovery",
@@ -134,7 +134,10 @@ class DiscoveryNamespace(Resource):
 
 
 def _operation_status(aws: AwsClient, operation: str) -> tuple[str, str]:
-    """SUBMITTED, PENDING, SUCCESS or FAIL, with the reason of a failure. Operations are forgotten after some weeks."""
+    """Return SUBMITTED, PENDING, SUCCESS or FAIL, and the reason of a failure.
+
+    AWS forgets operations after some weeks.
+    """
     try:
         answer = aws.read("servicediscovery", "get_operation", OperationId=operation)["Operation"]
     except MissingError:

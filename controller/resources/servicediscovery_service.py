@@ -22,7 +22,7 @@ _DNS_RECORDS = [{"Type": "SRV", "TTL": 10}]
 
 
 class DiscoveryService(Resource):
-    """One service for each ModelService. ECS registers tasks in it and says which are healthy."""
+    """One service for each ModelService. ECS registers tasks in it and reports which are healthy."""
 
     kind = "servicediscovery/service"
     condition_type = "Deployed"
@@ -55,17 +55,17 @@ class DiscoveryService(Resource):
     }
 
     def expand(self, context: SpecContext) -> Iterable[Node]:
-        """One service for the model: in the environment's namespace, or the one that the spec names."""
+        """Return one service for the model: in the environment's namespace, or the one that the spec names."""
         if context.service is None:
             return
         if context.service.spec.service.discovery is not None:
-            # Its records are as whoever made it wanted them, and what leads there relies on them.
+            # Its records stay as its creator chose them, because callers rely on them.
             named = {"id": context.service.spec.service.discovery}
             yield Node(
                 context.own_key(self.kind), named, {"tags": context.tags()}, reference_field="spec.service.discovery"
             )
             return
-        if context.trainable_spec is None:  # registered nowhere when it was found
+        if context.trainable_spec is None:  # registered nowhere when it was imported
             return
         identity = {
             "namespace": Ref(context.shared_key("servicediscovery/namespace"), "id"),
@@ -74,9 +74,9 @@ class DiscoveryService(Resource):
         yield Node(context.own_key(self.kind), identity, {"records": _DNS_RECORDS, "tags": context.tags()})
 
     def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
-        """List each namespace's services once, and match by name; all of the region's where one is known by its id.
+        """List each namespace's services once, and match by name; all of the Region's if one is known by its id.
 
-        A single one that is known is asked for.
+        A single known service is read by its id.
         """
         if (
             len(targets) == 1
