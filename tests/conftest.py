@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import urllib.request
 from collections.abc import Iterator
@@ -40,6 +41,18 @@ def clear_environment() -> None:
 
 # At import: some modules read their variables when they are imported.
 clear_environment()
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Keep the tests of a module on one worker, which shares their fixtures; an `independent` test may go to any."""
+    group = item.nodeid if item.get_closest_marker("independent") else item.nodeid.partition("::")[0]
+    item.add_marker(pytest.mark.xdist_group(re.sub(r"[][@]", "-", group)))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the suites of long modules, whatever the random order, so that short ones fill the end of the run."""
+    items.sort(key=lambda item: item.nodeid.startswith("tests/unit/"))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -111,8 +124,9 @@ def idle_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
 
 @pytest.fixture(scope="session")
 def resource_context(tmp_path_factory: pytest.TempPathFactory) -> ResourceContext:
-    """Where the layers are kept that take seconds to pack."""
-    return ResourceContext(tmp_path_factory.mktemp("cache"))
+    """A cache of the layers that take seconds to pack, which all workers share."""
+    base = tmp_path_factory.getbasetemp()
+    return ResourceContext((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "layer-cache")
 
 
 @pytest.fixture(scope="module")

@@ -119,14 +119,15 @@ def _make_layer(role: LayerRole, tar: bytes, packed: bytes) -> Layer:
 
 def _load_cached(cache: Path, inputs: str) -> Layer | None:
     """Read a cached layer; one that doesn't match its name counts as missing."""
-    for path in cache.glob(_cache_file_name(inputs, "*")):
+    for path in cache.glob(_cache_file_name(inputs, "*", "*")):
         try:
             packed = path.read_bytes()
-            layer = _make_layer("dependencies", gzip.decompress(packed), packed)
-        except (OSError, EOFError, zlib.error):
+        except OSError:
             continue
-        if path.name == _cache_file_name(inputs, layer.diff_id):
-            return layer
+        diff_id, digest = path.name.split("-")[-2:]
+        # The name has both digests, so that the layer needn't be decompressed to be verified.
+        if sha256(packed).hexdigest() == digest:
+            return Layer("dependencies", f"sha256:{diff_id}", f"sha256:{digest}", len(packed), packed)
     return None
 
 
@@ -136,7 +137,7 @@ def _store_cached(cache: Path, inputs: str, layer: Layer) -> None:
     try:
         cache.mkdir(parents=True, exist_ok=True)
         unfinished.write_bytes(layer.content)
-        unfinished.replace(cache / _cache_file_name(inputs, layer.diff_id))
+        unfinished.replace(cache / _cache_file_name(inputs, layer.diff_id, layer.digest))
     except OSError as error:
         with contextlib.suppress(OSError):
             unfinished.unlink(missing_ok=True)
@@ -148,5 +149,5 @@ def _store_cached(cache: Path, inputs: str, layer: Layer) -> None:
         ) from error
 
 
-def _cache_file_name(inputs: str, diff_id: str) -> str:
-    return f"dependencies-{inputs[:32]}-{diff_id.removeprefix('sha256:')}.tar.gz"
+def _cache_file_name(inputs: str, diff_id: str, digest: str) -> str:
+    return "-".join(["dependencies", inputs[:32], *(part.removeprefix("sha256:") for part in (diff_id, digest))])

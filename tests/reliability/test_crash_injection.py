@@ -106,14 +106,14 @@ def reason(status: Status) -> str:
     return found.reason if found else ""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def scenario_runner(
     idle_aws: EmbeddedAws, resource_context: ResourceContext, tmp_path_factory: pytest.TempPathFactory
 ) -> ScenarioRunner:
     return ScenarioRunner(idle_aws, discover_resources(resource_context), tmp_path_factory.mktemp("specs"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def undisturbed(scenario_runner: ScenarioRunner) -> ScenarioResult:
     """The story as nobody interrupts it."""
     return scenario_runner.run(None)
@@ -141,6 +141,7 @@ def test_pruning_leaves_only_shared_resources(undisturbed: ScenarioResult) -> No
     assert all(key.startswith("training/") for key, _ in left["objects"])
 
 
+@pytest.mark.independent
 @pytest.mark.parametrize("moment", CrashMoment, ids=lambda moment: moment.name.lower())
 def test_crash_at_every_call_converges(
     moment: CrashMoment, scenario_runner: ScenarioRunner, undisturbed: ScenarioResult

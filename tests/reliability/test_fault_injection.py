@@ -154,14 +154,14 @@ def _comparable(found: AccountState) -> AccountState:
     return found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def scenario_runner(
     idle_aws: EmbeddedAws, resource_context: ResourceContext, tmp_path_factory: pytest.TempPathFactory
 ) -> ScenarioRunner:
     return ScenarioRunner(idle_aws, resource_context, tmp_path_factory.mktemp("specs"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def undisturbed(scenario_runner: ScenarioRunner) -> ScenarioResult:
     """The story as nothing goes wrong in it."""
     return scenario_runner.run(None)
@@ -187,6 +187,7 @@ def test_every_call_in_the_code_is_covered_or_excused(undisturbed: ScenarioResul
     assert named - told == OUTSIDE_THE_SCENARIO.keys()
 
 
+@pytest.mark.independent
 @pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.name.lower())
 def test_fault_at_every_call_site_converges(
     fault: Fault, scenario_runner: ScenarioRunner, undisturbed: ScenarioResult
