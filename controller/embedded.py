@@ -24,10 +24,10 @@ _ERRORS: dict[type[control.EmbeddedAwsError], type[MoorageError]] = {
 
 
 def up(home: Path, *, port: int = 0, runner: str = "", weather: str = "") -> ProgramStatus:
-    """Start the embedded AWS of a state directory unless it runs already; return where it is.
+    """Start the embedded AWS of a state directory unless it runs already; return its status.
 
-    Raises UsageError when moto isn't installed, FailedError when the program ends at once, DeadlineError when it
-    doesn't answer in time.
+    Raises UsageError if moto isn't installed, FailedError if the program ends at once, DeadlineError if it doesn't
+    answer in time.
     """
     with _mapped_errors():
         return control.up(home, port=port, runner=runner, weather=weather)
@@ -39,7 +39,7 @@ def down(home: Path) -> ProgramStatus:
 
 
 def status(home: Path) -> ProgramStatus:
-    """Find the embedded AWS of a state directory."""
+    """Return the status of the embedded AWS of a state directory."""
     return control.status(home)
 
 

@@ -1,29 +1,29 @@
-"""The one error tree. Each class says what a shell sees (`exit_code`) and whether waiting helps (`remedy`).
+"""The single error tree. Each class has an `exit_code` for the shell, and a `remedy` that says whether waiting helps.
 
     MoorageError
-    ├── SpecError             the words in a file are wrong; carries every Problem found
+    ├── SpecError             a spec is invalid; has every Problem found
     ├── UsageError            the command line is wrong
-    ├── CredentialsError      AWS doesn't know, or doesn't trust, who asks
-    ├── NotFoundError         what was asked about does not exist
-    ├── LeaseHeldError        another controller works on this environment
-    │   └── LeaseLostError    it was ours, and is no longer
-    ├── DeadlineError         time ran out; the work goes on
-    ├── StoppedError          a gate, an approval or a policy says no
-    │   └── NotPlannedError       only a plan made before may be carried out, and this isn't in it
-    ├── SourceError           what declares the specs can't be reached or read
-    ├── StoreError            what the controller remembers can't be read or written
+    ├── CredentialsError      AWS doesn't accept the credentials
+    ├── NotFoundError         the named object doesn't exist
+    ├── LeaseHeldError        another controller is working on this environment
+    │   └── LeaseLostError    the lease was ours, and isn't any more
+    ├── DeadlineError         the timeout expired; AWS continues
+    ├── StoppedError          a gate, an approval or a policy holds it
+    │   └── NotPlannedError       the saved plan doesn't contain it
+    ├── SourceError           the source of specs can't be reached or read
+    ├── StoreError            the store can't be read or written
     ├── DataError             the training data can't be used
     ├── BundleError           the artifact or bundle can't be trusted
     ├── FailedError           a resource failed and stays failed until the spec changes
-    │   ├── ForeignError      it exists and belongs to somebody else
-    │   └── RolledBackError   AWS has tried it and gone back
-    └── AwsError              what AWS answered, one class per way out
-        ├── ThrottledError        slow down, then go on
-        ├── UnavailableError      5xx or no connection, and the call was not carried out or was a read
-        ├── AnswerLostError       a write whose outcome is unknown: observe before anything else
-        ├── NotReadyError         a dependency isn't there yet (a new IAM role, a draining service)
-        ├── MissingError          the thing isn't there
-        ├── ConflictError         it is there already, or in use
+    │   ├── ForeignError      it exists and belongs to others
+    │   └── RolledBackError   AWS rolled the deployment back
+    └── AwsError              AWS's answer, one class for each remedy
+        ├── ThrottledError        slow down, then continue
+        ├── UnavailableError      5xx or no connection, and the call was not executed or was a read
+        ├── AnswerLostError       a write with an unknown outcome: observe first
+        ├── NotReadyError         a dependency isn't ready yet (a new IAM role, a draining service)
+        ├── MissingError          the object doesn't exist
+        ├── ConflictError         it exists already, or is in use
         ├── DeniedError           a permission is missing
         ├── QuotaError            a hard limit
         └── RejectedError         the request itself is wrong
@@ -48,10 +48,10 @@ class Remedy(Enum):
 
 
 class MoorageError(Exception):
-    """Root of the tree: what happened, where, why and what to do next.
+    """The root of the tree: what happened, where, why and what to do next.
 
-    `what` is one sentence; `where` a spec position, a resource or an API call; `why` the cause as the other side
-    told it; `hint` the next step for a person. None of them may hold a secret.
+    `what` is one sentence; `where` a spec position, a resource or an API call; `why` the cause in the other side's
+    words; `hint` the next step for a person. None of them may contain a secret.
     """
 
     exit_code: ClassVar[int] = 1
@@ -62,14 +62,14 @@ class MoorageError(Exception):
         self.what, self.where, self.why, self.hint = what, where, why, hint
 
     def __str__(self) -> str:
-        """Render as `where: what: why (hint)`, leaving out what is empty."""
+        """Return `where: what: why (hint)` without the empty parts."""
         text = ": ".join(part for part in (self.where, self.what, self.why) if part)
         return f"{text} ({self.hint})" if self.hint else text
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong in one file. `line` and `column` count from 1; `width` is how many characters to underline."""
+    """One problem in one file. `line` and `column` count from 1; `width` is the number of characters to underline."""
 
     file: str
     line: int
@@ -80,7 +80,7 @@ class Problem:
     width: int = 1
 
     def __str__(self) -> str:
-        """Render as compilers do: position, message, the line itself, a caret, a hint."""
+        """Return the problem as compilers show it: position, message, the line itself, a caret, a hint."""
         text = f"{self.file}:{self.line}:{self.column}: error: {self.message}"
         if self.source:
             margin = f" {self.line} |"
@@ -102,20 +102,20 @@ class SpecError(MoorageError):
 
 
 class UsageError(MoorageError):
-    """The command line asks for something that can't be."""
+    """The command line asks for something impossible."""
 
     exit_code = 2
     remedy = Remedy.HUMAN
 
 
 class CredentialsError(MoorageError):
-    """No credentials, expired ones, or ones for another account."""
+    """No credentials, expired ones, or those of another account."""
 
     exit_code = 3
 
 
 class NotFoundError(MoorageError):
-    """What the user named doesn't exist."""
+    """The object that the user named doesn't exist."""
 
     exit_code = 6
 
@@ -123,7 +123,8 @@ class NotFoundError(MoorageError):
 class LeaseHeldError(MoorageError):
     """Another controller holds the environment's lease.
 
-    `retry_after` (seconds) is set while that controller may be dead: asking again then finds out. None: it is alive.
+    `retry_after` (seconds) is set while that controller may be dead: another attempt finds out. None means that it is
+    alive.
     """
 
     exit_code = 8
@@ -137,11 +138,11 @@ class LeaseHeldError(MoorageError):
 
 
 class LeaseLostError(LeaseHeldError):
-    """The lease was ours and is no longer, or can't be shown to be: nothing more may be changed."""
+    """The lease isn't ours any more, or can't be shown to be: nothing more may be changed."""
 
 
 class DeadlineError(MoorageError):
-    """The time given ran out. What was started goes on; run again to resume."""
+    """The timeout expired. AWS continues what was started; another run resumes."""
 
     exit_code = 9
     remedy = Remedy.SOON
@@ -155,11 +156,11 @@ class StoppedError(MoorageError):
 
 
 class NotPlannedError(StoppedError):
-    """A plan that was made before is to be carried out, and something else would be: specs, data or AWS have changed."""
+    """The run would do something that the saved plan doesn't contain: specs, data or AWS have changed."""
 
 
 class SourceError(MoorageError):
-    """The source of specs can't be reached, or what it has can't be trusted."""
+    """The source of specs can't be reached, or its content can't be trusted."""
 
     exit_code = 2
     remedy = Remedy.SOON
@@ -172,8 +173,8 @@ class StoreError(MoorageError):
 class DataError(MoorageError):
     """The training data can't be used: missing, no target column, or text in a feature.
 
-    `field` names the field under `spec.data` that is at fault (`source`, `target`, `features` or `split`), so that
-    the caller can point at it; `line` (from 1; 0 for none) and `column` (a name) lead into the file.
+    `field` names the field under `spec.data` at fault (`source`, `target`, `features` or `split`), so that the caller
+    can point at it; `line` (from 1; 0 for none) and `column` (a name) are the place in the file.
     """
 
     exit_code = 2
@@ -209,17 +210,17 @@ class FailedError(MoorageError):
 
 
 class ForeignError(FailedError):
-    """The resource exists and belongs to somebody else."""
+    """The resource exists and belongs to others."""
 
     remedy = Remedy.HUMAN
 
 
 class RolledBackError(FailedError):
-    """AWS has deployed exactly this before, saw it fail and went back to what served."""
+    """AWS has deployed this task definition before, and rolled it back when it failed."""
 
 
 class AwsError(MoorageError):
-    """What AWS answered. `where` is the call (`ecs.create_service`), `code` AWS's own error code."""
+    """AWS's answer. `where` is the call (`ecs.create_service`), `code` AWS's own error code."""
 
     exit_code = 4
 
@@ -229,7 +230,7 @@ class AwsError(MoorageError):
 
 
 class ThrottledError(AwsError):
-    """AWS, or our own budget for it, asks to slow down. Nothing was done; try again after `retry_after` seconds."""
+    """AWS, or our own rate limiter, asks to slow down. Nothing was done; try again after `retry_after` seconds."""
 
     remedy = Remedy.SOON
 
@@ -241,31 +242,31 @@ class ThrottledError(AwsError):
 
 
 class UnavailableError(AwsError):
-    """A 5xx answer to a read, or no connection at all. Nothing was done."""
+    """A 5xx response to a read, or no connection at all. Nothing was done."""
 
     remedy = Remedy.SOON
 
 
 class AnswerLostError(AwsError):
-    """A write was sent and no clear answer came back: it may or may not have happened. Observe, then decide."""
+    """A write was sent and its response was lost: it may or may not have been executed. Observe, then decide."""
 
     remedy = Remedy.SOON
 
 
 class NotReadyError(AwsError):
-    """A dependency isn't ready yet: a role that IAM still spreads, a service that still drains."""
+    """A dependency isn't ready yet: a role that IAM still propagates, a service that still drains."""
 
     remedy = Remedy.DEPENDENCY
 
 
 class MissingError(AwsError):
-    """The thing isn't there."""
+    """The object doesn't exist."""
 
     remedy = Remedy.DEPENDENCY
 
 
 class ConflictError(AwsError):
-    """It exists already, or something still uses it."""
+    """The object exists already, or something still uses it."""
 
     remedy = Remedy.DEPENDENCY
 
@@ -283,6 +284,6 @@ class QuotaError(AwsError):
 
 
 class RejectedError(AwsError):
-    """AWS refuses the request as it stands; sending it again changes nothing."""
+    """AWS refuses the request itself; sending it again changes nothing."""
 
     remedy = Remedy.SPEC

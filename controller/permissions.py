@@ -1,8 +1,7 @@
-"""What the controller must be allowed to do for some specs, no more: the IAM policy, from the types and the graph.
+"""Derive the IAM policy for some specs, with least privilege, from the resource types and the graph. Pure.
 
-Pure.
-
-A type says which IAM actions each of its calls needs (`permissions`) and where (`scopes`); the graph knows the names.
+A type declares which IAM actions each of its calls needs (`permissions`) and where (`scopes`); the graph knows the
+names.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from controller.resources.base import PermissionScope, Resource, ResourceRegistr
 MAX_POLICY_SIZE = 6144
 MAX_POLICIES = 10
 
-# Actions that know no resources: AWS takes `*` for them and nothing else. Why each is needed all the same.
+# Actions without resource-level permissions: AWS accepts only `*` for them. Each has the reason why it is needed.
 # https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
 UNSCOPED_ACTIONS = {
     "ec2:DescribeRegions": "Cloud Map asks it when a namespace is made",
@@ -45,9 +44,9 @@ UNSCOPED_ACTIONS = {
     "servicediscovery:UntagResource": "a label that the spec dropped",
     "tag:GetResources": "the tags of many objects in one listing",
 }
-# The service to which a call hands a role over.
+# The service to which a call passes a role.
 _PASS_ROLE_SERVICES = {"ecs": "ecs-tasks.amazonaws.com", "sagemaker": "sagemaker.amazonaws.com"}
-# How calls begin that only look: what is used as it is needs no others.
+# The first words of calls that only read: an object that is used unchanged needs no others.
 _READ_PREFIXES = ("describe_", "get_", "head_")
 # Records, events and lease are kept in the artifact bucket, by conditional writes.
 _STORE_SCOPES = {
@@ -60,7 +59,7 @@ PolicyDocument = dict[str, Any]
 
 
 class Grant(NamedTuple):
-    """One action, where, and under which conditions (key, value)."""
+    """One action, where it is allowed, and under which conditions (key, value)."""
 
     action: str
     arn: str
@@ -68,9 +67,11 @@ class Grant(NamedTuple):
 
 
 def derive_grants(registry: ResourceRegistry, contexts: Sequence[SpecContext]) -> frozenset[Grant]:
-    """Every grant that reconciling these specs, deletion included, can need. `wants` are those of one environment.
+    """Return every grant that reconciling these specs, deletion included, can need.
 
-    Raises ValueError for an action that a type neither scopes nor `UNSCOPED` lists: a mistake of the type.
+    `contexts` are those of one environment.
+
+    Raises ValueError for an action that a type neither scopes nor lists in `UNSCOPED`: a defect of the type.
     """
     expanded = [(want, [node for resource in registry.values() for node in resource.expand(want)]) for want in contexts]
     graph = Graph.build((want.owner, nodes) for want, nodes in expanded)
@@ -87,7 +88,7 @@ def derive_grants(registry: ResourceRegistry, contexts: Sequence[SpecContext]) -
 
 
 def pack_policies(grants: Iterable[Grant]) -> list[PolicyDocument]:
-    """The grants as managed policies, each within AWS's size; the same grants give the same policies."""
+    """Return the grants as managed policies, each within AWS's size limit; equal grants give equal policies."""
     packed: list[list[dict[str, Any]]] = [[]]
     for statement in _statements(grants):
         if packed[-1] and policy_size(_policy_document(_add_sids([*packed[-1], statement]))) > MAX_POLICY_SIZE:
@@ -97,12 +98,12 @@ def pack_policies(grants: Iterable[Grant]) -> list[PolicyDocument]:
 
 
 def policy_size(policy: PolicyDocument) -> int:
-    """A policy's length as IAM counts it."""
+    """Return a policy's length as IAM counts it."""
     return len(json.dumps(policy, separators=(",", ":")))
 
 
 def _is_covered(arn: str, wide: Iterable[str]) -> bool:
-    """Whether another place has all of this one: `/apis/*` has `/apis/*/routes`."""
+    """Return whether another resource pattern contains this one: `/apis/*` contains `/apis/*/routes`."""
     return any(other != arn and arn.startswith(other[:-1]) for other in wide)
 
 
@@ -128,7 +129,7 @@ def _scopes(resource: Resource, action: str) -> Sequence[PermissionScope]:
 
 
 def _pass_role_scopes(call: str, node: Node, graph: Graph) -> Iterator[PermissionScope]:
-    """The very roles that a node hands over: ours by their names, the user's by their ARNs."""
+    """Yield exactly the roles that a node passes: ours by their names, the user's by their ARNs."""
     when = {"iam:PassedToService": _PASS_ROLE_SERVICES[call.partition(".")[0]]}
     for ref in iter_refs(node.desired):
         if ref.key.kind == "iam/role":
@@ -139,7 +140,10 @@ def _pass_role_scopes(call: str, node: Node, graph: Graph) -> Iterator[Permissio
 
 
 def _resolve_names(node: Node, graph: Graph) -> Node:
-    """The node with every Ref to a name that another node's identity tells; `*` for what only AWS can tell."""
+    """Return the node with every Ref to a name in another node's identity resolved.
+
+    `*` stands for what only AWS knows.
+    """
 
     def lookup(ref: Ref) -> Value:
         return graph.nodes[ref.key].identity.get(ref.output, "*")
@@ -164,7 +168,7 @@ def _make_grant(action: str, scope: PermissionScope, names: Mapping[str, Value])
 
 
 def _statements(grants: Iterable[Grant]) -> list[dict[str, Any]]:
-    """What is granted at the same places under the same conditions stands together, by service."""
+    """Combine the grants for the same resources under the same conditions, by service."""
     places: dict[tuple[str, tuple[tuple[str, str], ...]], set[str]] = {}
     for grant in grants:
         places.setdefault((grant.action, grant.conditions), set()).add(grant.arn)
@@ -176,7 +180,7 @@ def _statements(grants: Iterable[Grant]) -> list[dict[str, Any]]:
 
 
 def _split_arns(arns: list[str]) -> Iterator[tuple[str, ...]]:
-    """No statement may outgrow a policy: with many specs, an action's places are told in several."""
+    """Split resources over several statements: no statement may exceed a policy."""
     most = 25
     return (tuple(arns[start : start + most]) for start in range(0, len(arns), most))
 

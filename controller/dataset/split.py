@@ -1,7 +1,7 @@
-"""Which row goes to train, validation or test. By the row's content alone, so nothing here knows of row numbers.
+"""Assign each row to train, validation or test by its content alone, not by its number.
 
-A random shuffle moves rows between the parts whenever the file grows. A hash of the content doesn't: a row stays where
-it is for good, and equal rows stay together, so that a test row is never one that was trained on.
+A random shuffle moves rows between the parts whenever the file grows. A hash of the content doesn't: a row stays in its
+part, and equal rows stay together, so a test row is never one that was trained on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from controller.errors import DataError
 
 @dataclass(frozen=True)
 class SplitShares:
-    """Shares of the rows held out, and the seed that decides which. What is left over trains."""
+    """The shares of held-out rows, and the seed of the assignment. The remaining rows train."""
 
     validation: float = 0.08
     test: float = 0.2
@@ -36,9 +36,9 @@ class SplitShares:
 
 
 def make_channel_assigner(split: SplitShares) -> Callable[[Iterable[str]], str]:
-    """Return a function from a row (its named cells, in an order that doesn't depend on the file) to its channel.
+    """Return a function from a row (its named cells, in an order independent of the file) to its channel.
 
-    Test comes first on the unit interval, so that another share of validation leaves the test rows as they are.
+    Test comes first on the unit interval, so that another share of validation leaves the test rows unchanged.
     """
     seeded = blake2b(str(split.seed).encode() + b"\n", digest_size=8)
     test, held_out = split.test * 2**64, (split.test + split.validation) * 2**64

@@ -1,1 +1,1 @@
-"""Specs for what exists already: live objects are read, never written, and said again in the words of a spec."""
+"""Write specs for existing objects: live objects are read, never changed, and described as a spec."""

@@ -1,4 +1,4 @@
-"""An HTTP API in front of a service, said as the `api` section of a spec."""
+"""Describe the HTTP API in front of a service as the `api` section of a spec."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _SUPPORTED_HINT = (
     "Moorage manages HTTP APIs that lead over a VPC link to a Cloud Map service; take this away, or leave the API out"
 )
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "ANY")
-# What an account has by default: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+# An account's default limits: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
 _DEFAULT_LIMITS = (10000.0, 5000)
 _CORS = {"AllowOrigins": "allowOrigins", "AllowMethods": "allowMethods", "AllowHeaders": "allowHeaders"}
 
 
 def find_apis(aws: AwsClient, cloud_map_arn: str) -> list[str]:
-    """The ids of the APIs that lead to a Cloud Map service, by its ARN."""
+    """Return the ids of the APIs that lead to a Cloud Map service, given by its ARN."""
     found = []
     for api in aws.iter_items("apigatewayv2", "get_apis", "Items"):
         listed = aws.iter_items("apigatewayv2", "get_integrations", "Items", ApiId=api["ApiId"])
@@ -30,12 +30,15 @@ def find_apis(aws: AwsClient, cloud_map_arn: str) -> list[str]:
 
 
 def find_cloud_map_arn(aws: AwsClient, api_id: str) -> str:
-    """The ARN of the Cloud Map service that an API leads to. Raises NotFoundError, and FailedError with all that isn't so."""
+    """Return the ARN of the Cloud Map service that an API leads to.
+
+    Raises NotFoundError, and FailedError with every obstacle.
+    """
     return str(_integration(aws, _describe_api(aws, api_id))["IntegrationUri"])
 
 
 def add_api(aws: AwsClient, api_id: str, draft: Draft) -> None:
-    """Add an API to a draft of the service behind it. Raises NotFoundError, and FailedError with all that no spec can say."""
+    """Add an API to a draft of the service behind it. Raises NotFoundError, and FailedError with every obstacle."""
     live = _describe_api(aws, api_id)
     integration, routes = _integration(aws, live), _routes(aws, api_id)
     stage = _stage(aws, api_id, draft)
@@ -69,7 +72,7 @@ def _describe_api(aws: AwsClient, api_id: str) -> Mapping[str, Any]:
 
 
 def _integration(aws: AwsClient, live: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The one integration that all routes lead to."""
+    """Return the one integration that all routes lead to."""
     listed = list(aws.iter_items("apigatewayv2", "get_integrations", "Items", ApiId=live["ApiId"]))
     routes = _routes(aws, live["ApiId"])
     targets = {route.get("Target", "").removeprefix("integrations/") for route in routes.values()}
@@ -104,12 +107,12 @@ def _routes(aws: AwsClient, api_id: str) -> dict[str, Mapping[str, Any]]:
 
 
 def _supported_routes(routes: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The routes of a method and a path; `$default` has neither."""
+    """Return the routes with a method and a path; `$default` has neither."""
     return sorted(key for key in routes if key.split(" ", maxsplit=1)[0] in _METHODS)
 
 
 def _stage(aws: AwsClient, api_id: str, draft: Draft) -> Mapping[str, Any]:
-    """The stage to be managed: `$default`, or else the first."""
+    """Return the stage to manage: `$default`, or else the first."""
     try:
         stages = list(aws.iter_items("apigatewayv2", "get_stages", "Items", ApiId=api_id))
     except MissingError:
@@ -125,7 +128,7 @@ def _stage(aws: AwsClient, api_id: str, draft: Draft) -> Mapping[str, Any]:
 
 
 def _cors(live: Mapping[str, Any]) -> dict[str, Value]:
-    """What isn't there is said as well, where it would be something else by default when left out."""
+    """Return the CORS section. A missing setting is included if leaving it out would mean another default."""
     said: dict[str, Value] = {name: list(live.get(field, ())) for field, name in _CORS.items()}
     if live.get("AllowCredentials"):
         said["allowCredentials"] = True

@@ -1,4 +1,4 @@
-"""Who sets the count of an ECS service besides its spec: Application Auto Scaling."""
+"""Find what else sets the count of an ECS service: Application Auto Scaling."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _SERVICE = "application-autoscaling"
 
 
 def describe_autoscaling(aws: AwsClient, cluster: str, name: str) -> str:
-    """What scales a service, in words: its limits, policies and schedules. Empty where nothing does."""
+    """Describe what scales a service: its limits, policies and schedules. Empty if nothing does."""
     where = {"ServiceNamespace": "ecs", "ScalableDimension": "ecs:service:DesiredCount"}
     resource = f"service/{cluster}/{name}"
     listed = aws.iter_items(_SERVICE, "describe_scalable_targets", "ScalableTargets", **where, ResourceIds=[resource])

@@ -1,4 +1,4 @@
-"""The rows that a training job has read, said as the `data` section of a spec: where they are, and how many columns they have."""
+"""Describe the rows that a training job has read as the `data` section of a spec: their location and columns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ _FIRST_BYTES = 65536  # bytes: more than a row has
 
 
 def read_channels(aws: AwsClient, job: Mapping[str, Any], draft: Draft) -> dict[str, Value]:
-    """The channels of a job that is over. Raises FailedError with all that keeps its model from being taken."""
+    """Return the channels of a completed job.
+
+    Raises FailedError with everything that prevents the adoption of its model.
+    """
     read = {channel["ChannelName"]: channel for channel in job.get("InputDataConfig", ())}
     problems = [
         *_job_problems(job),
@@ -54,7 +57,7 @@ def _channel_problems(name: str, channel: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _count_columns(aws: AwsClient, job: Mapping[str, Any], url: str) -> int:
-    """How many columns the first row of a channel has. Raises FailedError when there is none to be read."""
+    """Return the number of columns in a channel's first row. Raises FailedError if there is none to read."""
     bucket, _, prefix = url.removeprefix("s3://").partition("/")
     try:
         listed = aws.iter_items("s3", "list_objects_v2", "Contents", Bucket=bucket, Prefix=prefix)

@@ -1,4 +1,4 @@
-"""A spec that is written for what exists: its sections, and in words what they can't say. Pure."""
+"""A draft of a spec for existing objects: its sections, and notes on what they can't express. Pure."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from controller.spec.strict import API_VERSION
 
 @dataclass
 class Draft:
-    """What is known so far of a ModelService and of the Environment it lives in.
+    """What is known so far of a ModelService and of its Environment.
 
-    `spec` has what exists taken as it is. `own` are the sections that take the place of those, should a model of its own
-    serve; then `open` is what a person must fill in or check, and `changes` what becomes of what runs. `takes` are the
-    objects that `policy.adopt` takes over, `checks` what is to be looked at in any case, and `left` what no spec says, and
-    stays as it is.
+    `spec` adopts the existing objects unchanged. `own` are the sections that replace them if a trained model is to
+    serve; `open` is then what a person must fill in or check, and `changes` what changes of the running objects.
+    `takes` are the objects that `policy.adopt` adopts, `checks` what a person should check in any case, and `left` what
+    no spec can express, and what stays as it is.
     """
 
     imported_from: str
@@ -33,11 +33,13 @@ class Draft:
 
     @property
     def is_served_as_is(self) -> bool:
-        """Whether what serves is served on as it is."""
+        """Whether the running revision keeps serving unchanged."""
         return "training" not in self.spec
 
     def train_model(self, *, data: str, target: str) -> None:
-        """Have a model of its own serve, and fill in what nothing that was found tells: the table and, without a job, the training."""
+        """Switch the draft to a trained model, and fill in what can't be found: the table and, without a job, the
+        training.
+        """
         if "data" in self.spec:
             rows: dict[str, Value] = self.spec["data"]
             self.spec = {**self.spec, "data": {**rows, "target": target or rows["target"]}}
@@ -58,13 +60,13 @@ class Draft:
         self.spec = {**example, **self.spec, **self.model_sections}
 
     def documents(self, environment: str, *, declared: bool) -> Iterator[dict[str, Value]]:
-        """The Environment, unless it is declared elsewhere, and the ModelService."""
+        """Yield the Environment, unless it is declared elsewhere, and the ModelService."""
         if not declared:
             yield _document("Environment", environment, self.environment)
         yield _document("ModelService", self.name, {"environment": environment, **self.spec})
 
     def notes(self) -> Iterator[str]:
-        """What stands above the documents, line by line."""
+        """Yield the notes above the documents, line by line."""
         yield f"Written for {self.imported_from}."
         first = (
             ("policy.adopt takes over, by tags of Moorage:", self.adopted),
@@ -81,14 +83,14 @@ class Draft:
                 yield from (f"- {line}" for line in lines)
 
     def training_notes(self) -> Iterator[str]:
-        """What is to be known once a model of its own is to serve, line by line; nothing where one does."""
+        """Yield the notes on a later trained model, line by line; none if the draft has one."""
         if self.is_served_as_is and (self.open_items or self.changes):
             yield "What is to be done and what changes with that, none of it by an interruption:"
             yield from (f"- {line}" for line in (*self.open_items, *self.changes))
 
 
 def spec_name(live: str) -> str:
-    """A document's name that is near to the name of something live: `Churn_API` → `churn-api`."""
+    """Return a document's name near to the name of a live object: `Churn_API` → `churn-api`."""
     return re.sub(r"[^a-z0-9]+", "-", live.lower()).strip("-")[:40].strip("-") or "model"
 
 

@@ -1,4 +1,4 @@
-"""One draft from what was named: a service, the API in front of it, and the job that trains for it."""
+"""Build one draft from the named objects: a service, the API in front of it, and the job that trains for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from controller.imports.training_job import add_job
 def import_service(
     aws: AwsClient, cluster: str, name: str, *, api: str = "", job: str = "", settings_only: bool = False
 ) -> Draft:
-    """A draft of a service, of the one API that leads to it, and of a job, `anew` as `read_job` has it.
+    """Return a draft of a service, of the one API that leads to it, and of a job; see `add_job` for `settings_only`.
 
     Raises NotFoundError and FailedError.
     """
@@ -31,7 +31,7 @@ def import_service(
 
 
 def import_api(aws: AwsClient, api_id: str, *, job: str = "", settings_only: bool = False) -> Draft:
-    """A draft of an API and of the service it leads to. Raises NotFoundError and FailedError."""
+    """Return a draft of an API and of the service that it leads to. Raises NotFoundError and FailedError."""
     registry = find_cloud_map_arn(aws, api_id)
     service = find_service(aws, registry)
     if service is None:

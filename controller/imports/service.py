@@ -1,4 +1,4 @@
-"""An ECS service on Fargate, said as the `service` section of a spec and as the Environment it runs in."""
+"""Describe an ECS service on Fargate as the `service` section of a spec and as its Environment."""
 
 from __future__ import annotations
 
@@ -20,14 +20,17 @@ from controller.spec.units import format_cpu, format_memory
 _HINT = (
     "Moorage manages ECS services on Fargate whose tasks have one container; take this away, or leave the service out"
 )
-# What a Fargate task has for nothing. https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-task-storage.html
+# The storage that every Fargate task has for free.
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-task-storage.html
 _INCLUDED_STORAGE_GIB = 20
 _ARCHITECTURES = {"X86_64": "amd64", "ARM64": "arm64"}
 _SECRET = re.compile(r"arn:aws[a-z-]*:(ssm|secretsmanager):")
 
 
 def find_service(aws: AwsClient, cloud_map_arn: str) -> tuple[str, str] | None:
-    """The cluster and name of the ECS service whose tasks are registered in a Cloud Map service, by its ARN."""
+    """Return the cluster and name of the ECS service whose tasks are registered in a Cloud Map service, given by its
+    ARN.
+    """
     for cluster in aws.iter_items("ecs", "list_clusters", "clusterArns"):
         arns = list(aws.iter_items("ecs", "list_services", "serviceArns", cluster=cluster))
         for batch in iter_batches(arns, 10):
@@ -38,9 +41,9 @@ def find_service(aws: AwsClient, cloud_map_arn: str) -> tuple[str, str] | None:
 
 
 def draft_service(aws: AwsClient, cluster: str, name: str) -> tuple[Draft, str]:
-    """A draft of the service, and the ARN of the Cloud Map service its tasks are registered in, if any.
+    """Return a draft of the service, and the ARN of the Cloud Map service that its tasks are registered in, if any.
 
-    Raises NotFoundError, and FailedError with everything about it that no spec can say.
+    Raises NotFoundError, and FailedError with everything that no spec can express.
     """
     live = _describe_service(aws, cluster, name)
     found = aws.read("ecs", "describe_task_definition", taskDefinition=live["taskDefinition"])["taskDefinition"]
@@ -133,7 +136,7 @@ def _environment(aws: AwsClient, live: Mapping[str, Any], cluster: str, draft: D
 
 
 def _default_group(aws: AwsClient, subnets: list[str]) -> list[str]:
-    """The VPC's default security group, in which tasks are that name none."""
+    """Return the VPC's default security group, which tasks without a group use."""
     vpc = aws.read("ec2", "describe_subnets", SubnetIds=subnets[:1])["Subnets"][0]["VpcId"]
     wanted = [{"Name": "group-name", "Values": ["default"]}, {"Name": "vpc-id", "Values": [vpc]}]
     return [
@@ -143,7 +146,7 @@ def _default_group(aws: AwsClient, subnets: list[str]) -> list[str]:
 
 
 def _model_sections(found: Mapping[str, Any], named: Mapping[str, Value], draft: Draft) -> dict[str, Value]:
-    """The sections `image` and `service` that make tasks like these of a model of its own."""
+    """Return the sections `image` and `service` for tasks like these with a trained model."""
     container = found["containerDefinitions"][0]
     service: dict[str, Value] = {
         **named,
@@ -167,7 +170,7 @@ def _model_sections(found: Mapping[str, Any], named: Mapping[str, Value], draft:
 
 
 def _variables(container: Mapping[str, Any], draft: Draft) -> Iterator[tuple[str, str]]:
-    """The variables but for those that look like secrets: a spec lies in Git."""
+    """Yield the variables without those that look like secrets: a spec is stored in Git."""
     for one in container.get("environment", ()):
         if redact(one["value"], one["name"]) == one["value"]:
             yield one["name"], one["value"]
@@ -187,7 +190,7 @@ def _secrets(container: Mapping[str, Any], draft: Draft) -> Iterator[dict[str, s
 
 
 def _add_notes(live: Mapping[str, Any], found: Mapping[str, Any], draft: Draft) -> None:
-    """What the sections don't tell."""
+    """Add notes on what the sections don't express."""
     container = found["containerDefinitions"][0]
     tags = parse_tags(live.get("tags", ()), "key", "value")
     if OWNER_TAG in tags:
@@ -212,7 +215,7 @@ def _add_notes(live: Mapping[str, Any], found: Mapping[str, Any], draft: Draft) 
 
 
 def _check_ports(aws: AwsClient, live: Mapping[str, Any], found: Mapping[str, Any], draft: Draft) -> None:
-    """Whether the service's security groups let Moorage's port in, where the container has another."""
+    """Check that the service's security groups allow Moorage's port, if the container has another one."""
     mappings = found["containerDefinitions"][0].get("portMappings", ())
     ports = ", ".join(map(str, sorted(mapping["containerPort"] for mapping in mappings))) or "no port"
     groups = live["networkConfiguration"]["awsvpcConfiguration"].get("securityGroups", ())

@@ -1,4 +1,4 @@
-"""A SageMaker training job of the built-in XGBoost, said as the `training` section of a spec."""
+"""Describe a SageMaker training job of the built-in XGBoost as the `training` section of a spec."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from controller.spec.training import UNSUPPORTED_VERSIONS
 
 _HINT = "Moorage trains SageMaker's built-in XGBoost; another model is served from its bundle (moorage bundle)"
 _IMAGE = re.compile(r"(?P<account>[0-9]{12})\.dkr\.ecr\.[^/]+/sagemaker-xgboost:(?P<version>[0-9.]+-[0-9]+)")
-# Settings of a job that no spec has, by their names in DescribeTrainingJob, and what they are.
+# Settings of a job that no spec has, by their names in DescribeTrainingJob, and their meaning.
 _UNSUPPORTED_SETTINGS = {
     "VpcConfig": "it ran inside a VPC",
     "CheckpointConfig": "it wrote checkpoints",
@@ -31,9 +31,9 @@ _UNSUPPORTED_SETTINGS = {
 
 
 def add_job(aws: AwsClient, name: str, draft: Draft | None = None, *, settings_only: bool = False) -> Draft:
-    """Add a job to a draft, or begin one: its settings and its model, or with `anew` the settings alone.
+    """Add a job to a draft: its settings and its model, or with `settings_only` the settings alone.
 
-    Raises NotFoundError, and FailedError for what Moorage can't train or serve.
+    Raises NotFoundError, and FailedError for a job that Moorage can't train or serve.
     """
     try:
         job = aws.read("sagemaker", "describe_training_job", TrainingJobName=name)
@@ -92,7 +92,7 @@ def _hyperparameters(job: Mapping[str, Any], draft: Draft) -> Iterator[tuple[str
 
 
 def _parse_number(text: str) -> Value:
-    """A number where that says the same text again: SageMaker takes all of them as text."""
+    """Return a number if its text is the same again: SageMaker takes all hyperparameters as text."""
     for kind in (int, float):
         try:
             if str(kind(text)) == text:

@@ -1,10 +1,10 @@
-"""Why a model answers as it does: from the live route back to the commit, each hop read from AWS as it is now.
+"""Explain why a model predicts as it does: from the live route back to the commit, each hop read from AWS.
 
     route ─▶ task ─▶ image ─▶ version ─▶ job ─▶ data ─▶ commit
 
-Neither the store nor the specs are asked: what is found is what answers, whoever put it there. What one hop says of the
-next is held against what that one says of itself. A hop that is gone or contradicts says so, and the way goes on from
-what is left. During a rollout two images answer; each has a way of its own.
+The lineage uses neither the store nor the specs: it shows what serves, whoever created it. What one hop says of the
+next is compared with what that one says itself. A missing or contradicting hop is reported, and the lineage continues
+with what is left. During a rollout two images serve; each has a path of its own.
 """
 
 from controller.lineage.hop import HOPS, Hop

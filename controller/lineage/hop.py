@@ -1,4 +1,4 @@
-"""One hop of the way back, and the names that several hops go by."""
+"""One hop of the lineage, and the names that several hops share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CONTAINER = "server"
 
 @dataclass(frozen=True)
 class Hop:
-    """One of `HOPS`: what AWS knows it by, what is told of it, and what is wrong with it, empty where nothing is."""
+    """One of `HOPS`: its id in AWS, its facts, and its problem, empty if there is none."""
 
     kind: str
     id: str = ""
@@ -26,6 +26,6 @@ class Hop:
 
 
 def find_server_container(containers: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Our container; where somebody else's image is served, the first there is."""
+    """Return our container; for an imported image, the first one."""
     ours = (container for container in containers if container.get("name") == _CONTAINER)
     return next(ours, containers[0] if containers else {})

@@ -1,4 +1,4 @@
-"""What answers now: the API's routes, the tasks that they lead to, and what those tasks were told to run."""
+"""Find what serves now: the API's routes, the tasks behind them, and the task definition of those tasks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from controller.lineage.hop import NOT_MADE_BY_MOORAGE, VERSION_LABEL, Hop, find
 
 
 def trace_route(aws: AwsClient, owner: Key) -> tuple[Hop, str]:
-    """The API with the owner's tags, and the Cloud Map service that its routes lead to."""
+    """Return the API with the owner's tags, and the Cloud Map service that its routes lead to."""
     apis = [
         api for api in aws.iter_items("apigatewayv2", "get_apis", "Items") if is_owned_by(owner, api.get("Tags", {}))
     ]
@@ -42,7 +42,7 @@ def trace_route(aws: AwsClient, owner: Key) -> tuple[Hop, str]:
 
 
 def list_registered_tasks(aws: AwsClient, cloud_map_arn: str) -> list[Mapping[str, Any]] | None:
-    """The tasks that are registered with the Cloud Map service, as ECS describes them."""
+    """Return the tasks that are registered with the Cloud Map service, as ECS describes them."""
     clusters: dict[str, list[str]] = {}
     service = cloud_map_arn.rpartition("/")[2]
     try:
@@ -54,7 +54,7 @@ def list_registered_tasks(aws: AwsClient, cloud_map_arn: str) -> list[Mapping[st
 
 
 def list_service_tasks(aws: AwsClient, owner: Key, cluster: str) -> list[Mapping[str, Any]] | None:
-    """The running tasks of the ECS service with the owner's tags; None when there is no such service."""
+    """Return the running tasks of the ECS service with the owner's tags; None if there is no such service."""
     try:
         arns = list(aws.iter_items("ecs", "list_services", "serviceArns", cluster=cluster))
         for start in range(0, len(arns), 10):
@@ -76,7 +76,7 @@ def _describe(aws: AwsClient, cluster: str, ids: Sequence[str]) -> Iterator[Mapp
 
 
 def group_by_image(tasks: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
-    """Tasks of one task definition that pulled one image belong together."""
+    """Group tasks by task definition and pulled image."""
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for task in tasks:
         pulled = find_server_container(task.get("containers", ())).get("imageDigest", "")
@@ -85,7 +85,7 @@ def group_by_image(tasks: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str,
 
 
 def trace_task(aws: AwsClient, tasks: Sequence[Mapping[str, Any]]) -> tuple[Hop, Mapping[str, str]]:
-    """Tasks of one task definition, held against it; and the labels of its container."""
+    """Compare the tasks of one task definition with it, and return the labels of its container."""
     arn = tasks[0]["taskDefinitionArn"]
     healthy = [task for task in tasks if task.get("healthStatus") == "HEALTHY"]
     facts = {

@@ -1,4 +1,4 @@
-"""Where it is from: the image that was pulled, the version in it, the job that made that, its rows and their commit."""
+"""Trace the origin: the pulled image, the version in it, its training job, the job's rows and their commit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ METADATA_PREFIX = "moorage:"
 
 
 def trace_image(aws: AwsClient, container: Mapping[str, Any]) -> tuple[Hop, Mapping[str, Any]]:
-    """The image that was pulled, and what its model layer says of the model."""
+    """Return the pulled image, and the facts in its model layer."""
     digest, name = container.get("imageDigest", ""), container.get("image", "").partition("@")[0]
     repository = EcrRepository(aws, name.partition("/")[2])
     if digest and ".dkr.ecr." not in name:
@@ -42,7 +42,7 @@ def trace_image(aws: AwsClient, container: Mapping[str, Any]) -> tuple[Hop, Mapp
 
 
 def trace_version(aws: AwsClient, owner: Key, version: str, sha256: str) -> tuple[Hop, Mapping[str, Any]]:
-    """The registered version, held against the model in the image."""
+    """Return the registered version, compared with the model in the image."""
     if not version.isdecimal():
         return Hop("version", problem="neither image nor task definition names a version"), {}
     package = find_package(aws, owner, int(version))
@@ -69,7 +69,7 @@ def trace_version(aws: AwsClient, owner: Key, version: str, sha256: str) -> tupl
 
 
 def find_package(aws: AwsClient, owner: Key, version: int) -> Mapping[str, Any] | None:
-    """A version of the owner's as SageMaker describes it; None where it isn't registered."""
+    """Return a version of the owner as SageMaker describes it; None if it isn't registered."""
     groups = aws.iter_items(
         "sagemaker", "list_model_package_groups", "ModelPackageGroupSummaryList", NameContains=owner.name
     )
@@ -89,7 +89,7 @@ def find_package(aws: AwsClient, owner: Key, version: int) -> Mapping[str, Any] 
 def trace_job(
     aws: AwsClient, package: Mapping[str, Any], image_facts: Mapping[str, Any]
 ) -> tuple[Hop, Mapping[str, Any]]:
-    """The training job that the version's artifact came from, held against what the image says."""
+    """Return the training job of the version's artifact, compared with the image's facts."""
     containers = package.get("InferenceSpecification", {}).get("Containers", [{}])
     artifact = str(containers[0].get("ModelDataUrl") or image_facts.get("artifact", ""))
     # SageMaker writes OUTPUT/JOB/output/model.tar.gz.
@@ -114,7 +114,7 @@ def trace_job(
 
 
 def trace_data(aws: AwsClient, job: Mapping[str, Any], image_facts: Mapping[str, Any]) -> Hop:
-    """The rows that the job read, held against the digest in their address."""
+    """Return the rows that the job read, compared with the digest in their address."""
     digest = str(image_facts.get("data_digest", ""))
     urls = {
         channel["ChannelName"]: channel["DataSource"]["S3DataSource"]["S3Uri"]
@@ -123,7 +123,7 @@ def trace_data(aws: AwsClient, job: Mapping[str, Any], image_facts: Mapping[str,
     if not urls:
         return Hop("data", digest, {}, "without the job nothing tells where its rows are")
     if not digest:
-        # Rows of a job that isn't ours: no digest tells whether they are still as the job has read them.
+        # Rows of an adopted job: no digest shows whether they have changed since the job read them.
         return Hop("data", facts={"channels": urls})
     problems = [text for name, url in sorted(urls.items()) if (text := _rows_problem(aws, name, url))]
     return Hop("data", digest, {"channels": urls}, "; ".join(problems))
@@ -140,7 +140,7 @@ def _rows_problem(aws: AwsClient, channel: str, url: str) -> str:
 
 
 def trace_commit(image_facts: Mapping[str, Any]) -> Hop:
-    """The commit of the specs that it was trained by, as the image tells it."""
+    """Return the commit of the specs that the model was trained from, according to the image."""
     commit = str(image_facts.get("commit", ""))
     if not commit:
         return Hop(

@@ -1,4 +1,4 @@
-"""What served before: the revisions of a task definition, and whether the version that one served still can."""
+"""Find what served before: the revisions of a task definition, and whether a revision's version can serve again."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from controller.lineage.provenance import METADATA_PREFIX, find_package
 
 
 def find_rollback_target(aws: AwsClient, owner: Key, family: str, revision: int | None = None) -> tuple[int, int]:
-    """A revision of a task definition, and the model version that it served.
+    """Return a revision of a task definition, and the model version that it served.
 
-    Without `revision`, the newest that served another version than the newest of all. Raises NotFoundError when there is
-    none, and when that version is no longer there, no longer approved, or without its bundle.
+    Without `revision`, the newest that served another version than the newest of all. Raises NotFoundError if there is
+    none, or if its version no longer exists, is no longer approved, or has no bundle.
     """
     arns = aws.iter_items("ecs", "list_task_definitions", "taskDefinitionArns", familyPrefix=family, status="ACTIVE")
     numbers = sorted(int(arn.rpartition(":")[2]) for arn in arns if arn.split("/")[-1].rpartition(":")[0] == family)
@@ -51,7 +51,7 @@ def _no_revision(owner: Key, revision: int | None, numbers: Sequence[int]) -> No
 
 
 def _require_bundle(aws: AwsClient, owner: Key, version: int, package: Mapping[str, Any]) -> None:
-    """Raise NotFoundError when a version's bundle is gone: without its image it can't be served any more."""
+    """Raise NotFoundError if a version's bundle no longer exists: without its image the version can't serve any more."""
     place = str(package.get("CustomerMetadataProperties", {}).get(f"{METADATA_PREFIX}bundle", ""))
     bucket, _, prefix = place.removeprefix("s3://").partition("/")
     try:

@@ -1,4 +1,4 @@
-"""The whole way, hop by hop: what one says of the next is held against what that one says of itself."""
+"""Trace the whole lineage, hop by hop: what one hop says of the next is compared with what that one says itself."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from controller.lineage.provenance import trace_commit, trace_data, trace_image,
 
 @dataclass(frozen=True)
 class Lineage:
-    """The ways back from a model's route: one for each image that answers, most tasks first."""
+    """The paths of a model's route: one for each image that serves, most tasks first."""
 
     owner: Key
     paths: tuple[tuple[Hop, ...], ...]
 
     @property
     def is_complete(self) -> bool:
-        """Whether every hop of every way is there and agrees with its neighbours."""
+        """Whether every hop of every path exists and agrees with its neighbours."""
         return not any(hop.problem for way in self.paths for hop in way)
 
 
 def trace(aws: AwsClient, owner: Key, cluster: str) -> Lineage:
-    """Follow a ModelService from its route to its commit. Reads only.
+    """Follow a ModelService from its route to its commit. Only reads.
 
-    `cluster` is where to look for its tasks when no route leads to them. Raises NotFoundError when nothing in the
-    region carries its tags, and what reading AWS raises.
+    `cluster` is where its tasks are searched if no route leads to them. Raises NotFoundError if nothing in the Region
+    carries its tags, and the errors of reading AWS.
     """
     route, registry = trace_route(aws, owner)
     tasks = list_registered_tasks(aws, registry) if registry else list_service_tasks(aws, owner, cluster)
@@ -52,13 +52,13 @@ def trace(aws: AwsClient, owner: Key, cluster: str) -> Lineage:
 
 
 def _trace_path(aws: AwsClient, owner: Key, tasks: Sequence[Mapping[str, Any]]) -> Iterator[Hop]:
-    """From the tasks back. `told` is what the image says of its model, or else the task definition's labels."""
+    """Yield the hops from the tasks on; the facts come from the image, or else from the task definition's labels."""
     task, labels = trace_task(aws, tasks)
     yield task
     image, told = trace_image(aws, find_server_container(tasks[0].get("containers", ())))
     yield image
     if not told and VERSION_LABEL not in labels:
-        # It tells of no model; and whatever is registered under the owner's name serves elsewhere, if at all.
+        # The image has no facts of a model; a version registered under the owner's name serves elsewhere, if at all.
         yield from (Hop(kind, problem="an image that isn't Moorage's tells nothing of it") for kind in HOPS[3:])
         return
     version = told.get("version") or labels.get(VERSION_LABEL, "")
