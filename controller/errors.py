@@ -84,7 +84,8 @@ class Problem:
         text = f"{self.file}:{self.line}:{self.column}: error: {self.message}"
         if self.source:
             margin = f" {self.line} |"
-            text += f"\n{margin} {self.source}\n{' ' * (len(margin) - 1)}| {' ' * (self.column - 1)}{'^' * max(1, self.width)}"
+            caret = " " * (self.column - 1) + "^" * max(1, self.width)
+            text += f"\n{margin} {self.source}\n{' ' * (len(margin) - 1)}| {caret}"
         if self.hint:
             text += f"  {self.hint}" if self.source else f" ({self.hint})"
         return text

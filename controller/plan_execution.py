@@ -122,7 +122,7 @@ class PlanExecution:
         return [verdict for verdict in verdicts if isinstance(verdict, Waiting)]
 
     def _progress_with(self, key: Key) -> SpecProgress:
-        """The progress of the spec that a node belongs to."""
+        """Return the progress of the spec that a node belongs to."""
         return self._progress[self.survey.graph.owners[key]]
 
     def _reconcile_node(self, node: Node, step: Step | None) -> Verdict:
@@ -177,7 +177,7 @@ class PlanExecution:
         return key in self._progress_with(key).refreshed
 
     def _surveyed_identity(self, node: Node) -> Mapping[str, Value]:
-        """The identity that the survey looked for."""
+        """Return the identity that the survey looked for."""
         found: Mapping[str, Value] = resolve(node.identity, lambda ref: get_output(self.survey.seen, ref, UNKNOWN))
         return found
 

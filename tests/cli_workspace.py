@@ -40,7 +40,10 @@ class CommandResult(NamedTuple):
 
 @dataclass
 class CliWorkspace:
-    """A directory of specs, an AWS, and the command line. Without an endpoint, the AWS is the directory's embedded one."""
+    """A directory of specs, an AWS, and the command line.
+
+    Without an endpoint, the AWS is the directory's embedded one.
+    """
 
     directory: Path
     endpoint_url: str = ""
@@ -76,7 +79,9 @@ class CliWorkspace:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables of every command: of this machine's AWS and Moorage, only the embedded AWS's weather gets in."""
+        """The variables of every command: of this machine's AWS and Moorage, only the embedded AWS's
+        weather gets in.
+        """
         foreign = [
             name
             for name in os.environ

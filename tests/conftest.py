@@ -106,7 +106,9 @@ def running_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAw
 
 @pytest.fixture(scope="session")
 def idle_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
-    """An embedded AWS whose tasks are no processes and whose VPC links take no time: for what many passes are run on."""
+    """An embedded AWS whose tasks are no processes and whose VPC links take no time: for what many passes
+    are run on.
+    """
     home = tmp_path_factory.mktemp("idle-aws")
     before = dict(os.environ)
     os.environ |= {"MOORAGE_LOCAL_RUNNER": "noop", "MOORAGE_LOCAL_VPC_LINK_SECONDS": "0.02"}

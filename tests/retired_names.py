@@ -1,6 +1,7 @@
 """Refuse identifiers that the glossary has retired: `python tests/retired_names.py`, part of `make check`.
 
-The list is the last column of the tables in `docs/glossary.md`: each name in backticks there was replaced by its row's term.
+The list is the last column of the tables in `docs/glossary.md`: each name in backticks there was replaced by its row's
+term.
 """
 
 from __future__ import annotations

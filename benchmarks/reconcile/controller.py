@@ -36,8 +36,8 @@ _PACE: Final = 0.02
 class RunMeasurement:
     """What one turn took. `cpu` is the controller's own, `measuring` that of the children in which models are measured.
 
-    `rates` is how many seconds AWS's rates would take for the calls; `peak` (MB) is of the process so far. `objects` is how
-    many AWS objects were written, `repeated` how often each of those that were written more than once.
+    `rates` is how many seconds AWS's rates would take for the calls; `peak` (MB) is of the process so far. `objects` is
+    how many AWS objects were written, `repeated` how often each of those that were written more than once.
     """
 
     reads: dict[str, int]

@@ -71,7 +71,10 @@ def _writes_table(results: Results) -> str:
     lines = [
         "### What a creation writes, per spec",
         "",
-        "| specs | nodes made | AWS objects written | of these blobs | calls for blobs | other calls | objects written twice |",
+        (
+            "| specs | nodes made | AWS objects written | of these blobs | calls for blobs | other calls |"
+            " objects written twice |"
+        ),
         "|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for count, runs in results["sizes"].items():

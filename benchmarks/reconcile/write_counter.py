@@ -63,7 +63,9 @@ class WriteCounter(Hook):
                 self._counts[call.name, *identity] += 1
 
     def take(self) -> tuple[int, dict[str, int]]:
-        """What was written since the last time: how many objects, and how often those that were written more than once."""
+        """What was written since the last time: how many objects, and how often those that were written
+        more than once.
+        """
         with self._lock:
             counts, self._counts = self._counts, Counter()
         return len(counts), {" ".join(identity): count for identity, count in sorted(counts.items()) if count > 1}

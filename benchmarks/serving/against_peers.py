@@ -21,7 +21,9 @@ _ROUNDS: Final = 3  # the peers' figures differ by factors
 
 
 def measure(model: Model, settings: RunSettings) -> dict[str, Any]:
-    """Give, by server, requests per second, latencies, CPU seconds per request, memory, and ours as a multiple of it."""
+    """Give, by server, requests per second, latencies, CPU seconds per request, memory, and ours as a
+    multiple of it.
+    """
     servers = [moorage.as_json(model), *(peer(model) for peer in settings.peers)]
     loads: dict[str, list[LoadResult]] = {server.name: [] for server in servers}
     memories: dict[str, list[float]] = {server.name: [] for server in servers}

@@ -1,4 +1,6 @@
-"""Load from wrk: some connections, each sending the next request when the last is answered. One thread, the load's core.
+"""Load from wrk: some connections, each sending the next request when the last is answered.
+
+One thread, the load's core.
 
 Its latencies are those of a closed loop: a slow server is asked less often. `open_loop` is for the other question.
 """
@@ -20,7 +22,10 @@ _SCRIPT = Path(__file__).with_name("post.lua")
 
 @dataclass(frozen=True)
 class LoadResult:
-    """What a point gave. `cpu` is the server's CPU time per request, in seconds, as are `p50` and `p99` of the latency."""
+    """What a point gave.
+
+    `cpu` is the server's CPU time per request, in seconds, as are `p50` and `p99` of the latency.
+    """
 
     rate: float
     cpu: float

@@ -1,4 +1,7 @@
-"""The floor: aiohttp on uvloop that parses each request's JSON with orjson and answers a constant. A program of its own."""
+"""The floor: aiohttp on uvloop that parses each request's JSON with orjson and answers a constant.
+
+A program of its own.
+"""
 
 from __future__ import annotations
 

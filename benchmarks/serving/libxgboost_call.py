@@ -1,7 +1,7 @@
 """The kernel alone: libxgboost's C API on the same rows, one thread, nothing around it. A program of its own.
 
-One call predicts all rows from a buffer that is there already; its answer stays where the library put it. Beside it, how
-long orjson takes to parse those rows as JSON. Both are CPU time per call, the median of batches.
+One call predicts all rows from a buffer that is there already; its answer stays where the library put it. Beside it,
+how long orjson takes to parse those rows as JSON. Both are CPU time per call, the median of batches.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Many rows per request, as CSV, binary tensor and JSON, against the kernel alone on the same rows.
 
 The server's whole CPU time per request, HTTP and answer included, over the CPU time of one call of the C API. At one
-connection that has the price of sleeping and waking in it, which 64 rows feel; so they are asked at 32 connections, too. Bodies are as a client would send them; CSV and JSON are answered in JSON, the binary form in binary. The kernel's
+connection that has the price of sleeping and waking in it, which 64 rows feel; so they are asked at 32 connections,
+too. Bodies are as a client would send them; CSV and JSON are answered in JSON, the binary form in binary. The kernel's
 rows are in its buffer beforehand, and its answer is left in the library's.
 """
 
@@ -25,7 +26,10 @@ _ROUNDS: Final = 3
 
 
 def measure(model: Model, settings: RunSettings) -> dict[str, Any]:
-    """Give, by point, kernel and parse time, and by form CPU time, latency and ratio to the kernel; times in seconds."""
+    """Give, by point, kernel and parse time, and by form CPU time, latency and ratio to the kernel.
+
+    Times in seconds.
+    """
     points = [{"rows": rows, "connections": count, **_point(model, rows, count, settings)} for rows, count in POINTS]
     return {"points": points}
 

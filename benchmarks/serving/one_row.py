@@ -1,8 +1,8 @@
 """One row per request: what it costs in CPU time, and how many a second, against the floor.
 
 Ours and the floor take turns, A B A B, each started anew for its turn; a ratio compares the two turns of one round. The
-floor reads and answers the same bytes through aiohttp's application, router and request as its users write them; ours is
-on the same library's lower layer. What the floor doesn't do: check the input, predict, count metrics.
+floor reads and answers the same bytes through aiohttp's application, router and request as its users write them; ours
+is on the same library's lower layer. What the floor doesn't do: check the input, predict, count metrics.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """A constant-rate load: each request is sent when its time has come, whatever became of those before it.
 
-wrk waits for answers, so a server that is too slow slows it down; Debian's rate-limited tools (bombardier, hey) wait too,
-and httperf and h2load hold a rate of connections, not of requests. So this is our own: one thread on epoll, one prebuilt
-request, keep-alive connections that are opened beforehand. A request goes out on a connection that waits for nothing;
-as real clients do, none is sent behind another on the same connection. If every connection waits, the server holds as
-many requests as there are connections, and the request counts as turned away by it: `held`.
+wrk waits for answers, so a server that is too slow slows it down; Debian's rate-limited tools (bombardier, hey) wait
+too, and httperf and h2load hold a rate of connections, not of requests. So this is our own: one thread on epoll, one
+prebuilt request, keep-alive connections that are opened beforehand. A request goes out on a connection that waits for
+nothing; as real clients do, none is sent behind another on the same connection. If every connection waits, the server
+holds as many requests as there are connections, and the request counts as turned away by it: `held`.
 
 Latency counts from when a request was due, not from when it was sent; `late` is the difference, the generator's own
 fault. A program of its own, on the load's core; the last line on stdout is the result.

@@ -1,8 +1,9 @@
 """Twice as many requests as can be answered, on schedule for a minute: who is answered, how quickly, in what memory.
 
 Capacity is what wrk gets at 128 connections just before. Unloaded is a tenth of it, by the same generator (`open_loop`)
-and so with its own delays in it. Goodput is right answers per second of the overload. If the generator was late, its figures
-are the generator's and not the server's: `kept` says whether 99 of 100 requests went out within 5 ms of their time.
+and so with its own delays in it. Goodput is right answers per second of the overload. If the generator was late, its
+figures are the generator's and not the server's: `kept` says whether 99 of 100 requests went out within 5 ms of their
+time.
 """
 
 from __future__ import annotations

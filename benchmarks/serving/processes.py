@@ -1,8 +1,8 @@
 """Processes under measurement: on which core they run, what CPU time and memory they take, how they are stopped.
 
 A process means it and all its descendants. CPU time is the scheduler's own count, in nanoseconds; on loopback the
-kernel does the receiver's part of TCP in the sender's time, so a request's arrival is paid for by the load generator and
-an answer's by the server: alike for all servers. A descendant that ended between two looks is not counted.
+kernel does the receiver's part of TCP in the sender's time, so a request's arrival is paid for by the load generator
+and an answer's by the server: alike for all servers. A descendant that ended between two looks is not counted.
 """
 
 from __future__ import annotations

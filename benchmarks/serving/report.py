@@ -32,7 +32,10 @@ def render(results: Mapping[str, Any]) -> str:
 
 
 def brief(results: Mapping[str, Any]) -> str:
-    """Give the few figures for the project's front page, missed promises included. `results` are those of a whole run."""
+    """Give the few figures for the project's front page, missed promises included.
+
+    `results` are those of a whole run.
+    """
     servers, points, startup, overload = (results[name] for name in ("against_peers", "one_row", "startup", "overload"))
     peers = (f"{_NAMES[name]} {servers[name]['rate']['median']:,.0f}" for name in _NAMES)
     ours, theirs = (startup[name]["wall"]["median"] for name in ("first_prediction", "import"))
@@ -44,7 +47,10 @@ def brief(results: Mapping[str, Any]) -> str:
         (
             f"{overload['times']:g} times as many requests as it can answer",
             f"{overload['goodput_share']:.0%} of capacity answered",
-            f"p99 {_ms(overload['overloaded']['accepted_p99'])} ms; unloaded {_ms(overload['unloaded']['accepted_p99'])} ms",
+            (
+                f"p99 {_ms(overload['overloaded']['accepted_p99'])} ms; "
+                f"unloaded {_ms(overload['unloaded']['accepted_p99'])} ms"
+            ),
         ),
     ]
     lines = ["| one row per request, one core | Moorage | beside it |", "|---|---|---|", *(_row(*row) for row in rows)]
@@ -72,7 +78,10 @@ def _machine(machine: Mapping[str, Any]) -> Iterator[str]:
 def _one_row(points: Mapping[str, Any]) -> Iterator[str]:
     yield "**One row per request, against the floor**"
     yield ""
-    yield "| connections | CPU µs per request: ours | floor | ratio, pair by pair | promised | requests/s: ours | floor | p99 ms: ours | floor |"
+    yield (
+        "| connections | CPU µs per request: ours | floor | ratio, pair by pair | promised | requests/s: ours | floor |"
+        " p99 ms: ours | floor |"
+    )
     yield "|---|---|---|---|---|---|---|---|---|"
     for connections, point in points.items():
         ours, floor, target = point["ours"], point["floor"], _TARGET_CPU_RATIOS[connections]
@@ -110,7 +119,10 @@ def _against_peers(servers: Mapping[str, Any]) -> Iterator[str]:
 def _many_rows(results: Mapping[str, Any]) -> Iterator[str]:
     yield "**Many rows per request, against the kernel alone**"
     yield ""
-    yield "| rows | connections | form | CPU ms per request | kernel alone ms | ratio | promised | median latency ms | of it, parsing JSON |"
+    yield (
+        "| rows | connections | form | CPU ms per request | kernel alone ms | ratio | promised | median latency ms |"
+        " of it, parsing JSON |"
+    )
     yield "|---|---|---|---|---|---|---|---|---|"
     for point in results["points"]:
         for form, measured in point["forms"].items():

@@ -1,9 +1,9 @@
 """From exec to the first right prediction, against importing the library; and memory, idle and under load.
 
 Both start with warm file caches and compiled modules, on the server's core, in turns; the import in the developers'
-environment, where numpy and scipy are. It counts until the program says that it is done, without the interpreter's end. A client on the other core asks every millisecond. Memory is
-PSS, which divides pages among the processes that map them (a Python of the load's shares some), and RSS, which doesn't;
-the most is what was seen at looks 20 times a second.
+environment, where numpy and scipy are. It counts until the program says that it is done, without the interpreter's end.
+A client on the other core asks every millisecond. Memory is PSS, which divides pages among the processes that map them
+(a Python of the load's shares some), and RSS, which doesn't; the most is what was seen at looks 20 times a second.
 """
 
 from __future__ import annotations

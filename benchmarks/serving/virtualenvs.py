@@ -1,8 +1,8 @@
 """The environments of the servers: a virtual environment for each peer, and one for Moorage's server and the floor.
 
-Each is made from exact versions and wheel digests, lies below `.bench/` and is kept. Moorage's server gets what its image
-has, and not what its developers have. The peers' digests are of wheels for CPython 3.11 on Linux x86-64; elsewhere pip
-refuses them, and the peers can't be measured.
+Each is made from exact versions and wheel digests, lies below `.bench/` and is kept. Moorage's server gets what its
+image has, and not what its developers have. The peers' digests are of wheels for CPython 3.11 on Linux x86-64;
+elsewhere pip refuses them, and the peers can't be measured.
 """
 
 from __future__ import annotations

@@ -49,7 +49,8 @@ def _channel_problems(name: str, channel: Mapping[str, Any]) -> Iterator[str]:
     if name not in CHANNELS:
         yield f"it read a channel {name}; a spec has {', '.join(CHANNELS)}"
     if source.get("S3DataType") != "S3Prefix":
-        yield f"its channel {name} is no prefix in S3 but {source.get('S3DataType') or ', '.join(channel['DataSource'])}"
+        kind = source.get("S3DataType") or ", ".join(channel["DataSource"])
+        yield f"its channel {name} is no prefix in S3 but {kind}"
     if channel.get("ContentType", "").partition(";")[0].strip() not in ("text/csv", "csv"):
         yield f"its channel {name} is {channel.get('ContentType') or 'libsvm, as nothing else is said'}, not text/csv"
     if channel.get("CompressionType", "None") != "None":

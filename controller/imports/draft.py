@@ -37,8 +37,9 @@ class Draft:
         return "training" not in self.spec
 
     def train_model(self, *, data: str, target: str) -> None:
-        """Switch the draft to a trained model, and fill in what can't be found: the table and, without a job, the
-        training.
+        """Switch the draft to a trained model.
+
+        The table and, without a job, the training are filled in as examples, because they can't be found.
         """
         if "data" in self.spec:
             rows: dict[str, Value] = self.spec["data"]

@@ -28,9 +28,7 @@ _SECRET = re.compile(r"arn:aws[a-z-]*:(ssm|secretsmanager):")
 
 
 def find_service(aws: AwsClient, cloud_map_arn: str) -> tuple[str, str] | None:
-    """Return the cluster and name of the ECS service whose tasks are registered in a Cloud Map service, given by its
-    ARN.
-    """
+    """Return the cluster and name of the ECS service whose tasks are registered in a Cloud Map service."""
     for cluster in aws.iter_items("ecs", "list_clusters", "clusterArns"):
         arns = list(aws.iter_items("ecs", "list_services", "serviceArns", cluster=cluster))
         for batch in iter_batches(arns, 10):
@@ -194,12 +192,11 @@ def _add_notes(live: Mapping[str, Any], found: Mapping[str, Any], draft: Draft) 
     container = found["containerDefinitions"][0]
     tags = parse_tags(live.get("tags", ()), "key", "value")
     if OWNER_TAG in tags:
-        draft.checks.append(
-            f"it carries the tags of {tags[OWNER_TAG]} of environment {tags.get(ENVIRONMENT_TAG, '?')}: two would own it"
-        )
+        other = f"{tags[OWNER_TAG]} of environment {tags.get(ENVIRONMENT_TAG, '?')}"
+        draft.checks.append(f"it carries the tags of {other}: two would own it")
     draft.changes.append(
-        f"the image: {container['image']} serves until a version is approved, whose image then takes the place of that one,"
-        " by a rolling deployment"
+        f"the image: {container['image']} serves until a version is approved, whose image then takes the place of"
+        " that one, by a rolling deployment"
     )
     if "command" in container or "entryPoint" in container:
         draft.changes.append("the container's command, which is the inference server's from then on")

@@ -45,13 +45,13 @@ def _no_revision(owner: Key, revision: int | None, numbers: Sequence[int]) -> No
         f"revision {revision} is gone",
         where=owner.name,
         why="policy.history tells how many ready ones are kept",
-        hint=f"{hint}; what it served is trained or, if its version is still registered, built again from the bundle once "
-        "the spec asks for it: put the spec back, or set spec.model.version",
+        hint=f"{hint}; what it served is trained or, if its version is still registered, built again from the bundle "
+        "once the spec asks for it: put the spec back, or set spec.model.version",
     )
 
 
 def _require_bundle(aws: AwsClient, owner: Key, version: int, package: Mapping[str, Any]) -> None:
-    """Raise NotFoundError if a version's bundle no longer exists: without its image the version can't serve any more."""
+    """Raise NotFoundError if a version's bundle no longer exists: without its image it can't serve any more."""
     place = str(package.get("CustomerMetadataProperties", {}).get(f"{METADATA_PREFIX}bundle", ""))
     bucket, _, prefix = place.removeprefix("s3://").partition("/")
     try:

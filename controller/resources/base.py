@@ -45,8 +45,9 @@ class ResourceContext:
 class PermissionScope:
     """Where an IAM action is needed.
 
-    It is an ARN without its `arn:PARTITION:`, and the condition keys that must have a value. Both may contain `{names}`: `partition`, `region`, `account`, `environment`, `owner`, `bucket` and the fields of a
-    node's identity. If such a field is empty or missing, the permission isn't needed. A field may also be a whole ARN.
+    It is an ARN without its `arn:PARTITION:`, and the condition keys that must have a value. Both may contain
+    `{names}`: `partition`, `region`, `account`, `environment`, `owner`, `bucket` and the fields of a node's identity.
+    If such a field is empty or missing, the permission isn't needed. A field may also be a whole ARN.
     """
 
     arn: str
@@ -69,7 +70,8 @@ class Resource:
         no resource-level permissions (`UNSCOPED`).
     condition_type: the condition of a spec's status that it contributes to, if any.
     read_only: it is only observed (a default VPC, the selected model), and has no steps.
-    superseded_policy: what happens to an object whose identity is no longer desired. `delete`: once its successor works.
+    superseded_policy: what happens to an object whose identity is no longer desired. `delete`: deleted once its
+        successor works.
         `keep`: never. `collect`: once no rollback can reach it. `stop`: at once, unless its output `finished` says that
         there is nothing to stop; after that, `collect`.
     revision_output: the output that numbers the revisions of one identity (`revision`). The record of a superseded

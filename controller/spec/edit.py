@@ -1,6 +1,7 @@
 """Changes one value of a spec in its file's text, and nothing else of it: comments, order and layout stay as they were.
 
-The text is edited at the places that loading found, and loaded again: an edit that would change anything else is refused.
+The text is edited at the places that loading found, and loaded again: an edit that would change anything else is
+refused.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ _SECTIONS_AFTER_MODEL = ("image", "service", "api", "policy")
 
 
 def pin_version(loaded: LoadedSpec[Any], version: int) -> str:
-    """The whole text of a ModelService's file with `spec.model.version` set. Raises UsageError if it can't be done safely."""
+    """Return the whole text of a ModelService's file with `spec.model.version` set.
+
+    Raises UsageError if it can't be done safely.
+    """
     document = loaded.document
     text = _edit(document, version)
     wanted = copy.deepcopy(document.value)

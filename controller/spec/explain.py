@@ -28,7 +28,10 @@ _TYPE_NAMES = {str: "text", int: "integer", float: "number", bool: "true or fals
 
 @dataclass(frozen=True)
 class FieldDescription:
-    """One field: where it is, what it means. `default` is YAML flow text; empty if there is none. `block` is its model."""
+    """One field: where it is, what it means. `default` is YAML flow text; empty if there is none.
+
+    `block` is its model.
+    """
 
     path: str
     doc: str

@@ -1,4 +1,7 @@
-"""Which files `-f FILE|DIR` means, their text, and the data they name. No spec outside a named directory is read through a link."""
+"""Which files `-f FILE|DIR` means, their text, and the data they name.
+
+No spec outside a named directory is read through a link.
+"""
 
 from __future__ import annotations
 

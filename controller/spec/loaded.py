@@ -78,7 +78,7 @@ def collect_specs(loaded: Iterable[LoadedSpec[Any]], problems: list[Problem]) ->
 
 
 def _duplicate_references(services: Iterable[LoadedSpec[ModelService]]) -> Iterator[Problem]:
-    """What lives outside can be named by one spec only: two would take it from each other, turn by turn."""
+    """Check that each existing object is named by one spec only: two specs would adopt it in turn."""
     owners: dict[tuple[str, str, str], str] = {}
     for service in services:
         spec = service.model.spec

@@ -57,7 +57,7 @@ class ModelServiceSpec(StrictModel):
                 )
 
     def _invalid_job(self) -> Iterator[Finding]:
-        """A job that ran and the rows that it read go together; what trains here deals its rows itself."""
+        """Check that an adopted job comes with its channels, and that a spec that trains has its own data."""
         if self.data is None or self.training is None:
             return
         if self.training.job is not None and self.data.channels is None:
@@ -83,7 +83,7 @@ class ModelServiceSpec(StrictModel):
                 )
 
     def _conflicts_with_task_definition(self, named: str) -> Iterator[Finding]:
-        """What can't stand beside a task definition that is served as it is."""
+        """Check that no section contradicts an imported task definition."""
         for name in _MODEL_SECTIONS:
             # What has the default says nothing, as in a spec that was printed with all its fields.
             if getattr(self, name) != type(self).model_fields[name].default:

@@ -35,7 +35,10 @@ class Image(StrictModel):
     """What the model is put on."""
 
     base: Annotated[str, Field(pattern=r"^[^\s@]+(:[\w][\w.-]{0,127}|@sha256:[0-9a-f]{64})$")] | None = None
-    """Image in ECR, by digest, or by a tag that is resolved once: Python 3.11, or built from the Dockerfile; left out: the public Python image."""
+    """Image in ECR, by digest, or by a tag that is resolved once: Python 3.11, or built from the Dockerfile.
+
+    Left out: the public Python image.
+    """
     architecture: Literal["amd64", "arm64"] = "amd64"
     """CPU architecture of image and tasks."""
     max_severity: Literal["low", "medium", "high", "critical"] | None = None
@@ -107,7 +110,10 @@ class Service(StrictModel):
     memory: Memory = 1024
     """Memory of a task: `1 GB`, `1Gi`, `512Mi`, or MiB like `2048`; Fargate's GB are 1,024 MiB."""
     desired_count: Annotated[int, Field(ge=0, le=5000)] = 1
-    """How many tasks run; 0 keeps everything but the tasks. Left out, one to begin with, then as many as an autoscaler sets."""
+    """How many tasks run; 0 keeps everything but the tasks.
+
+    Left out, one to begin with, then as many as an autoscaler sets.
+    """
     env: Mapping[VariableName, str] = {}
     """Environment variables of the server."""
     secrets: Items[Secret] = ()
@@ -121,7 +127,10 @@ class Service(StrictModel):
     discovery: Annotated[str, Field(pattern=r"^srv-[a-z0-9]+$")] | None = None
     """Id of the Cloud Map service that tasks are registered in; left out: one is made. It needs `policy.adopt`."""
     task_definition: Annotated[str, AfterValidator(_check_revision)] | None = None
-    """Revision that is served as it is, like `churn:7`, whatever its image; left out: one is made, of a model of this spec's own."""
+    """Revision that is served as it is, like `churn:7`, whatever its image.
+
+    Left out: one is made, of a model of this spec's own.
+    """
 
     @model_serializer(mode="wrap")
     def _omit_task_definition_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -160,7 +169,8 @@ class Service(StrictModel):
 def _format_memories(memories: tuple[int, ...]) -> str:
     if len(memories) <= 4:
         return ", ".join(map(format_memory, memories))
-    return f"{format_memory(memories[0])} to {format_memory(memories[-1])} in steps of {format_memory(memories[1] - memories[0])}"
+    lowest, highest, step = memories[0], memories[-1], memories[1] - memories[0]
+    return f"{format_memory(lowest)} to {format_memory(highest)} in steps of {format_memory(step)}"
 
 
 class Route(StrictModel):
@@ -265,7 +275,10 @@ class Policy(StrictModel):
     prune: bool = True
     """Delete what belonged to this document when it is removed."""
     adopt: bool = False
-    """Take over what exists under this document's names, whoever it belonged to; false: refuse it, and name its owner."""
+    """Take over what exists under this document's names, whoever it belonged to.
+
+    False: refuse it, and name its owner.
+    """
     drift_correction: bool = True
     """Put back what somebody changed by hand; false: only report it."""
     max_monthly_cost: Money | None = None
@@ -273,6 +286,9 @@ class Policy(StrictModel):
     expected_requests: Annotated[int, Field(ge=0, le=10**12)] = 1_000_000
     """Requests a month that costs are estimated for."""
     history: Annotated[int, Field(ge=1, le=100)] = 10
-    """How many ready revisions can be rolled back to; what only older ones served is collected, as `deletion` allows."""
+    """How many ready revisions can be rolled back to.
+
+    What only older ones served is collected, as `deletion` allows.
+    """
     deletion: Deletion = Deletion()
     """What happens to each part when the document is removed."""

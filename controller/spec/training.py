@@ -60,7 +60,10 @@ Prefix = Annotated[str, Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[
 
 
 class Channels(StrictModel):
-    """Rows that a training job has read: CSV in S3 without a header, the label first. Each takes a prefix, as SageMaker does."""
+    """Rows that a training job has read: CSV in S3 without a header, the label first.
+
+    Each takes a prefix, as SageMaker does.
+    """
 
     train: Prefix
     """What it learned from, like `s3://bucket/train/`."""
@@ -86,7 +89,10 @@ class Data(StrictModel):
     target: Annotated[str, Field(min_length=1)]
     """The column to predict."""
     features: Annotated[Items[Annotated[str, Field(min_length=1)]], Field(min_length=1)] | None = None
-    """Columns to learn from, in this order; left out: every other column. Of `channels`, the names of all columns after the label."""
+    """Columns to learn from, in this order; left out: every other column.
+
+    Of `channels`, the names of all columns after the label.
+    """
     split: Split = Split()
     """How rows are dealt to training, validation and test."""
 
@@ -197,7 +203,10 @@ class Training(StrictModel):
     stopping: Stopping = Stopping()
     """When a training job is given up."""
     job: Annotated[str, Field(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$")] | None = None
-    """Completed training job that has done just this: its model is taken, and nothing is trained. It needs `data.channels`."""
+    """Completed training job that has done just this: its model is taken, and nothing is trained.
+
+    It needs `data.channels`.
+    """
     hyperparameters: Hyperparameters
     """SageMaker XGBoost's hyperparameters, as its documentation spells them; `num_round` is required."""
 

@@ -1,7 +1,7 @@
 """Quantities as people write them, turned into integers once, at the boundary. No other file parses a unit.
 
-CPU becomes Fargate units (1,024 a vCPU), memory MiB, volumes GiB, durations seconds, percentages a fraction, money US dollars.
-A number without a unit is taken only where it can mean one thing.
+CPU becomes Fargate units (1,024 a vCPU), memory MiB, volumes GiB, durations seconds, percentages a fraction, money US
+dollars. A number without a unit is taken only where it can mean one thing.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def parse_cpu(value: Any) -> int:
     units = number * 1024 if unit else number
     if not unit and number < 256:
         raise finding_error(
-            f"cpu {value} is ambiguous: {value} vCPU would be {_format_decimal(number * 1024)} units, {value} units are less than Fargate offers",
+            f"cpu {value} is ambiguous: {value} vCPU would be {_format_decimal(number * 1024)} units, "
+            f"{value} units are less than Fargate offers",
             f"write '{value} vCPU', or units: {_format_decimal(number * 1024)}",
         )
     if units not in FARGATE_MEMORY:
@@ -56,7 +57,8 @@ def parse_memory(value: Any) -> int:
     number, unit = _split(_SIZE, value, "memory", "write it like '1 GB', '512Mi', or in MiB like 2048")
     if not unit and number < 512:
         raise finding_error(
-            f"memory {value} is ambiguous: {value} GB would be {_format_decimal(number * 1024)} MiB, {value} MiB are less than Fargate offers",
+            f"memory {value} is ambiguous: {value} GB would be {_format_decimal(number * 1024)} MiB, "
+            f"{value} MiB are less than Fargate offers",
             f"write '{value} GB', or MiB: {_format_decimal(number * 1024)}",
         )
     return _to_whole_number(

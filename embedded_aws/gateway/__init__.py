@@ -8,8 +8,8 @@
     throttle.py    token buckets
     forward.py     instances and the HTTP client
 
-The control plane (`strict/apigatewayv2/`) hands a new table to `Gateway.publish` after each change. Requests read tables that never change
-and take no lock, so they don't queue behind API calls.
+The control plane (`strict/apigatewayv2/`) hands a new table to `Gateway.publish` after each change. Requests read
+tables that never change and take no lock, so they don't queue behind API calls.
 """
 
 from embedded_aws.gateway.data_plane import HttpApiDataPlane

@@ -1,7 +1,7 @@
 """CORS as an HTTP API does it: preflight answers, and the headers added to other answers.
 
-Source: API Gateway developer guide, "Configure CORS for HTTP APIs": preflight requests are answered even without an OPTIONS
-route, and CORS headers from the integration are ignored.
+Source: API Gateway developer guide, "Configure CORS for HTTP APIs": preflight requests are answered even without an
+OPTIONS route, and CORS headers from the integration are ignored.
 """
 
 from __future__ import annotations

@@ -68,8 +68,8 @@ class _StageRequest:
 class HttpApiDataPlane:
     """The data plane. Tables are published from any thread; requests are answered on the event loop.
 
-    `discover(region, service, attributes)` lists the healthy instances of a Cloud Map service; `link_ready(region, link)` says whether a VPC
-    link carries traffic. Both are called on the event loop and must not block.
+    `discover(region, service, attributes)` lists the healthy instances of a Cloud Map service; `link_ready(region,
+    link)` says whether a VPC link carries traffic. Both are called on the event loop and must not block.
     """
 
     def __init__(
@@ -185,8 +185,8 @@ class HttpApiDataPlane:
     ) -> InstanceResponse:
         """Send over the VPC link.
 
-        Sources: "Set up VPC links V2": requests fail while a link has no network interfaces. AWS re:Post, "HTTP 504 timeout errors with API
-        Gateway": an integration that takes too long is a 504; no reachable target is a 503.
+        Sources: "Set up VPC links V2": requests fail while a link has no network interfaces. AWS re:Post, "HTTP 504
+        timeout errors with API Gateway": an integration that takes too long is a 504; no reachable target is a 503.
         """
         region = request.api.region
         instances = self._discover(region, integration.service, integration.attributes)

@@ -1,8 +1,9 @@
 """Sending a request to one of the instances of a Cloud Map service.
 
-Source: API Gateway developer guide, "Create private integrations for HTTP APIs": API Gateway asks DiscoverInstances, the instances'
-attributes must hold IP address and port, and requests are distributed across the healthy ones. AWS documents no retry; a connection
-that is refused before anything was sent goes to the next instance, which hides the moment between a task's end and its deregistration.
+Source: API Gateway developer guide, "Create private integrations for HTTP APIs": API Gateway asks DiscoverInstances,
+the instances' attributes must hold IP address and port, and requests are distributed across the healthy ones. AWS
+documents no retry; a connection that is refused before anything was sent goes to the next instance, which hides the
+moment between a task's end and its deregistration.
 """
 
 from __future__ import annotations

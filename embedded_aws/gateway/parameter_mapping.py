@@ -1,7 +1,7 @@
 """Parameter mapping: how an integration changes a request before it is sent, and a response before it is returned.
 
-Source of the whole table: API Gateway developer guide, "Transform API requests and responses for HTTP APIs". JSON paths into
-bodies (`$request.body…`, `$response.body…`) are not offered here and are refused when they are written.
+Source of the whole table: API Gateway developer guide, "Transform API requests and responses for HTTP APIs". JSON paths
+into bodies (`$request.body…`, `$response.body…`) are not offered here and are refused when they are written.
 """
 
 from __future__ import annotations

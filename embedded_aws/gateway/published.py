@@ -14,8 +14,8 @@ from embedded_aws.gateway.route_throttle import RateLimit
 class PrivateIntegration:
     """A private integration.
 
-    `service` is the Cloud Map service's id, "" for a target that has no data plane here; `attributes` narrows its instances.
-    `link` is the VPC link's id; `method` an HTTP method or ANY; `timeout` in seconds.
+    `service` is the Cloud Map service's id, "" for a target that has no data plane here; `attributes` narrows its
+    instances. `link` is the VPC link's id; `method` an HTTP method or ANY; `timeout` in seconds.
     """
 
     service: str
@@ -29,7 +29,11 @@ class PrivateIntegration:
 
 @dataclass(frozen=True)
 class PublishedRoute:
-    """A route. Without an `integration` it answers 500, as a route without a target does; one that is not open needs a caller that nobody can authorise here."""
+    """A route.
+
+    Without an `integration` it answers 500, as a route without a target does; one that is not open needs a caller that
+    nobody can authorise here.
+    """
 
     key: RouteKey
     integration: PrivateIntegration | None

@@ -69,9 +69,9 @@ def parse_route_key(text: str) -> RouteKey:
 def select_route(keys: Iterable[RouteKey], method: str, path: str) -> RouteMatch | None:
     """Choose the route for a request path (percent-encoded, without the stage), or None.
 
-    Source: API Gateway developer guide, "Routing API requests": first a full match of route and method, then a match with a
-    greedy path variable, then `$default`. Within a class a constant segment comes before a variable and a named method
-    before ANY, as the guide's table of examples shows (`GET /pets/dog/1` before `GET /pets/dog/{id}`).
+    Source: API Gateway developer guide, "Routing API requests": first a full match of route and method, then a match
+    with a greedy path variable, then `$default`. Within a class a constant segment comes before a variable and a named
+    method before ANY, as the guide's table of examples shows (`GET /pets/dog/1` before `GET /pets/dog/{id}`).
     """
     candidates = [(key, found) for key in keys if key.method in {method, "ANY"} and (found := key.path.fullmatch(path))]
     if not candidates:

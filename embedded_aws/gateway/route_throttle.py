@@ -1,7 +1,7 @@
 """Token buckets: how often a route may be called.
 
-Source: API Gateway developer guide, "Throttle requests to your HTTP APIs": a token counts for a request, the rate refills
-the bucket and the burst is its size; stage settings hold for each route that has none of its own.
+Source: API Gateway developer guide, "Throttle requests to your HTTP APIs": a token counts for a request, the rate
+refills the bucket and the burst is its size; stage settings hold for each route that has none of its own.
 """
 
 from __future__ import annotations

@@ -78,8 +78,8 @@ class BlobDirectory:
         if first != upload.size or last - first + 1 != len(part):
             raise ApiError(
                 "InvalidLayerPartException",
-                f"The layer part size is not valid, or the first byte specified is not consecutive to the last byte of a "
-                f"previous layer part upload: upload '{upload_id}' has received bytes up to {upload.size - 1}, "
+                "The layer part size is not valid, or the first byte specified is not consecutive to the last byte of "
+                f"a previous layer part upload: upload '{upload_id}' has received bytes up to {upload.size - 1}, "
                 f"this part says {first}-{last} and has {len(part)} bytes",
             )
         with upload.path.open("ab") as file:

@@ -20,7 +20,9 @@ _LAYER, _CONFIG = "application/vnd.oci.image.layer.v1.tar+gzip", "application/vn
 
 
 def import_image(docker: str, image: str, put: Callable[[bytes], str]) -> tuple[str, str, dict[str, int]]:
-    """Store an image's blobs through `put` (content → digest); return its architecture, its manifest and the blobs' sizes.
+    """Store an image's blobs through `put` (content → digest).
+
+    Return its architecture, its manifest and the blobs' sizes.
 
     The daemon pulls it if it isn't there. Raises SettingError if it can't be had.
     """

@@ -8,9 +8,9 @@ dictionary in botocore's output shape (also for operations that moto lacks), or 
 moto work, return `call.forward_to_moto()`; to change moto's result, edit the dictionary of `call.call_moto()`. To
 refuse, raise `ApiError("ResourceInUse", "why")`: the service's model decides form and HTTP status.
 - `emulator.add_route(path, coroutine)`: an aiohttp route, for data planes.
-- `emulator.add_context(manager)`: an object on the event loop that lives while the program serves, such as an HTTP client.
+- `emulator.add_context(manager)`: an object on the event loop while the program serves, such as an HTTP client.
 - `emulator.on_reset(hook)`: called at start and after each reset; clear own state, seed what a new AWS account has.
-- `emulator.start_worker(name, worker)`: a thread for slow work; `worker(stop)` takes `emulator.lock` only to touch state.
+- `emulator.start_worker(name, worker)`: a thread for slow work; `worker(stop)` takes `emulator.lock` only for state.
 - `emulator.processes.spawn(command, ...)`: a process that never outlives the program.
 - `emulator.publish_event(...)`, `emulator.write_log_lines(...)`: EventBridge events and CloudWatch log lines.
 

@@ -1,4 +1,7 @@
-"""EC2's network, where moto is kinder than AWS, or less exact: security groups in use, rules that are the same, half-done requests."""
+"""EC2's network, where moto is more permissive or less exact than AWS.
+
+That concerns security groups in use, equal rules, and half-done requests.
+"""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class ContainerRuntime:
     def build_environment(
         self, host: Mapping[str, str], image: Sequence[str], container: Sequence[Mapping[str, str]], region: str
     ) -> dict[str, str]:
-        """Return the container's variables: its own over Fargate's over the image's (`NAME=value`) over the host's few."""
+        """Return the container's variables: its own over Fargate's, the image's (`NAME=value`) and the host's few."""
         base = {name: host[name] for name in _HOST_VARIABLES if name in host}
         base |= {
             name: value

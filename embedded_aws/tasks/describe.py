@@ -143,9 +143,10 @@ def describe_task(task: EcsTask, *, tags: bool = False) -> dict[str, Any]:
 
 def _describe_container(task: EcsTask, container: TaskContainer) -> dict[str, Any]:
     interface = {"attachmentId": _attachment_id(task), "privateIpv4Address": task.address}
+    path = f"{task.cluster}/{task.id}/{container.id}"
     return _without_none(
         {
-            "containerArn": f"arn:aws:ecs:{task.region}:{task.account}:container/{task.cluster}/{task.id}/{container.id}",
+            "containerArn": f"arn:aws:ecs:{task.region}:{task.account}:container/{path}",
             "taskArn": task.task_arn,
             "name": container.name,
             "image": container.image,

@@ -1,4 +1,4 @@
-"""Tasks as Docker containers: read-only if the definition says so, the image's user, the task's CPU and memory enforced.
+"""Tasks as Docker containers, with the image's user and the task's CPU and memory enforced; read-only if defined so.
 
 A container shares the machine's network, where the task has a loopback address of its own; so only the addresses in its
 command are translated. `docker run` stays in the foreground and stands for the container: signals, output and the exit
@@ -60,7 +60,7 @@ class DockerRunner(ProcessRunner):
     def create_runtime(
         self, task: EcsTask, container: TaskContainer, image: PulledImage, directory: Path
     ) -> ContainerRuntime:
-        """A container of its own, named by the task."""
+        """Run a container, named by the task."""
         name = f"moorage-{task.id[:12]}-{container.name}"
         limits = (f"--label={_LABEL}={self._home}", *_resource_options(task, container.definition))
         return DockerRuntime("python", directory, task.address, self._docker, name, _image_name(image), limits)
@@ -96,7 +96,10 @@ class DockerRunner(ProcessRunner):
 
 @dataclass(frozen=True)
 class DockerRuntime(ContainerRuntime):
-    """A container in Docker: `name` is its own, `image` the daemon's name for its image, `limits` options of `docker run`."""
+    """A container in Docker.
+
+    `name` is its own, `image` the daemon's name for its image, `limits` are options of `docker run`.
+    """
 
     docker_path: str
     name: str
@@ -159,7 +162,10 @@ def _image_name(image: PulledImage) -> str:
 
 
 def _resource_options(task: EcsTask, definition: Mapping[str, Any]) -> list[str]:
-    """What Fargate enforces: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html."""
+    """Return the limits that Fargate enforces.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html
+    """
     limits = [f"--cpus={int(task.definition.cpu) / 1024:g}", f"--memory={int(task.definition.memory)}m"]
     limits += ["--cap-drop=ALL", "--security-opt=no-new-privileges"]
     return [*limits, "--read-only"] if definition.get("readonlyRootFilesystem") else limits

@@ -73,7 +73,10 @@ def resolve_image(emulator: Emulator, reference: str, architecture: str) -> Pull
 
 
 def write_model_files(blob: Path, layer: Descriptor, directory: Path) -> None:
-    """Write a model layer's two files below `directory`. Raises PullError when it holds anything else, or isn't itself."""
+    """Write a model layer's two files below `directory`.
+
+    Raises PullError when it holds anything else, or isn't itself.
+    """
     seen: set[str] = set()
     with blob.open("rb") as raw:
         hashed = _HashingReader(raw)

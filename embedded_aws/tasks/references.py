@@ -1,4 +1,6 @@
-"""What a task definition only refers to: secrets, the log group, roles. Looked up in moto; call under the emulator's lock.
+"""What a task definition only refers to: secrets, the log group, roles.
+
+Looked up in moto; call under the emulator's lock.
 
 Secrets are read when the task starts, as ECS does, and go nowhere but into the container's environment.
 """
@@ -18,8 +20,8 @@ from embedded_aws.tasks.state import EcsTask
 from embedded_aws.weather import Weather
 
 NOT_ASSUMABLE_MESSAGE = (
-    "ECS was unable to assume the role '{}' that was provided for this task. Please verify that the role being passed has"
-    " the proper trust relationship and permissions and that your IAM user has permissions to pass this role."
+    "ECS was unable to assume the role '{}' that was provided for this task. Please verify that the role being passed"
+    " has the proper trust relationship and permissions and that your IAM user has permissions to pass this role."
 )
 
 

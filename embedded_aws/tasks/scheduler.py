@@ -319,7 +319,7 @@ class ServiceScheduler:
             self._schedule_service_of(task)
 
     def _reset_failures(self, task: EcsTask) -> None:
-        """A healthy task ends the pauses, and the count of failures too unless resetOnHealthyTask is off."""
+        """End the pauses at a healthy task, and reset the count of failures unless resetOnHealthyTask is off."""
         if task.service and _task_health(task) is TaskHealth.HEALTHY:
             deployments.reset_failures(task.service, task.deployment)
 

@@ -1,1 +1,1 @@
-"""Training as SageMaker does it: a container directory, an algorithm image that is a child process, and its artifact."""
+"""Training as in SageMaker: a container directory, an algorithm image that is a child process, and its artifact."""

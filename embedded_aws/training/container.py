@@ -104,13 +104,13 @@ class TrainingContainer:
         return ContainerExit(process.wait(), self._read_failure(), reason)
 
     def digest_inputs(self) -> str:
-        """A digest of all that the image reads: equal inputs, equal digests."""
+        """Return a digest of everything that the image reads: equal inputs have equal digests."""
         files = sorted(path for path in (self._ml / "input").rglob("*") if path.is_file())
         digests = [[str(path.relative_to(self._ml)), sha256(path.read_bytes()).hexdigest()] for path in files]
         return sha256(json.dumps(digests).encode()).hexdigest()
 
     def read_model(self) -> dict[str, bytes]:
-        """What the image left in the model directory, by name."""
+        """Return the files in the model directory, by name."""
         return {str(path.relative_to(self._ml / "model")): path.read_bytes() for path in self._model_files()}
 
     def restore_results(self, model: Mapping[str, bytes], metrics: Mapping[str, float]) -> None:

@@ -1,4 +1,4 @@
-"""Training equal jobs once, for tests of scale (MOORAGE_LOCAL_TRAINER=once): the first one trains, the others get its results.
+"""Train equal jobs once, for tests of scale (MOORAGE_LOCAL_TRAINER=once): the others get the first one's results.
 
 Jobs are equal when their containers would read the same: hyperparameters, channels and their files.
 """

@@ -1,4 +1,7 @@
-"""The inference server as other people's clients see it. `make check-clients` brings the clients; without them, no test is here."""
+"""The inference server as other people's clients see it.
+
+`make check-clients` brings the clients; without them, no test is here.
+"""
 
 from __future__ import annotations
 

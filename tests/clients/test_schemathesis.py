@@ -1,4 +1,6 @@
-"""Requests that schemathesis makes up from `/openapi.json`, right ones and wrong ones, and what it says of the answers."""
+"""Requests that schemathesis makes up from `/openapi.json`, right ones and wrong ones, and what it says of
+the answers.
+"""
 
 from __future__ import annotations
 

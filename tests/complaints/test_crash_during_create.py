@@ -43,8 +43,8 @@ def test_crash_during_create_leaves_nothing_stuck(settled: Demo, moment: CrashMo
 def test_waiting_polls_sparingly(settled: Demo) -> None:
     """provider-aws#847.
 
-    While a training runs for an hour, a pass writes nothing, reads so much and no more, and says when to look again: less
-    than ten reads a second, of all services together, where 70 were complained of.
+    While a training runs for an hour, a pass writes nothing, reads so much and no more, and says when to look again:
+    less than ten reads a second, of all services together, where 70 were complained of.
     """
     settled.models = (replace(Model(), rounds=1_000_000, depth=4),)
     for _ in range(3):

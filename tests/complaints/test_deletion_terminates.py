@@ -15,9 +15,9 @@ PASSES = 40
 def test_deletion_completes_or_names_the_blocker(settled: Demo) -> None:
     """terraform-provider-aws#3414.
 
-    With tasks running, and with somebody else's security group that names ours, which EC2 then doesn't delete: every pass
-    comes back, all else is gone, and what is waited for is named, as it is when time runs out (`test_passes.py`). Once
-    nothing holds it any more, the rest goes.
+    With tasks running, and with somebody else's security group that names ours, which EC2 then doesn't delete: every
+    pass comes back, all else is gone, and what is waited for is named, as it is when time runs out (`test_passes.py`).
+    Once nothing holds it any more, the rest goes.
     """
     aws = settled.aws_client()
     ours = next(

@@ -32,8 +32,8 @@ def served_demo(
 def test_stage_serves_the_changed_api(served_demo: Demo) -> None:
     """terraform#6613.
 
-    When the run is over, a new route answers through the stage, and one that was taken out is gone from it: nobody has to
-    deploy the API once more.
+    When the run is over, a new route answers through the stage, and one that was taken out is gone from it: nobody has
+    to deploy the API once more.
     """
     url = str(model_status(served_demo.reconciler().reconcile(served_demo.spec_contexts())).facts["endpoint"])
     assert send_request(f"{url}/livez")[0] == 404
@@ -49,7 +49,8 @@ def test_stage_serves_the_changed_api(served_demo: Demo) -> None:
 def test_service_runs_the_new_task_definition(served_demo: Demo) -> None:
     """ACK community#2365.
 
-    A variable in the spec makes a new revision: the same run updates the service, and Ready means that the tasks run it.
+    A variable in the spec makes a new revision: the same run updates the service, and Ready means that the tasks run
+    it.
     """
     served_demo.models = (replace(Model(), service="{cpu: 0.5 vCPU, memory: 1 GB, env: {LOG_LEVEL: debug}}"),)
     done = served_demo.reconcile_until_settled()

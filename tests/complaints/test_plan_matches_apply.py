@@ -67,7 +67,8 @@ def test_apply_does_exactly_the_plan(empty_account: Demo, name: str) -> None:
 def test_plan_reflects_live_state(settled: Demo) -> None:
     """PipeCD's plan compares commits.
 
-    With the very spec that is applied, what somebody changed by hand is planned, field by field, and what somebody deleted.
+    With the very spec that is applied, what somebody changed by hand is planned, field by field, and what somebody
+    deleted.
     """
     aws = settled.aws_client()
     group = next(r.outputs["name"] for r in settled.store.list_records("default") if r.key.kind == "logs/log-group")

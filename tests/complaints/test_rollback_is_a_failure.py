@@ -57,9 +57,9 @@ def served_version(url: str) -> Mapping[str, Any]:
 def test_rollback_is_reported_as_failure_and_stays_one(real: Demo, embedded_aws: EmbeddedAws) -> None:
     """terraform-provider-aws#20858 and #48997, ecs-deploy#185, pulumi-awsx#1848.
 
-    A version that can't start is rolled back by ECS's circuit breaker, after which the service is as stable as ever: exit
-    code 4, Degraded and Deployed say RolledBack. What served answers throughout; fifty passes deploy nothing, and neither
-    does a controller that has lost its memory; another spec serves.
+    A version that can't start is rolled back by ECS's circuit breaker, after which the service is as stable as ever:
+    exit code 4, Degraded and Deployed say RolledBack. What served answers throughout; fifty passes deploy nothing, and
+    neither does a controller that has lost its memory; another spec serves.
     """
     demo, corruptor = real, CanaryCorruptor(embedded_aws)
     demo.hooks, corruptor.active = (corruptor,), True

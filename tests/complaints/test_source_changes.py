@@ -1,4 +1,7 @@
-"""Complaint 7: the commit that was rolled back comes back; an empty source prunes everything; waiting blocks the fix."""
+"""Complaint 7: the commit that was rolled back comes back; an empty source prunes everything.
+
+Waiting blocks the fix.
+"""
 
 from __future__ import annotations
 
@@ -73,8 +76,8 @@ def test_empty_or_broken_source_prunes_nothing(settled: Demo, idle_aws: Embedded
 def test_waiting_does_not_block_a_fix(settled: Demo) -> None:
     """kustomize-controller#701.
 
-    While a training runs that takes an hour, a commit that changes the CPU is rolled out by the next pass; and the commit
-    that takes the training back stops it, without anybody waiting for it.
+    While a training runs that takes an hour, a commit that changes the CPU is rolled out by the next pass; and the
+    commit that takes the training back stops it, without anybody waiting for it.
     """
     long = replace(Model(), depth=4, rounds=1_000_000)
     settled.models = (long,)

@@ -1,4 +1,6 @@
-"""What AWS's own models say a value may be: lengths, ranges, patterns, enumerations. boto3 itself checks only a part."""
+"""What AWS's own models say a value may be: lengths, ranges, patterns, enumerations. boto3 itself checks
+only a part.
+"""
 
 from __future__ import annotations
 

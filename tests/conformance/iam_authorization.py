@@ -1,4 +1,5 @@
-"""What IAM would check of a call, from the call alone: actions, ARNs and context, by AWS's service authorization reference.
+"""What IAM would check of a call, from the call alone: actions, ARNs and context, by AWS's service authorization
+reference.
 
 It shares nothing with the types' own `scopes`, so that a scope that is too narrow or too wide shows.
 """

@@ -1,6 +1,7 @@
 """What a person with a console does to a live object: for each type, how a field of it is edited.
 
-A field is told as the diff tells it; a document (an IAM policy), a set and a list that is compared as one are one field.
+A field is told as the diff tells it; a document (an IAM policy), a set and a list that is compared as one are one
+field.
 """
 
 from __future__ import annotations

@@ -46,7 +46,9 @@ class Recording:
         return recorded_client(self.answers)
 
     def listing_client(self) -> AwsClient:
-        """The door onto what is asked where the object is one of many, and is as it was applied: nothing that is spared."""
+        """The door onto what is asked where the object is one of many, and is as it was applied: nothing that is
+        spared.
+        """
         asked = {**self.answers, **self.listed}
         return recorded_client({name: answer for name, answer in asked.items() if name not in self.skipped_reads})
 

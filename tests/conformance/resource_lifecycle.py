@@ -125,7 +125,10 @@ def _record_observation(node: Node, survey: Survey, evidence: LifecycleEvidence)
 
 
 def _paths_of(plan: Plan) -> dict[str, set[str]]:
-    """What is planned, by type: the changed paths; the action where something is made or goes; `later` for what is to come."""
+    """What is planned, by type: the changed paths; the action where something is made or goes.
+
+    `later` for what is to come.
+    """
     found: dict[str, set[str]] = defaultdict(set)
     for step in plan.steps:
         paths = {change.path for change in step.changes}

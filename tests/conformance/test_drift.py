@@ -1,4 +1,6 @@
-"""Drift is seen, told, left or put back: every managed field of every type, edited as a person would; every object, deleted.
+"""Drift is seen, told, left or put back: every managed field of every type, edited as a person would.
+
+Every object, deleted.
 
 A new type and a new field are picked up by themselves. What can't be edited is excused by name, with the reason; an
 excuse that is no longer needed fails as well.
@@ -27,7 +29,8 @@ SECRETS = "[{name: SALT, valueFrom: 'arn:aws:ssm:us-east-1:123456789012:paramete
 CORS = "{allowOrigins: ['https://a.example'], allowMethods: [POST], allowHeaders: [x-a]}"
 MODEL = Model(
     service=f"{{cpu: 0.25 vCPU, memory: 1 GB, env: {{LOG_LEVEL: info}}, secrets: {SECRETS}}}",
-    api=f"{{stage: prod, routes: [{{method: POST, path: /predict}}], throttle: {{rate: 50, burst: 100}}, cors: {CORS}}}",
+    api="{stage: prod, routes: [{method: POST, path: /predict}], throttle: {rate: 50, burst: 100}, "
+    f"cors: {CORS}}}",
 )
 KINDS = tuple(discover_resources(ResourceContext(Path())))
 
@@ -147,7 +150,10 @@ def test_every_managed_field_is_edited_or_excused(
 
 
 def test_edit_is_planned_with_old_and_new_value(drift_trials: list[DriftTrial]) -> None:
-    """The next plan names the field; where it is one value, the plan's old one is what was edited in, the new one ours."""
+    """The next plan names the field.
+
+    Where it is one value, the plan's old one is what was edited in, the new one ours.
+    """
     assert [trial.name for trial in drift_trials if not trial.planned] == []
     for trial in drift_trials:
         told = next((change for change in trial.planned if change.path == trial.path), None)
@@ -164,7 +170,10 @@ def test_edit_is_planned_the_same_from_listings(drift_trials: list[DriftTrial]) 
 
 
 def test_uncorrected_edit_is_reported_as_drift(drift_trials: list[DriftTrial]) -> None:
-    """With driftCorrection false the state is Drifted, and the same change is planned still; what is shared is corrected."""
+    """With driftCorrection false the state is Drifted, and the same change is planned still.
+
+    What is shared is corrected.
+    """
     shared = {trial.name for trial in drift_trials if trial.key.name.startswith("/")}
     ours = [trial for trial in drift_trials if trial.name not in shared]
     assert {trial.name: trial.state_when_left for trial in ours if trial.state_when_left != "Drifted"} == {}
@@ -205,7 +214,10 @@ def test_additions_to_exclusive_collections_are_tried(demo: Demo, drift_trials: 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in STAYS])
 def test_deleted_object_is_recreated(kind: str, demo: Demo, deletion_trials: Mapping[str, DeletionTrial]) -> None:
-    """It is planned to be created, left gone without driftCorrection, and made again with it; then all is as declared."""
+    """It is planned to be created, left gone without driftCorrection, and made again with it.
+
+    Then all is as declared.
+    """
     if demo.registry[kind].read_only:
         assert kind not in deletion_trials
         return

@@ -46,7 +46,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
 
 
 def test_every_call_is_allowed_and_every_grant_is_used(evidence: LifecycleEvidence) -> None:
-    """From the first specs on, whatever they become: no call needs more than the policy gives, and it gives nothing idle."""
+    """From the first specs on, whatever they become: no call needs more than the policy gives, and it gives nothing
+    idle.
+    """
     missing, used = set(), set()
     for kind, call in evidence.scene.made:
         if not kind:  # what the test itself did by hand
@@ -91,7 +93,9 @@ def test_missing_and_excess_grants_are_detected(evidence: LifecycleEvidence) -> 
 
 
 def findings(policy: Mapping[str, Any], wildcards: Mapping[str, str]) -> Iterator[str]:
-    """What is wrong with a policy: unknown actions, places or conditions that an action doesn't know, needless wildcards."""
+    """What is wrong with a policy: unknown actions, places or conditions that an action doesn't know, needless
+    wildcards.
+    """
     for statement in policy["Statement"]:
         for action in statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]:
             yield from (f"{action}: {text}" for text in _problems(action, statement, wildcards))
@@ -144,7 +148,10 @@ def _keys(service: str, name: str) -> set[str]:
 
 
 def _fits(place: str, form: str) -> bool:
-    """Whether a place can be of a form. A bucket's place has no `/` in it, although the form's variable would take one."""
+    """Whether a place can be of a form.
+
+    A bucket's place has no `/` in it, although the form's variable would take one.
+    """
     if form.endswith(":::${BucketName}") and "/" in place:
         return False
     return _overlap(place, re.sub(r"\$\{\w+\}", "*", form))
@@ -163,7 +170,9 @@ def _overlap(one: str, other: str) -> bool:
 
 
 def test_the_linter_finds_nothing_in_the_policy(demo: Demo) -> None:
-    """Every action exists, is granted where it can be, under conditions that it knows, and everywhere only if it must."""
+    """Every action exists, is granted where it can be, under conditions that it knows, and everywhere only
+    if it must.
+    """
     granted = derive_grants(demo.registry, demo.spec_contexts())
     assert [text for policy in pack_policies(granted) for text in findings(policy, UNSCOPED_ACTIONS)] == []
     for action in UNSCOPED_ACTIONS:
@@ -253,7 +262,10 @@ def test_user_supplied_role_is_passed_by_arn(demo: Demo) -> None:
 
 
 def test_adopted_job_is_read_only(demo: Demo) -> None:
-    """With `training.job`, its model and the rows that it has read are let in; no job may be started, stopped or marked."""
+    """With `training.job`, its model and the rows that it has read are let in.
+
+    No job may be started, stopped or marked.
+    """
     home, want = demo.spec_contexts()
     assert want.service is not None
     assert want.trainable_spec is not None
@@ -282,7 +294,10 @@ def test_adopted_job_is_read_only(demo: Demo) -> None:
 
 
 def test_encryption_key_is_granted_to_ecr_only(demo: Demo) -> None:
-    """With `image.encryption`, whoever makes the repository may give ECR the use of the key; nothing is said of another."""
+    """With `image.encryption`, whoever makes the repository may give ECR the use of the key.
+
+    Nothing is said of another.
+    """
     key = "arn:aws:kms:us-east-1:123456789012:key/5678"
     home, want = demo.spec_contexts()
     assert want.service is not None

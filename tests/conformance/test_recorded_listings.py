@@ -1,4 +1,5 @@
-"""What AWS's documentation shows of its listings: one of many is adopted and compared as alone, and asked for no more often.
+"""What AWS's documentation shows of its listings: one of many is adopted and compared as alone, and asked for no more
+often.
 
 The same recordings as in `test_recorded.py`; `listed` in them is what AWS answers when a type looks at many.
 """
@@ -152,7 +153,9 @@ def test_objects_in_one_response_are_distinguished(kind: str, declared_shapes: M
 
 @pytest.mark.parametrize("recording", [one for one in RECORDINGS if one.kind == "s3/object"], ids=lambda one: one.name)
 def test_listing_and_head_give_equal_object_versions(recording: Recording) -> None:
-    """ETag and time of HeadObject, whose header has seconds, are those of ListObjectsV2, whose text has milliseconds."""
+    """ETag and time of HeadObject, whose header has seconds, are those of ListObjectsV2, whose text has
+    milliseconds.
+    """
     head = recording.aws_client().read("s3", "head_object", Bucket="b", Key="k")
     row = {"Key": "k", "ETag": head["ETag"], "LastModified": head["LastModified"].strftime("%Y-%m-%dT%H:%M:%S.000Z")}
     listing = {"s3.list_objects_v2": {"Contents": [row], "IsTruncated": False}}
@@ -162,7 +165,9 @@ def test_listing_and_head_give_equal_object_versions(recording: Recording) -> No
 
 
 def test_selection_from_listings_equals_selection_from_reads() -> None:
-    """It reads the versions that are recorded, and no type of its own: the same one is chosen, with what was measured."""
+    """It reads the versions that are recorded, and no type of its own: the same one is chosen, with what
+    was measured.
+    """
     [recording] = [one for one in LISTED if one.kind == "sagemaker/model-package"]
     identity = {**recording.identity, "pin": 0, "cluster": "c", "service": "s"}
     target = Target(Key("default", "model/selection", "recorded"), identity)

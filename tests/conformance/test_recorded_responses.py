@@ -95,7 +95,9 @@ def test_adopting_documented_objects_plans_nothing(
 
 
 def test_field_policies_suppress_phantom_differences(declared_shapes: Mapping[str, Value]) -> None:
-    """What these recordings prove of the policies: the same comparison without one finds differences that aren't any."""
+    """What these recordings prove of the policies: the same comparison without one finds differences that
+    aren't any.
+    """
     haunted = {
         recording.kind
         for recording in RECORDINGS
@@ -115,7 +117,10 @@ def test_field_policies_suppress_phantom_differences(declared_shapes: Mapping[st
 
 
 def test_each_managed_field_that_differs_is_planned(recording: Recording, declared_shapes: Mapping[str, Value]) -> None:
-    """One leaf edited in AWS gives exactly one change, at that leaf or at the list it is in; an ignored one gives none."""
+    """One leaf edited in AWS gives exactly one change, at that leaf or at the list it is in.
+
+    An ignored one gives none.
+    """
     fields, policy = observe_recording(recording), REGISTRY[recording.kind].policy
     desired = managed_values(fields, declared_shapes[recording.kind])
     before = {change.path for change in diff(None, fields, desired, policy)}

@@ -1,4 +1,6 @@
-"""What every resource type owes, as checks over the evidence of a life: each gives what is wrong with one type, or nothing."""
+"""What every resource type owes, as checks over the evidence of a life: each gives what is wrong with one type, or
+nothing.
+"""
 
 from __future__ import annotations
 

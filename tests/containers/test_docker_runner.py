@@ -1,4 +1,6 @@
-"""`local up --runner docker`: from a spec to a container that serves, through the command line, with nothing left behind."""
+"""`local up --runner docker`: from a spec to a container that serves, through the command line, with nothing left
+behind.
+"""
 
 from __future__ import annotations
 

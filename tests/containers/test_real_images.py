@@ -1,4 +1,6 @@
-"""Both images for real: built, pushed to a registry, pulled by digest, run as a small Fargate task runs, asked, ended."""
+"""Both images for real: built, pushed to a registry, pulled by digest, run as a small Fargate task runs,
+asked, ended.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +94,10 @@ def test_build_secrets_are_not_in_the_image(docker: Docker, server_image: str, t
 
 
 def test_base_packages_are_read_from_the_registry(registry: ContainerRegistry, pushed: Any, tmp_path: Path) -> None:
-    """Debian's packages of the base; the Dockerfile's image has these, too, and the server's packages as it holds them."""
+    """Debian's packages of the base.
+
+    The Dockerfile's image has these, too, and the server's packages as it holds them.
+    """
     found = {}
     for name in ("base", "server"):
         source = registry.open(name)
@@ -134,7 +139,9 @@ def _healthy(docker: Docker, name: str, health: tuple[str, ...]) -> bool:
 
 
 def test_sigterm_loses_nothing(docker: Docker, image: str, served: Served, address: str) -> None:
-    """Asked without pause, the server answers all through its drain delay: not one request fails, and it ends with 0."""
+    """Asked without pause, the server answers all through its drain delay: not one request fails, and it
+    ends with 0.
+    """
     body = json.dumps({"instances": [served.row]}).encode()
     outcomes: Counter[str] = Counter()
     stop = threading.Event()

@@ -1,4 +1,7 @@
-"""A real registry at its worst: gone in mid-push, a token that ran out, a tag that is taken. Each push is taken up again."""
+"""A real registry at its worst: gone in mid-push, a token that ran out, a tag that is taken.
+
+Each push is taken up again.
+"""
 
 from __future__ import annotations
 

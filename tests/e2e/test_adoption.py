@@ -58,7 +58,10 @@ def test_foreign_objects_are_refused_naming_their_owner(demo: Demo) -> None:
 
 
 def test_adopt_takes_ownership_and_changes_nothing_else(demo: Demo) -> None:
-    """The owner's tag alone is planned for what was refused, and what follows from a new revision; then all is as declared."""
+    """The owner's tag alone is planned for what was refused, and what follows from a new revision.
+
+    Then all is as declared.
+    """
     refused: set[Key] = {refusal.node.key for refusal in demo.survey().plan.refusals}
     demo.models = (replace(demo.models[0], policy="{adopt: true}"),)
     adopted = [step for step in _steps(demo) if step.action is Action.ADOPT]

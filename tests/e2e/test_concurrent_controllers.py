@@ -1,4 +1,6 @@
-"""Two loops and a CI run at the same moment on one empty account: the lease lets one of them work, and nothing is made twice."""
+"""Two loops and a CI run at the same moment on one empty account: the lease lets one of them work, and nothing is made
+twice.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,10 @@ def is_ready(account: SharedAccount, machine: str) -> bool:
 
 
 def test_two_loops_and_a_ci_run_create_everything_once(tmp_path: Path) -> None:
-    """All three start from nothing; what stands in the end is one of each, the loops end in order, and CI finds nothing to do."""
+    """All three start from nothing.
+
+    What stands in the end is one of each, the loops end in order, and CI finds nothing to do.
+    """
     account = SharedAccount(tmp_path, control.up(tmp_path / "aws").endpoint)
     try:
         loops = [account.start(f"loop-{number}", *loop_options()) for number in (1, 2)]

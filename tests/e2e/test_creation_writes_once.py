@@ -29,7 +29,10 @@ class OperationCounter(Hook):
 
 
 class CompletedCalls(Hook):
-    """Shows another hook what was done, or may have been; what AWS refused, in bad weather time and again, wrote nothing."""
+    """Shows another hook what was done, or may have been.
+
+    What AWS refused, in bad weather time and again, wrote nothing.
+    """
 
     def __init__(self, hook: Hook) -> None:
         self._hook = hook
@@ -42,8 +45,8 @@ class CompletedCalls(Hook):
 def test_a_creation_writes_each_object_once(
     idle_aws: EmbeddedAws, resource_context: ResourceContext, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Two models from nothing: no object is written twice, each upload that is opened is completed, and whatever else is
-    written is an object; once all is there, nothing is written any more.
+    """Two models from nothing: no object is written twice, each upload that is opened is completed, and whatever else
+    is written is an object; once all is there, nothing is written any more.
     """
     idle_aws.call_admin_endpoint("reset", "POST")
     writes, operations = WriteCounter(), OperationCounter()

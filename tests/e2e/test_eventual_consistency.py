@@ -32,7 +32,9 @@ def demo(
 
 
 def test_every_write_is_sent_once(demo: Demo, idle_aws: EmbeddedAws) -> None:
-    """Made from nothing, and changed twice: one revision and one update for each change, no step done twice, no drift told."""
+    """Made from nothing, and changed twice: one revision and one update for each change, no step done twice, no drift
+    told.
+    """
     planned = [step.node.key for step in demo.survey().plan.steps]
     demo.reconcile_until_settled()
     for cpu in ("0.5 vCPU", "1 vCPU"):

@@ -303,7 +303,10 @@ def test_job_that_contradicts_the_spec_is_refused(foreign_service: ForeignServic
 
 
 def test_job_model_rolls_out_without_interruption(foreign_service: ForeignService, clients: list[RequestLoop]) -> None:
-    """Nothing is trained; clients at the same address are answered by the stranger's image, then by the job's model, without an error."""
+    """Nothing is trained.
+
+    Clients at the same address are answered by the stranger's image, then by the job's model, without an error.
+    """
     plan = foreign_service.plan()
     steps = {step["resource"]: step for step in plan["steps"]}
     assert plan["trains"] == []
@@ -326,7 +329,10 @@ def test_job_model_rolls_out_without_interruption(foreign_service: ForeignServic
 
 
 def test_original_revision_can_be_restored(foreign_service: ForeignService) -> None:
-    """With the first spec again the old revision serves; what was registered of ours stays, and its roles and images go."""
+    """With the first spec again the old revision serves.
+
+    What was registered of ours stays, and its roles and images go.
+    """
     sagemaker = foreign_service.containers.aws.client("sagemaker")
     [group] = sagemaker.list_model_package_groups()["ModelPackageGroupSummaryList"]
     spec = foreign_service.directory / "specs/churn.yaml"

@@ -46,7 +46,9 @@ def outputs(demo: Demo) -> dict[str, Mapping[str, Any]]:
 
 
 def test_every_hop_is_there_and_read_from_aws(demo: Demo) -> None:
-    """The ids are those that AWS gave, the commit is the one it was trained from, nothing was written and no store asked."""
+    """The ids are those that AWS gave, the commit is the one it was trained from, nothing was written and no store
+    asked.
+    """
     aws = demo.aws_client()
     (way,) = trace(aws, OWNER, "models").paths
     assert [hop.kind for hop in way] == list(HOPS)

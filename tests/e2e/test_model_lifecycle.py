@@ -1,4 +1,6 @@
-"""The story as its users live it: one spec in, a served model out, and every change after that, through the command line."""
+"""The story as its users live it: one spec in, a served model out, and every change after that, through the command
+line.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ def test_a_second_run_does_nothing(workspace: CliWorkspace) -> None:
 
 
 def test_the_model_answers_through_its_api(workspace: CliWorkspace) -> None:
-    """The route answers with the served model's prediction, the seed's contract holds, and what has no route is not there."""
+    """The route answers with the served model's prediction, the seed's contract holds, and what has no route is not
+    there.
+    """
     status = workspace.get()["status"]
     assert status["model"]["metrics"]["test"]["rmse"] < 50_500
     code, body = send_request(f"{status['endpoint']}/predict", {"instances": [ROW]})
@@ -66,7 +70,10 @@ def test_wrong_input_is_refused_through_the_api(workspace: CliWorkspace) -> None
 
 
 def test_another_cpu_rolls_out_without_one_failed_request(workspace: CliWorkspace) -> None:
-    """The plan names the task definition's cpu and the service's revision, nothing else; a client without pause sees no failure."""
+    """The plan names the task definition's cpu and the service's revision, nothing else.
+
+    A client without pause sees no failure.
+    """
     workspace.edit(("0.25 vCPU", "0.5 vCPU"))
     plan = workspace.moorage("plan", "-f", "specs", "--detailed-exitcode", "-o", "json")
     assert plan.code == 2
@@ -83,7 +90,10 @@ def test_another_cpu_rolls_out_without_one_failed_request(workspace: CliWorkspac
 
 
 def test_another_hyperparameter_retrains_and_a_revert_does_not(workspace: CliWorkspace) -> None:
-    """The plan says that it retrains and what comes later; the new version serves in the end; reverted, the first serves again and nothing trains."""
+    """The plan says that it retrains and what comes later; the new version serves in the end.
+
+    Reverted, the first serves again and nothing trains.
+    """
     first = workspace.served_model()
     workspace.edit(("max_depth: 6", "max_depth: 5"))
     plan = workspace.moorage("plan", "-f", "specs")
@@ -104,7 +114,9 @@ def test_another_hyperparameter_retrains_and_a_revert_does_not(workspace: CliWor
 
 
 def test_gate_holds_back_a_worse_model(workspace: CliWorkspace) -> None:
-    """An impossible gate with a new hyperparameter: exit 5, Approved is False for GateFailed, and the old version keeps answering."""
+    """An impossible gate with a new hyperparameter: exit 5, Approved is False for GateFailed, and the old version keeps
+    answering.
+    """
     first = workspace.served_model()
     workspace.edit(("max_depth: 6", "max_depth: 3"), ("max: 50500", "max: 1000"))
     with continuous_client(workspace.endpoint, ROW) as outcomes:
@@ -180,7 +192,10 @@ def test_drifted_resource_is_corrected(workspace: CliWorkspace) -> None:
 
 
 def test_why_traces_the_route_to_the_data(workspace: CliWorkspace) -> None:
-    """Every hop from the live route back is named and agrees with the next; outside of Git, the missing commit is said."""
+    """Every hop from the live route back is named and agrees with the next.
+
+    Outside of Git, the missing commit is said.
+    """
     told = workspace.moorage("why", "housing-model", "-f", "specs", "-o", "json")
     assert told.code == 6
     (way,) = told.json["ways"]

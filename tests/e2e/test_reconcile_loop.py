@@ -1,4 +1,6 @@
-"""The loop as a team leaves it running: it follows its directory, says what is wrong, keeps what is declared, and ends in order."""
+"""The loop as a team leaves it running: it follows its directory, says what is wrong, keeps what is declared, and ends
+in order.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +102,10 @@ def commit(directory: Path) -> None:
 def test_loop_converges_reports_errors_and_shuts_down(
     running_loop: RunningLoop, end: signal.Signals, code: int
 ) -> None:
-    """A change converges by itself; a broken one is told and leaves what is declared in force; ended in mid-rollout, in order or not, the next run finishes."""
+    """A change converges by itself; a broken one is told and leaves what is declared in force.
+
+    Ended in mid-rollout, in order or not, the next run finishes.
+    """
     assert running_loop.get_endpoint("healthz")[0] == running_loop.get_endpoint("readyz")[0] == 200
     assert "moorage" in running_loop.get_endpoint("metrics")[1]
 
@@ -123,7 +128,10 @@ def test_loop_converges_reports_errors_and_shuts_down(
 
 @pytest.mark.parametrize("running_loop", ["git"], indirect=True)
 def test_a_commit_arrives_by_webhook(running_loop: RunningLoop) -> None:
-    """A signed push is looked at at once, a forged one never, a replayed one not again; a commit that doesn't parse leaves the last good one in force."""
+    """A signed push is looked at at once, a forged one never, a replayed one not again.
+
+    A commit that doesn't parse leaves the last good one in force.
+    """
     running_loop.workspace.edit(("0.25 vCPU", "0.5 vCPU"))
     commit(running_loop.workspace.directory)
     assert push(running_loop, b"{}", "wrong") == 401

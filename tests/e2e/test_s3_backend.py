@@ -80,7 +80,8 @@ ONE_OF_EACH_TYPE = dict.fromkeys(
 
 @pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedAccount]:
-    """An account that three processes started to reconcile at the same moment, when nothing was there, the bucket included.
+    """An account that three processes started to reconcile at the same moment, when nothing was there, the bucket
+    included.
 
     Two of them go on asking, as loops do; the third is a CI run, which takes its exit code for an answer.
     """
@@ -113,7 +114,10 @@ def test_three_concurrent_processes_create_everything_once(account: SharedAccoun
 
 
 def test_a_fresh_machine_knows_what_was_applied(account: SharedAccount) -> None:
-    """No step, and nothing written but the lease, which is given back after the count; `get` and `events` tell what others did."""
+    """No step, and nothing written but the lease, which is given back after the count.
+
+    `get` and `events` tell what others did.
+    """
     code, out, err = account.run("fresh-1", *ONCE)
     assert code == 0, err
     assert json.loads(out)["steps"] == {}
@@ -127,7 +131,9 @@ def test_a_fresh_machine_knows_what_was_applied(account: SharedAccount) -> None:
 
 
 def test_a_dropped_field_is_reset_by_another_machine(account: SharedAccount) -> None:
-    """What one machine applied and the spec no longer says, the next machine takes back: that is what records are for."""
+    """What one machine applied and the spec no longer says, the next machine takes back: that is what
+    records are for.
+    """
     plain = account.text
     assert "  api: {type: http, " in plain
     api = account.client("apigatewayv2")
@@ -146,7 +152,9 @@ def test_a_dropped_field_is_reset_by_another_machine(account: SharedAccount) -> 
 
 
 def test_losing_all_records_loses_only_history(account: SharedAccount) -> None:
-    """All objects are deleted: the next run finds everything by name and tag, takes no step, and writes it down again."""
+    """All objects are deleted: the next run finds everything by name and tag, takes no step, and writes it
+    down again.
+    """
     before = account.object_counts()
     for bucket, key in account.stored_objects():
         account.client("s3").delete_object(Bucket=bucket, Key=key)

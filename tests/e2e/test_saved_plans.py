@@ -82,7 +82,10 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
 
 
 def test_saved_plan_is_applied_exactly(pipeline: Pipeline) -> None:
-    """Now and later: a retraining and more CPU, in one plan that the schema takes; afterwards there is nothing to do."""
+    """Now and later: a retraining and more CPU, in one plan that the schema takes.
+
+    Afterwards there is nothing to do.
+    """
     changes = (CPU, ("max_depth: 6", "max_depth: 5"))
     made = pipeline.plan(*changes)
     jsonschema.validate(made, json.loads(plan_document.schema()))
@@ -145,7 +148,10 @@ def test_forged_plan_is_refused(pipeline: Pipeline) -> None:
 
 
 def test_saved_plan_requires_once_and_matching_options(pipeline: Pipeline) -> None:
-    """Without --once there is no plan to be carried out; a file that isn't there and other pruning than planned end 2."""
+    """Without --once there is no plan to be carried out.
+
+    A file that isn't there and other pruning than planned end 2.
+    """
     team = pipeline.job()
     pipeline.plan()
     assert team.moorage("reconcile", "-f", "specs", "--plan", str(pipeline.file)).code == 2

@@ -1,4 +1,5 @@
-"""Whatever bytes come as a body: a protocol gives whole, finite rows that can be predicted, or refuses with a RequestError.
+"""Whatever bytes come as a body: a protocol gives whole, finite rows that can be predicted, or refuses with a
+RequestError.
 
 Run by `make fuzz` under atheris, which follows the branches that an input takes and keeps what finds new ones in
 `.fuzz/`. The first byte of an input chooses protocol and media type, the rest is the body.

@@ -59,7 +59,9 @@ class CrashMatrix:
             yield f"{point}: never come to"
 
     def crash_then_spec_change(self, point: CrashPoint) -> Iterator[str]:
-        """Killed once, and then the spec is as it was when it last served, or gone: what lives is as if that had come at once."""
+        """Killed once, and then the spec is as it was when it last served, or gone: what lives is as if that had come
+        at once.
+        """
         for model in {last_served_model(point.phase), None}:
             house, clean = self.initial_states[point.phase].copy(), self.initial_states[point.phase].copy()
             house.crash_injector.crash_at(point.moment, point.call)

@@ -1,7 +1,8 @@
-"""What goes wrong at a call to AWS: at botocore's own level, so that mapping, repeating and redaction are the real ones.
+"""What goes wrong at a call to AWS: at botocore's own level, so that mapping, repeating and redaction are the real
+ones.
 
-A site is a call of a type: who makes it (`iam/role`, `store`, `lease`) and its name. Time is a clock that moves
-when the controller waits; nothing here sleeps.
+A site is a call of a type: who makes it (`iam/role`, `store`, `lease`) and its name. Time is a clock that moves when
+the controller waits; nothing here sleeps.
 """
 
 from __future__ import annotations

@@ -61,7 +61,10 @@ class Harness:
         return other
 
     def run_controller(self, model: Model | None, *, until_hit: bool = False) -> PassResult:
-        """Pass after pass, until nothing is under way, or the pass in which the killer struck. Raises UnsettledError."""
+        """Pass after pass, until nothing is under way, or the pass in which the killer struck.
+
+        Raises UnsettledError.
+        """
         registry = {kind.kind: kind(ResourceContext(Path())) for kind in self.parts.types}
         aws, ticks = cast("AwsClient", self.cloud), self.ticks
         reconciler = self.parts.reconciler(registry, aws, self.store, lambda: f"t{next(ticks)}")

@@ -1,8 +1,8 @@
 """One spec's life on the embedded AWS, its store and its lease in the bucket, with a saboteur at every call.
 
-Each life of the controller is as the loop has it: pass after pass until nothing is under way. Then two minutes go by, as
-until the next look at everything, for as long as faults have struck. Every other pass looks at each object as at one of many,
-by listings. What is said meanwhile is held against what went wrong.
+Each life of the controller is as the loop has it: pass after pass until nothing is under way. Then two minutes go by,
+as until the next look at everything, for as long as faults have struck. Every other pass looks at each object as at one
+of many, by listings. What is said meanwhile is held against what went wrong.
 """
 
 from __future__ import annotations
@@ -47,7 +47,10 @@ MIN_PASS_INTERVAL = 5.0  # seconds on the clock between two passes, at least
 
 @dataclass
 class Lifecycle:
-    """A spec, an AWS, and whoever keeps the one as the other says. `untruths` is what was said wrongly, or not at all."""
+    """A spec, an AWS, and whoever keeps the one as the other says.
+
+    `untruths` is what was said wrongly, or not at all.
+    """
 
     demo: Demo
     scene: CallAttribution

@@ -1,8 +1,9 @@
-"""One model's life on the embedded AWS, the controller killed at every call of it: the account ends up as if it had lived.
+"""One model's life on the embedded AWS, the controller killed at every call of it: the account ends up as if it had
+lived.
 
 Each kill ends one life of the controller; the next one knows the store and AWS, and comes as far as the next point. So
-all points of a moment fall into one telling of the story, each the first time it is come to. `test_every_point.py` has every
-point alone, and pairs of them, on a cloud of dictionaries.
+all points of a moment fall into one telling of the story, each the first time it is come to. `test_every_point.py` has
+every point alone, and pairs of them, on a cloud of dictionaries.
 """
 
 from __future__ import annotations
@@ -120,7 +121,9 @@ def undisturbed(scenario_runner: ScenarioRunner) -> ScenarioResult:
 
 
 def test_undisturbed_scenario_succeeds(undisturbed: ScenarioResult) -> None:
-    """What the killed ones are compared with: each chapter comes to its end, does something, and leaves nothing open."""
+    """What the killed ones are compared with: each chapter comes to its end, does something, and leaves
+    nothing open.
+    """
     for chapter in SCENARIO:
         assert REASONS.get(chapter.name, "Reconciled") in undisturbed.reasons[chapter.name]
         assert undisturbed.still_planned[chapter.name] == []

@@ -1,4 +1,7 @@
-"""Every call of every chapter on a cloud of dictionaries: a crash there alone, with a change of mind, in pairs; and bugs."""
+"""Every call of every chapter on a cloud of dictionaries: a crash there alone, with a change of mind, in pairs.
+
+And bugs.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,9 @@ def crash_matrix() -> CrashMatrix:
 
 
 def test_matrix_covers_every_call(crash_matrix: CrashMatrix) -> None:
-    """Every chapter has points at every moment, as many as an undisturbed run of it has calls, and that run has no fault."""
+    """Every chapter has points at every moment, as many as an undisturbed run of it has calls, and that run has no
+    fault.
+    """
     assert {(point.phase, point.moment) for point in crash_matrix.points} == {
         (number, moment) for number in range(len(SCENARIO)) for moment in CrashMoment
     }
@@ -30,7 +35,9 @@ def test_matrix_covers_every_call(crash_matrix: CrashMatrix) -> None:
 
 
 def test_a_crash_anywhere_converges(crash_matrix: CrashMatrix) -> None:
-    """Each point by itself is hit, and the run ends in the undisturbed run's state, store included, with nothing made twice."""
+    """Each point by itself is hit, and the run ends in the undisturbed run's state, store included, with nothing made
+    twice.
+    """
     assert [fault for point in crash_matrix.points for fault in crash_matrix.single_crash(point)] == []
 
 
@@ -47,6 +54,8 @@ def test_two_crashes_anywhere_converge(crash_matrix: CrashMatrix) -> None:
 
 @pytest.mark.parametrize("bug", PLANTED_BUGS)
 def test_a_planted_bug_is_caught(bug: str) -> None:
-    """A controller with this mistake does not come through: what the matrix finds is the mistake, for the right one has none."""
+    """A controller with this mistake does not come through: what the matrix finds is the mistake, for the right one has
+    none.
+    """
     matrix = CrashMatrix(PLANTED_BUGS[bug])
     assert any([*matrix.single_crash(point), *matrix.crash_then_spec_change(point)] for point in matrix.points)

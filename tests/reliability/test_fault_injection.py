@@ -1,7 +1,8 @@
-"""Every call that any type, the store or the lease makes, each gone wrong in every way: the account ends up as if it hadn't.
+"""Every call that any type, the store or the lease makes, each gone wrong in every way: the account ends up as if it
+hadn't.
 
-One telling of the story for each way: at the first coming to each site, the fault; what it leaves behind is what the next
-ones are met with.
+One telling of the story for each way: at the first coming to each site, the fault; what it leaves behind is what the
+next ones are met with.
 """
 
 from __future__ import annotations
@@ -140,7 +141,10 @@ class ScenarioRunner:
 
 
 def _without_revisions(found: AccountState) -> AccountState:
-    """Without the numbers of revisions: one that is registered late is one more, of equal content; there is no token for it."""
+    """Without the numbers of revisions: one that is registered late is one more, of equal content.
+
+    There is no token for it.
+    """
     families = [{**item, "taskDefinition": item["taskDefinition"].rpartition(":")[0]} for item in found["services"]]
     containers = {json.dumps(containers, sort_keys=True) for containers in found["containers"]}
     kept = {part: items for part, items in found.items() if not part.endswith(" definitions")}

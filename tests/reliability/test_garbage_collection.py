@@ -141,8 +141,8 @@ def open_harness(idle_aws: EmbeddedAws, registry: ResourceRegistry, tmp_path: Pa
 def test_the_rollback_target_is_never_deregistered(open_harness: Callable[..., CollectionHarness]) -> None:
     """terraform-provider-aws#258, #23353: what the last ready revisions served is all there, task definition to bundle.
 
-    Of what is older, task definitions and images are gone, with what pointed at them; under the default policy versions,
-    bundles and rows stay.
+    Of what is older, task definitions and images are gone, with what pointed at them; under the default policy
+    versions, bundles and rows stay.
     """
     place = open_harness(MODEL)
     place.demo.reconcile_until_settled()
@@ -188,7 +188,10 @@ def test_rollback_beyond_history_rebuilds_the_image(open_harness: Callable[..., 
 
 
 def test_nothing_deployed_is_removed_before_the_switch(open_harness: Callable[..., CollectionHarness]) -> None:
-    """terraform-provider-aws#40048: whatever is removed, no deployment names it, and none is under way; the plan told it."""
+    """terraform-provider-aws#40048: whatever is removed, no deployment names it, and none is under way.
+
+    The plan told it.
+    """
     place = open_harness(replace(MODEL, policy="{history: 1, deletion: {artifacts: Delete, registry: Delete}}"))
     place.demo.reconcile_until_settled()
     for change in ({"depth": 3}, {"depth": 4}):

@@ -1,7 +1,11 @@
-"""A removed spec: what it owned goes, those built on others first; what is to be kept stays, and what is foreign is not touched."""
+"""A removed spec: what it owned goes, those built on others first.
+
+What is to be kept stays, and what is foreign is not touched.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -59,7 +63,9 @@ def create_foreign_lookalikes(aws: AwsClient, records: Collection[Record]) -> No
     names = {record.key.kind: record.outputs.get("name", "") for record in records if record.owner == MODEL.key}
     theirs = {"moorage:environment": "default", "moorage:owner": "ModelService/housing"}
     listed = [{"Key": name, "Value": value} for name, value in theirs.items()]
-    trust = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}]}'
+    principal = {"Service": "ecs-tasks.amazonaws.com"}
+    statement = {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}
+    trust = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     aws.write("iam", "create_role", RoleName=f"{names['iam/role']}-x", AssumeRolePolicyDocument=trust, Tags=listed)
     for log in (f"{names['logs/log-group']}-x", f"{names['logs/log-group']}/x"):
         aws.write("logs", "create_log_group", logGroupName=log, tags=theirs)
@@ -97,7 +103,9 @@ def difference(found: AccountState, less: AccountState) -> dict[str, list[str]]:
 
 
 def test_prune_deletes_only_what_the_spec_owned(empty_account: Demo) -> None:
-    """What is kept is kept and told, neighbours and strangers stay as they are, and what was built on others went before them."""
+    """What is kept is kept and told, neighbours and strangers stay as they are, and what was built on others went
+    before them.
+    """
     demo = empty_account
     demo.reconcile_until_settled()
     aws = demo.aws_client()

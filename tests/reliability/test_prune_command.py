@@ -1,4 +1,6 @@
-"""What `reconcile --once --prune` may delete: never on the word of a source that can't be read, never too much at once."""
+"""What `reconcile --once --prune` may delete: never on the word of a source that can't be read, never too
+much at once.
+"""
 
 from __future__ import annotations
 

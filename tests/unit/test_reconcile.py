@@ -270,7 +270,9 @@ def test_a_changed_output_reaches_its_dependents_in_the_same_pass() -> None:
 @pytest.mark.parametrize("number", range(4))
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_crash_at_any_call_converges(number: int, when: str) -> None:
-    """Killed before or after any write of create or update, the next run ends as if nothing had happened, and makes nothing twice."""
+    """Killed before or after any write of create or update, the next run ends as if nothing had happened, and makes
+    nothing twice.
+    """
     house = Harness()
     getattr(house.cloud, when)[number] = CrashedError()
     for cpu in (256, 512):
@@ -296,8 +298,9 @@ def test_lost_answer_is_resolved_by_observing() -> None:
 
 
 def test_retried_create_observes_immediately_before_the_call() -> None:
-    """What the survey doesn't find and the journal doesn't know is made without another look. After a call whose end nobody
-    saw there are two: the survey's, and one right before the call is sent again.
+    """What the survey doesn't find and the journal doesn't know is made without another look.
+
+    After a call whose end nobody saw there are two: the survey's, and one right before the call is sent again.
     """
     house = Harness()
     house.cloud.before[0] = AnswerLostError("no answer")
@@ -309,7 +312,10 @@ def test_retried_create_observes_immediately_before_the_call() -> None:
 
 
 def test_throttling_is_retried_and_rejection_fails() -> None:
-    """What waiting helps is waited for; what only another spec helps is a failure, told as one, and retried by no loop."""
+    """What waiting helps is waited for.
+
+    What only another spec helps is a failure, told as one, and retried by no loop.
+    """
     house = Harness()
     house.cloud.before[0] = ThrottledError("slow down")
     assert condition(house.reconcile(), "Progressing") == ("True", "Throttled")
@@ -334,7 +340,9 @@ def test_dependents_never_mix_old_and_new_values() -> None:
 
 
 def test_selection_is_fixed_for_the_whole_pass() -> None:
-    """What a pass makes may change the choice: the next pass follows it, and no object names one and shows the other."""
+    """What a pass makes may change the choice: the next pass follows it, and no object names one and shows
+    the other.
+    """
     workshop = ResourceContext(Path())
     house = Harness(extra_types=(Selection(workshop), SelectedImage(workshop)))
     house.top = SelectionDependent(workshop)
@@ -400,7 +408,10 @@ def test_verdicts_become_conditions_and_exit_codes(verdict: Verdict, code: int, 
 
 
 def test_pruning_deletes_children_first() -> None:
-    """Not named as gone, it stays; named, it goes children first, what its policy retains stays, and nothing remembers it."""
+    """Not named as gone, it stays.
+
+    Named, it goes children first, what its policy retains stays, and nothing remembers it.
+    """
     house = Harness(cpus={"m": 1, "n": 1})
     house.settle()
     del house.cpus["n"]
@@ -481,7 +492,10 @@ def test_running_spec_over_budget_is_reported_and_kept() -> None:
 
 
 def test_drift_is_corrected_or_only_reported() -> None:
-    """A hand-made change is undone; with driftCorrection false it is told and left, while a changed spec is still applied."""
+    """A hand-made change is undone.
+
+    With driftCorrection false it is told and left, while a changed spec is still applied.
+    """
     house = Harness()
     house.settle()
     house.cloud.objects["test/base/m"] = {"cpu": "9"}
@@ -538,7 +552,10 @@ def test_dependents_of_uncorrected_drift_keep_applied_values() -> None:
 
 
 def test_deleted_object_is_recreated_or_only_reported() -> None:
-    """A deleted object is created again and told as drift; with driftCorrection false it stays gone, and Ready says so."""
+    """A deleted object is created again and told as drift.
+
+    With driftCorrection false it stays gone, and Ready says so.
+    """
     house = Harness()
     house.settle()
     del house.cloud.objects["test/base/m"]

@@ -8,7 +8,11 @@ import pytest
 
 from tests import retired_names
 
-TABLE = "| term | meaning | where | replaces |\n|---|---|---|---|\n| `Backend` | state and lock | `engine/` | `Home`, `home.py` |\n"
+TABLE = """\
+| term | meaning | where | replaces |
+|---|---|---|---|
+| `Backend` | state and lock | `engine/` | `Home`, `home.py` |
+"""
 
 
 def test_a_planted_name_is_found_with_its_line(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@
     vpc_links.py     VPC links
     tags.py          tags of all of them
 
-moto's own backend is not used: it keeps duplicates, bogus targets and dangling references, and has no UpdateStage and no
-deployments. Everything is a dictionary in botocore's output shape. Authorizers, models and custom domain names are absent.
+moto's own backend is not used: it keeps duplicates, bogus targets and dangling references, and has no UpdateStage and
+no deployments. Everything is a dictionary in botocore's output shape. Authorizers, models and custom domain names are
+absent.
 """
 
 from __future__ import annotations

@@ -89,7 +89,10 @@ class _ApiHandlers:
 
 
 def _validate_settings(call: ApiCall) -> dict[str, Any]:
-    """Return the settings given, or refuse them. Names: 1 to 128 characters (CloudFormation's and the console's limit)."""
+    """Return the settings given, or refuse them.
+
+    Names: 1 to 128 characters (CloudFormation's and the console's limit).
+    """
     chosen = given_parameters(call, *_FIELDS)
     if call.operation == "CreateApi" and not chosen.get("Name"):
         raise ApiError("BadRequestException", "Invalid API name specified")

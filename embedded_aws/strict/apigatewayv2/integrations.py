@@ -76,12 +76,16 @@ class _IntegrationHandlers:
         return item
 
     def delete(self, call: ApiCall) -> ApiResponse:
-        """Refused while a route uses it; the text is AWS's own, as reported in hashicorp/terraform-provider-aws#12195."""
+        """Refused while a route uses it.
+
+        The text is AWS's own, as reported in hashicorp/terraform-provider-aws#12195.
+        """
         record = self.state.get_api(call)
         integration_id = _get_integration(record, call)["IntegrationId"]
         users = [key for key, route in record.routes.items() if route.get("Target") == f"integrations/{integration_id}"]
         if users:
-            message = f"Cannot delete Integration because it is referenced by the following Routes with Ids: [{', '.join(users)}]"
+            routes = ", ".join(users)
+            message = f"Cannot delete Integration because it is referenced by the following Routes with Ids: [{routes}]"
             raise ApiError("ConflictException", message)
         del record.integrations[integration_id]
         self.state.release_change(record)
@@ -107,10 +111,11 @@ class _IntegrationHandlers:
         return item | _merge_mappings(call, item)
 
     def _validate_private(self, region: str, item: OutputShape) -> None:
-        """A private integration: its link and its target must exist.
+        """Check a private integration: its link and its target must exist.
 
-        A link that is still PENDING is accepted, as for REST APIs ("Deploying an API will wait if the status is PENDING and will fail if the
-        status is DELETING", API reference, VpcLink); the text about the URI is AWS's own (openabdev/openab#1275).
+        A link that is still PENDING is accepted, as for REST APIs ("Deploying an API will wait if the status is PENDING
+        and will fail if the status is DELETING", API reference, VpcLink); the text about the URI is AWS's own
+        (openabdev/openab#1275).
         """
         link = self.state.links.get((region, item.get("ConnectionId", "")))
         if link is None or link.fields["VpcLinkStatus"] == "DELETING":
@@ -118,7 +123,10 @@ class _IntegrationHandlers:
                 "BadRequestException", f"Invalid VpcLink identifier specified {item.get('ConnectionId', '')}"
             )
         if not _target_exists(self.state.emulator.account, region, item["IntegrationUri"]):
-            text = "For VpcLink VPC_LINK, integration uri should be a valid ELB listener ARN or a valid Cloud Map service ARN."
+            text = (
+                "For VpcLink VPC_LINK, integration uri should be a valid ELB listener ARN"
+                " or a valid Cloud Map service ARN."
+            )
             raise ApiError("BadRequestException", text)
 
 
@@ -134,7 +142,8 @@ def _target_exists(account: str, region: str, uri: str) -> bool:
 def _merge_mappings(call: ApiCall, item: OutputShape) -> OutputShape:
     """Merge mappings into the integration's own.
 
-    Source: "Transform API requests and responses for HTTP APIs", "Remove configured parameter mappings": an empty value removes a mapping.
+    Source: "Transform API requests and responses for HTTP APIs", "Remove configured parameter mappings": an empty value
+    removes a mapping.
     """
     requests = {**item.get("RequestParameters", {}), **call.params.get("RequestParameters", {})}
     responses = {**item.get("ResponseParameters", {}), **call.params.get("ResponseParameters", {})}

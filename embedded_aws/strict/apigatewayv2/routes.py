@@ -55,7 +55,7 @@ class _RouteHandlers:
 
 
 def _validate_route(record: HttpApiState, item: OutputShape) -> None:
-    """Refuse a malformed key, a key that is taken (409 is CreateRoute's documented conflict), and a target that isn't there."""
+    """Refuse a malformed key, a taken key (409, CreateRoute's documented conflict), and a target that doesn't exist."""
     try:
         key = parse_route_key(item["RouteKey"])
     except RouteKeyError as error:

@@ -27,7 +27,8 @@ _FIELDS = (
     "StageVariables",
 )
 
-# "Stage names can contain only alphanumeric characters, hyphens, and underscores, or be $default. Maximum length is 128 characters."
+# "Stage names can contain only alphanumeric characters, hyphens, and underscores, or be $default. Maximum length is 128
+# characters."
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
@@ -87,7 +88,8 @@ class _StageHandlers:
     def deploy(self, call: ApiCall) -> OutputShape:
         """CreateDeployment: a snapshot, put on a stage when one is named.
 
-        Automatic deployment and deployments by hand exclude one another: "Deployment ID cannot be set for stages with auto deploy enabled".
+        Automatic deployment and deployments by hand exclude one another: "Deployment ID cannot be set for stages with
+        auto deploy enabled".
         """
         record = self.state.get_api(call)
         stage = _get_stage(record, call) if call.params.get("StageName") else None

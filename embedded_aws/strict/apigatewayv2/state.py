@@ -19,7 +19,7 @@ from embedded_aws.strict.paging import build_page
 
 OutputShape = dict[str, Any]
 
-# What a list call returns at most when it doesn't say; documented for API Gateway's first version ("default 25, maximum 500").
+# The default page size of a list call; documented for API Gateway's first version ("default 25, maximum 500").
 _PAGE = 25
 
 
@@ -82,15 +82,18 @@ class ApiGatewayState:
         return [record for (where, _), record in self.apis.items() if where == region]
 
     def is_link_available(self, region: str, link: str) -> bool:
-        """Say whether a VPC link carries traffic. Called by the data plane, without the lock: one look into a dictionary."""
+        """Say whether a VPC link carries traffic.
+
+        Called by the data plane, without the lock: one look into a dictionary.
+        """
         found = self.links.get((region, link))
         return found is not None and found.fields["VpcLinkStatus"] == "AVAILABLE"
 
     def release_change(self, record: HttpApiState) -> None:
         """Deploy a changed API to its stages with automatic deployment, and tell the data plane.
 
-        Source: API Gateway developer guide, "Stages for HTTP APIs in API Gateway": with automatic deployments, changes to
-        an API are released at once; without, a stage keeps serving the snapshot it was given.
+        Source: API Gateway developer guide, "Stages for HTTP APIs in API Gateway": with automatic deployments, changes
+        to an API are released at once; without, a stage keeps serving the snapshot it was given.
         """
         automatic = [stage for stage in record.stages.values() if stage.get("AutoDeploy")]
         if automatic:
@@ -135,7 +138,10 @@ def given_parameters(call: ApiCall, *names: str) -> OutputShape:
 
 
 def check_quota(count: int, limit: int, what: str) -> None:
-    """Refuse one more than the quota (quotas of HTTP APIs). The text is AWS's, the code its model's "A limit has been exceeded"."""
+    """Refuse one more than the quota (quotas of HTTP APIs).
+
+    The text is AWS's, the code its model's "A limit has been exceeded".
+    """
     if count >= limit:
         raise ApiError(
             "TooManyRequestsException",
@@ -144,7 +150,10 @@ def check_quota(count: int, limit: int, what: str) -> None:
 
 
 def parse_cloud_map_uri(uri: str) -> tuple[str, dict[str, str]] | None:
-    """Split a Cloud Map service's ARN, with its query parameters, into service id and attributes; None for another URI."""
+    """Split a Cloud Map service's ARN, with its query parameters, into service id and attributes.
+
+    None for another URI.
+    """
     arn, _, query = uri.partition("?")
     parts = arn.split(":")
     if len(parts) != 6 or parts[2] != "servicediscovery" or not parts[5].startswith("service/"):

@@ -1,4 +1,7 @@
-"""Tags of APIs, stages and VPC links. Routes, integrations and deployments can't be tagged ("Tag API Gateway resources")."""
+"""Tags of APIs, stages and VPC links.
+
+Routes, integrations and deployments can't be tagged ("Tag API Gateway resources").
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ class _TagHandlers:
         self.state = state
 
     def get_resource(self, call: ApiCall) -> OutputShape:
-        """Return what an ARN names: `arn:aws:apigateway:REGION::/apis/ID`, `…/apis/ID/stages/NAME` or `…/vpclinks/ID`. Raises Refused."""
+        """Return what an ARN names: `arn:aws:apigateway:REGION::/apis/ID`, `…/apis/ID/stages/NAME` or `…/vpclinks/ID`.
+
+        Raises Refused.
+        """
         arn = call.params["ResourceArn"]
         region, _, path = arn.removeprefix("arn:aws:apigateway:").partition("::/")
         match path.split("/"):

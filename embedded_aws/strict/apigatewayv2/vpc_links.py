@@ -1,7 +1,7 @@
 """VPC links (V2): slow to come, slow to go, immutable, few.
 
-Source of all: API Gateway developer guide, "Set up VPC links V2 in API Gateway", and the quotas of HTTP APIs. A link takes minutes on AWS
-and MOORAGE_LOCAL_VPC_LINK_SECONDS (default 1) here.
+Source of all: API Gateway developer guide, "Set up VPC links V2 in API Gateway", and the quotas of HTTP APIs. A link
+takes minutes on AWS and MOORAGE_LOCAL_VPC_LINK_SECONDS (default 1) here.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class _VpcLinkHandlers:
         return link
 
     def create(self, call: ApiCall) -> OutputShape:
-        """CreateVpcLink has no client token and names may repeat: the same call twice makes two links (API reference)."""
+        """Create a link. Without a client token, and with repeating names, the same call twice makes two links."""
         check_quota(len(self.list_links(call.region)), 10, "VPC links for this account and Region")
         if not call.params.get("Name"):
             raise ApiError("BadRequestException", "Invalid VPC link name specified")
@@ -79,19 +79,26 @@ class _VpcLinkHandlers:
         return link.fields
 
     def delete(self, call: ApiCall) -> ApiResponse:
-        """Refused while an integration uses it; code and text are AWS's own, as reported in hashicorp/terraform-provider-aws#12195."""
+        """Refused while an integration uses it.
+
+        Code and text are AWS's own, as reported in hashicorp/terraform-provider-aws#12195.
+        """
         link = self.get_link(call)
         link_id = link.fields["VpcLinkId"]
         users = self._find_users(call.region, link_id)
         if users:
-            message = f"Cannot delete vpc link. Vpc link '{link_id}', is referenced in [{', '.join(users)}] in format of [Method:Resource]."
+            uses = f"[{', '.join(users)}] in format of [Method:Resource]"
+            message = f"Cannot delete vpc link. Vpc link '{link_id}', is referenced in {uses}."
             raise ApiError("BadRequestException", message)
         link.fields.update(VpcLinkStatus="DELETING", VpcLinkStatusMessage="VPC link is deleting")
         self._change_later(lambda: self._remove(call.region, link))
         return ApiResponse(202, {"content-type": "application/json"}, b"{}")
 
     def _find_users(self, region: str, link_id: str) -> list[str]:
-        """Name what refers to a link, as AWS does: `METHOD:route` for each route of each integration, else the integration."""
+        """Return the references to a link in AWS's form.
+
+        That is `METHOD:route` for each route of each integration, else the integration.
+        """
         users = []
         for record in self.state.list_apis(region):
             for integration_id, integration in record.integrations.items():

@@ -22,7 +22,10 @@ def install(emulator: Emulator, scheduler: ServiceScheduler) -> None:
 
 
 def _create_cluster(call: ApiCall, scheduler: ServiceScheduler) -> ApiResponse:
-    """Create; an active cluster of the name is returned as it is (ECS creates a cluster once, whatever is sent again)."""
+    """Create.
+
+    An active cluster of the name is returned as it is (ECS creates a cluster once, whatever is sent again).
+    """
     name = call.params.get("clusterName") or "default"
     existing = ecs_backends[call.account][call.region].clusters.get(name)
     if existing is not None and existing.status == "ACTIVE":

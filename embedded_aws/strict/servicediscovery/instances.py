@@ -21,9 +21,9 @@ def list_healthy_instances(
 ) -> list[DiscoveredInstance]:
     """List the instances of a service that an HTTP API may use.
 
-    Safe without the emulator's lock: it copies one list, and looks at values that are replaced, never changed. Source: API Gateway developer
-    guide, "Create private integrations for HTTP APIs": the healthy ones only; address and port must be among the attributes; "A" records
-    aren't supported, SRV are.
+    Safe without the emulator's lock: it copies one list, and looks at values that are replaced, never changed. Source:
+    API Gateway developer guide, "Create private integrations for HTTP APIs": the healthy ones only; address and port
+    must be among the attributes; "A" records aren't supported, SRV are.
     """
     service = servicediscovery_backends[account][region].services.get(service_id)
     if service is None or (record_types(service) and "SRV" not in record_types(service)):
@@ -58,8 +58,8 @@ def _get_service(call: ApiCall) -> Any:
 def _register_instance(call: ApiCall) -> ApiResponse:
     """Register or update an instance (RegisterInstance).
 
-    The attributes that the service's records need must be there, an existing InstanceId is updated (moto would keep both), and
-    AWS_INIT_HEALTH_STATUS sets the first status of a custom health check.
+    The attributes that the service's records need must be there, an existing InstanceId is updated (moto would keep
+    both), and AWS_INIT_HEALTH_STATUS sets the first status of a custom health check.
     """
     service, attributes = _get_service(call), call.params.get("Attributes") or {}
     needed = {
@@ -93,7 +93,10 @@ def _update_health(call: ApiCall) -> ApiResponse:
 
 
 def _discover_instances(call: ApiCall) -> dict[str, Any]:
-    """Find instances; HealthStatus defaults to HEALTHY_OR_ELSE_ALL, and is ignored without a health check (DiscoverInstances)."""
+    """Find instances.
+
+    HealthStatus defaults to HEALTHY_OR_ELSE_ALL, and is ignored without a health check (DiscoverInstances).
+    """
     backend, params = get_backend(call), call.params
     namespace = next(
         (n for n in backend.namespaces.values() if n.http_properties["HttpName"] == params["NamespaceName"]), None

@@ -45,8 +45,8 @@ class _NamespaceHandlers:
     def create(self, call: ApiCall) -> dict[str, Any]:
         """Refuse a second namespace of the same type and name (NamespaceAlreadyExists).
 
-        A repeated CreatorRequestId is the same request again and gets the same operation: it "allows failed requests to be retried without
-        the risk of running the operation twice".
+        A repeated CreatorRequestId is the same request again and gets the same operation: it "allows failed requests to
+        be retried without the risk of running the operation twice".
         """
         name, kind, vpc = call.params["Name"], _TYPES[call.operation], call.params.get("Vpc", "")
         if kind == "DNS_PRIVATE" and not _vpc_exists(call, vpc):
@@ -74,7 +74,10 @@ def _vpc_exists(call: ApiCall, vpc: str) -> bool:
 
 
 def _build_http_name(call: ApiCall, made: Any) -> str:
-    """Return the name for DiscoverInstances: "if you reuse Name […], a generated hash is added to HttpName" (DiscoverInstances)."""
+    """Return the name for DiscoverInstances.
+
+    "If you reuse Name […], a generated hash is added to HttpName" (DiscoverInstances).
+    """
     reused = any(other.name == made.name for other in get_backend(call).namespaces.values() if other is not made)
     return f"{made.name}-{secrets.token_hex(4)}" if reused else made.name
 

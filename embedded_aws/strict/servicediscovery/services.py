@@ -36,7 +36,7 @@ def record_types(service: Any) -> set[str]:
 
 
 def _create_service(call: ApiCall) -> dict[str, Any]:
-    """Refuse a second service of the same name in a namespace (ServiceAlreadyExists), and configurations that can't be."""
+    """Refuse a second service of the same name in a namespace (ServiceAlreadyExists), and invalid configurations."""
     params = call.params
     dns = dict(params.get("DnsConfig") or {})
     namespace = get_backend(call).namespaces.get(params.get("NamespaceId") or dns.get("NamespaceId"))

@@ -153,7 +153,9 @@ def test_each_botocore_error_maps_to_one_class(error, reading, writing):
 
 
 def test_without_credentials_nothing_was_refused():
-    """Nothing was asked yet: the error says that there are none, not that AWS doesn't take them, and how to get some."""
+    """Nothing was asked yet: the error says that there are none, not that AWS doesn't take them, and how to
+    get some.
+    """
     text = str(map_error(botocore.NoCredentialsError(), AwsCall("read", "sts", "get_caller_identity", {})))
     assert text.startswith("no AWS credentials to use: Unable to locate credentials")
     assert "AWS_PROFILE" in text

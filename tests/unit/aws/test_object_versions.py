@@ -16,7 +16,10 @@ CHANGED = datetime(2026, 3, 1, 12, 0, 7, tzinfo=UTC)
 
 
 def version_read(*, etag: str = '"a"', after: float | None) -> str:
-    """The mark out of an answer that was given so many seconds after the object's last change; None: AWS didn't say when."""
+    """The mark out of an answer that was given so many seconds after the object's last change.
+
+    None: AWS didn't say when.
+    """
     answered = None if after is None else CHANGED + timedelta(seconds=after)
     return object_version({"ETag": etag, "LastModified": CHANGED}, answered)
 

@@ -120,7 +120,9 @@ def test_unlisted_operations_have_no_rate_limit():
 
 
 def test_estimated_duration_uses_the_tightest_bucket():
-    """The tightest bucket counts: 200 DescribeServices at 20 a second need ten seconds, however few others there are beside."""
+    """The tightest bucket counts: 200 DescribeServices at 20 a second need ten seconds, however few others there are
+    beside.
+    """
     assert minimum_seconds({"ecs.describe_services": 200}) == 10
     assert minimum_seconds({"ecs.describe_services": 200, "apigatewayv2.get_apis": 50}) == 10
     assert minimum_seconds({"ecs.describe_services": 200, "apigatewayv2.get_apis": 300}) == 30

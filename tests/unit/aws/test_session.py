@@ -1,4 +1,6 @@
-"""Where credentials, regions and endpoints come from: a child process per case, since they come from its environment."""
+"""Where credentials, regions and endpoints come from: a child process per case, since they come from its
+environment.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,8 @@ def test_the_environment_names_endpoint_keys_and_region(run_connect, scripted_se
 def test_a_profile_brings_its_keys_its_region_and_its_endpoint(run_connect, scripted_server, tmp_path):
     """The profile's own settings are used, and an unknown profile is named."""
     (tmp_path / "config").write_text(
-        f"[profile mine]\naws_access_key_id=profiled\naws_secret_access_key=s\nregion=cn-north-1\nendpoint_url={scripted_server.url}\n"
+        "[profile mine]\naws_access_key_id=profiled\naws_secret_access_key=s\nregion=cn-north-1\n"
+        f"endpoint_url={scripted_server.url}\n"
     )
     assert run_connect({}, profile="mine") == {"account": "123456789012", "region": "cn-north-1", "partition": "aws-cn"}
     assert "Credential=profiled/" in scripted_server.seen("ecs")[0].headers["Authorization"]
@@ -85,7 +88,8 @@ _ASSUMED = b"""<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-
 <Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>"""
 
 _REFUSED = b"""<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type>
-<Code>AccessDenied</Code><Message>User x is not authorized to perform: sts:AssumeRole</Message></Error></ErrorResponse>"""
+<Code>AccessDenied</Code><Message>User x is not authorized to perform: sts:AssumeRole</Message></Error>
+</ErrorResponse>"""
 
 ROLE = {"arn": "arn:aws:iam::123456789012:role/moorage", "tags": {"team": "pricing"}, "external_id": "extern"}
 

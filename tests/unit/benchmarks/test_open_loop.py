@@ -58,7 +58,10 @@ def start_server() -> Iterator[Callable[[Script], int]]:
 
 
 def test_responses_are_counted_by_outcome(start_server: Callable[[Script], int]) -> None:
-    """Of every four answers two are good, one is 503, one has a wrong body; the first, on connecting, proves the way."""
+    """Of every four answers two are good, one is 503, one has a wrong body.
+
+    The first, on connecting, proves the way.
+    """
     port = start_server(lambda number: (OK, OK, UNAVAILABLE, WRONG)[number % 4])
     generator = Generator(port, REQUEST, b"good", 1)
     generator.run(rate=400, seconds=0.1)

@@ -14,7 +14,10 @@ def record_write(hook: WriteCounter, name: str, **params: Any) -> None:
 
 
 def test_second_write_of_an_object_is_reported() -> None:
-    """Two roles are two objects; the second creation of one of them is told by its name, once: then counting begins anew."""
+    """Two roles are two objects.
+
+    The second creation of one of them is told by its name, once: then counting begins anew.
+    """
     hook = WriteCounter()
     for role in ("a", "b", "a"):
         record_write(hook, "iam.create_role", RoleName=role)

@@ -79,7 +79,9 @@ def test_canaries_are_what_the_library_predicts(training_data: Any, parameters: 
 
 
 def test_canaries_cover_missing_values_edges_and_the_range_of_predictions(training_data: Any) -> None:
-    """Without any value, with holes, at and below thresholds, at the least and greatest values, over all predictions."""
+    """Without any value, with holes, at and below thresholds, at the least and greatest values, over all
+    predictions.
+    """
     booster = training_data.train(training_data.rows(0))
     canaries = measure(booster, NAMES, {"test": training_data.rows(3)})["canaries"]
     rows = [tuple(canary["row"]) for canary in canaries]

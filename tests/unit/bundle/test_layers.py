@@ -88,7 +88,8 @@ def test_layer_bytes_are_independent_of_the_environment(layers: tuple[Layer, Lay
     program = (
         "import os; os.umask(0o077)\n"
         "from controller.bundle import layers, runtime_files\n"
-        "print(layers._pack_layer('server', layers._tar_entries(runtime_files.server_files())).digest, layers.digest_server_layers())"
+        "server = layers._pack_layer('server', layers._tar_entries(runtime_files.server_files()))\n"
+        "print(server.digest, layers.digest_server_layers())"
     )
     environment = {
         "PYTHONPATH": str(ROOT),

@@ -1,4 +1,7 @@
-"""What is installed in somebody's image, from layers as many programs write them; and what is made of ones that can't be read."""
+"""What is installed in somebody's image, from layers as many programs write them.
+
+And what is made of ones that can't be read.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Packages for a platform that isn't this one: what is read from their wheels is what an installer would have put there."""
+"""Packages for a platform that isn't this one: what is read from their wheels is what an installer would have put
+there.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,8 @@ def test_a_member_that_is_not_the_recorded_one_is_refused(tmp_path: Path) -> Non
 def test_without_an_index_the_error_says_what_to_do(tmp_path: Path) -> None:
     """Nothing to be had: one error, with pip's own reason and two ways out; run again, and it is tried again."""
     program = (
-        "from pathlib import Path; from controller.bundle import runtime_files; from controller.errors import BundleError\n"
+        "from pathlib import Path; from controller.bundle import runtime_files\n"
+        "from controller.errors import BundleError\n"
         f"try: runtime_files.fetch_dependencies('arm64', Path({str(tmp_path)!r}))\n"
         "except BundleError as error: print(error)"
     )

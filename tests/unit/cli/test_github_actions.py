@@ -53,7 +53,10 @@ def test_text_cannot_inject_workflow_commands() -> None:
 def test_summary_is_limited_in_size(tmp_path: Path) -> None:
     """The limit is in bytes, minus what the step has written so far; without a summary, `--report github` fails."""
     file = tmp_path / "summary.md"
-    code = "from controller.cli.output import github_actions; github_actions.append_summary('ä' * 10); print(github_actions.remaining_bytes())"
+    code = (
+        "from controller.cli.output.github_actions import append_summary, remaining_bytes\n"
+        "append_summary('ä' * 10); print(remaining_bytes())"
+    )
     for written, environment in ((1024 * 1024 - 21, {"GITHUB_STEP_SUMMARY": str(file)}), (0, {})):
         kept = {name: value for name, value in os.environ.items() if not name.startswith("GITHUB")}
         done = subprocess.run(

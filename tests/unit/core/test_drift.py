@@ -62,7 +62,10 @@ def origins(desired: dict[str, Any], live: dict[str, Any] | None, applied: dict[
     ],
 )
 def test_each_difference_has_an_origin(desired: Any, live: Any, applied: Any, expected: Any) -> None:
-    """Drift is what isn't as applied; the spec is what is declared otherwise; both may be; some follows, some is forgotten."""
+    """Drift is what isn't as applied; the spec is what is declared otherwise; both may be.
+
+    Some follows, some is forgotten.
+    """
     assert origins(desired, live, applied) == expected
 
 

@@ -230,7 +230,10 @@ def test_waves_follow_identities() -> None:
 
 
 def test_replacement_names_the_immutable_fields() -> None:
-    """The immutable fields that changed, where the type says which these are; otherwise what the object was found by."""
+    """The immutable fields that changed, where the type says which these are.
+
+    Otherwise what the object was found by.
+    """
     records = [Record(SERVICE, {"name": "svc"}, OWNER, fields={"cluster": "old", "task": "task:1"})]
     seen = {key: value for key, value in SEEN.items() if key not in (SERVICE, ROUTE)}
     (replaced, *_) = plan(nodes(name="svc-2"), seen, records).steps

@@ -114,7 +114,10 @@ def test_records_are_reached_by_reference() -> None:
 
 
 def test_unreachable_objects_are_collected() -> None:
-    """What the kept revisions served stays, whole, and so does what came just before; the plan tells why the rest goes."""
+    """What the kept revisions served stays, whole, and so does what came just before.
+
+    The plan tells why the rest goes.
+    """
     made = plan(retained_history(3, 5))
     assert deleted_objects(made) == {(kind, number) for kind in ("bundle", "image", "task") for number in (1, 2)}
     assert {step.why for step in made.steps} == {"no longer reachable: no rollback leads to it"}
@@ -158,7 +161,10 @@ def test_unfinished_unwanted_object_is_collected() -> None:
 
 
 def test_finished_job_is_collected_as_history() -> None:
-    """One that ended goes once nothing leads to it, and waits for its spec; one that may still run is stopped at once."""
+    """One that ended goes once nothing leads to it, and waits for its spec.
+
+    One that may still run is stopped at once.
+    """
     job = Key("prod", "job", "m")
     types = {
         **TYPES,

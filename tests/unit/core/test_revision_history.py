@@ -26,7 +26,9 @@ def test_a_revision_grows_until_it_is_ready():
 
 
 def test_ready_revision_stays_ready():
-    """A drift, its correction and a crash of tasks are no revisions, and another commit of the same spec is none either."""
+    """A drift, its correction and a crash of tasks are no revisions, and another commit of the same spec is none
+    either.
+    """
     ready = replace(FIRST, version=1, image="i@1", result=READY)
     drifted = replace(ready, time="t5", commit="ccc", result=PROGRESSING)
     assert record_passes(ready, drifted, ready, replace(drifted, result="TrainingFailed")) == (ready,)

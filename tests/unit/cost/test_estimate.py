@@ -71,7 +71,9 @@ def line(lines: tuple[EstimateLine, ...], name: str) -> EstimateLine:
 
 
 def test_fargates_own_example() -> None:
-    """Five tasks of 1 vCPU and 2 GB, ten minutes a day for thirty days: 1.01 and 0.22 USD (aws.amazon.com/fargate/pricing, example 1)."""
+    """Five tasks of 1 vCPU and 2 GB, ten minutes a day for thirty days: 1.01 and 0.22 USD
+    (aws.amazon.com/fargate/pricing, example 1).
+    """
     assert priced(fargate_quantities(5, 1024, 2048, "amd64", Decimal(600 * 30) / 3600)) == ["1.01", "0.22"]
 
 
@@ -81,7 +83,9 @@ def test_a_month_as_others_count_it() -> None:
 
 
 def test_the_tiers_of_an_http_api() -> None:
-    """432 million requests: 300 at 1.00 and 132 at 0.90 USD a million (aws.amazon.com/api-gateway/pricing, HTTP API example)."""
+    """432 million requests: 300 at 1.00 and 132 at 0.90 USD a million (aws.amazon.com/api-gateway/pricing, HTTP API
+    example).
+    """
     assert priced(http_api_quantities(432_000_000)) == ["300.00", "118.80"]
 
 
@@ -99,7 +103,9 @@ def test_a_month_of_the_demo() -> None:
 
 
 def test_graviton_and_more_tasks() -> None:
-    """Architecture and count change the line: two tasks on arm64 cost 2 x 730 x (0.25 x 0.03238 + 0.00356) = 17.02 USD."""
+    """Architecture and count change the line: two tasks on arm64 cost 2 x 730 x (0.25 x 0.03238 + 0.00356)
+    = 17.02 USD.
+    """
     found = cost(image="{architecture: arm64}", service="{cpu: 0.25 vCPU, memory: 1 GB, desiredCount: 2}")
     assert format_usd(line(found.month, "Fargate").usd) == "17.02"
     assert line(found.month, "Fargate").detail == "2 tasks of 0.25 vCPU and 1 GB, arm64"

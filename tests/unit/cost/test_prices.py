@@ -12,7 +12,10 @@ _PUBLISHERS = ("aws.amazon.com", "pricing.us-east-1.amazonaws.com", "github.com"
 
 
 def test_every_price_names_its_source_and_its_date() -> None:
-    """A source is a URL of AWS or of a public copy, the date is no future one; AWS's own name of it and the quotation are there."""
+    """A source is a URL of AWS or of a public copy, the date is no future one.
+
+    AWS's own name of it and the quotation are there.
+    """
     prices = load_price_table().prices.values()
     assert len(prices) > 20
     for price in prices:

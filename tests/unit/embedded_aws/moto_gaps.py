@@ -1,7 +1,8 @@
-"""What moto lets through, drops or lacks, and AWS doesn't: a small script of calls for each, and what they must come to.
+"""What moto lets through, drops or lacks, and AWS doesn't: a small script of calls for each, and what they must come
+to.
 
-A script gives whether AWS's behaviour was met. It works on names of its own, on any endpoint; what it can't even begin with
-raises.
+A script gives whether AWS's behaviour was met. It works on names of its own, on any endpoint; what it can't even begin
+with raises.
 """
 
 from __future__ import annotations

@@ -140,7 +140,10 @@ def test_an_image_needs_all_its_parts(ecr, repository) -> None:
 
 
 def test_an_images_digest_is_its_manifests(ecr, repository) -> None:
-    """A wrong imageDigest and text that is no manifest are refused; the stored manifest comes back by digest and tag."""
+    """A wrong imageDigest and text that is no manifest are refused.
+
+    The stored manifest comes back by digest and tag.
+    """
     upload(ecr, repository, b"layer")
     upload(ecr, repository, b"{}")
     text = manifest(b"{}", b"layer", annotations={"note": "ü \u2028 kept as sent"})

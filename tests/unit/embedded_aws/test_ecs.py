@@ -202,7 +202,9 @@ def test_a_deregistered_definition_serves_no_new_service(ecs: Any, role: str, wa
 
 
 def test_a_service_is_created_once(ecs: Any, wanted: dict[str, Any]) -> None:
-    """Name and token bind: the same request gives the same service, any other is refused, and nothing is overwritten."""
+    """Name and token bind: the same request gives the same service, any other is refused, and nothing is
+    overwritten.
+    """
     request = wanted | {"serviceName": "once", "clientToken": "t-1", "tags": [{"key": "a", "value": "1"}]}
     first = ecs.create_service(**request)["service"]
     assert ecs.create_service(**request)["service"]["createdAt"] == first["createdAt"]
@@ -327,7 +329,10 @@ def test_percentages_that_allow_nothing_are_told(ecs: Any, wanted: dict[str, Any
 
 
 def test_deleting(ecs: Any, wanted: dict[str, Any]) -> None:
-    """Above zero only by force; then INACTIVE, still described, no longer listed, deaf to updates, and the name is free."""
+    """Above zero only by force.
+
+    Then INACTIVE, still described, no longer listed, deaf to updates, and the name is free.
+    """
     arn = ecs.create_service(**wanted, serviceName="deleted")["service"]["serviceArn"]
     target = {"cluster": "models", "service": "deleted"}
     code, message = refusal(ecs, "delete_service", **target)

@@ -284,7 +284,10 @@ def emulator(tmp_path):
 
 
 def test_requests_take_no_lock(emulator, upstreams) -> None:
-    """While somebody holds the emulator's lock, a request is answered; and an instance that was put straight into moto is found."""
+    """While somebody holds the emulator's lock, a request is answered.
+
+    And an instance that was put straight into moto is found.
+    """
     endpoint = f"http://127.0.0.1:{upstreams.serve(ApiServer(emulator).build_application())}"
     emulator.endpoint = endpoint
     session = boto3.Session("AKIAIOSFODNN7EXAMPLE", "example", region_name=emulator.region)

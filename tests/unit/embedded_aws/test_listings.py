@@ -26,7 +26,10 @@ def aws(embedded_aws: Any) -> Any:
 
 
 def test_roles_are_told_whole_and_in_pages(aws: Any) -> None:
-    """Trust, inline policies, attachments and tags of a role are those that its own calls tell; a page has what was asked for."""
+    """Trust, inline policies, attachments and tags of a role are those that its own calls tell.
+
+    A page has what was asked for.
+    """
     iam = aws.client("iam")
     pages = iam.get_paginator("get_account_authorization_details").paginate(
         Filter=["Role"], PaginationConfig={"PageSize": 2}
@@ -42,7 +45,10 @@ def test_roles_are_told_whole_and_in_pages(aws: Any) -> None:
 
 
 def test_tags_by_arn(aws: Any) -> None:
-    """Those of several services in one call; what isn't there or has no tags is left out; other filters, and pages, are refused."""
+    """Those of several services in one call; what isn't there or has no tags is left out.
+
+    Other filters, and pages, are refused.
+    """
     tagging, ecr, logs = aws.client("resourcegroupstaggingapi"), aws.client("ecr"), aws.client("logs")
     first = ecr.create_repository(repositoryName="one", tags=[{"Key": "a", "Value": "1"}])["repository"][
         "repositoryArn"
@@ -65,7 +71,10 @@ def test_tags_by_arn(aws: Any) -> None:
 
 
 def test_versions_are_found_with_their_metadata(aws: Any) -> None:
-    """A search by the names of groups gives what describing gives; one by another name gives nothing; pages lead through."""
+    """A search by the names of groups gives what describing gives; one by another name gives nothing.
+
+    Pages lead through.
+    """
     sagemaker = aws.client("sagemaker")
     for name in ("search-a", "search-b", "search-c"):
         sagemaker.create_model_package_group(ModelPackageGroupName=name)

@@ -33,7 +33,10 @@ def refusal(call, **arguments) -> str:
 
 
 def test_versions_are_counted_and_a_token_counts_once(sagemaker) -> None:
-    """Each registration is the next number; the same ClientToken gives the same version, with other content a conflict."""
+    """Each registration is the next number.
+
+    The same ClientToken gives the same version, with other content a conflict.
+    """
     sagemaker.create_model_package_group(ModelPackageGroupName="counted")
     first = sagemaker.create_model_package(**version("counted", ClientToken="a"))["ModelPackageArn"]
     assert first == "arn:aws:sagemaker:us-east-1:123456789012:model-package/counted/1"
@@ -102,7 +105,10 @@ def test_versions_are_listed_by_group_approval_and_order(sagemaker) -> None:
 
 
 def test_a_group_is_deleted_only_when_empty(sagemaker) -> None:
-    """A group with versions is in conflict; a missing group or version is a ValidationException; a name is used once."""
+    """A group with versions is in conflict; a missing group or version is a ValidationException.
+
+    A name is used once.
+    """
     sagemaker.create_model_package_group(ModelPackageGroupName="full")
     assert refusal(sagemaker.create_model_package_group, ModelPackageGroupName="full") == "ValidationException"
     arn = sagemaker.create_model_package(**version("full"))["ModelPackageArn"]

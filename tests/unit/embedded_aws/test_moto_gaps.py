@@ -44,7 +44,9 @@ def strict(idle_aws: EmbeddedAws) -> EmbeddedAws:
 
 @pytest.mark.parametrize("name", CASES)
 def test_plain_moto_is_too_kind(name: str, plain_moto: EmbeddedAws) -> None:
-    """Moto by itself doesn't behave as AWS does: if it does by now, the case and what makes up for it are not needed."""
+    """Moto by itself doesn't behave as AWS does: if it does by now, the case and what makes up for it are
+    not needed.
+    """
     assert CASES[name](plain_moto) is False
 
 

@@ -66,7 +66,10 @@ def test_a_refused_call_takes_nothing(rates, clock) -> None:
 
 
 def test_the_door_throttles_only_when_asked(embedded_aws) -> None:
-    """Enforced, the second VPC link within 15 s gets API Gateway's own throttling error; before and after it doesn't."""
+    """Enforced, the second VPC link within 15 s gets API Gateway's own throttling error.
+
+    Before and after it doesn't.
+    """
     api = embedded_aws.client("apigatewayv2")
 
     def refusals() -> list[str]:

@@ -1,4 +1,6 @@
-"""Buckets of the embedded AWS: tags at creation, none after deletion, and TLS-only policies that don't lock everybody out."""
+"""Buckets of the embedded AWS: tags at creation, none after deletion, and TLS-only policies that don't lock everybody
+out.
+"""
 
 from __future__ import annotations
 

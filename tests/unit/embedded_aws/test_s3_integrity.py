@@ -68,7 +68,8 @@ def test_an_aws_chunked_body_is_unpacked(embedded_aws) -> None:
     def put(crc32: str) -> int:
         framed = b"3\r\none\r\n0\r\nx-amz-checksum-crc32:" + crc32.encode() + b"\r\n\r\n"
         headers = {
-            "Authorization": "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20260101/us-east-1/s3/aws4_request, Signature=x",
+            "Authorization": "AWS4-HMAC-SHA256 "
+            "Credential=AKIAIOSFODNN7EXAMPLE/20260101/us-east-1/s3/aws4_request, Signature=x",
             "x-amz-content-sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
             "x-amz-trailer": "x-amz-checksum-crc32",
             "x-amz-decoded-content-length": "3",

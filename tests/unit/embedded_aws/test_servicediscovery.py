@@ -150,7 +150,10 @@ def test_an_instance_is_updated_not_doubled(cloud_map, service) -> None:
 
 
 def test_discovery_follows_health(cloud_map, namespace, service) -> None:
-    """Healthy instances by default, all of them when none is; attributes narrow; custom health only where it was asked for."""
+    """Healthy instances by default, all of them when none is; attributes narrow.
+
+    Custom health only where it was asked for.
+    """
     for name in ("one", "two"):
         attributes = HERE | {"color": name, "AWS_INIT_HEALTH_STATUS": "UNHEALTHY"}
         cloud_map.register_instance(ServiceId=service["Id"], InstanceId=name, Attributes=attributes)

@@ -222,7 +222,10 @@ def test_early_stopping_needs_a_metric(aws, sagemaker) -> None:
 
 
 def test_a_job_can_be_stopped(sagemaker) -> None:
-    """It is InProgress until then. Stop shows Stopping, then Stopped; asking again is refused; a saved model is uploaded."""
+    """It is InProgress until then.
+
+    Stop shows Stopping, then Stopped; asking again is refused; a saved model is uploaded.
+    """
     sagemaker.create_training_job(**request("endless", ENDLESS | {"save_model_on_termination": "true"}))
     assert sagemaker.describe_training_job(TrainingJobName="endless")["TrainingJobStatus"] == "InProgress"
     until(sagemaker, "endless", lambda job: job["SecondaryStatus"] == "Training")

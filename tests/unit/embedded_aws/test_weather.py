@@ -82,7 +82,10 @@ def test_only_what_changed_lags() -> None:
 
 
 def test_a_role_is_spread_in_time() -> None:
-    """A role that was just made can't be used, sooner for what takes a part of the delay; without iam-delay it always can."""
+    """A role that was just made can't be used, sooner for what takes a part of the delay.
+
+    Without iam-delay it always can.
+    """
     now = datetime(2026, 1, 1, tzinfo=UTC)
     weather = Weather({"MOORAGE_LOCAL_WEATHER": "iam-delay", "MOORAGE_LOCAL_IAM_DELAY_SECONDS": "120"}, now=lambda: now)
     old = {seconds: now - timedelta(seconds=seconds) for seconds in (59, 61, 119, 121)}
@@ -109,7 +112,10 @@ def stormy(embedded_aws: EmbeddedAws) -> Iterator[EmbeddedAws]:
 
 
 def test_the_door_has_it(stormy: EmbeddedAws) -> None:
-    """ECS lags and has its rates; it refuses a new role in its own words, to define a task and to run it, and then takes it."""
+    """ECS lags and has its rates.
+
+    It refuses a new role in its own words, to define a task and to run it, and then takes it.
+    """
     ecs, iam = stormy.client("ecs"), stormy.client("iam")
     assert stormy.call_admin_endpoint("rates")["enforced"]
     assert ecs.list_clusters()["clusterArns"] == []

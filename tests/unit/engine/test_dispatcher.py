@@ -207,7 +207,9 @@ async def until(condition: Callable[[], Any]) -> None:
 
 
 def test_due_keys_are_observed_in_one_batch() -> None:
-    """Five new specs: two waves of one look each before anything is made, and one look at all of them in a quiet run."""
+    """Five new specs: two waves of one look each before anything is made, and one look at all of them in a
+    quiet run.
+    """
     bench, wanted = DispatcherHarness(), snapshot(**dict.fromkeys("abcde", "1"))
     run = bench.once(wanted)
     assert run.steps == {"create": 6}
@@ -218,8 +220,9 @@ def test_due_keys_are_observed_in_one_batch() -> None:
 
 
 def test_batches_share_their_listings() -> None:
-    """A run over more specs than are handed out together: a quiet one looks at them in groups, through one view of AWS; what
-    fell due after the view was opened isn't told of by it.
+    """A run over more specs than are handed out together: a quiet one looks at them in groups, through one view of AWS.
+
+    What fell due after the view was opened isn't told of by it.
     """
     names = [f"m{number:03}" for number in range(MOST + 20)]
     bench, wanted = DispatcherHarness(), snapshot(**dict.fromkeys(names, "1"))
@@ -271,7 +274,10 @@ def test_unreadable_spec_does_not_affect_others() -> None:
 
 
 def test_a_defect_in_one_spec_ends_only_its_pass() -> None:
-    """An exception that nobody foresaw, in a batch of three: the others are made; the loop goes on, and waits with that one."""
+    """An exception that nobody foresaw, in a batch of three: the others are made.
+
+    The loop goes on, and waits with that one.
+    """
     bench = DispatcherHarness()
 
     def crash(name: str) -> None:
@@ -324,7 +330,10 @@ def test_a_new_commit_supersedes_waiting() -> None:
 
 
 def test_source_error_degrades_without_other_changes() -> None:
-    """Degraded says why something newer can't be read, on every spec, while Ready stays true; the next good read clears it."""
+    """Degraded says why something newer can't be read, on every spec, while Ready stays true.
+
+    The next good read clears it.
+    """
     bench = DispatcherHarness()
 
     def conditions(name: str) -> dict[str, str]:
@@ -370,7 +379,9 @@ def test_waiting_for_the_lease_ends_when_it_is_free() -> None:
 
 
 def test_cancellation_takes_effect_between_steps() -> None:
-    """Asked to end during a write, the run finishes and journals that one, begins no other, and says it was interrupted."""
+    """Asked to end during a write, the run finishes and journals that one, begins no other, and says it was
+    interrupted.
+    """
     bench = DispatcherHarness(parallel=1)
     bench.cloud.on_write = lambda _: bench.halt.cancel()
 
@@ -399,7 +410,9 @@ def test_timeout_reports_what_is_waited_for() -> None:
 
 
 def test_timeout_reports_a_pending_deletion() -> None:
-    """A removed spec whose object AWS holds on to has no status: what it waits for is told all the same, by its name."""
+    """A removed spec whose object AWS holds on to has no status: what it waits for is told all the same, by
+    its name.
+    """
     bench = DispatcherHarness()
     bench.once(snapshot(a="1", b="1"))
     bench.cloud.hold_reasons["b"] = "sg-1 has a dependent object"
@@ -408,7 +421,10 @@ def test_timeout_reports_a_pending_deletion() -> None:
 
 
 def test_disallowed_plan_is_not_started() -> None:
-    """A pass whose plan isn't allowed does nothing, and ends the run with the reason; one that may do less does that."""
+    """A pass whose plan isn't allowed does nothing, and ends the run with the reason.
+
+    One that may do less does that.
+    """
     bench = DispatcherHarness()
 
     def forbid(plan: Plan) -> Plan:

@@ -102,7 +102,10 @@ def signed(body: bytes, secret: str = "s") -> str:
 
 
 def test_webhook_delivery_must_be_signed_and_is_used_once() -> None:
-    """The right signature is taken once; a replay, another key, another body, another algorithm and none at all are not."""
+    """The right signature is taken once.
+
+    A replay, another key, another body, another algorithm and none at all are not.
+    """
     hook, body = Webhook("s"), b'{"ref": "refs/heads/main"}'
     assert hook.check_delivery(body, signed(body, "other")) is DeliveryResult.FORGED
     assert hook.check_delivery(body, "") is DeliveryResult.FORGED

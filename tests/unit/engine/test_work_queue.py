@@ -168,7 +168,9 @@ def test_large_batches_are_split_evenly(clock: Clock) -> None:
 
 
 def test_key_requeued_in_flight_is_due_from_its_end(queue: Queue, clock: Clock) -> None:
-    """A listing of before the flight's end may lack what the flight did: the key is due from then on, and not earlier."""
+    """A listing of before the flight's end may lack what the flight did: the key is due from then on, and
+    not earlier.
+    """
     queue.add(A)
     queue.take()
     queue.hint(A)
@@ -178,8 +180,8 @@ def test_key_requeued_in_flight_is_due_from_its_end(queue: Queue, clock: Clock) 
 
 
 def test_a_failing_key_never_delays_a_healthy_one(clock: Clock) -> None:
-    """One worker, twenty keys that always fail and take their time over it, one that wants a look every ten seconds for a
-    day: it is never later than one round of the others, and the failing ones cost a small part of the worker's day.
+    """One worker, twenty keys that always fail and take their time over it, one that wants a look every ten seconds for
+    a day: it is never later than one round of the others, and the failing ones cost a small part of the worker's day.
     """
     queue, bad, slow = Queue(clock, random.Random(2).random), [key(f"bad-{n}") for n in range(20)], 1.0
     for one in (*bad, A):

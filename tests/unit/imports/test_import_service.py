@@ -211,8 +211,8 @@ def test_a_count_that_is_scaled_is_left_out() -> None:
     draft = read(FakeAccount(targets=[target], policies=[{"PolicyName": "cpu-60"}]))
     assert "desiredCount" not in draft.spec["service"]
     assert "desiredCount" not in draft.model_sections["service"]
-    told = "how many tasks run, which is set by Application Auto Scaling, from 1 to 4 (cpu-60); so desiredCount is left out"
-    assert told in draft.unmanaged
+    scaled = "how many tasks run, which is set by Application Auto Scaling, from 1 to 4 (cpu-60)"
+    assert f"{scaled}; so desiredCount is left out" in draft.unmanaged
 
 
 def test_a_secret_without_its_arn_is_to_be_filled_in() -> None:

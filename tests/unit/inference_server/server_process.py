@@ -15,8 +15,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[3]
 BODY = json.dumps({"instances": [[8.3, 41.0, 880.0, 129.0, 322.0, 126.0, 37.88, -122.23]]})
-# A number that is exact in 32 bits, and the digits that all ways of writing it share: more than a time stamp, a duration
-# or an identifier has by chance.
+# A number that is exact in 32 bits, and the digits that all ways of writing it share. No time stamp, duration or
+# identifier contains those by chance.
 MARK, MARKED = "1152921504606846976", "15292150460684"
 
 

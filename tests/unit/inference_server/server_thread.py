@@ -48,7 +48,10 @@ class Answer:
 
 
 class ThreadedServer:
-    """A server in a thread of the test process, asked through a real socket. `engine` may put another one in its place."""
+    """A server in a thread of the test process, asked through a real socket.
+
+    `engine` may put another one in its place.
+    """
 
     def __init__(self, bundle: Bundle, engine: Callable[[Engine], Any] = lambda engine: engine, **options: Any) -> None:
         self._engine = engine

@@ -33,7 +33,10 @@ def release_all(admission: Admission) -> None:
 
 
 def test_limit_is_reduced_after_an_overload_and_restored_when_idle() -> None:
-    """64 may wait; after one too many, 8 at a time, as long as the processor has no time to spare; after a second, 64."""
+    """64 may wait; after one too many, 8 at a time, as long as the processor has no time to spare.
+
+    After a second, 64.
+    """
     clock = ManualClock()
     admission = Admission(64, clock)
     assert fill_to_limit(admission) == 64

@@ -1,4 +1,7 @@
-"""Whatever the body: a protocol reads whole rows out of it, or refuses it with a RequestError. Nothing else ever happens."""
+"""Whatever the body: a protocol reads whole rows out of it, or refuses it with a RequestError.
+
+Nothing else ever happens.
+"""
 
 from __future__ import annotations
 

@@ -32,7 +32,10 @@ def outcomes(capture: Capture) -> dict[str, float]:
 def test_rows_and_predictions_are_captured_as_json_lines(
     start_server: Callable[..., ThreadedServer], housing_bundle: Bundle, tmp_path: Path
 ) -> None:
-    """With a share of 1 every row of small and large requests is a line, as it was predicted; only its owner may read it."""
+    """With a share of 1 every row of small and large requests is a line, as it was predicted.
+
+    Only its owner may read it.
+    """
     path = tmp_path / "rows.jsonl"
     server = start_server(housing_bundle, capture=str(path), capture_share=1.0)
     rows = to_lists(housing_bundle.rows[:600])

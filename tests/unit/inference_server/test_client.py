@@ -74,7 +74,10 @@ def start_scripted() -> Iterator[Callable[..., ScriptedServer]]:
 
 
 def predict_without_sleeping(url: str, **options: Any) -> tuple[Any, list[float]]:
-    """Predict one row with a client that doesn't sleep; give the result or the error, and how long it would have slept."""
+    """Predict one row with a client that doesn't sleep.
+
+    Give the result or the error, and how long it would have slept.
+    """
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:

@@ -14,7 +14,9 @@ from .model_bundles import same_floats, to_lists
 
 
 def test_concurrent_clients_get_their_own_predictions(train_bundle: Any, start_server: Any) -> None:
-    """400 requests of 1 to 5 rows over 64 connections, with several classes: the bits are right for each, and many shared a call."""
+    """400 requests of 1 to 5 rows over 64 connections, with several classes: the bits are right for each, and many
+    shared a call.
+    """
     bundle = train_bundle("multi:softprob")
     server = start_server(bundle)
     expected = bundle.predict(bundle.rows)

@@ -41,7 +41,10 @@ def record_rows(drift: DriftMonitor, values: Sequence[float], predictions: Seque
 
 
 def test_values_are_counted_in_the_right_bin() -> None:
-    """Below, in, on the right edge, above, missing; an edge belongs to the bin that it begins, the last one to its bin."""
+    """Below, in, on the right edge, above, missing.
+
+    An edge belongs to the bin that it begins, the last one to its bin.
+    """
     drift = DriftMonitor(MODEL, SharedCounters(), 1000)
     record_rows(drift, [-1, 0, 1, 4, 4.0001, math.nan, math.nan, 2])
     plain, bare = drift.features()

@@ -106,7 +106,10 @@ def test_model_and_feature_metrics() -> None:
 
 
 def test_process_logs_emf_lines_only_when_enabled(housing_bundle: Any, start_process: Any) -> None:
-    """They come on stdout among the log's lines, again and again, and once more at the end; without the option never."""
+    """They come on stdout among the log's lines, again and again, and once more at the end.
+
+    Without the option never.
+    """
     process = start_process(housing_bundle.directory, "--emf-interval", "0.05", DRAIN_DELAY="0")
     process.wait_until_started()
     assert "_aws" in process.read_line()

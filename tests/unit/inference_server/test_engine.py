@@ -62,7 +62,9 @@ def test_objective_list_covers_every_family() -> None:
 
 @pytest.mark.parametrize(("objective", "options"), MODELS)
 def test_predictions_equal_xgboost_bit_for_bit(train_bundle: Any, objective: str, options: dict[str, Any]) -> None:
-    """Whatever the objective, with missing values, 1 to 10,000 rows, across the buffer's edge: the same floats in order."""
+    """Whatever the objective, with missing values, 1 to 10,000 rows, across the buffer's edge: the same floats in
+    order.
+    """
     bundle = train_bundle(objective, **options)
     engine = models.load(bundle.directory).engine
     rows = np.resize(bundle.rows, (10_000, engine.width))

@@ -149,7 +149,10 @@ def test_lost_connection_is_not_written_to() -> None:
 
 
 def test_reads_pause_after_retry_after_and_mark_delayed_requests() -> None:
-    """After a 503 the connection isn't read for a while; what was sent meanwhile is marked as late, what follows isn't."""
+    """After a 503 the connection isn't read for a while.
+
+    What was sent meanwhile is marked as late, what follows isn't.
+    """
 
     async def test(handler: ManualHandler, connection: Connection, client: ClientSocket) -> None:
         connection.data_received(FAST % 1)
@@ -193,7 +196,9 @@ _REQUEST_ID = b"X-Request-Id: one"
     ],
 )
 def test_fast_path_and_regular_path_answer_alike(housing_bundle: Any, start_server: Any, request_: bytes) -> None:
-    """A request on a connection that is kept, and the same on one that is to be closed, get the same status, headers, body."""
+    """A request on a connection that is kept, and the same on one that is to be closed, get the same status, headers,
+    body.
+    """
     server = start_server(housing_bundle)
     with server.connect() as connection:
         connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")

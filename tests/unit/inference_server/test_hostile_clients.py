@@ -129,7 +129,9 @@ def statuses(answer: bytes) -> list[int]:
 
 
 def test_ambiguous_requests_are_rejected_and_close_the_connection(housing_bundle: Any, start_server: Any) -> None:
-    """Whatever two readers could read differently is 400, once, and what stands behind it is never read as a request."""
+    """Whatever two readers could read differently is 400, once, and what stands behind it is never read as
+    a request.
+    """
     server = short_timeouts(start_server, housing_bundle)
     assert len(AMBIGUOUS_REQUESTS) > 70
     for sent in AMBIGUOUS_REQUESTS:
@@ -188,7 +190,10 @@ def test_too_many_headers_are_rejected(housing_bundle: Any, start_server: Any) -
 def test_corrupted_requests_never_cause_a_server_error(
     housing_bundle: Any, start_server: Any, edits: list[tuple[int, int, bytes]], chunked: bool
 ) -> None:
-    """A request with any bytes inserted, replaced or removed anywhere: an answer below 500 or none; nothing is logged."""
+    """A request with any bytes inserted, replaced or removed anywhere: an answer below 500 or none.
+
+    Nothing is logged.
+    """
     server = short_timeouts(start_server, housing_bundle)
     sent = bytearray(CHUNKED + b"\r\n" + CHUNKS if chunked else HEAD + b"Content-Length: " + S + b"\r\n\r\n" + ROW)
     for place, removed, inserted in edits:
@@ -218,7 +223,10 @@ def decompression_bomb(size: int, kind: int) -> bytes:
 
 
 def test_decompression_bombs_are_rejected_in_bounded_memory(housing_bundle: Any, start_process: Any) -> None:
-    """64 MiB of zeros in 64 KiB are 413, four at once, gzip and deflate, announced or chunked; memory stays as it was."""
+    """64 MiB of zeros in 64 KiB are 413, four at once, gzip and deflate, announced or chunked.
+
+    Memory stays as it was.
+    """
     process = start_process(housing_bundle.directory, DRAIN_DELAY="0")
     port = process.wait_until_started()
     send(port, "/predict", BODY)
@@ -307,7 +315,9 @@ UNPRIVILEGED = 'mount -o remount,ro,bind / && exec setpriv --bounding-set=-all -
 
 
 def test_runs_with_a_read_only_root_and_no_privileges(housing_bundle: Any, start_process: Any) -> None:
-    """Where not one file of the root can be written, and without any capability, it starts, predicts and ends with 0."""
+    """Where not one file of the root can be written, and without any capability, it starts, predicts and
+    ends with 0.
+    """
     probe = ["python3", "-c", "open('planted', 'w')"]
     probed = subprocess.run([*READ_ONLY, UNPRIVILEGED, *probe], cwd=ROOT, capture_output=True, text=True, check=False)
     if "Read-only file system" not in probed.stderr:

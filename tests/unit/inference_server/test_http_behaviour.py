@@ -95,7 +95,10 @@ def test_no_version_banner(housing_bundle: Any, start_server: Any) -> None:
 
 
 def test_unparsable_requests_get_the_common_error_shape(housing_bundle: Any, start_server: Any) -> None:
-    """What is no HTTP gets a JSON error and a closed connection; an endless header has a status of its own; all count."""
+    """What is no HTTP gets a JSON error and a closed connection; an endless header has a status of its own.
+
+    All count.
+    """
     server = start_server(housing_bundle, keepalive=71.0)
     for sent, status, code in (
         (b"nonsense\r\n\r\n", b" 400 ", "malformed"),
@@ -156,7 +159,10 @@ def test_body_timeout(housing_bundle: Any, start_server: Any) -> None:
 
 
 def test_idle_connection_is_closed(housing_bundle: Any, start_server: Any) -> None:
-    """A connection on which nothing, or half a head, arrives is closed after the idle time; that is above 60 s by default."""
+    """A connection on which nothing, or half a head, arrives is closed after the idle time.
+
+    That is above 60 s by default.
+    """
     server = start_server(housing_bundle, keepalive=0.1)
     for sent in (b"", b"POST /predict HTTP/1.1\r\nHost:"):
         assert server.send_raw(sent) == b""
@@ -212,7 +218,10 @@ class FailingEngine(EngineProxy):
 
 
 def test_internal_failure_is_500_and_logged_without_rows(housing_bundle: Any, start_server: Any) -> None:
-    """An unforeseen exception is answered in the one shape; what and where is in the log under the same id, no row with it."""
+    """An unforeseen exception is answered in the one shape.
+
+    What and where is in the log under the same id, no row with it.
+    """
     server = start_server(housing_bundle, engine=FailingEngine)
     answer = server.send("POST", "/predict", {"instances": [ROW]})
     assert (answer.status, answer.error["code"]) == (500, "internal")

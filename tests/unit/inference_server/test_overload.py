@@ -98,7 +98,10 @@ def test_slow_answer_is_504(start_gated: Any) -> None:
 
 
 def test_large_bodies_share_a_memory_limit(start_gated: Any) -> None:
-    """While one large body is held, a second beyond the bound is 503 before it is read; small ones pass; later both do."""
+    """While one large body is held, a second beyond the bound is 503 before it is read; small ones pass.
+
+    Later both do.
+    """
     size = len(json.dumps(LARGE))
     server = start_gated(max_bodies=size + 1000)
     large = BackgroundRequest(server, LARGE)

@@ -118,7 +118,9 @@ def test_page_has_a_strict_content_security_policy(served: ThreadedServer) -> No
 
 
 def test_page_has_no_foreign_hosts_and_nothing_inline(served: ThreadedServer) -> None:
-    """No file names another host, the page has no inline script or style, and addresses are relative to work below a path."""
+    """No file names another host, the page has no inline script or style, and addresses are relative to work below a
+    path.
+    """
     for path in PATHS:
         text = served.send("GET", path).body.decode().replace("http://www.w3.org/2000/svg", "")
         assert not re.search(r"(https?:)?//[a-z]", text), path
@@ -145,7 +147,9 @@ def test_post_to_the_root_keeps_the_seed_contract(served: ThreadedServer, housin
 
 
 def test_form_follows_the_signature(visit: Visit) -> None:
-    """There is a labelled field and a slider per feature, in the model's order, with its training range, at its mean."""
+    """There is a labelled field and a slider per feature, in the model's order, with its training range, at
+    its mean.
+    """
     model = visit.server.send("GET", "/model").json
     fields = visit.browser.evaluate(
         "[...document.querySelectorAll('.feature')].map((part) => ({name: part.querySelector('label').textContent,"
@@ -172,7 +176,8 @@ def test_prediction_and_contributions_follow_the_form(visit: Visit) -> None:
     (expected,) = visit.server.send("POST", "/predict", {"instances": [row]}).json["predictions"]
     visit.shows("#value", format_number(expected))
     cells = visit.browser.evaluate(
-        "[...document.querySelectorAll('#contributions tbody tr')].map((row) => [...row.children].map((cell) => cell.textContent))"
+        "[...document.querySelectorAll('#contributions tbody tr')]"
+        ".map((row) => [...row.children].map((cell) => cell.textContent))"
     )
     start, *shares, end = [float(cells_of_row[-1].replace(",", "")) for cells_of_row in cells]
     assert start + sum(shares) == pytest.approx(end, abs=0.01 * max(map(abs, shares)))
@@ -264,7 +269,9 @@ def test_page_requests_only_its_own_server(visit: Visit) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 400])
 def test_page_has_no_accessibility_violations(visit: Visit, housing_bundle: Bundle, scheme: str, width: int) -> None:
-    """Light and dark, wide and narrow, with drift shown and a value refused: no violation, and nothing wider than the page."""
+    """Light and dark, wide and narrow, with drift shown and a value refused: no violation, and nothing wider than the
+    page.
+    """
     rows = housing_bundle.rows.copy()
     rows[:, 0] += 3
     visit.server.send("POST", "/predict", {"instances": to_lists(rows)})

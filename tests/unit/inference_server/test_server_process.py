@@ -152,7 +152,9 @@ def test_no_row_is_ever_logged(housing_bundle: Any, start_process: Any) -> None:
 
 
 def test_workers_share_a_port_and_metrics(housing_bundle: Any, start_process: Any) -> None:
-    """Three workers on one free port: all are ready, any of them reports the requests of all, SIGTERM ends all with 0."""
+    """Three workers on one free port: all are ready, any of them reports the requests of all, SIGTERM ends
+    all with 0.
+    """
     process = start_process(housing_bundle.directory, "--workers", "3", DRAIN_DELAY="0")
     ports = [process.wait_until_started() for _ in range(3)]
     assert len(set(ports)) == 1
@@ -199,7 +201,10 @@ def test_sigterm_during_loading_exits_with_0(start_process: Any, tmp_path: Path)
 
 
 def test_startup_skips_ca_certificates_and_prometheus() -> None:
-    """The server's program has aiohttp without the system's authorities, and Prometheus' library not at all; others have them."""
+    """The server's program has aiohttp without the system's authorities, and Prometheus' library not at all.
+
+    Others have them.
+    """
     authorities = "from aiohttp import connector; print(connector._SSL_CONTEXT_VERIFIED.cert_store_stats()['x509_ca'])"
     environment = {**os.environ, "SSL_CERT_FILE": certifi.where()}
 

@@ -82,7 +82,9 @@ def otlp_collector() -> Iterator[Any]:
 
 
 def test_spans_are_exported(housing_bundle: Any, start_process: Any, otlp_collector: Any) -> None:
-    """With OpenTelemetry's variable set, an answered request is a span, child of the caller's, sent at the latest at the end."""
+    """With OpenTelemetry's variable set, an answered request is a span, child of the caller's, sent at the latest at
+    the end.
+    """
     endpoint = f"http://127.0.0.1:{otlp_collector.server_port}"
     process = start_process(
         housing_bundle.directory,

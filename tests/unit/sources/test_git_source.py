@@ -32,7 +32,9 @@ Node = bytes | tuple[int, bytes] | Mapping[bytes, "Node"]
 
 @dataclass
 class Remote:
-    """A bare repository whose trees are written object by object, so that they may hold what Git itself refuses to add."""
+    """A bare repository whose trees are written object by object, so that they may hold what Git itself
+    refuses to add.
+    """
 
     directory: Path
     made: int = 0
@@ -98,7 +100,10 @@ def read_error(git: GitSource) -> str:
 
 
 def test_a_commit_is_read_from_blobs(remote: Remote, tmp_path: Path) -> None:
-    """Specs below PATH, data beside them elsewhere in the repository, the commit's id and author; no file of either on the disk."""
+    """Specs below PATH, data beside them elsewhere in the repository, the commit's id and author.
+
+    No file of either on the disk.
+    """
     commit = remote.commit(VALID_TREE)
     snapshot = read(source(remote.address, tmp_path / "cache"))
     assert (snapshot.commit, list(snapshot.specs.services)) == (commit, ["m"])
@@ -206,7 +211,9 @@ HOSTILE_TREES: dict[str, tuple[Mapping[bytes, Node], str]] = {
 
 @pytest.mark.parametrize("name", HOSTILE_TREES)
 def test_hostile_trees_are_refused(remote: Remote, tmp_path: Path, name: str) -> None:
-    """Links, submodules, paths that lead out, odd names, huge specs: each is an error that says so, and nothing is declared."""
+    """Links, submodules, paths that lead out, odd names, huge specs: each is an error that says so, and nothing is
+    declared.
+    """
     nodes, words = HOSTILE_TREES[name]
     remote.commit(nodes)
     message = read_error(source(remote.address, tmp_path / "cache"))

@@ -1,4 +1,7 @@
-"""What was found: a task definition that is served as it is, a job whose model is taken; and what may stand beside them."""
+"""What was found: a task definition that is served as it is, a job whose model is taken.
+
+And what may stand beside them.
+"""
 
 from __future__ import annotations
 

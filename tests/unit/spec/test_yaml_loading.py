@@ -234,9 +234,10 @@ _SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=12), st.lists(st.integers(), max_size=2)
 )
 _PATHS = [
-    "data", "training", "model", "image", "service", "api", "policy", "data.split", "training.hyperparameters", "service.env",
-    "service.health", "service.secrets", "api.routes", "api.cors", "model.gates", "policy.deletion", "training.spot", "service.cpu",
-    "service.memory", "service.stopTimeout", "training.instance.volume", "api.throttle", "environment", "training.algorithm.version",
+    "data", "training", "model", "image", "service", "api", "policy", "data.split", "training.hyperparameters",
+    "service.env", "service.health", "service.secrets", "api.routes", "api.cors", "model.gates", "policy.deletion",
+    "training.spot", "service.cpu", "service.memory", "service.stopTimeout", "training.instance.volume", "api.throttle",
+    "environment", "training.algorithm.version",
 ]  # fmt: skip
 
 

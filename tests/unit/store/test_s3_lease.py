@@ -83,7 +83,10 @@ def test_renewal_is_sent_only_when_due(bucket, contender, time):
 
 
 def test_expired_lease_is_taken_over(bucket, contender, time):
-    """Counted by the one who waits, from when it saw the claim first; the new term begins after the old one's budget."""
+    """Counted by the one who waits, from when it saw the claim first.
+
+    The new term begins after the old one's budget.
+    """
     dead, heir = contender("dead"), contender("heir")
     dead.acquire()
     time.now += 1000

@@ -1,4 +1,6 @@
-"""What only a bucket can go through: no bucket yet, other writers, lost answers, objects that people edited or deleted."""
+"""What only a bucket can go through: no bucket yet, other writers, lost answers, objects that people edited
+or deleted.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,10 @@ def puts(bucket) -> int:
 
 
 def test_a_fresh_machine_knows_what_was_applied(bucket):
-    """Records, status and events, in the order in which they came, over several specs; one listing and one read each."""
+    """Records, status and events, in the order in which they came, over several specs.
+
+    One listing and one read each.
+    """
     first = S3Store(bucket)
     first.put_record(RECORD)
     first.put_record(THEIRS)
@@ -119,7 +124,9 @@ def test_a_write_without_an_answer_is_settled_by_reading(bucket, error, done):
 
 
 def test_a_lost_answer_and_another_writer_at_once(bucket):
-    """Our write was done, the answer lost, and another changed the object before we looked: nothing is lost or doubled."""
+    """Our write was done, the answer lost, and another changed the object before we looked: nothing is lost
+    or doubled.
+    """
     mine, theirs = S3Store(bucket), S3Store(bucket)
     mine.emit(event("mine"))
     bucket.faults = [(AnswerLostError("lost"), True)]
@@ -151,7 +158,9 @@ def test_permanent_bucket_failure_is_reported(bucket):
 
 
 def test_before_there_is_a_bucket_everything_waits(bucket):
-    """The first run's records are kept, answered from memory, and written with the first write after the bucket is made."""
+    """The first run's records are kept, answered from memory, and written with the first write after the bucket is
+    made.
+    """
     bucket.there = False
     store = S3Store(bucket)
     store.put_record(RECORD)

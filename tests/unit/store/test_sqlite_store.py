@@ -29,7 +29,8 @@ from controller.store.sqlite import SqliteStore
 path, who, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 store = SqliteStore(path)
 for number in range(count):
-    store.put_record(Record(Key("prod", "s3/object", "x"), {"who": who, "number": number}, Key("prod", "ModelService", "x")))
+    key, owner = Key("prod", "s3/object", "x"), Key("prod", "ModelService", "x")
+    store.put_record(Record(key, {"who": who, "number": number}, owner))
     print(number, flush=True)
 """
 

@@ -1,4 +1,6 @@
-"""What Moorage takes the place of: a Flask app on its development server that makes a DataFrame and a DMatrix per request."""
+"""What Moorage takes the place of: a Flask app on its development server that makes a DataFrame and a DMatrix per
+request.
+"""
 
 import os
 import sys

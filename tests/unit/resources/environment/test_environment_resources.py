@@ -264,7 +264,9 @@ def test_vpc_link(open_harness, environment, network, with_tags):
 
 
 def test_duplicate_vpc_link_is_removed(open_harness, environment, network):
-    """A call came through although its answer was lost and another was sent: the younger link goes, and nobody else's."""
+    """A call came through although its answer was lost and another was sent: the younger link goes, and
+    nobody else's.
+    """
     group = open_harness(SecurityGroup, outputs=network)
     link_group = group.node(environment())
     outputs = {**network, LINK_GROUP: dict(group.apply(link_group).outputs)}

@@ -1,4 +1,6 @@
-"""What every type of the environment chain owes alike: nothing foreign is touched, and a crash anywhere is made good."""
+"""What every type of the environment chain owes alike: nothing foreign is touched, and a crash anywhere is
+made good.
+"""
 
 from __future__ import annotations
 

@@ -140,7 +140,10 @@ class ResourceHarness:
     def apply_prerequisites(
         self, context: SpecContext, kinds: Collection[str], given: Mapping[tuple[str, str], Value]
     ) -> GivenOutputs:
-        """Make what a spec and its environment want of these kinds, parents first; all outputs, for those built on them."""
+        """Make what a spec and its environment want of these kinds, parents first.
+
+        All outputs, for those built on them.
+        """
         wants = (self.environment_context(context), context)
         graph = Graph.build((w.owner, [n for r in self.registry.values() for n in r.expand(w)]) for w in wants)
         outputs: dict[Key, Mapping[str, Value]] = {}

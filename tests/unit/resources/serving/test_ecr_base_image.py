@@ -31,7 +31,10 @@ def node(harness: Any, spec_context: Any) -> Any:
 
 
 def test_a_base_is_copied_for_its_architecture(harness: Any, node: Any) -> None:
-    """The copy is the index's manifest for the platform, byte by byte; done twice nothing is written; it can be removed."""
+    """The copy is the index's manifest for the platform, byte by byte; done twice nothing is written.
+
+    It can be removed.
+    """
     digests = set()
     for architecture in ("amd64", "arm64"):
         wanted = node("copied", architecture=architecture)
@@ -46,7 +49,9 @@ def test_a_base_is_copied_for_its_architecture(harness: Any, node: Any) -> None:
 
 
 def test_moved_upstream_tag_is_not_followed(harness: Any, node: Any, embedded_aws: Any) -> None:
-    """Resolved once and recorded: after the upstream's tag means another image, and even after it is gone, ours is as it was."""
+    """Resolved once and recorded: after the upstream's tag means another image, and even after it is gone, ours is as
+    it was.
+    """
     ecr = embedded_aws.client("ecr")
     ecr.create_repository(repositoryName="team/python")
     upstream, source = EcrRepository(harness.aws, "team/python"), EcrRepository(harness.aws, UPSTREAM)

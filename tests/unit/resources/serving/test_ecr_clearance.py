@@ -1,4 +1,7 @@
-"""What may be deployed: an image without findings that forbid it, signed by the spec's key; and what is told about it."""
+"""What may be deployed: an image without findings that forbid it, signed by the spec's key.
+
+And what is told about it.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +85,10 @@ def test_findings_at_or_above_the_limit_hold_the_image(
 
 
 def test_a_scan_under_way_is_waited_for_and_one_that_failed_holds(harness: Any, create_image_clearance: Any) -> None:
-    """No scan yet and one in progress are waited for; a scan that can't be had is not taken for one that found nothing."""
+    """No scan yet and one in progress are waited for.
+
+    A scan that can't be had is not taken for one that found nothing.
+    """
     node = create_image_clearance("scanning", maxSeverity="high")
     kind, seen = harness.registry[KIND], harness.observe(node)[node.key]
     for status, expected in (("PENDING", Waiting), ("IN_PROGRESS", Waiting), ("ACTIVE", Ready), ("COMPLETE", Ready)):

@@ -119,7 +119,9 @@ def test_a_foreign_family_is_refused(harness: Any, service_nodes: Any, embedded_
 
 
 def test_service_lifecycle(harness: Any, service_nodes: Any, embedded_aws: Any) -> None:
-    """Created, ready once the intended tasks are healthy, rolled to another revision, corrected, scaled to zero, gone."""
+    """Created, ready once the intended tasks are healthy, rolled to another revision, corrected, scaled to
+    zero, gone.
+    """
     spec = service_nodes("living")
     first = harness.apply_until_stable(spec.definition()).outputs["arn"]
     node = spec.service(first)
@@ -150,7 +152,10 @@ def test_service_lifecycle(harness: Any, service_nodes: Any, embedded_aws: Any) 
 
 
 def test_rolled_back_rollout_is_not_retried_unasked(harness: Any, service_nodes: Any) -> None:
-    """AWS goes back; that is a failure with AWS's reason. The same revision is tried again only once that was asked for; another one is."""
+    """AWS goes back; that is a failure with AWS's reason.
+
+    The same revision is tried again only once that was asked for; another one is.
+    """
     spec = service_nodes("failing")
     first = harness.apply_until_stable(spec.definition()).outputs["arn"]
     harness.apply(spec.service(first))
@@ -243,7 +248,10 @@ def test_a_foreign_service_is_refused(harness: Any, service_nodes: Any, embedded
 
 
 def test_many_services_are_few_reads(harness: Any, service_nodes: Any) -> None:
-    """Twelve services are two calls, and no task is looked at where none can be running; no cluster means no service."""
+    """Twelve services are two calls, and no task is looked at where none can be running.
+
+    No cluster means no service.
+    """
     spec = service_nodes("many")
     node = spec.service(harness.apply(spec.definition()).outputs["arn"], desiredCount=0)
     harness.apply(node)

@@ -65,7 +65,9 @@ def test_zero_tasks_is_ready_with_a_reason() -> None:
 def test_a_stable_service_that_is_not_the_intended_one_is_not_ready(
     primary: dict[str, Any], tasks: list[Any], reason: str
 ) -> None:
-    """Another revision, another image, a check that hasn't passed, a count that is off: each is waited for, and named."""
+    """Another revision, another image, a check that hasn't passed, a count that is off: each is waited for,
+    and named.
+    """
     found = verdict(primary, *tasks)
     assert isinstance(found, Waiting)
     assert found.reason == reason

@@ -1,4 +1,6 @@
-"""What is wanted of a service that is taken as it was found: its revision, its tags, and nothing that a model would need."""
+"""What is wanted of a service that is taken as it was found: its revision, its tags, and nothing that a model would
+need.
+"""
 
 from __future__ import annotations
 

@@ -173,7 +173,8 @@ def test_existing_tag_with_other_content_is_refused(image: AssembledImage, repos
 def test_full_disk_is_reported(tmp_path: Path) -> None:
     """A full disk is an error with its reason; half a file is not left; with room again the same layer is packed."""
     program = (
-        "import resource, sys; from pathlib import Path; from controller.bundle import layers; from controller.errors import BundleError\n"
+        "import resource, sys; from pathlib import Path; from controller.bundle import layers\n"
+        "from controller.errors import BundleError\n"
         "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "layer = layers._pack_layer('dependencies', [('x', bytes(range(256)) * 4096)])\n"
         "hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]\n"

@@ -17,7 +17,9 @@ IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:3.2-0"
 
 
 def test_manually_deleted_version_is_registered_again(embedded_aws: EmbeddedAws, tmp_path: Path) -> None:
-    """AWS would answer the same token with the deleted version: another one gets the next number, and only one is there."""
+    """AWS would answer the same token with the deleted version: another one gets the next number, and only one is
+    there.
+    """
     s3, sagemaker = embedded_aws.client("s3"), embedded_aws.client("sagemaker")
     s3.create_bucket(Bucket="models")
     for key in ("model.tar.gz", "bundle/manifest.json"):
