@@ -3,10 +3,10 @@
 A module offers `install(emulator)`, called once before the program serves, and there registers any of:
 
 - `emulator.register_handler("ecs", "CreateService", handler)`: `handler(call)` answers in place of moto, under the
-emulator's lock. `call.params` is the input as the caller gave it to boto3, `call.region` its region. Return a
-dictionary in botocore's output shape (also for operations that moto lacks), or an `ApiResponse`. To check and then let
-moto work, return `call.forward_to_moto()`; to change moto's result, edit the dictionary of `call.call_moto()`. To
-refuse, raise `ApiError("ResourceInUse", "why")`: the service's model decides form and HTTP status.
+  emulator's lock. `call.params` is the input as the caller gave it to boto3, `call.region` its region. Return a
+  dictionary in botocore's output shape (also for operations that moto lacks), or an `ApiResponse`. To check and then
+  let moto work, return `call.forward_to_moto()`; to change moto's result, edit the dictionary of `call.call_moto()`. To
+  refuse, raise `ApiError("ResourceInUse", "why")`: the service's model decides form and HTTP status.
 - `emulator.add_route(path, coroutine)`: an aiohttp route, for data planes.
 - `emulator.add_context(manager)`: an object on the event loop while the program serves, such as an HTTP client.
 - `emulator.on_reset(hook)`: called at start and after each reset; clear own state, seed what a new AWS account has.

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from controller.aws import AwsCall
 from controller.permissions import Grant
+from tests.conformance.conformance_table import ConformanceTable
 
 HERE = "us-east-1:123456789012"
 APIS = "arn:aws:apigateway:us-east-1::"
@@ -265,15 +266,20 @@ _ARN_RULES: Mapping[str, ArnRule] = {
     ),
     "sagemaker:AddTags": lambda params: ((arn, {}) for arn in [*_sagemaker(params)][:1] or [next(_group(params))[0]]),
 }
-_BY_SERVICE: Mapping[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
-    "ecs": _ecs,
-    "ecr": _ecr,
-    "s3": _s3,
-    "sagemaker": _sagemaker,
-    "ec2": _ec2,
-    "logs": _logs,
-    "kms": lambda params: iter([params["KeyId"]]),
-    "servicediscovery": _cloud_map,
-    "iam": lambda params: iter([f"arn:aws:iam::123456789012:role/{params['RoleName']}"]),
-    "route53": lambda params: iter([f"arn:aws:route53:::hostedzone/{params.get('Id', 'Z1')}"]),
-}
+_BY_SERVICE = ConformanceTable[Callable[[Mapping[str, Any]], Iterator[str]]](
+    "_BY_SERVICE",
+    "tests/conformance/iam_authorization.py",
+    "a function from the parameters of a service's call to the ARNs that IAM checks",
+    {
+        "ecs": _ecs,
+        "ecr": _ecr,
+        "s3": _s3,
+        "sagemaker": _sagemaker,
+        "ec2": _ec2,
+        "logs": _logs,
+        "kms": lambda params: iter([params["KeyId"]]),
+        "servicediscovery": _cloud_map,
+        "iam": lambda params: iter([f"arn:aws:iam::123456789012:role/{params['RoleName']}"]),
+        "route53": lambda params: iter([f"arn:aws:route53:::hostedzone/{params.get('Id', 'Z1')}"]),
+    },
+)

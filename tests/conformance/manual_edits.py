@@ -17,6 +17,7 @@ from controller.aws import AwsClient
 from controller.core.graph import Observed
 from controller.core.ownership import to_tag_list
 from controller.core.values import Key, Value
+from tests.conformance.conformance_table import ConformanceTable
 
 ALLOW_ALL_POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
 FOREIGN_TRUST_POLICY = {
@@ -251,26 +252,31 @@ def _discovery(aws: AwsClient, live: LiveObject, field: str, fields: Mapping[str
     return None
 
 
-MANUAL_EDITS: Mapping[str, Edit] = {
-    "apigatewayv2/api": _api,
-    "apigatewayv2/integration": _integration,
-    "apigatewayv2/route": _route,
-    "apigatewayv2/stage": _stage,
-    "apigatewayv2/vpc-link": _vpc_link,
-    "ec2/security-group": _security_group,
-    "ecr/repository": _repository,
-    "ecs/cluster": _ecs_tags,
-    "ecs/service": _service,
-    "ecs/task-definition": _task_definition,
-    "iam/role": _role,
-    "logs/log-group": _log_group,
-    "s3/bucket": _bucket,
-    "s3/object": _object,
-    "sagemaker/model-package": _model_package,
-    "sagemaker/model-package-group": _model_package_group,
-    "servicediscovery/namespace": _discovery,
-    "servicediscovery/service": _discovery,
-}
+MANUAL_EDITS = ConformanceTable[Edit](
+    "MANUAL_EDITS",
+    "tests/conformance/manual_edits.py",
+    "a function that edits an object's fields past Moorage, as a person would",
+    {
+        "apigatewayv2/api": _api,
+        "apigatewayv2/integration": _integration,
+        "apigatewayv2/route": _route,
+        "apigatewayv2/stage": _stage,
+        "apigatewayv2/vpc-link": _vpc_link,
+        "ec2/security-group": _security_group,
+        "ecr/repository": _repository,
+        "ecs/cluster": _ecs_tags,
+        "ecs/service": _service,
+        "ecs/task-definition": _task_definition,
+        "iam/role": _role,
+        "logs/log-group": _log_group,
+        "s3/bucket": _bucket,
+        "s3/object": _object,
+        "sagemaker/model-package": _model_package,
+        "sagemaker/model-package-group": _model_package_group,
+        "servicediscovery/namespace": _discovery,
+        "servicediscovery/service": _discovery,
+    },
+)
 
 
 def _base_image(world: LiveObjects) -> Value:
