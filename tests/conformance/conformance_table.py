@@ -9,7 +9,10 @@ Entry = TypeVar("Entry")
 
 
 class ConformanceTable(dict[str, Entry]):
-    """Entries by resource type or service. `name` and `file` say where the table is, `entry` what an entry has to be."""
+    """Entries by resource type or service.
+
+    `name` and `file` say where the table is, `entry` what an entry has to be.
+    """
 
     def __init__(self, name: str, file: str, entry: str, entries: Mapping[str, Entry]) -> None:
         super().__init__(entries)
