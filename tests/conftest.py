@@ -44,7 +44,12 @@ clear_environment()
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Keep the tests of a module on one worker, which shares their fixtures; an `independent` test may go to any."""
+    """Keep the tests of a module on one worker, which shares their fixtures; an `independent` test may go to any.
+
+    The tests of an end-to-end module are steps that follow one another, so they keep their order.
+    """
+    if item.nodeid.startswith("tests/e2e/"):
+        item.add_marker(pytest.mark.random_order(disabled=True))
     group = item.nodeid if item.get_closest_marker("independent") else item.nodeid.partition("::")[0]
     item.add_marker(pytest.mark.xdist_group(re.sub(r"[][@]", "-", group)))
 
