@@ -73,13 +73,15 @@ def derive_grants(registry: ResourceRegistry, contexts: Sequence[SpecContext]) -
 
     Raises ValueError for an action that a type neither scopes nor lists in `UNSCOPED`: a defect of the type.
     """
-    expanded = [(want, [node for resource in registry.values() for node in resource.expand(want)]) for want in contexts]
-    graph = Graph.build((want.owner, nodes) for want, nodes in expanded)
+    expanded = [
+        (context, [node for resource in registry.values() for node in resource.expand(context)]) for context in contexts
+    ]
+    graph = Graph.build((context.owner, nodes) for context, nodes in expanded)
     found: set[Grant] = set()
-    for want, nodes in expanded:
-        found |= {_make_grant(action, scope, _scope_names(want)) for action, scope in _STORE_SCOPES.items()}
+    for context, nodes in expanded:
+        found |= {_make_grant(action, scope, _scope_names(context)) for action, scope in _STORE_SCOPES.items()}
         for node in nodes:
-            found |= set(_node_grants(registry[node.key.kind], want, _resolve_names(node, graph), graph))
+            found |= set(_node_grants(registry[node.key.kind], context, _resolve_names(node, graph), graph))
     wide: dict[str, list[str]] = {}
     for grant in found:
         if grant.arn.endswith("*") and not grant.conditions:

@@ -69,8 +69,8 @@ class StepExecutor:
         waiting = self.registry[record.key.kind].delete(self.aws, target)
         if waiting is None:
             self.mutation_cache.forget(record.key)
-            for gone in (*self._revision_records(record), record):
-                self.store.delete_record(gone)
+            for absent in (*self._revision_records(record), record):
+                self.store.delete_record(absent)
         return waiting
 
     def save_record(

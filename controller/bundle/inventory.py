@@ -168,8 +168,8 @@ class _Whiteouts:
         Source: https://github.com/opencontainers/image-spec/blob/v1.1.1/layer.md#whiteouts
         """
         directory, _, name = whiteout.rpartition("/")
-        gone = "" if name == ".wh..wh..opq" else name.removeprefix(_WHITEOUT)
-        self.paths.add("/".join(filter(None, (directory, gone))))
+        absent = "" if name == ".wh..wh..opq" else name.removeprefix(_WHITEOUT)
+        self.paths.add("/".join(filter(None, (directory, absent))))
 
     def __call__(self, path: str) -> bool:
         """Return whether a file of a lower layer is hidden."""
@@ -228,11 +228,11 @@ def _parse_dpkg(text: str) -> Iterator[Package]:
     Source: https://manpages.debian.org/bookworm/dpkg/dpkg.1.en.html
     """
     for stanza in text.split("\n\n"):
-        told = dict(line.split(": ", 1) for line in stanza.splitlines() if ": " in line and not line[0].isspace())
-        name, version = told.get("Package", ""), told.get("Version", "")
-        installed = told.get("Status", "install ok installed").endswith(" installed")
+        reported = dict(line.split(": ", 1) for line in stanza.splitlines() if ": " in line and not line[0].isspace())
+        name, version = reported.get("Package", ""), reported.get("Version", "")
+        installed = reported.get("Status", "install ok installed").endswith(" installed")
         if installed and _NAME.fullmatch(name) and _VERSION.fullmatch(version):
-            architecture = told.get("Architecture", "")
+            architecture = reported.get("Architecture", "")
             yield Package("deb", name, version, architecture if _NAME.fullmatch(architecture) else "")
 
 
@@ -241,8 +241,8 @@ def _parse_metadata(text: str) -> Iterator[Package]:
 
     Source: https://packaging.python.org/specifications/core-metadata
     """
-    told = HeaderParser().parsestr(text.partition("\n\n")[0])
-    name, version = str(told["Name"] or ""), str(told["Version"] or "")
+    reported = HeaderParser().parsestr(text.partition("\n\n")[0])
+    name, version = str(reported["Name"] or ""), str(reported["Version"] or "")
     if _NAME.fullmatch(name) and _VERSION.fullmatch(version):
         yield Package("pypi", re.sub(r"[-_.]+", "-", name).lower(), version)
 
@@ -262,6 +262,6 @@ def _parse_os_release(texts: Mapping[str, str]) -> str:
     Source: https://www.freedesktop.org/software/systemd/man/latest/os-release.html
     """
     text = next((texts[path] for path in _OS_RELEASE_FILES if path in texts), "")
-    told = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-    parts = [told.get(name, "").strip("\"'") for name in ("ID", "VERSION_ID")]
+    reported = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    parts = [reported.get(name, "").strip("\"'") for name in ("ID", "VERSION_ID")]
     return "-".join(part for part in parts if _VERSION.fullmatch(part))

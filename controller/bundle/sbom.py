@@ -82,6 +82,6 @@ def _purl(package: Package, distribution: str) -> str:
     kind, name = package.kind, quote(package.name, safe="")
     if kind == "deb":
         name = f"{distribution.partition('-')[0] or 'debian'}/{name}"
-    told = {"arch": package.architecture, "distro": distribution} if kind == "deb" else {}
-    qualifiers = "&".join(f"{key}={quote(value, safe=':')}" for key, value in told.items() if value)
+    reported = {"arch": package.architecture, "distro": distribution} if kind == "deb" else {}
+    qualifiers = "&".join(f"{key}={quote(value, safe=':')}" for key, value in reported.items() if value)
     return f"pkg:{kind}/{name}@{quote(package.version, safe=':')}{f'?{qualifiers}' if qualifiers else ''}"

@@ -37,7 +37,7 @@ def walk_files(stream: ByteReader, bytes_to_read: Callable[[str], int]) -> Itera
 
 def _read_member_header(stream: ByteReader) -> tuple[str, bytes, int] | None:
     """Return path, type and size of the next member; None at the end."""
-    told: dict[bytes, bytes] = {}
+    reported: dict[bytes, bytes] = {}
     for _ in range(_MAX_EXTENSIONS + 1):
         found = read_header(stream)
         if found is None:
@@ -45,7 +45,7 @@ def _read_member_header(stream: ByteReader) -> tuple[str, bytes, int] | None:
         name, kind, size = found
         if kind in (_PAX_HEADER, _PAX_GLOBAL_HEADER, _LONG_NAME, _LONG_LINK):
             note = _read_extension(stream, size)
-            told |= (
+            reported |= (
                 _parse_pax_records(note)
                 if kind == _PAX_HEADER
                 else {b"path": note.rstrip(b"\0")}
@@ -53,10 +53,10 @@ def _read_member_header(stream: ByteReader) -> tuple[str, bytes, int] | None:
                 else {}
             )
             continue
-        if kind == b"S" or any(key.startswith(b"GNU.sparse") for key in told):
+        if kind == b"S" or any(key.startswith(b"GNU.sparse") for key in reported):
             raise TarError("a member is sparse")
-        path = told.get(b"path", name).decode("utf-8", "replace")
-        return path.removeprefix("./").lstrip("/"), kind, _member_size(told, size)
+        path = reported.get(b"path", name).decode("utf-8", "replace")
+        return path.removeprefix("./").lstrip("/"), kind, _member_size(reported, size)
     raise TarError("it has too many headers for one member")
 
 

@@ -34,8 +34,8 @@ def diff(
     `applied` is what was sent last, or None if the store has no record: then no field counts as dropped.
     """
     form = _Canonicalizer(policy)
-    last, now, want = (form.canonicalize(side) for side in (applied or {}, live, desired))
-    return tuple(sorted(_compare_mappings((), last, now, want, policy), key=lambda change: change.path))
+    last, now, context = (form.canonicalize(side) for side in (applied or {}, live, desired))
+    return tuple(sorted(_compare_mappings((), last, now, context, policy), key=lambda change: change.path))
 
 
 class _UnorderedMembers(dict[str, Value]):

@@ -42,7 +42,7 @@ class FieldPolicy:
 def matches(pattern: str, path: FieldPath) -> bool:
     """Return whether a dotted pattern matches exactly this path."""
     steps = pattern.split(".")
-    return len(steps) == len(path) and all(want in ("*", got) for want, got in zip(steps, path, strict=True))
+    return len(steps) == len(path) and all(context in ("*", got) for context, got in zip(steps, path, strict=True))
 
 
 def any_matches(patterns: frozenset[str], path: FieldPath) -> bool:

@@ -22,12 +22,12 @@ def plan_deletions(
     superseded = [record for record in planning_input.records if _is_superseded(record, identities)]
     unreached = _find_unreachable_history(planning_input, superseded, changing)
     undeclared = [record for record in planning_input.records if _is_undeclared(planning_input, record)]
-    gone = [
+    absent = [
         *undeclared,
         *(record for record in superseded if _is_deletable(planning_input, record)),
         *unreached.values(),
     ]
-    left = {record.id: record for record in gone}
+    left = {record.id: record for record in absent}
     by_key: dict[Key, list[str]] = {}
     for record in left.values():
         by_key.setdefault(record.key, []).append(record.id)

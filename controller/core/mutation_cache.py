@@ -82,8 +82,8 @@ class MutationCache:
 
     def apply_to_all(self, keys: Iterable[Key], observed: Mapping[Key, Observed]) -> dict[Key, Observed]:
         """Return the object to trust for each key; absent objects are left out, as they are in a read."""
-        told = ((key, self.apply_to(key, observed.get(key))) for key in keys)
-        return {key: found for key, found in told if found is not None}
+        reported = ((key, self.apply_to(key, observed.get(key))) for key in keys)
+        return {key: found for key, found in reported if found is not None}
 
     def is_unconfirmed(self, key: Key) -> bool:
         """Return whether no read has shown the last write yet."""

@@ -151,15 +151,15 @@ class _GraphWalk:
         lost = record is not None and record.outputs.get("finished") is not True
         if not earlier or lost:
             changes = tuple(Change(name, ABSENT, value) for name, value in sorted(node.desired.items()))
-            gone = MISSING_FROM_AWS if record is not None and record.should_exist else ""
-            return Step(Action.CREATE, node, owner, changes, "; ".join(filter(None, (gone, kind.consequence))))
+            absent = MISSING_FROM_AWS if record is not None and record.should_exist else ""
+            return Step(Action.CREATE, node, owner, changes, "; ".join(filter(None, (absent, kind.consequence))))
         # Show every field that distinguishes the new object from its newest sibling: nothing of the sibling is live.
         changes = diff(None, earlier[-1].fields, node.desired, replace(kind.policy, ignore=frozenset()))
         forces = tuple(change.path for change in changes if _is_immutable(change, kind.policy))
         if not forces:
             named = _identity_changes(earlier[-1].identity, node.identity)
-            told = {change.path for change in changes}
-            changes = (*(change for change in named if change.path not in told), *changes)
+            reported = {change.path for change in changes}
+            changes = (*(change for change in named if change.path not in reported), *changes)
             forces = tuple(change.path for change in named)
         sibling = kind.policy.revisioned or kind.superseded_policy in ("keep", "collect")
         action = Action.REVISE if sibling else Action.REPLACE

@@ -140,10 +140,10 @@ def derive_conditions(
     newer specs can't be read: the declared spec may be Ready, and is Degraded as well.
     """
     everything = [verdict for verdicts in aspects.values() for verdict in verdicts]
-    told = [_aspect_condition(name, verdicts) for name, verdicts in aspects.items() if name]
+    reported = [_aspect_condition(name, verdicts) for name, verdicts in aspects.items() if name]
     return tuple(
         _keep_transition_time(condition, previous, now, generation)
-        for condition in (*_summary_conditions(everything, source_error), *told)
+        for condition in (*_summary_conditions(everything, source_error), *reported)
     )
 
 

@@ -66,9 +66,9 @@ async def serve(application: web.Application, host: str, port: int) -> AsyncIter
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port)
+        opened = web.TCPSite(runner, host, port)
         try:
-            await site.start()
+            await opened.start()
         except OSError as error:
             raise UsageError(f"can't listen on {host}:{port}", why=error.strerror or "", hint="--listen") from error
         bound = runner.addresses[0]

@@ -154,8 +154,8 @@ def _add_notes(
             "its CORS forbids browsers to remember it (MaxAge -1), which becomes 0: they decide themselves"
         )
     if not stage.get("AutoDeploy"):
-        told = "it goes live with the first reconcile if its routes were changed since it was deployed last"
-        draft.checks.append(f"the stage {stage['StageName']} deploys changes by itself from then on; {told}")
+        reported = "it goes live with the first reconcile if its routes were changed since it was deployed last"
+        draft.checks.append(f"the stage {stage['StageName']} deploys changes by itself from then on; {reported}")
     if stage.get("DefaultRouteSettings", {}).get("DetailedMetricsEnabled"):
         draft.checks.append(f"the stage {stage['StageName']} has detailed metrics, which are switched off")
     named = stage["StageName"] != "$default"

@@ -15,8 +15,8 @@ def describe_autoscaling(aws: AwsClient, cluster: str, name: str) -> str:
     target = next(iter(listed), None)
     if target is None:
         return ""
-    told = f"Application Auto Scaling, from {target['MinCapacity']} to {target['MaxCapacity']}"
+    reported = f"Application Auto Scaling, from {target['MinCapacity']} to {target['MaxCapacity']}"
     policies = aws.iter_items(_SERVICE, "describe_scaling_policies", "ScalingPolicies", **where, ResourceId=resource)
     actions = aws.iter_items(_SERVICE, "describe_scheduled_actions", "ScheduledActions", **where, ResourceId=resource)
     names = [*(one["PolicyName"] for one in policies), *(one["ScheduledActionName"] for one in actions)]
-    return f"{told} ({', '.join(names)})" if names else told
+    return f"{reported} ({', '.join(names)})" if names else reported

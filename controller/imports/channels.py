@@ -32,8 +32,8 @@ def read_channels(aws: AwsClient, job: Mapping[str, Any], draft: Draft) -> dict[
         raise FailedError(what, where=job["TrainingJobArn"], why="; ".join(problems), hint=_HINT)
     urls = {name: read[name]["DataSource"]["S3DataSource"]["S3Uri"] for name in CHANNELS if name in read}
     names = [f"f{number}" for number in range(_count_columns(aws, job, urls["train"]) - 1)]
-    told = f"its channels have no header, so the columns are called {names[0]} to {names[-1]}"
-    draft.checks.append(f"spec.data.features and target: {told}; clients send them by these names")
+    reported = f"its channels have no header, so the columns are called {names[0]} to {names[-1]}"
+    draft.checks.append(f"spec.data.features and target: {reported}; clients send them by these names")
     return {"channels": urls, "target": "target", "features": names}
 
 

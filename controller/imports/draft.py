@@ -45,8 +45,8 @@ class Draft:
             rows: dict[str, Value] = self.spec["data"]
             self.spec = {**self.spec, "data": {**rows, "target": target or rows["target"]}}
         elif not (data and target):
-            told = "name a CSV file with a header beside this spec, and the column to predict"
-            self.open_items.append(f"spec.data: what the model learns from is not to be seen; {told}")
+            reported = "name a CSV file with a header beside this spec, and the column to predict"
+            self.open_items.append(f"spec.data: what the model learns from is not to be seen; {reported}")
         if "training" not in self.spec:
             self.open_items.append(
                 "spec.training: no training job was named (--training-job), so these settings are an example"

@@ -173,8 +173,8 @@ def _variables(container: Mapping[str, Any], draft: Draft) -> Iterator[tuple[str
         if redact(one["value"], one["name"]) == one["value"]:
             yield one["name"], one["value"]
         else:
-            told = "looks like a secret and is left out: put it into Secrets Manager or SSM, and name its ARN"
-            draft.open_items.append(f"spec.service.secrets: the variable {one['name']} {told}")
+            reported = "looks like a secret and is left out: put it into Secrets Manager or SSM, and name its ARN"
+            draft.open_items.append(f"spec.service.secrets: the variable {one['name']} {reported}")
 
 
 def _secrets(container: Mapping[str, Any], draft: Draft) -> Iterator[dict[str, str]]:
@@ -222,5 +222,5 @@ def _check_ports(aws: AwsClient, live: Mapping[str, Any], found: Mapping[str, An
     listed = list(aws.iter_items("ec2", "describe_security_groups", "SecurityGroups", Filters=wanted))
     rules = [rule for group in listed for rule in group.get("IpPermissions", ())]
     if not any(rule["IpProtocol"] == "-1" or rule["FromPort"] <= CONTAINER_PORT <= rule["ToPort"] for rule in rules):
-        told = f"the container listens on {ports}, Moorage's on {CONTAINER_PORT}"
-        draft.open_items.append(f"{told}, which the security groups ({', '.join(groups)}) don't let in yet")
+        reported = f"the container listens on {ports}, Moorage's on {CONTAINER_PORT}"
+        draft.open_items.append(f"{reported}, which the security groups ({', '.join(groups)}) don't let in yet")

@@ -103,7 +103,7 @@ def _parse_number(text: str) -> Value:
 
 
 def _add_notes(job: Mapping[str, Any], draft: Draft) -> None:
-    draft.unmanaged.extend(f"{told} ({name})" for name, told in _UNSUPPORTED_SETTINGS.items() if job.get(name))
+    draft.unmanaged.extend(f"{reported} ({name})" for name, reported in _UNSUPPORTED_SETTINGS.items() if job.get(name))
     if job.get("OutputDataConfig", {}).get("KmsKeyId") or job["ResourceConfig"].get("VolumeKmsKeyId"):
         draft.unmanaged.append("it encrypted its output or its disk with a KMS key of the account's")
     if job.get("EnableNetworkIsolation"):

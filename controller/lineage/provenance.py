@@ -37,8 +37,8 @@ def trace_image(aws: AwsClient, container: Mapping[str, Any]) -> tuple[Hop, Mapp
         return Hop("image", digest, {"repository": name}, "it was deleted from the registry; its tasks run on"), {}
     except BundleError as error:
         return Hop("image", digest, {"repository": name}, str(error)), {}
-    told = {**manifest.lineage, "version": manifest.version, "model_sha256": manifest.model.sha256}
-    return Hop("image", digest, {"repository": name, "model": manifest.model.sha256}, ""), told
+    reported = {**manifest.lineage, "version": manifest.version, "model_sha256": manifest.model.sha256}
+    return Hop("image", digest, {"repository": name, "model": manifest.model.sha256}, ""), reported
 
 
 def trace_version(aws: AwsClient, owner: Key, version: str, sha256: str) -> tuple[Hop, Mapping[str, Any]]:

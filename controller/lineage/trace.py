@@ -55,16 +55,16 @@ def _trace_path(aws: AwsClient, owner: Key, tasks: Sequence[Mapping[str, Any]]) 
     """Yield the hops from the tasks on; the facts come from the image, or else from the task definition's labels."""
     task, labels = trace_task(aws, tasks)
     yield task
-    image, told = trace_image(aws, find_server_container(tasks[0].get("containers", ())))
+    image, reported = trace_image(aws, find_server_container(tasks[0].get("containers", ())))
     yield image
-    if not told and VERSION_LABEL not in labels:
+    if not reported and VERSION_LABEL not in labels:
         # The image has no facts of a model; a version registered under the owner's name serves elsewhere, if at all.
         yield from (Hop(kind, problem="an image that isn't Moorage's tells nothing of it") for kind in HOPS[3:])
         return
-    version = told.get("version") or labels.get(VERSION_LABEL, "")
-    package, described = trace_version(aws, owner, str(version), told.get("model_sha256", ""))
+    version = reported.get("version") or labels.get(VERSION_LABEL, "")
+    package, described = trace_version(aws, owner, str(version), reported.get("model_sha256", ""))
     yield package
-    job, ran = trace_job(aws, described, told)
+    job, ran = trace_job(aws, described, reported)
     yield job
-    yield trace_data(aws, ran, told)
-    yield trace_commit(told)
+    yield trace_data(aws, ran, reported)
+    yield trace_commit(reported)

@@ -124,13 +124,13 @@ def _cors_configuration(cors: Cors | None) -> dict[str, Value]:
         "AllowMethods": list(cors.allow_methods),
         "AllowHeaders": [name.lower() for name in cors.allow_headers],
     }
-    told: dict[str, Value] = {
+    reported: dict[str, Value] = {
         "AllowCredentials": cors.allow_credentials,
         "ExposeHeaders": [name.lower() for name in cors.expose_headers],
         "MaxAge": cors.max_age,
     }
     # AWS's defaults needn't be sent.
-    return {**always, **{name: value for name, value in told.items() if value}}
+    return {**always, **{name: value for name, value in reported.items() if value}}
 
 
 def _find_owned(

@@ -103,24 +103,24 @@ class VpcLink(Resource):
 
     def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
         """Create the link, or set its tags and delete its twins."""
-        name, want = step.node.identity["name"], step.node.desired
+        name, context = step.node.identity["name"], step.node.desired
         if seen is None:
             aws.write(
                 "apigatewayv2",
                 "create_vpc_link",
                 Name=name,
-                SubnetIds=want["subnets"],
-                SecurityGroupIds=want["security_groups"],
-                Tags=want["tags"],
+                SubnetIds=context["subnets"],
+                SecurityGroupIds=context["security_groups"],
+                Tags=context["tags"],
             )
             return self.confirm(aws, step)
-        if not want["tags"].items() <= seen.fields["tags"].items():
-            aws.write("apigatewayv2", "tag_resource", ResourceArn=seen.outputs["arn"], Tags=want["tags"])
-        if gone := find_dropped_tags(step.changes):
-            aws.write("apigatewayv2", "untag_resource", ResourceArn=seen.outputs["arn"], TagKeys=gone)
+        if not context["tags"].items() <= seen.fields["tags"].items():
+            aws.write("apigatewayv2", "tag_resource", ResourceArn=seen.outputs["arn"], Tags=context["tags"])
+        if absent := find_dropped_tags(step.changes):
+            aws.write("apigatewayv2", "untag_resource", ResourceArn=seen.outputs["arn"], TagKeys=absent)
         for twin in seen.fields["duplicates"]:
             _delete_link(aws, twin)
-        return Observed(want, seen.outputs)
+        return Observed(context, seen.outputs)
 
     def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
         """Delete the link, and wait until its network interfaces are deleted: they hold the security group."""

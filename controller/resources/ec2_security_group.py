@@ -90,16 +90,16 @@ class SecurityGroup(Resource):
 
     def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
         """Create the group or set its tags; then add missing rules and remove extra ones."""
-        want = step.node.desired
+        context = step.node.desired
         if seen is None:
-            seen = Observed({"ingress": [], "tags": want["tags"]}, {"id": self._create(aws, step)})
+            seen = Observed({"ingress": [], "tags": context["tags"]}, {"id": self._create(aws, step)})
         group = seen.outputs["id"]
-        if seen.fields["tags"] != want["tags"]:
-            aws.write("ec2", "create_tags", Resources=[group], Tags=to_tag_list(want["tags"]))
-            if gone := find_dropped_tags(step.changes):
-                aws.write("ec2", "delete_tags", Resources=[group], Tags=[{"Key": name} for name in gone])
-        missing = [_to_ip_permission(rule) for rule in want["ingress"] if rule not in seen.fields["ingress"]]
-        surplus = [_to_ip_permission(rule) for rule in seen.fields["ingress"] if rule not in want["ingress"]]
+        if seen.fields["tags"] != context["tags"]:
+            aws.write("ec2", "create_tags", Resources=[group], Tags=to_tag_list(context["tags"]))
+            if absent := find_dropped_tags(step.changes):
+                aws.write("ec2", "delete_tags", Resources=[group], Tags=[{"Key": name} for name in absent])
+        missing = [_to_ip_permission(rule) for rule in context["ingress"] if rule not in seen.fields["ingress"]]
+        surplus = [_to_ip_permission(rule) for rule in seen.fields["ingress"] if rule not in context["ingress"]]
         if missing:
             _change_rules(ConflictError, aws, "authorize_security_group_ingress", group, missing)
         if surplus:

@@ -158,7 +158,7 @@ def _sign_image(aws: AwsClient, made: image.AssembledImage, key: str, repository
 def _provenance_annotations(bundle: Bundle, base: str) -> dict[str, str]:
     """Return the origin of the image as annotations, without what is unknown."""
     manifest, lineage = bundle.manifest, bundle.manifest.lineage
-    told = {
+    reported = {
         "org.opencontainers.image.title": manifest.name,
         "org.opencontainers.image.version": str(manifest.version or ""),
         "org.opencontainers.image.revision": lineage.get("commit", ""),
@@ -168,7 +168,7 @@ def _provenance_annotations(bundle: Bundle, base: str) -> dict[str, str]:
         "dev.moorage.model": manifest.model.sha256,
         "dev.moorage.training-job": lineage.get("training_job", ""),
     }
-    return {name: value for name, value in told.items() if value}
+    return {name: value for name, value in reported.items() if value}
 
 
 def _read_bundle(aws: AwsClient, node: Node) -> Bundle:

@@ -86,8 +86,8 @@ class EcsCluster(Resource):
             return self.confirm(aws, step, returned_outputs=answered)
         arn = seen.outputs["arn"]
         aws.write("ecs", "tag_resource", resourceArn=arn, tags=to_tag_list(tags, "key", "value"))
-        if gone := find_dropped_tags(step.changes):
-            aws.write("ecs", "untag_resource", resourceArn=arn, tagKeys=gone)
+        if absent := find_dropped_tags(step.changes):
+            aws.write("ecs", "untag_resource", resourceArn=arn, tagKeys=absent)
         return self.confirm(aws, step, returned_outputs=seen.outputs)
 
     def delete(self, aws: AwsClient, target: Target) -> Waiting | None:

@@ -118,8 +118,8 @@ class TaskDefinition(Resource):
 
     def status_facts(self, seen: Observed) -> Mapping[str, Value]:
         """Return the desired revision; for a named one also its image, which nothing else shows."""
-        told = {"taskDefinition": seen.outputs["arn"]}
-        return {**told, "image": seen.outputs["image"]} if "image" in seen.outputs else told
+        reported = {"taskDefinition": seen.outputs["arn"]}
+        return {**reported, "image": seen.outputs["image"]} if "image" in seen.outputs else reported
 
     def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
         """Deregister every revision, or the named one, and have AWS delete it, which it does once no task runs it."""

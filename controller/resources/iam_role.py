@@ -109,25 +109,25 @@ class IamRole(Resource):
 
     def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
         """Create the role or correct it, then its policies."""
-        name, want = step.node.identity["name"], step.node.desired
+        name, context = step.node.identity["name"], step.node.desired
         if seen is None:
             role = aws.write(
                 "iam",
                 "create_role",
                 RoleName=name,
-                AssumeRolePolicyDocument=json.dumps(want["trust"]),
+                AssumeRolePolicyDocument=json.dumps(context["trust"]),
                 Description=f"Moorage: {step.node.key}",
-                Tags=to_tag_list(want["tags"]),
+                Tags=to_tag_list(context["tags"]),
             )["Role"]
             # The settings that CreateRole doesn't take.
-            seen = Observed({**want, "policies": {}}, {"name": role["RoleName"], "arn": role["Arn"]})
+            seen = Observed({**context, "policies": {}}, {"name": role["RoleName"], "arn": role["Arn"]})
         self._update_role(aws, name, step, seen)
-        for policy, document in want["policies"].items():
+        for policy, document in context["policies"].items():
             if normalise_json_document(seen.fields["policies"].get(policy)) != normalise_json_document(document):
                 aws.write(
                     "iam", "put_role_policy", RoleName=name, PolicyName=policy, PolicyDocument=json.dumps(document)
                 )
-        _remove_policies(aws, name, seen, keep=want["policies"])
+        _remove_policies(aws, name, seen, keep=context["policies"])
         return self.confirm(aws, step, returned_outputs=seen.outputs)
 
     def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
@@ -144,14 +144,14 @@ class IamRole(Resource):
         return None
 
     def _update_role(self, aws: AwsClient, name: str, step: Step, seen: Observed) -> None:
-        want = step.node.desired
-        if normalise_json_document(seen.fields["trust"]) != normalise_json_document(want["trust"]):
-            document = json.dumps(want["trust"])
+        context = step.node.desired
+        if normalise_json_document(seen.fields["trust"]) != normalise_json_document(context["trust"]):
+            document = json.dumps(context["trust"])
             aws.write("iam", "update_assume_role_policy", RoleName=name, PolicyDocument=document)
-        if seen.fields["tags"] != want["tags"]:
-            aws.write("iam", "tag_role", RoleName=name, Tags=to_tag_list(want["tags"]))
-            if gone := find_dropped_tags(step.changes):
-                aws.write("iam", "untag_role", RoleName=name, TagKeys=gone)
+        if seen.fields["tags"] != context["tags"]:
+            aws.write("iam", "tag_role", RoleName=name, Tags=to_tag_list(context["tags"]))
+            if absent := find_dropped_tags(step.changes):
+                aws.write("iam", "untag_role", RoleName=name, TagKeys=absent)
 
 
 def _describe_role(aws: AwsClient, name: str) -> Observed:

@@ -63,18 +63,18 @@ class LogGroup(Resource):
 
     def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
         """Create the group, or set its tags; then its retention."""
-        name, want = step.node.identity["name"], step.node.desired
+        name, context = step.node.identity["name"], step.node.desired
         if seen is None:
             try:
-                aws.write("logs", "create_log_group", logGroupName=name, tags=want["tags"])
+                aws.write("logs", "create_log_group", logGroupName=name, tags=context["tags"])
             except ConflictError as error:
                 return self._observe_concurrent_creation(aws, step, error)
-        elif seen.fields["tags"] != want["tags"]:
-            aws.write("logs", "tag_resource", resourceArn=seen.outputs["arn"], tags=want["tags"])
-            if gone := find_dropped_tags(step.changes):
-                aws.write("logs", "untag_resource", resourceArn=seen.outputs["arn"], tagKeys=gone)
-        if seen is None or seen.fields["retention"] != want["retention"]:
-            aws.write("logs", "put_retention_policy", logGroupName=name, retentionInDays=want["retention"])
+        elif seen.fields["tags"] != context["tags"]:
+            aws.write("logs", "tag_resource", resourceArn=seen.outputs["arn"], tags=context["tags"])
+            if absent := find_dropped_tags(step.changes):
+                aws.write("logs", "untag_resource", resourceArn=seen.outputs["arn"], tagKeys=absent)
+        if seen is None or seen.fields["retention"] != context["retention"]:
+            aws.write("logs", "put_retention_policy", logGroupName=name, retentionInDays=context["retention"])
         return self.confirm(aws, step)
 
     def _observe_concurrent_creation(self, aws: AwsClient, step: Step, error: ConflictError) -> Observed:

@@ -122,18 +122,18 @@ class ModelBundle(Resource):
     def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
         """Read artifact and rows, measure the model, and write the bundle, its manifest last. Raises BundleError."""
         del seen
-        want, place = step.node.desired, step.node.identity
-        with aws.read("s3", "get_object", **_parse_s3_url(want["artifact"]))["Body"] as artifact:
+        context, place = step.node.desired, step.node.identity
+        with aws.read("s3", "get_object", **_parse_s3_url(context["artifact"]))["Body"] as artifact:
             model = read_artifact(artifact)
-        channels = {name: _get_object(aws, **_parse_s3_url(url)) for name, url in want.get("channels", {}).items()}
-        for name, url in want.get("prefixes", {}).items():
-            channels[name] = join_channel(name, _read_prefix(aws, **_parse_s3_url(url)), want["features"])
-        lineage = {name: value for name, value in want["lineage"].items() if value}
+        channels = {name: _get_object(aws, **_parse_s3_url(url)) for name, url in context.get("channels", {}).items()}
+        for name, url in context.get("prefixes", {}).items():
+            channels[name] = join_channel(name, _read_prefix(aws, **_parse_s3_url(url)), context["features"])
+        lineage = {name: value for name, value in context["lineage"].items() if value}
         bundle = build_bundle(
             model,
-            name=want["name"],
-            features=want["features"],
-            target=want["target"],
+            name=context["name"],
+            features=context["features"],
+            target=context["target"],
             channels=channels,
             lineage=lineage,
         )

@@ -98,20 +98,20 @@ class ArtifactBucket(Resource):
 
         Raises FailedError for a named one that doesn't exist.
         """
-        name, want = step.node.identity["name"], step.node.desired
-        if not want:
+        name, context = step.node.identity["name"], step.node.desired
+        if not context:
             raise FailedError(
                 f"there is no bucket {name}",
                 where=str(step.node.key),
                 hint="create it, or leave spec.bucket out so that one is made",
             )
         if seen is None:
-            self._create(aws, name, want["tags"])
-        live = seen.fields if seen is not None else {"tags": want["tags"]}
+            self._create(aws, name, context["tags"])
+        live = seen.fields if seen is not None else {"tags": context["tags"]}
         # PutBucketTagging replaces all tags; those of others are sent along.
-        gone = find_dropped_tags(step.changes)
-        others = {tag: value for tag, value in live.get("tags", {}).items() if tag not in gone}
-        for field, value in {**want, "tags": {**others, **want["tags"]}}.items():
+        absent = find_dropped_tags(step.changes)
+        others = {tag: value for tag, value in live.get("tags", {}).items() if tag not in absent}
+        for field, value in {**context, "tags": {**others, **context["tags"]}}.items():
             if _differs(field, live.get(field), value):
                 operation, parameters = _PUT_CALLS[field](value)
                 aws.write("s3", operation, **_bucket_parameters(aws, name), **parameters)

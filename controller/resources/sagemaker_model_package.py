@@ -134,11 +134,11 @@ class ModelPackage(Resource):
 
     def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
         """Register the version, or update its approval to the gates' present decision."""
-        want = step.node.desired
-        decision = {"ModelApprovalStatus": _approval_status(want), "CustomerMetadataProperties": _metadata(want)}
+        context = step.node.desired
+        decision = {"ModelApprovalStatus": _approval_status(context), "CustomerMetadataProperties": _metadata(context)}
         if seen is None:
             return _observed(_register_version(aws, _make_request(step.node) | decision))
-        arn, message = seen.outputs["arn"], want["message"]
+        arn, message = seen.outputs["arn"], context["message"]
         aws.write("sagemaker", "update_model_package", ModelPackageArn=arn, ApprovalDescription=message, **decision)
         return _observed(aws.read("sagemaker", "describe_model_package", ModelPackageName=arn))
 
@@ -224,9 +224,9 @@ def _metadata(desired: Mapping[str, Value]) -> dict[str, str]:
 
 
 def _make_request(node: Node) -> dict[str, Any]:
-    want = node.desired
-    statistics = {"ContentType": "application/json", "S3Uri": f"{want['bundle']}manifest.json"}
-    container = {"Image": want["image"], "ModelDataUrl": want["model"]}
+    context = node.desired
+    statistics = {"ContentType": "application/json", "S3Uri": f"{context['bundle']}manifest.json"}
+    container = {"Image": context["image"], "ModelDataUrl": context["model"]}
     return {
         "ModelPackageGroupName": node.identity["group"],
         "ModelPackageDescription": _FINGERPRINT_PREFIX + node.identity["fingerprint"],

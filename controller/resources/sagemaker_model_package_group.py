@@ -68,13 +68,13 @@ class ModelPackageGroup(Resource):
             aws.write("sagemaker", "create_model_package_group", ModelPackageGroupName=name, Tags=tags)
         else:
             aws.write("sagemaker", "add_tags", ResourceArn=seen.outputs["arn"], Tags=tags)
-            gone = [
+            absent = [
                 c.path.removeprefix("tags.")
                 for c in step.changes
                 if c.path.removeprefix("tags.") not in step.node.desired["tags"]
             ]
-            if gone:
-                aws.write("sagemaker", "delete_tags", ResourceArn=seen.outputs["arn"], TagKeys=gone)
+            if absent:
+                aws.write("sagemaker", "delete_tags", ResourceArn=seen.outputs["arn"], TagKeys=absent)
         return self.confirm(aws, step)
 
     def delete(self, aws: AwsClient, target: Target) -> Waiting | None:

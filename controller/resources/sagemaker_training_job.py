@@ -132,8 +132,8 @@ class TrainingJob(Resource):
             return Ready()
         if status in FINISHED:
             # A stack trace follows the first line; it is in the log.
-            told = message.partition("\n")[0] or f"the training job {seen.outputs['name']} {status.lower()}"
-            return Failed(f"Training{status}", f"{told} (moorage retry starts another attempt)")
+            reported = message.partition("\n")[0] or f"the training job {seen.outputs['name']} {status.lower()}"
+            return Failed(f"Training{status}", f"{reported} (moorage retry starts another attempt)")
         return Waiting("Training", f"{seen.outputs['name']}: {message or status}", requeue_after=10)
 
     def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
@@ -294,17 +294,17 @@ def _outputs(job: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, Value
 
 
 def _make_request(node: Node) -> dict[str, Any]:
-    want = node.desired
+    context = node.desired
     return {
-        "AlgorithmSpecification": {"TrainingImage": want["image"], "TrainingInputMode": "File"},
-        "RoleArn": want["role"],
-        "HyperParameters": want["hyperparameters"],
-        "InputDataConfig": [_channel_config(name, url) for name, url in sorted(want["channels"].items())],
-        "OutputDataConfig": {"S3OutputPath": want["output"]},
-        "ResourceConfig": want["resources"],
-        "StoppingCondition": want["limits"],
-        "EnableManagedSpotTraining": want["spot"],
-        "Tags": [{"Key": name, "Value": value} for name, value in sorted(want["tags"].items())],
+        "AlgorithmSpecification": {"TrainingImage": context["image"], "TrainingInputMode": "File"},
+        "RoleArn": context["role"],
+        "HyperParameters": context["hyperparameters"],
+        "InputDataConfig": [_channel_config(name, url) for name, url in sorted(context["channels"].items())],
+        "OutputDataConfig": {"S3OutputPath": context["output"]},
+        "ResourceConfig": context["resources"],
+        "StoppingCondition": context["limits"],
+        "EnableManagedSpotTraining": context["spot"],
+        "Tags": [{"Key": name, "Value": value} for name, value in sorted(context["tags"].items())],
     }
 
 

@@ -92,8 +92,8 @@ class DiscoveryNamespace(Resource):
             target = self._create(aws, step)
         elif "arn" in seen.outputs:
             aws.write("servicediscovery", "tag_resource", ResourceARN=seen.outputs["arn"], Tags=to_tag_list(tags))
-            if gone := find_dropped_tags(step.changes):
-                aws.write("servicediscovery", "untag_resource", ResourceARN=seen.outputs["arn"], TagKeys=gone)
+            if absent := find_dropped_tags(step.changes):
+                aws.write("servicediscovery", "untag_resource", ResourceARN=seen.outputs["arn"], TagKeys=absent)
         return self.observe(aws, [target]).get(target.key) or Observed({"tags": tags}, target.known_outputs)
 
     def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
@@ -109,27 +109,27 @@ class DiscoveryNamespace(Resource):
             return None
         except ConflictError as error:
             return Waiting("InUse", str(error), requeue_after=5)
-        gone = target.key not in self.observe(aws, [target])
+        absent = target.key not in self.observe(aws, [target])
         return (
-            None if gone else Waiting("Deleting", f"Cloud Map is deleting {target.identity['name']}", requeue_after=5)
+            None if absent else Waiting("Deleting", f"Cloud Map is deleting {target.identity['name']}", requeue_after=5)
         )
 
     def _create(self, aws: AwsClient, step: Step) -> Target:
         """Request the namespace. A repeated request with this id is the same request; a VPC accepts a name once."""
-        name, want = step.node.identity["name"], step.node.desired
+        name, context = step.node.identity["name"], step.node.desired
         answer = aws.write(
             "servicediscovery",
             "create_private_dns_namespace",
             Name=name,
-            Vpc=want["vpc"],
-            CreatorRequestId=digest(name, want["vpc"]),
+            Vpc=context["vpc"],
+            CreatorRequestId=digest(name, context["vpc"]),
             Description=f"Moorage: {step.node.key}",
-            Tags=to_tag_list(want["tags"]),
+            Tags=to_tag_list(context["tags"]),
         )
         status, message = _operation_status(aws, answer["OperationId"])
         if status == "FAIL":
             raise FailedError("Cloud Map could not make the namespace", where=str(step.node.key), why=message)
-        known = {"operation": answer["OperationId"], "tags": want["tags"]}
+        known = {"operation": answer["OperationId"], "tags": context["tags"]}
         return Target(step.node.key, step.node.identity, known)
 
 

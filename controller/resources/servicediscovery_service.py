@@ -98,17 +98,17 @@ class DiscoveryService(Resource):
 
     def apply(self, aws: AwsClient, step: Step, seen: Observed | None) -> Observed:
         """Create the service, or set its records and tags."""
-        want = step.node.desired
+        context = step.node.desired
         if seen is None:
             return self.confirm(aws, step, {"id": self._create(aws, step)})
         arn = seen.outputs["arn"]
-        if seen.fields["records"] != want.get("records", seen.fields["records"]):
-            change = {"DnsConfig": {"DnsRecords": want["records"]}}
+        if seen.fields["records"] != context.get("records", seen.fields["records"]):
+            change = {"DnsConfig": {"DnsRecords": context["records"]}}
             aws.write("servicediscovery", "update_service", Id=seen.outputs["id"], Service=change)
-        if seen.fields["tags"] != want["tags"]:
-            aws.write("servicediscovery", "tag_resource", ResourceARN=arn, Tags=to_tag_list(want["tags"]))
-            if gone := find_dropped_tags(step.changes):
-                aws.write("servicediscovery", "untag_resource", ResourceARN=arn, TagKeys=gone)
+        if seen.fields["tags"] != context["tags"]:
+            aws.write("servicediscovery", "tag_resource", ResourceARN=arn, Tags=to_tag_list(context["tags"]))
+            if absent := find_dropped_tags(step.changes):
+                aws.write("servicediscovery", "untag_resource", ResourceARN=arn, TagKeys=absent)
         return self.confirm(aws, step, seen.outputs)
 
     def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
@@ -125,17 +125,17 @@ class DiscoveryService(Resource):
         return None
 
     def _create(self, aws: AwsClient, step: Step) -> str:
-        identity, want = step.node.identity, step.node.desired
+        identity, context = step.node.identity, step.node.desired
         answer = aws.write(
             "servicediscovery",
             "create_service",
             Name=identity["name"],
             NamespaceId=identity["namespace"],
             CreatorRequestId=digest(identity),
-            DnsConfig={"RoutingPolicy": "MULTIVALUE", "DnsRecords": want["records"]},
+            DnsConfig={"RoutingPolicy": "MULTIVALUE", "DnsRecords": context["records"]},
             # ECS reports the health of tasks here; the threshold is fixed at 1.
             HealthCheckCustomConfig={"FailureThreshold": 1},
-            Tags=to_tag_list(want["tags"]),
+            Tags=to_tag_list(context["tags"]),
         )
         return str(answer["Service"]["Id"])
 

@@ -65,8 +65,8 @@ class ModelServiceSpec(StrictModel):
             yield Finding(f"training.job {self.training.job} didn't learn from data.source", hint, ("training", "job"))
         if self.data.channels is not None and self.training.job is None:
             hint = "name the job as training.job, or a CSV file with a header as data.source"
-            told = "data.channels are what a training job has read, and none is named"
-            yield Finding(told, hint, ("data", "channels"), at_key=True)
+            reported = "data.channels are what a training job has read, and none is named"
+            yield Finding(reported, hint, ("data", "channels"), at_key=True)
 
     def _invalid_gates(self) -> Iterator[Finding]:
         given = self.training.hyperparameters if self.training else {}
@@ -87,12 +87,12 @@ class ModelServiceSpec(StrictModel):
         for name in _MODEL_SECTIONS:
             # What has the default says nothing, as in a spec that was printed with all its fields.
             if getattr(self, name) != type(self).model_fields[name].default:
-                told = f"'{name}' makes a model of its own, and service.taskDefinition serves {named} as it is"
-                yield Finding(told, "take one of the two out", (name,), at_key=True)
+                reported = f"'{name}' makes a model of its own, and service.taskDefinition serves {named} as it is"
+                yield Finding(reported, "take one of the two out", (name,), at_key=True)
         for name in sorted(TASK_DEFINITION_FIELDS & self.service.model_fields_set):
-            told = f"'{to_camel(name)}' is said by the task definition {named} already"
+            reported = f"'{to_camel(name)}' is said by the task definition {named} already"
             hint = "take it out, or taskDefinition, so that a model of your own serves"
-            yield Finding(told, hint, ("service", to_camel(name)), at_key=True)
+            yield Finding(reported, hint, ("service", to_camel(name)), at_key=True)
         if self.service.name is None:
             hint = "add 'name', of the ECS service that runs it"
             yield Finding("service.taskDefinition needs service.name", hint, ("service", "taskDefinition"))
@@ -102,8 +102,8 @@ class ModelServiceSpec(StrictModel):
                 "api leads to what is served as it is only over service.discovery", hint, ("api",), at_key=True
             )
         if self.policy.max_monthly_cost is not None:
-            told = f"what {named} costs isn't estimated, so maxMonthlyCost can't be held"
-            yield Finding(told, "take it out", ("policy", "maxMonthlyCost"))
+            reported = f"what {named} costs isn't estimated, so maxMonthlyCost can't be held"
+            yield Finding(reported, "take it out", ("policy", "maxMonthlyCost"))
 
 
 class ModelService(StrictModel):

@@ -135,13 +135,13 @@ class Service(StrictModel):
     @model_serializer(mode="wrap")
     def _omit_task_definition_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without the defaults of what a task definition says that is named: beside it they would contradict it."""
-        told: dict[str, Any] = handler(self)
+        reported: dict[str, Any] = handler(self)
         said = (
             {*TASK_DEFINITION_FIELDS, *map(to_camel, TASK_DEFINITION_FIELDS)}
             if self.task_definition is not None
             else set()
         )
-        return {name: value for name, value in told.items() if name not in said}
+        return {name: value for name, value in reported.items() if name not in said}
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Service:
