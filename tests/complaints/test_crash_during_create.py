@@ -24,16 +24,16 @@ def test_crash_during_create_leaves_nothing_stuck(settled: Demo, moment: CrashMo
     answer that the controller survives. (Every other call of a model's life: `tests/reliability/`.)
     """
     settled.models = (Model(), SECOND_MODEL)
-    killer = CrashInjector()
-    killer.should_crash = lambda when, point: (
-        when is moment and point.startswith("apigatewayv2.create_api ") and not killer.hit
+    crash_injector = CrashInjector()
+    crash_injector.should_crash = lambda when, point: (
+        when is moment and point.startswith("apigatewayv2.create_api ") and not crash_injector.hit
     )
-    settled.hooks = (killer,)
+    settled.hooks = (crash_injector,)
     if moment is CrashMoment.ANSWER_LOST:
         with pytest.raises(CrashedError):
             settled.reconcile_until_settled()
     assert exit_code(settled.reconcile_until_settled().statuses) == 0
-    assert killer.hit
+    assert crash_injector.hit
     apis = [api["Name"] for api in settled.aws_client().iter_items("apigatewayv2", "get_apis", "Items")]
     assert len(apis) == len(set(apis)) == 2
     settled.models, settled.hooks = (Model(),), ()

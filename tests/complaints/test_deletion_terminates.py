@@ -34,8 +34,8 @@ def test_deletion_completes_or_names_the_blocker(settled: Demo) -> None:
     assert done[-1].requeue_after is not None
     assert not list(aws.iter_items("ecs", "list_services", "serviceArns", cluster="models"))
     assert [step.node.key.kind for step in done[-1].plan.steps] == ["ec2/security-group"]
-    (told,) = done[-1].waiting_for
-    assert str(ours.outputs["id"]) in told
+    (reported,) = done[-1].waiting_for
+    assert str(ours.outputs["id"]) in reported
     aws.write("ec2", "revoke_security_group_ingress", GroupId=theirs, IpPermissions=rule)
     aws.write("ec2", "delete_security_group", GroupId=theirs)
     assert [step.node.key.kind for step in reconcile_collecting_steps(settled, removed_models=(MODEL,))] == [

@@ -53,12 +53,12 @@ def test_apply_does_exactly_the_plan(empty_account: Demo, name: str) -> None:
     """
     model = CHANGES[name]
     empty_account.models = (model,) if model else ()
-    gone = () if model else (Model(),)
+    absent = () if model else (Model(),)
     reconciler = empty_account.reconciler()
-    survey = reconciler.survey(empty_account.spec_contexts(), removed_specs=[one.key for one in gone])
+    survey = reconciler.survey(empty_account.spec_contexts(), removed_specs=[one.key for one in absent])
     assert reconciler.aws.call_counter.writes == 0
     promised = build_document([(survey.contexts, survey.plan)])
-    done = reconcile_collecting_steps(empty_account, gone)
+    done = reconcile_collecting_steps(empty_account, absent)
     assert step_summary(done) == step_summary(list(survey.plan.steps))
     assert find_uncovered(promised.steps, map(build_step, done)) == []
     assert empty_account.survey().plan.steps == ()

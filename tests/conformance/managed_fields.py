@@ -21,12 +21,12 @@ Steps = tuple[str | int, ...]
 FREE_FORM_FIELDS = ("tags", "dockerLabels", "options", "RequestParameters", "policies", "trust", "policy")
 
 
-def build_shapes(registry: ResourceRegistry, wants: Iterable[SpecContext]) -> dict[str, Value]:
+def build_shapes(registry: ResourceRegistry, contexts: Iterable[SpecContext]) -> dict[str, Value]:
     """The shape of what these specs declare, by kind; a kind that only looks has an empty one."""
     found: dict[str, Value] = {}
-    for want in wants:
+    for context in contexts:
         for kind, resource in registry.items():
-            for node in resource.expand(want):
+            for node in resource.expand(context):
                 found[kind] = _merged(found.get(kind), _shape(node.desired))
     return found
 

@@ -64,28 +64,28 @@ def run_lifecycle(
     demo: Demo, scene: CallAttribution, update_cases: Sequence[UpdateCase], not_transferable: Mapping[str, str]
 ) -> LifecycleEvidence:
     """The whole life. What never settles ends it early, and is told. `stubborn` types can't be given to a stranger."""
-    told = LifecycleEvidence(scene, derive_grants(scene.registry, demo.spec_contexts()))
-    _check_expansion(demo, told)
+    reported = LifecycleEvidence(scene, derive_grants(scene.registry, demo.spec_contexts()))
+    _check_expansion(demo, reported)
     try:
-        told.created = {step.node.key.kind for step in demo.survey().plan.steps if step.action is Action.CREATE}
-        _settle(demo, told, "create")
+        reported.created = {step.node.key.kind for step in demo.survey().plan.steps if step.action is Action.CREATE}
+        _settle(demo, reported, "create")
         for turn in update_cases:
             turn.change(demo)
-            told.planned[turn.name] = _paths_of(demo.survey().plan)
-            _compare_with_listing(demo, told, turn.name)
-            _settle(demo, told, turn.name)
+            reported.planned[turn.name] = _paths_of(demo.survey().plan)
+            _compare_with_listing(demo, reported, turn.name)
+            _settle(demo, reported, turn.name)
     except UnsettledError as error:
-        told.unsettled = str(error)
+        reported.unsettled = str(error)
     else:
-        _check_foreign_ownership(demo, told, not_transferable)
-    _remove(demo, told)
-    return told
+        _check_foreign_ownership(demo, reported, not_transferable)
+    _remove(demo, reported)
+    return reported
 
 
 def _check_expansion(demo: Demo, evidence: LifecycleEvidence) -> None:
-    for want in demo.spec_contexts():
+    for context in demo.spec_contexts():
         for kind, resource in demo.registry.items():
-            first, second = list(resource.expand(want)), list(resource.expand(want))
+            first, second = list(resource.expand(context)), list(resource.expand(context))
             evidence.kinds |= {kind for _ in first}
             evidence.tagged |= {kind for node in first if OWNER_TAG in node.desired.get("tags", {})}
             evidence.nondeterministic |= {kind for _ in [1] if first != second}

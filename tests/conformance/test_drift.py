@@ -156,10 +156,10 @@ def test_edit_is_planned_with_old_and_new_value(drift_trials: list[DriftTrial]) 
     """
     assert [trial.name for trial in drift_trials if not trial.planned] == []
     for trial in drift_trials:
-        told = next((change for change in trial.planned if change.path == trial.path), None)
-        if told is not None and trial.is_whole_field:
-            assert canonical(told.old) == canonical(trial.new), trial
-            assert canonical(told.new) == canonical(trial.old) or not is_known(told.new), trial
+        reported = next((change for change in trial.planned if change.path == trial.path), None)
+        if reported is not None and trial.is_whole_field:
+            assert canonical(reported.old) == canonical(trial.new), trial
+            assert canonical(reported.new) == canonical(trial.old) or not is_known(reported.new), trial
         elif trial.is_whole_field:
             assert all(change.old != change.new for change in trial.planned)
 
@@ -195,8 +195,12 @@ def test_an_event_records_an_edit(drift_trials: list[DriftTrial]) -> None:
     for trial in drift_trials:
         (change, *_) = trial.planned
         line = f"{change.path}: {event_text(change)}"
-        told = [message for message in trial.drift_messages if line in message]
-        assert len(told) == (1 if trial.key.name.startswith("/") else 2), (trial.name, line, trial.drift_messages[-3:])
+        reported = [message for message in trial.drift_messages if line in message]
+        assert len(reported) == (1 if trial.key.name.startswith("/") else 2), (
+            trial.name,
+            line,
+            trial.drift_messages[-3:],
+        )
 
 
 def test_additions_to_exclusive_collections_are_tried(demo: Demo, drift_trials: list[DriftTrial]) -> None:

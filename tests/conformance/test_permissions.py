@@ -186,7 +186,7 @@ def test_the_linter_finds_nothing_in_the_roles(demo: Demo) -> None:
         "ecr:GetAuthorizationToken": "it knows no resources",
         "cloudwatch:PutMetricData": "it knows no resources; its namespace is narrowed",
     }
-    roles = [node for want in demo.spec_contexts() for node in demo.registry["iam/role"].expand(want)]
+    roles = [node for context in demo.spec_contexts() for node in demo.registry["iam/role"].expand(context)]
     assert len(roles) == 3
     for role in roles:
         for policy in _resolved(role).desired["policies"].values():
@@ -248,14 +248,15 @@ def _granted(documents: list[dict[str, Any]]) -> frozenset[Grant]:
 
 def test_user_supplied_role_is_passed_by_arn(demo: Demo) -> None:
     """A training role that the spec names is passed to SageMaker alone, and nothing else is allowed on it."""
-    want = demo.spec_contexts()[1]
-    assert want.service is not None
+    context = demo.spec_contexts()[1]
+    assert context.service is not None
     role = "arn:aws:iam::123456789012:role/ours"
-    training = want.service.spec.training.model_copy(update={"role_arn": role})
-    spec = want.service.spec.model_copy(update={"training": training})
-    service = want.service.model_copy(update={"spec": spec})
+    training = context.service.spec.training.model_copy(update={"role_arn": role})
+    spec = context.service.spec.model_copy(update={"training": training})
+    service = context.service.model_copy(update={"spec": spec})
     granted = derive_grants(
-        demo.registry, [demo.spec_contexts()[0], want.__class__(want.environment, service, want.location, want.inputs)]
+        demo.registry,
+        [demo.spec_contexts()[0], context.__class__(context.environment, service, context.location, context.inputs)],
     )
     mine = {grant for grant in granted if grant.arn == role}
     assert mine == {Grant("iam:PassRole", role, (("iam:PassedToService", "sagemaker.amazonaws.com"),))}
@@ -266,15 +267,15 @@ def test_adopted_job_is_read_only(demo: Demo) -> None:
 
     No job may be started, stopped or marked.
     """
-    home, want = demo.spec_contexts()
-    assert want.service is not None
-    assert want.trainable_spec is not None
+    home, context = demo.spec_contexts()
+    assert context.service is not None
+    assert context.trainable_spec is not None
     channels = Channels(train="s3://strangers/train/", test="s3://others/held-out.csv")
-    data = want.trainable_spec.data.model_copy(update={"source": None, "channels": channels})
-    training = want.trainable_spec.training.model_copy(update={"job": "churn-2026"})
-    spec = want.service.spec.model_copy(update={"data": data, "training": training})
+    data = context.trainable_spec.data.model_copy(update={"source": None, "channels": channels})
+    training = context.trainable_spec.training.model_copy(update={"job": "churn-2026"})
+    spec = context.service.spec.model_copy(update={"data": data, "training": training})
     named = replace(
-        want, service=want.service.model_copy(update={"spec": spec}), inputs=ResolvedInputs(features=("a", "b"))
+        context, service=context.service.model_copy(update={"spec": spec}), inputs=ResolvedInputs(features=("a", "b"))
     )
     granted = derive_grants(demo.registry, [home, named])
     assert [text for policy in pack_policies(granted) for text in findings(policy, UNSCOPED_ACTIONS)] == []
@@ -299,12 +300,12 @@ def test_encryption_key_is_granted_to_ecr_only(demo: Demo) -> None:
     Nothing is said of another.
     """
     key = "arn:aws:kms:us-east-1:123456789012:key/5678"
-    home, want = demo.spec_contexts()
-    assert want.service is not None
-    image = want.service.spec.image.model_copy(update={"encryption": Encryption(key=key)})
-    spec = want.service.spec.model_copy(update={"image": image})
+    home, context = demo.spec_contexts()
+    assert context.service is not None
+    image = context.service.spec.image.model_copy(update={"encryption": Encryption(key=key)})
+    spec = context.service.spec.model_copy(update={"image": image})
     granted = derive_grants(
-        demo.registry, [home, replace(want, service=want.service.model_copy(update={"spec": spec}))]
+        demo.registry, [home, replace(context, service=context.service.model_copy(update={"spec": spec}))]
     )
     actions = {grant.action for grant in granted if grant.action.startswith("kms:")}
     assert actions == {"kms:CreateGrant", "kms:DescribeKey", "kms:RetireGrant"}
@@ -316,12 +317,12 @@ def test_signing_key_is_granted_for_signing_only(demo: Demo) -> None:
     """With `image.signing`, the key may sign and verify; without, nothing is said of any key."""
     key = "arn:aws:kms:us-east-1:123456789012:key/1234"
     assert not any(grant.action.startswith("kms:") for grant in derive_grants(demo.registry, demo.spec_contexts()))
-    home, want = demo.spec_contexts()
-    assert want.service is not None
-    image = want.service.spec.image.model_copy(update={"signing": Signing(key=key)})
-    spec = want.service.spec.model_copy(update={"image": image})
+    home, context = demo.spec_contexts()
+    assert context.service is not None
+    image = context.service.spec.image.model_copy(update={"signing": Signing(key=key)})
+    spec = context.service.spec.model_copy(update={"image": image})
     granted = derive_grants(
-        demo.registry, [home, replace(want, service=want.service.model_copy(update={"spec": spec}))]
+        demo.registry, [home, replace(context, service=context.service.model_copy(update={"spec": spec}))]
     )
     assert {grant for grant in granted if grant.arn == key} == {
         Grant("kms:Sign", key, ()),

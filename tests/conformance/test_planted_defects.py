@@ -66,17 +66,17 @@ UPDATE_CASES = (
 class _Altered(LogGroup):
     """A log group whose nodes are a little different."""
 
-    def expand(self, want: SpecContext) -> Iterable[Node]:
-        return (self.altered(node, want) for node in super().expand(want))
+    def expand(self, context: SpecContext) -> Iterable[Node]:
+        return (self.altered(node, context) for node in super().expand(context))
 
-    def altered(self, node: Node, want: SpecContext) -> Node:
+    def altered(self, node: Node, context: SpecContext) -> Node:
         return node
 
 
 class NeverConverges(_Altered):
     """Asks for what AWS will not keep."""
 
-    def altered(self, node: Node, want: SpecContext) -> Node:
+    def altered(self, node: Node, context: SpecContext) -> Node:
         return replace(node, desired={**node.desired, "colour": "blue"})
 
 
@@ -129,19 +129,19 @@ class ExpandsNondeterministically(_Altered):
         super().__init__(workshop)
         self._moods = count()
 
-    def altered(self, node: Node, want: SpecContext) -> Node:
+    def altered(self, node: Node, context: SpecContext) -> Node:
         return replace(node, reads=(), desired={**node.desired, "retention": (1, 3, 5, 7)[next(self._moods) % 4]})
 
 
 class RefersToUnknownOutput(LogGroup):
     """Refers to an output that nobody gives."""
 
-    def expand(self, want: SpecContext) -> Iterable[Node]:
-        for node in super().expand(want):
+    def expand(self, context: SpecContext) -> Iterable[Node]:
+        for node in super().expand(context):
             yield node
             tags = {**node.desired["tags"], "colour": Ref(node.key, "colour")}
             identity = {"name": node.identity["name"] + "-second"}
-            yield replace(node, key=want.own_key(self.kind, "second"), identity=identity, desired={"tags": tags})
+            yield replace(node, key=context.own_key(self.kind, "second"), identity=identity, desired={"tags": tags})
 
 
 class HasUnusedPolicy(LogGroup):
@@ -153,7 +153,7 @@ class HasUnusedPolicy(LogGroup):
 class ExceedsNameLimit(_Altered):
     """Makes names that don't fit."""
 
-    def altered(self, node: Node, want: SpecContext) -> Node:
+    def altered(self, node: Node, context: SpecContext) -> Node:
         return replace(node, identity={"name": node.identity["name"] + "x" * 512})
 
 
@@ -222,9 +222,9 @@ def test_planted_defect_is_detected(kind: type[Resource], check: Check, idle_aws
 
 def test_unaltered_type_passes_every_check(idle_aws: EmbeddedAws, tmp_path: Path) -> None:
     """The very same life of the real type passes every check: what was found above was the planted mistake."""
-    told = run_single_type_lifecycle(LogGroup, idle_aws, tmp_path)
+    reported = run_single_type_lifecycle(LogGroup, idle_aws, tmp_path)
     assert {
-        check.__name__: check(KIND, told, UPDATE_CASES) for check in CHECKS if check(KIND, told, UPDATE_CASES)
+        check.__name__: check(KIND, reported, UPDATE_CASES) for check in CHECKS if check(KIND, reported, UPDATE_CASES)
     } == {}
 
 

@@ -110,7 +110,7 @@ def test_a_task_that_cannot_start_says_why(containers: Any) -> None:
     odd = containers.push_image("odd", layers=[b"no archive at all"])
     iam = containers.aws.client("iam")
     document = iam.get_role(RoleName="execution")["Role"]["AssumeRolePolicyDocument"]
-    gone = iam.create_role(RoleName="gone", AssumeRolePolicyDocument=json.dumps(document))["Role"]["Arn"]
+    absent = iam.create_role(RoleName="gone", AssumeRolePolicyDocument=json.dumps(document))["Role"]["Arn"]
     options = {"awslogs-group": "/none", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "m"}
     foreign = containers.push_image("foreign", architecture="s390x")
     definitions = {
@@ -127,7 +127,7 @@ def test_a_task_that_cannot_start_says_why(containers: Any) -> None:
         "ResourceInitializationError: unable to pull secrets": containers.register_task_definition(
             image, secrets=[{"name": "SALT", "valueFrom": "/none"}]
         ),
-        f"ECS was unable to assume the role '{gone}'": containers.register_task_definition(image, role=gone),
+        f"ECS was unable to assume the role '{absent}'": containers.register_task_definition(image, role=absent),
     }
     iam.delete_role(RoleName="gone")
     for reason, definition in definitions.items():

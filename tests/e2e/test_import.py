@@ -289,13 +289,13 @@ def test_job_that_contradicts_the_spec_is_refused(foreign_service: ForeignServic
     assert code == 0, err
     (foreign_service.directory / "specs/churn.yaml").replace(foreign_service.directory / "found.yaml")
     (foreign_service.directory / "specs/own.yaml").replace(foreign_service.directory / "specs/churn.yaml")
-    for old, new, told in (
+    for old, new, reported in (
         ("eta: '0.30'", "eta: 0.2", "eta was 0.30 and is 0.2 in the spec"),
         ("version: 3.2-0", "version: 3.0-5", "and the spec says XGBoost 3.0-5"),
     ):
         with foreign_service.spec_edited(old, new):
             code, _, err = foreign_service.moorage("plan")
-        assert (code, told in err, "take spec.training.job out" in err) == (4, True, True), err
+        assert (code, reported in err, "take spec.training.job out" in err) == (4, True, True), err
     with foreign_service.spec_edited("job: churn-2026", "job: nobodys"):
         [refusal] = foreign_service.plan()["refusals"]
     assert refusal["message"].startswith("there is none with name nobodys")
@@ -337,10 +337,10 @@ def test_original_revision_can_be_restored(foreign_service: ForeignService) -> N
     [group] = sagemaker.list_model_package_groups()["ModelPackageGroupSummaryList"]
     spec = foreign_service.directory / "specs/churn.yaml"
     spec.write_text((foreign_service.directory / "found.yaml").read_text())
-    gone = {step["resource"] for step in foreign_service.plan()["steps"] if step["action"] == "delete"}
-    assert gone >= {"iam/role", "ecr/image"}
+    absent = {step["resource"] for step in foreign_service.plan()["steps"] if step["action"] == "delete"}
+    assert absent >= {"iam/role", "ecr/image"}
     kept = {"sagemaker/model-package-group", "sagemaker/model-package", "model/bundle", "logs/log-group", "s3/bucket"}
-    assert gone.isdisjoint(kept)
+    assert absent.isdisjoint(kept)
     code, _, err = foreign_service.moorage("reconcile", "--once")
     assert code == 0, err
     assert [definition.rpartition("/")[2] for _, definition in foreign_service.tasks()] == ["model:1"]

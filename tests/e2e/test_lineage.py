@@ -53,13 +53,13 @@ def test_every_hop_is_there_and_read_from_aws(demo: Demo) -> None:
     (way,) = trace(aws, OWNER, "models").paths
     assert [hop.kind for hop in way] == list(HOPS)
     assert [hop.problem for hop in way] == [""] * len(HOPS)
-    found, told = {hop.kind: hop for hop in way}, outputs(demo)
-    assert found["route"].id == told["apigatewayv2/api"]["id"]
+    found, reported = {hop.kind: hop for hop in way}, outputs(demo)
+    assert found["route"].id == reported["apigatewayv2/api"]["id"]
     assert found["route"].facts["routes"] == ["GET /model", "POST /predict"]
-    assert found["image"].id == told["ecr/image"]["digest"]
-    assert found["image"].facts["model"] == told["model/bundle"]["model_sha256"]
+    assert found["image"].id == reported["ecr/image"]["digest"]
+    assert found["image"].facts["model"] == reported["model/bundle"]["model_sha256"]
     assert found["version"].id == "1"
-    assert found["job"].id == told["sagemaker/training-job"]["name"]
+    assert found["job"].id == reported["sagemaker/training-job"]["name"]
     assert found["data"].id == demo.spec_contexts()[1].inputs.data_digest
     assert found["commit"].id == COMMIT
     assert aws.call_counter.writes == 0
@@ -138,10 +138,10 @@ REMOVED_HOPS: tuple[tuple[Callable[[AwsClient, Demo], None], dict[str, str]], ..
 def test_removed_hop_is_reported(demo: Demo, idle_aws: EmbeddedAws) -> None:
     """Whatever is taken away is named, by its own hop; what others still prove goes on being told."""
     expected: dict[str, str] = {}
-    for lose, told in REMOVED_HOPS:
+    for lose, reported in REMOVED_HOPS:
         with idle_aws.without_faults():
             lose(demo.aws_client(), demo)
-        expected |= told
+        expected |= reported
         found = hops(demo)
         for kind, hop in found.items():
             assert (expected[kind] in hop.problem) if kind in expected else not hop.problem, (lose.__name__, hop)

@@ -77,11 +77,11 @@ def test_another_cpu_rolls_out_without_one_failed_request(workspace: CliWorkspac
     workspace.edit(("0.25 vCPU", "0.5 vCPU"))
     plan = workspace.moorage("plan", "-f", "specs", "--detailed-exitcode", "-o", "json")
     assert plan.code == 2
-    told = [
+    reported = [
         (step["action"], step["resource"], [change["path"] for change in step["changes"]])
         for step in plan.json["steps"]
     ]
-    assert told == [("revise", "ecs/task-definition", ["cpu"]), ("update", "ecs/service", ["taskDefinition"])]
+    assert reported == [("revise", "ecs/task-definition", ["cpu"]), ("update", "ecs/service", ["taskDefinition"])]
     with continuous_client(workspace.endpoint, ROW) as outcomes:
         done = workspace.reconcile()
     assert (done.code, done.json["steps"]) == (0, {"revise": 1, "update": 1})
@@ -196,9 +196,9 @@ def test_why_traces_the_route_to_the_data(workspace: CliWorkspace) -> None:
 
     Outside of Git, the missing commit is said.
     """
-    told = workspace.moorage("why", "housing-model", "-f", "specs", "-o", "json")
-    assert told.code == 6
-    (way,) = told.json["ways"]
+    reported = workspace.moorage("why", "housing-model", "-f", "specs", "-o", "json")
+    assert reported.code == 6
+    (way,) = reported.json["ways"]
     hops = {hop["hop"]: hop for hop in way}
     assert [name for name, hop in hops.items() if hop["problem"]] == ["commit"]
     assert hops["route"]["endpoint"] == workspace.endpoint

@@ -97,9 +97,9 @@ def test_garbage_collected_revision_is_refused(
     ]
     file.write_text("---".join(texts))
     assert rollback(idle_aws, file, "--to-revision", "1") == 6
-    told = capsys.readouterr().err
-    assert "revision 1 is gone" in told
-    assert "revisions: 2, 3; what it served" in told
+    reported = capsys.readouterr().err
+    assert "revision 1 is gone" in reported
+    assert "revisions: 2, 3; what it served" in reported
     records = demo.store.list_records("default")
     _, bundle, _ = (record.outputs["url"] for record in records if record.key.kind == "model/bundle")
     bucket, _, prefix = bundle.removeprefix("s3://").partition("/")

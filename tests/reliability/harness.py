@@ -69,10 +69,10 @@ class Harness:
         aws, ticks = cast("AwsClient", self.cloud), self.ticks
         reconciler = self.parts.reconciler(registry, aws, self.store, lambda: f"t{next(ticks)}")
         wanted = spec_contexts(model)
-        gone = OpenEnvironment("default", reconciler, wanted, UNCONTENDED_LEASE).find_removed_specs()
+        absent = OpenEnvironment("default", reconciler, wanted, UNCONTENDED_LEASE).find_removed_specs()
         for _ in range(60):
             self.cloud.advance_time()
-            done = reconciler.reconcile(wanted, removed_specs=gone)
+            done = reconciler.reconcile(wanted, removed_specs=absent)
             if done.requeue_after is None or (until_hit and self.crash_injector.hit):
                 return done
         raise UnsettledError("it does not settle")

@@ -119,13 +119,13 @@ class Lifecycle:
         return f"t{next(self.demo.ticks)}"
 
     def _run_passes(self, reconcilers: Iterator[Reconciler], *, is_removed: bool) -> PassResult:
-        wants, deadline = self.demo.spec_contexts(), time.monotonic() + SETTLE_TIMEOUT
+        contexts, deadline = self.demo.spec_contexts(), time.monotonic() + SETTLE_TIMEOUT
         removed = [self.key] if is_removed else []
         while True:
             self.fault_injector.surfaced_errors.clear()
-            told = len(self.events)
-            done = next(reconcilers).reconcile(wants, removed_specs=removed)
-            self.reporting_errors += self._check_reports(done, self.events[told:])
+            reported = len(self.events)
+            done = next(reconcilers).reconcile(contexts, removed_specs=removed)
+            self.reporting_errors += self._check_reports(done, self.events[reported:])
             if done.requeue_after is None:
                 return done
             if time.monotonic() > deadline:
@@ -162,8 +162,8 @@ class Lifecycle:
         whole = ("store", "lease", "door", "s3/bucket")
         self.reporting_errors += [
             f"{site} ends the run"
-            for site, told in self.fault_injector.surfaced_errors
-            if told is error and site.caller not in whole
+            for site, reported in self.fault_injector.surfaced_errors
+            if reported is error and site.caller not in whole
         ]
         if not isinstance(error, LeaseHeldError) and not any(call in str(error) for call in calls):
             self.reporting_errors.append(f"ended by {error!r}, which names none of {sorted(calls)}")

@@ -137,8 +137,8 @@ class UsesRandomNames(SimulatedTrainingJob):
         super().__init__(workshop)
         self._life = next(self.lives)
 
-    def expand(self, want: SpecContext) -> list[Node]:
-        return [replace(node, identity={"name": f"job {self._life}"}) for node in super().expand(want)]
+    def expand(self, context: SpecContext) -> list[Node]:
+        return [replace(node, identity={"name": f"job {self._life}"}) for node in super().expand(context)]
 
 
 class LeavesJobsRunning(SimulatedTrainingJob):
@@ -158,8 +158,8 @@ class TreatsWaitingAsDeleted(SimulatedService):
 class DeletesInNameOrder(Reconciler):
     """Deletes in the order of names."""
 
-    def survey(self, wants: Sequence[SpecContext], *, removed_specs: Collection[Key] = ()) -> Survey:
-        survey = super().survey(wants, removed_specs=removed_specs)
+    def survey(self, contexts: Sequence[SpecContext], *, removed_specs: Collection[Key] = ()) -> Survey:
+        survey = super().survey(contexts, removed_specs=removed_specs)
         kept = [step for step in survey.plan.steps if step.action is not Action.DELETE]
         last = sorted((step for step in survey.plan.steps if step.action is Action.DELETE), key=lambda s: s.node.key)
         return replace(survey, plan=Plan((*kept, *last), survey.plan.refusals))

@@ -27,8 +27,8 @@ class Phase:
     def apply_to(self, demo: Demo) -> Callable[[], Any]:
         """Put the specs as the chapter has them; gives what one life of the controller does about it."""
         demo.models = () if self.model is None else (self.model,)
-        gone = [MODEL.key] if self.model is None else []
-        return lambda: demo.reconcile_until_settled(removed_specs=gone)
+        absent = [MODEL.key] if self.model is None else []
+        return lambda: demo.reconcile_until_settled(removed_specs=absent)
 
 
 _UPDATED = replace(MODEL, labels="{tier: gold}", service=UPDATED_SERVICE, api=UPDATED_API)

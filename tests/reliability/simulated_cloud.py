@@ -104,8 +104,8 @@ class SimulatedCloud:
                 job["looks"] -= 1
                 if job["looks"] < 0:
                     job["status"] = "Completed" if job["status"] == "InProgress" else "Stopped"
-        gone = [name for name, thing in self.all("service").items() if thing.get("status") == "Draining"]
-        for name in gone:
+        absent = [name for name, thing in self.all("service").items() if thing.get("status") == "Draining"]
+        for name in absent:
             self.all("service")[name]["looks"] -= 1
             if self.all("service")[name]["looks"] < 0:
                 del self.all("service")[name]
@@ -156,9 +156,9 @@ class SimulatedResource(Resource):
     def _retag(self, cloud: SimulatedCloud, step: Step, seen: Observed, tags: Mapping[str, str]) -> None:
         if tags and not tags.items() <= seen.fields["tags"].items():
             cloud.write(self.service, "tag", Id=seen.outputs["id"], tags=tags)
-        gone = [c.path.removeprefix("tags.") for c in step.changes if c.path.removeprefix("tags.") not in tags]
-        if gone := [name for name in gone if name in seen.fields.get("tags", {})]:
-            cloud.write(self.service, "untag", Id=seen.outputs["id"], names=gone)
+        absent = [c.path.removeprefix("tags.") for c in step.changes if c.path.removeprefix("tags.") not in tags]
+        if absent := [name for name in absent if name in seen.fields.get("tags", {})]:
+            cloud.write(self.service, "untag", Id=seen.outputs["id"], names=absent)
 
     def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
         try:
@@ -175,9 +175,9 @@ class SimulatedRole(SimulatedResource):
     kind = "cloud/role"
     service = "role"
 
-    def expand(self, want: SpecContext) -> Iterable[Node]:
-        if want.service is not None:
-            yield Node(want.own_key(self.kind), {"name": want.owner.name}, {"tags": want.tags()})
+    def expand(self, context: SpecContext) -> Iterable[Node]:
+        if context.service is not None:
+            yield Node(context.own_key(self.kind), {"name": context.owner.name}, {"tags": context.tags()})
 
 
 class SimulatedTrainingJob(SimulatedResource):
@@ -190,10 +190,10 @@ class SimulatedTrainingJob(SimulatedResource):
     retention_category = "registry"
     policy = FieldPolicy(revisioned=True, ignore=frozenset({"*"}))
 
-    def expand(self, want: SpecContext) -> Iterable[Node]:
-        if want.service is not None:
-            desired = {"role": Ref(want.own_key("cloud/role"), "id"), "status": "InProgress", "looks": 6}
-            yield Node(want.own_key(self.kind), {"name": f"job {want.fingerprint[:8]}"}, desired)
+    def expand(self, context: SpecContext) -> Iterable[Node]:
+        if context.service is not None:
+            desired = {"role": Ref(context.own_key("cloud/role"), "id"), "status": "InProgress", "looks": 6}
+            yield Node(context.own_key(self.kind), {"name": f"job {context.fingerprint[:8]}"}, desired)
 
     def seen(self, found: Sequence[dict[str, Any]]) -> Observed:
         status = found[0]["status"]
@@ -224,13 +224,13 @@ class SimulatedModelPackage(SimulatedResource):
     retention_category = "registry"
     policy = FieldPolicy(owned=frozenset({"duplicates"}))
 
-    def expand(self, want: SpecContext) -> Iterable[Node]:
-        if want.service is not None:
-            (gate,) = want.service.spec.model.gates
-            depth = int(want.hyperparameters["max_depth"])
+    def expand(self, context: SpecContext) -> Iterable[Node]:
+        if context.service is not None:
+            (gate,) = context.service.spec.model.gates
+            depth = int(context.hyperparameters["max_depth"])
             good = gate.max is not None and 100 / depth <= gate.max
-            desired = {"approved": good, "model": Ref(want.own_key("cloud/job"), "id"), "duplicates": []}
-            yield Node(want.own_key(self.kind), {"fingerprint": want.fingerprint}, desired)
+            desired = {"approved": good, "model": Ref(context.own_key("cloud/job"), "id"), "duplicates": []}
+            yield Node(context.own_key(self.kind), {"fingerprint": context.fingerprint}, desired)
 
     def seen(self, found: Sequence[dict[str, Any]]) -> Observed:
         seen = super().seen(found)
@@ -247,10 +247,10 @@ class SimulatedSelection(SimulatedResource):
     kind = "cloud/selection"
     read_only = True
 
-    def expand(self, want: SpecContext) -> Iterable[Node]:
-        if want.service is not None:
-            identity = {"fingerprint": want.fingerprint, "name": want.owner.name}
-            yield Node(want.own_key(self.kind), identity, reads=(want.own_key("cloud/version"),))
+    def expand(self, context: SpecContext) -> Iterable[Node]:
+        if context.service is not None:
+            identity = {"fingerprint": context.fingerprint, "name": context.owner.name}
+            yield Node(context.own_key(self.kind), identity, reads=(context.own_key("cloud/version"),))
 
     def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
         return {
@@ -279,10 +279,13 @@ class SimulatedTaskDefinition(SimulatedResource):
     reference_outputs = frozenset({"id"})
     policy = FieldPolicy(revisioned=True, volatile=frozenset({"id"}))
 
-    def expand(self, want: SpecContext) -> Iterable[Node]:
-        if want.service is not None:
-            desired = {"model": Ref(want.own_key("cloud/selection"), "model"), "cpu": want.service.spec.service.cpu}
-            yield Node(want.own_key(self.kind), {"family": want.owner.name}, desired)
+    def expand(self, context: SpecContext) -> Iterable[Node]:
+        if context.service is not None:
+            desired = {
+                "model": Ref(context.own_key("cloud/selection"), "model"),
+                "cpu": context.service.spec.service.cpu,
+            }
+            yield Node(context.own_key(self.kind), {"family": context.owner.name}, desired)
 
     def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
         found = {target.key: self.found(aws, target) for target in targets}
@@ -303,15 +306,15 @@ class SimulatedService(SimulatedResource):
     service = "service"
     condition_type = "Deployed"
 
-    def expand(self, want: SpecContext) -> Iterable[Node]:
-        if want.service is not None:
+    def expand(self, context: SpecContext) -> Iterable[Node]:
+        if context.service is not None:
             desired = {
-                "task": Ref(want.own_key("cloud/task"), "id"),
-                "role": Ref(want.own_key("cloud/role"), "id"),
-                "count": want.service.spec.service.desired_count,
-                "tags": want.tags(),
+                "task": Ref(context.own_key("cloud/task"), "id"),
+                "role": Ref(context.own_key("cloud/role"), "id"),
+                "count": context.service.spec.service.desired_count,
+                "tags": context.tags(),
             }
-            yield Node(want.own_key(self.kind), {"name": want.owner.name}, desired)
+            yield Node(context.own_key(self.kind), {"name": context.owner.name}, desired)
 
     def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
         waiting = super().delete(aws, target)
@@ -331,9 +334,11 @@ class SimulatedApi(SimulatedResource):
     condition_type = "Exposed"
     policy = FieldPolicy(owned=frozenset({"duplicates"}))
 
-    def expand(self, want: SpecContext) -> Iterable[Node]:
-        if want.service is not None and want.service.spec.api is not None:
-            yield Node(want.own_key(self.kind), {"name": want.owner.name}, {"tags": want.tags(), "duplicates": []})
+    def expand(self, context: SpecContext) -> Iterable[Node]:
+        if context.service is not None and context.service.spec.api is not None:
+            yield Node(
+                context.own_key(self.kind), {"name": context.owner.name}, {"tags": context.tags(), "duplicates": []}
+            )
 
     def seen(self, found: Sequence[dict[str, Any]]) -> Observed:
         seen = super().seen(found)
@@ -345,13 +350,13 @@ class SimulatedRoute(SimulatedResource):
     service = "route"
     condition_type = "Exposed"
 
-    def expand(self, want: SpecContext) -> Iterable[Node]:
-        if want.service is None or want.service.spec.api is None:
+    def expand(self, context: SpecContext) -> Iterable[Node]:
+        if context.service is None or context.service.spec.api is None:
             return
-        for route in want.service.spec.api.routes:
-            identity = {"api": Ref(want.own_key("cloud/api"), "id"), "path": route.path}
-            target = Ref(want.own_key("cloud/service"), "id")
-            yield Node(want.own_key(self.kind, route.path), identity, {"service": target})
+        for route in context.service.spec.api.routes:
+            identity = {"api": Ref(context.own_key("cloud/api"), "id"), "path": route.path}
+            target = Ref(context.own_key("cloud/service"), "id")
+            yield Node(context.own_key(self.kind, route.path), identity, {"service": target})
 
 
 SIMULATED_TYPES: tuple[type[SimulatedResource], ...] = (

@@ -57,22 +57,22 @@ class ScenarioRunner:
 
     def run(self, moment: CrashMoment | None) -> ScenarioResult:
         self.aws.call_admin_endpoint("reset", "POST")
-        killer, told = CrashInjector(), ScenarioResult()
+        crash_injector, reported = CrashInjector(), ScenarioResult()
         demo = Demo(
             EmbeddedClients(self.aws.endpoint),
             self.registry,
             self.directory,
-            ObservedMemoryStore(killer),
-            hooks=(killer,),
+            ObservedMemoryStore(crash_injector),
+            hooks=(crash_injector,),
         )
         for chapter in SCENARIO:
-            killer.reset()
+            crash_injector.reset()
             if moment is not None:
-                killer.crash_at_each(moment)
+                crash_injector.crash_at_each(moment)
             done = run_until_completed(chapter.apply_to(demo))
-            killer.disable()
-            self._record_phase(told, chapter.name, killer, demo, done)
-        return told
+            crash_injector.disable()
+            self._record_phase(reported, chapter.name, crash_injector, demo, done)
+        return reported
 
     def _record_phase(
         self, result: ScenarioResult, name: str, crash_injector: CrashInjector, demo: Demo, done: PassResult
@@ -150,14 +150,14 @@ def test_crash_at_every_call_converges(
     moment: CrashMoment, scenario_runner: ScenarioRunner, undisturbed: ScenarioResult
 ) -> None:
     """Every point is hit, each chapter's account equals the undisturbed one's, nothing is made twice or left open."""
-    told = scenario_runner.run(moment)
+    reported = scenario_runner.run(moment)
     expected = undisturbed.journaled if moment is CrashMoment.NOT_JOURNALED else undisturbed.points
     for chapter in SCENARIO:
         name = chapter.name
-        assert set(told.hit[name]) == set(expected[name])
-        assert _differing(told.account_states[name], undisturbed.account_states[name]) == {}
-        assert told.reasons[name] == undisturbed.reasons[name]
-        assert (told.twice[name], told.still_planned[name], told.pending[name]) == (set(), [], [])
+        assert set(reported.hit[name]) == set(expected[name])
+        assert _differing(reported.account_states[name], undisturbed.account_states[name]) == {}
+        assert reported.reasons[name] == undisturbed.reasons[name]
+        assert (reported.twice[name], reported.still_planned[name], reported.pending[name]) == (set(), [], [])
 
 
 def _differing(found: AccountState, expected: AccountState) -> dict[str, Any]:

@@ -123,7 +123,7 @@ class ScenarioRunner:
             clients,
             discover_resources(replace(self.resource_context, list_threshold=1)),
         )
-        told = ScenarioResult()
+        reported = ScenarioResult()
         model = replace(MODEL, image=f"{{maxSeverity: critical, signing: {{key: '{key}'}}}}")
         demo = Demo(clients, scene.registry, self.directory, models=(model,))
         living = Lifecycle(demo, scene)
@@ -134,10 +134,10 @@ class ScenarioRunner:
             living.fault_injector.fault = fault
             living.settle(is_removed=not demo.models)
             living.fault_injector.complete_delayed_calls(complete_all=True)
-            told.account_states[name] = _comparable(living.account_state())
-        told.seen, told.hit = set(living.fault_injector.seen), set(living.fault_injector.hit)
-        told.reporting_errors, told.stored_state = living.reporting_errors, living.stored_state()
-        return told
+            reported.account_states[name] = _comparable(living.account_state())
+        reported.seen, reported.hit = set(living.fault_injector.seen), set(living.fault_injector.hit)
+        reported.reporting_errors, reported.stored_state = living.reporting_errors, living.stored_state()
+        return reported
 
 
 def _without_revisions(found: AccountState) -> AccountState:
@@ -186,9 +186,9 @@ def test_every_call_in_the_code_is_covered_or_excused(undisturbed: ScenarioResul
     """Every call that the controller's code names is in the story, excused there, or named with its reason here."""
     files = ROOT.rglob("*.py")
     named = {".".join(found) for path in files for found in _CALL.findall(path.read_text())}
-    told = {site.call for site in (*undisturbed.seen, *EXCUSED)}
+    reported = {site.call for site in (*undisturbed.seen, *EXCUSED)}
     assert len(named) > 50
-    assert named - told == OUTSIDE_THE_SCENARIO.keys()
+    assert named - reported == OUTSIDE_THE_SCENARIO.keys()
 
 
 @pytest.mark.independent
@@ -200,13 +200,14 @@ def test_fault_at_every_call_site_converges(
     sites, tellings = {site for site in undisturbed.seen if is_applicable(fault, site)}, [scenario_runner.run(fault)]
     if missed := sites - tellings[0].hit:  # another fault kept the story from coming to them
         tellings.append(scenario_runner.run(fault, missed.__contains__))
-    assert sites - set().union(*(told.hit for told in tellings)) == set()
-    for told in tellings:
+    assert sites - set().union(*(reported.hit for reported in tellings)) == set()
+    for reported in tellings:
         assert (
-            _account_differences(told, undisturbed, _without_revisions if fault is Fault.READ_TIMEOUT else dict) == {}
+            _account_differences(reported, undisturbed, _without_revisions if fault is Fault.READ_TIMEOUT else dict)
+            == {}
         )
-        assert told.reporting_errors == []
-        assert SECRET not in told.stored_state
+        assert reported.reporting_errors == []
+        assert SECRET not in reported.stored_state
 
 
 def _account_differences(

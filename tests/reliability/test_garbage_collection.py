@@ -197,12 +197,12 @@ def test_nothing_deployed_is_removed_before_the_switch(open_harness: Callable[..
     for change in ({"depth": 3}, {"depth": 4}):
         place.reconcile_commit(**change)
     place.demo.models = (replace(place.demo.models[0], depth=5),)
-    told = {step.node.key.kind for step in place.demo.survey().plan.steps if step.action is Action.DELETE}
+    reported = {step.node.key.kind for step in place.demo.survey().plan.steps if step.action is Action.DELETE}
     place.removals.removed.clear()
     place.demo.reconcile_until_settled()
     assert {*REMOVALS} == {*place.removals.removed}
     kinds = {"ecs/task-definition", "ecr/image", "sagemaker/model-package", "model/bundle", "sagemaker/training-job"}
-    assert told == kinds
+    assert reported == kinds
     assert place.removals.unsafe == []
     assert (place.active_revisions(), place.versions(), place.images()) == (
         [3, 4],

@@ -118,9 +118,9 @@ def test_prune_deletes_only_what_the_spec_owned(empty_account: Demo) -> None:
     demo.reconcile_until_settled()
     assert list_objects(aws) == before  # without being named as gone, it stays
     demo.reconcile_until_settled(removed_specs=[MODEL.key])
-    gone, after = difference(before, list_objects(aws)), list_objects(aws)
+    absent, after = difference(before, list_objects(aws)), list_objects(aws)
     assert difference(after, before).keys() <= {"INACTIVE definitions"}
-    assert gone.keys() == {
+    assert absent.keys() == {
         "ACTIVE definitions",
         "apis",
         "containers",
@@ -133,11 +133,11 @@ def test_prune_deletes_only_what_the_spec_owned(empty_account: Demo) -> None:
         "services",
         "stages",
     }
-    assert all("housing-model-2" not in item for items in gone.values() for item in items)
-    assert all(set(items).isdisjoint(gone.get(name, ())) for name, items in planted.items())
-    told = [event for event in demo.store.list_events(MODEL.key, limit=1000) if event.key is not None]
-    assert {event.key.kind for event in told if event.reason == "Retained"} == KEPT
-    order = [event.key for event in told if event.reason == "Deleted"]
+    assert all("housing-model-2" not in item for items in absent.values() for item in items)
+    assert all(set(items).isdisjoint(absent.get(name, ())) for name, items in planted.items())
+    reported = [event for event in demo.store.list_events(MODEL.key, limit=1000) if event.key is not None]
+    assert {event.key.kind for event in reported if event.reason == "Retained"} == KEPT
+    order = [event.key for event in reported if event.reason == "Deleted"]
     assert len(order) == len(set(order)) > 10
     edges = [(record.key, edge) for record in records for edge in record.edges if {record.key, edge} <= {*order}]
     assert len(edges) > 8
@@ -159,10 +159,10 @@ def test_prune_during_training_stops_the_job_first(empty_account: Demo) -> None:
     deletions = RecordedDeletions()
     demo.models, demo.hooks = (), (deletions,)
     demo.reconcile_until_settled(removed_specs=[MODEL.key])
-    told = [
+    reported = [
         (event.reason, event.key) for event in demo.store.list_events(MODEL.key, limit=1000) if event.key is not None
     ]
-    stopped, role = (next(at for at, event in enumerate(told) if event == wanted) for wanted in JOB_AND_ITS_ROLE)
+    stopped, role = (next(at for at, event in enumerate(reported) if event == wanted) for wanted in JOB_AND_ITS_ROLE)
     assert stopped < role
     assert "stop_training_job" in deletions.names
     assert sagemaker.read("sagemaker", "describe_training_job", TrainingJobName=job)["TrainingJobStatus"] == "Stopped"

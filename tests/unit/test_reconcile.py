@@ -100,9 +100,13 @@ class Base(FakeResource):
     kind = "test/base"
     policy = FieldPolicy(volatile=frozenset({"arn"}))
 
-    def expand(self, want: SpecContext) -> Iterable[Node]:
-        if want.service is not None:
-            yield Node(want.own_key(self.kind), {"name": want.owner.name}, {"cpu": want.service.metadata.labels["cpu"]})
+    def expand(self, context: SpecContext) -> Iterable[Node]:
+        if context.service is not None:
+            yield Node(
+                context.own_key(self.kind),
+                {"name": context.owner.name},
+                {"cpu": context.service.metadata.labels["cpu"]},
+            )
 
 
 class Top(FakeResource):
@@ -114,10 +118,12 @@ class Top(FakeResource):
         super().__init__(workshop)
         self.verdict: Verdict = Ready()
 
-    def expand(self, want: SpecContext) -> Iterable[Node]:
-        if want.service is not None:
+    def expand(self, context: SpecContext) -> Iterable[Node]:
+        if context.service is not None:
             yield Node(
-                want.own_key(self.kind), {"name": want.owner.name}, {"base": Ref(want.own_key("test/base"), "arn")}
+                context.own_key(self.kind),
+                {"name": context.owner.name},
+                {"base": Ref(context.own_key("test/base"), "arn")},
             )
 
     def ready(self, node: Node, seen: Observed) -> Verdict:
@@ -131,9 +137,9 @@ class BaseReader(FakeResource):
     kind = "test/mirror"
     read_only = True
 
-    def expand(self, want: SpecContext) -> Iterable[Node]:
-        if want.service is not None:
-            yield Node(want.own_key(self.kind), {"base": Ref(want.own_key("test/base"), "arn")})
+    def expand(self, context: SpecContext) -> Iterable[Node]:
+        if context.service is not None:
+            yield Node(context.own_key(self.kind), {"base": Ref(context.own_key("test/base"), "arn")})
 
     def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
         del aws
@@ -143,10 +149,13 @@ class BaseReader(FakeResource):
 class ReaderDependent(Top):
     """Takes one value of the spec and one from the mirror."""
 
-    def expand(self, want: SpecContext) -> Iterable[Node]:
-        if want.service is not None:
-            desired = {"base": Ref(want.own_key("test/mirror"), "arn"), "cpu": want.service.metadata.labels["cpu"]}
-            yield Node(want.own_key(self.kind), {"name": want.owner.name}, desired)
+    def expand(self, context: SpecContext) -> Iterable[Node]:
+        if context.service is not None:
+            desired = {
+                "base": Ref(context.own_key("test/mirror"), "arn"),
+                "cpu": context.service.metadata.labels["cpu"],
+            }
+            yield Node(context.own_key(self.kind), {"name": context.owner.name}, desired)
 
 
 class Selection(FakeResource):
@@ -155,9 +164,9 @@ class Selection(FakeResource):
     kind = "test/choice"
     read_only = True
 
-    def expand(self, want: SpecContext) -> Iterable[Node]:
-        if want.service is not None:
-            yield Node(want.own_key(self.kind), {"name": want.owner.name}, reads=(want.own_key("test/base"),))
+    def expand(self, context: SpecContext) -> Iterable[Node]:
+        if context.service is not None:
+            yield Node(context.own_key(self.kind), {"name": context.owner.name}, reads=(context.own_key("test/base"),))
 
     def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
         bases = {
@@ -172,24 +181,26 @@ class SelectedImage(FakeResource):
     kind = "test/picture"
     policy = FieldPolicy(volatile=frozenset({"arn"}))
 
-    def expand(self, want: SpecContext) -> Iterable[Node]:
-        if want.service is not None:
+    def expand(self, context: SpecContext) -> Iterable[Node]:
+        if context.service is not None:
             yield Node(
-                want.own_key(self.kind), {"name": want.owner.name}, {"cpu": Ref(want.own_key("test/choice"), "version")}
+                context.own_key(self.kind),
+                {"name": context.owner.name},
+                {"cpu": Ref(context.own_key("test/choice"), "version")},
             )
 
 
 class SelectionDependent(Top):
     """Takes one value of the spec, names what was chosen, and shows its picture."""
 
-    def expand(self, want: SpecContext) -> Iterable[Node]:
-        if want.service is not None:
+    def expand(self, context: SpecContext) -> Iterable[Node]:
+        if context.service is not None:
             chosen = {
-                "label": Ref(want.own_key("test/choice"), "version"),
-                "picture": Ref(want.own_key("test/picture"), "arn"),
+                "label": Ref(context.own_key("test/choice"), "version"),
+                "picture": Ref(context.own_key("test/picture"), "arn"),
             }
-            desired = {**chosen, "cpu": want.service.metadata.labels["cpu"]}
-            yield Node(want.own_key(self.kind), {"name": want.owner.name}, desired)
+            desired = {**chosen, "cpu": context.service.metadata.labels["cpu"]}
+            yield Node(context.own_key(self.kind), {"name": context.owner.name}, desired)
 
 
 @dataclass
@@ -247,23 +258,23 @@ def condition(done: PassResult, kind: str, name: str = "m") -> tuple[str, str]:
 
 def test_creates_in_dependency_order_then_makes_no_writes() -> None:
     """The first pass makes all of it, parents first; the next one makes no write and is content."""
-    house = Harness()
-    assert [str(step.action) for step in house.reconcile().completed_steps] == ["create", "create"]
-    second = house.reconcile()
+    harness = Harness()
+    assert [str(step.action) for step in harness.reconcile().completed_steps] == ["create", "create"]
+    second = harness.reconcile()
     assert (second.completed_steps, second.requeue_after) == ((), None)
-    assert house.cloud.writes == ["create test/base", "create test/top"]
+    assert harness.cloud.writes == ["create test/base", "create test/top"]
     assert condition(second, "Ready") == ("True", "Reconciled")
     assert exit_code(second.statuses) == 0
 
 
 def test_a_changed_output_reaches_its_dependents_in_the_same_pass() -> None:
     """An update that changes an output takes its dependents along."""
-    house = Harness()
-    house.settle()
-    house.cpus["m"] = 512
-    done = house.reconcile()
-    assert house.cloud.writes[2:] == ["update test/base", "update test/top"]
-    assert house.cloud.objects["test/top/m"] == {"base": "arn:m:512"}
+    harness = Harness()
+    harness.settle()
+    harness.cpus["m"] = 512
+    done = harness.reconcile()
+    assert harness.cloud.writes[2:] == ["update test/base", "update test/top"]
+    assert harness.cloud.objects["test/top/m"] == {"base": "arn:m:512"}
     assert status(done).observed_generation == 2
 
 
@@ -273,28 +284,28 @@ def test_a_crash_at_any_call_converges(number: int, when: str) -> None:
     """Killed before or after any write of create or update, the next run ends as if nothing had happened, and makes
     nothing twice.
     """
-    house = Harness()
-    getattr(house.cloud, when)[number] = CrashedError()
+    harness = Harness()
+    getattr(harness.cloud, when)[number] = CrashedError()
     for cpu in (256, 512):
-        house.cpus["m"] = cpu
+        harness.cpus["m"] = cpu
         try:
-            house.settle()
+            harness.settle()
         except CrashedError:
-            house.settle()
-    assert house.cloud.objects == {"test/base/m": {"cpu": "512"}, "test/top/m": {"base": "arn:m:512"}}
-    effects = len(house.cloud.writes) - (1 if when == "before" else 0)
+            harness.settle()
+    assert harness.cloud.objects == {"test/base/m": {"cpu": "512"}, "test/top/m": {"base": "arn:m:512"}}
+    effects = len(harness.cloud.writes) - (1 if when == "before" else 0)
     assert effects == 4
-    assert [record.pending for record in house.store.list_records("default")] == [None, None]
+    assert [record.pending for record in harness.store.list_records("default")] == [None, None]
 
 
 def test_lost_answer_is_resolved_by_observing() -> None:
     """A create whose answer got lost isn't sent again: the next pass finds it and takes it as done."""
-    house = Harness()
-    house.cloud.after[0] = AnswerLostError("no answer")
-    first = house.reconcile()
+    harness = Harness()
+    harness.cloud.after[0] = AnswerLostError("no answer")
+    first = harness.reconcile()
     assert condition(first, "Progressing") == ("True", "AnswerLost")
-    house.settle()
-    assert house.cloud.writes == ["create test/base", "create test/top"]
+    harness.settle()
+    assert harness.cloud.writes == ["create test/base", "create test/top"]
 
 
 def test_retried_create_observes_immediately_before_the_call() -> None:
@@ -302,13 +313,13 @@ def test_retried_create_observes_immediately_before_the_call() -> None:
 
     After a call whose end nobody saw there are two: the survey's, and one right before the call is sent again.
     """
-    house = Harness()
-    house.cloud.before[0] = AnswerLostError("no answer")
-    house.reconcile()
-    assert house.cloud.reads.count("test/base, 0 written") == 1
-    house.reconcile()
-    assert house.cloud.writes[:2] == ["create test/base", "create test/base"]
-    assert house.cloud.reads.count("test/base, 1 written") == 2
+    harness = Harness()
+    harness.cloud.before[0] = AnswerLostError("no answer")
+    harness.reconcile()
+    assert harness.cloud.reads.count("test/base, 0 written") == 1
+    harness.reconcile()
+    assert harness.cloud.writes[:2] == ["create test/base", "create test/base"]
+    assert harness.cloud.reads.count("test/base, 1 written") == 2
 
 
 def test_throttling_is_retried_and_rejection_fails() -> None:
@@ -316,27 +327,27 @@ def test_throttling_is_retried_and_rejection_fails() -> None:
 
     What only another spec helps is a failure, told as one, and retried by no loop.
     """
-    house = Harness()
-    house.cloud.before[0] = ThrottledError("slow down")
-    assert condition(house.reconcile(), "Progressing") == ("True", "Throttled")
-    house.cloud.before[1] = RejectedError("no such thing")
-    done = house.reconcile()
+    harness = Harness()
+    harness.cloud.before[0] = ThrottledError("slow down")
+    assert condition(harness.reconcile(), "Progressing") == ("True", "Throttled")
+    harness.cloud.before[1] = RejectedError("no such thing")
+    done = harness.reconcile()
     assert (condition(done, "Degraded"), done.requeue_after) == (("True", "Rejected"), None)
     assert exit_code(done.statuses) == 4
-    assert any(event.reason == "Rejected" and event.type == "Warning" for event in house.events)
+    assert any(event.reason == "Rejected" and event.type == "Warning" for event in harness.events)
 
 
 def test_dependents_never_mix_old_and_new_values() -> None:
     """What looks at something that couldn't be changed yet isn't built upon: no object has one value of each."""
-    house = Harness(extra_types=(BaseReader(ResourceContext(Path())),))
-    house.top = ReaderDependent(ResourceContext(Path()))
-    house.settle()
-    house.cpus["m"] = 512
-    house.cloud.before[len(house.cloud.writes)] = ThrottledError("slow down")
-    assert condition(house.reconcile(), "Deployed") == ("False", "Blocked")
-    assert house.cloud.objects["test/top/m"] == {"base": "mirror of arn:m:256", "cpu": "256"}
-    house.settle()
-    assert house.cloud.objects["test/top/m"] == {"base": "mirror of arn:m:512", "cpu": "512"}
+    harness = Harness(extra_types=(BaseReader(ResourceContext(Path())),))
+    harness.top = ReaderDependent(ResourceContext(Path()))
+    harness.settle()
+    harness.cpus["m"] = 512
+    harness.cloud.before[len(harness.cloud.writes)] = ThrottledError("slow down")
+    assert condition(harness.reconcile(), "Deployed") == ("False", "Blocked")
+    assert harness.cloud.objects["test/top/m"] == {"base": "mirror of arn:m:256", "cpu": "256"}
+    harness.settle()
+    assert harness.cloud.objects["test/top/m"] == {"base": "mirror of arn:m:512", "cpu": "512"}
 
 
 def test_selection_is_fixed_for_the_whole_pass() -> None:
@@ -344,47 +355,47 @@ def test_selection_is_fixed_for_the_whole_pass() -> None:
     the other.
     """
     workshop = ResourceContext(Path())
-    house = Harness(extra_types=(Selection(workshop), SelectedImage(workshop)))
-    house.top = SelectionDependent(workshop)
-    house.settle()
-    house.cpus["m"] = 512
-    house.reconcile()
-    assert house.cloud.objects["test/base/m"] == {"cpu": "512"}
-    assert house.cloud.objects["test/top/m"] == {"label": "256", "picture": "arn:m:256", "cpu": "512"}
-    house.settle()
-    assert house.cloud.objects["test/top/m"] == {"label": "512", "picture": "arn:m:512", "cpu": "512"}
+    harness = Harness(extra_types=(Selection(workshop), SelectedImage(workshop)))
+    harness.top = SelectionDependent(workshop)
+    harness.settle()
+    harness.cpus["m"] = 512
+    harness.reconcile()
+    assert harness.cloud.objects["test/base/m"] == {"cpu": "512"}
+    assert harness.cloud.objects["test/top/m"] == {"label": "256", "picture": "arn:m:256", "cpu": "512"}
+    harness.settle()
+    assert harness.cloud.objects["test/top/m"] == {"label": "512", "picture": "arn:m:512", "cpu": "512"}
 
 
 def test_a_failure_that_stays_is_kept_as_one_event() -> None:
     """Told in every pass, it is kept once, and once more when it fails in another way."""
-    house = Harness()
+    harness = Harness()
     for number, why in enumerate(("no such thing", "no such thing", "no such thing", "not allowed")):
-        house.cloud.before[number] = RejectedError(why)
-        house.reconcile()
-    rejected = [event for event in house.store.list_events() if event.reason == "Rejected" and event.key is not None]
+        harness.cloud.before[number] = RejectedError(why)
+        harness.reconcile()
+    rejected = [event for event in harness.store.list_events() if event.reason == "Rejected" and event.key is not None]
     assert [event.message for event in rejected] == ["no such thing", "not allowed"]
-    assert len([event for event in house.events if event.reason == "Rejected" and event.key is not None]) == 4
+    assert len([event for event in harness.events if event.reason == "Rejected" and event.key is not None]) == 4
 
 
 def test_failure_does_not_affect_other_specs() -> None:
     """A service whose first call is denied doesn't hold up its neighbour."""
-    house = Harness(cpus={"a": 1, "b": 2})
-    house.cloud.before[0] = DeniedError("not allowed")
-    house.reconcile()
-    done = house.reconcile()
-    house.cloud.before.clear()
-    assert {"test/base/b", "test/top/b"} <= house.cloud.objects.keys()
+    harness = Harness(cpus={"a": 1, "b": 2})
+    harness.cloud.before[0] = DeniedError("not allowed")
+    harness.reconcile()
+    done = harness.reconcile()
+    harness.cloud.before.clear()
+    assert {"test/base/b", "test/top/b"} <= harness.cloud.objects.keys()
     assert condition(done, "Ready", "b") == ("True", "Reconciled")
 
 
 def test_unreadable_type_is_not_modified() -> None:
     """A type that can't be read is neither created nor deleted, and nothing is built on it."""
-    house = Harness()
-    house.settle()
-    house.cloud.unreadable = {"test/base"}
-    house.cpus["m"] = 512
-    done = house.reconcile()
-    assert len(house.cloud.writes) == 2
+    harness = Harness()
+    harness.settle()
+    harness.cloud.unreadable = {"test/base"}
+    harness.cpus["m"] = 512
+    done = harness.reconcile()
+    assert len(harness.cloud.writes) == 2
     assert condition(done, "Ready") == ("False", "Unavailable")
     assert done.requeue_after is not None
 
@@ -399,10 +410,10 @@ def test_unreadable_type_is_not_modified() -> None:
 )
 def test_verdicts_become_conditions_and_exit_codes(verdict: Verdict, code: int, after: float | None) -> None:
     """What a type says of its object is what the condition says, and what the shell sees."""
-    house = Harness()
-    house.settle()
-    house.top.verdict = verdict
-    done = house.reconcile()
+    harness = Harness()
+    harness.settle()
+    harness.top.verdict = verdict
+    done = harness.reconcile()
     assert condition(done, "Deployed") == ("False", verdict.reason)
     assert (exit_code(done.statuses), done.requeue_after) == (code, after)
 
@@ -412,83 +423,83 @@ def test_pruning_deletes_children_first() -> None:
 
     Named, it goes children first, what its policy retains stays, and nothing remembers it.
     """
-    house = Harness(cpus={"m": 1, "n": 1})
-    house.settle()
-    del house.cpus["n"]
-    house.reconcile()
-    assert len(house.cloud.objects) == 4
-    house.reconcile(removed_specs=[Key("default", "ModelService", "n")])
-    assert house.cloud.writes[4:] == ["delete test/base"]
-    assert "test/top/n" in house.cloud.objects
-    assert {record.owner.name for record in house.store.list_records("default")} == {"m"}
+    harness = Harness(cpus={"m": 1, "n": 1})
+    harness.settle()
+    del harness.cpus["n"]
+    harness.reconcile()
+    assert len(harness.cloud.objects) == 4
+    harness.reconcile(removed_specs=[Key("default", "ModelService", "n")])
+    assert harness.cloud.writes[4:] == ["delete test/base"]
+    assert "test/top/n" in harness.cloud.objects
+    assert {record.owner.name for record in harness.store.list_records("default")} == {"m"}
 
 
 def test_failed_deletion_is_reported() -> None:
     """A removed spec whose object may not be deleted is Degraded and no success; once it may, nothing remembers it."""
-    house, gone = Harness(cpus={"m": 1, "n": 1}), [Key("default", "ModelService", "n")]
-    house.settle()
-    del house.cpus["n"]
-    house.cloud.before[len(house.cloud.writes)] = DeniedError("not allowed", where="test.delete")
-    done, run = house.reconcile(gone), RunResult()
-    run.add(gone[0], done)
+    harness, absent = Harness(cpus={"m": 1, "n": 1}), [Key("default", "ModelService", "n")]
+    harness.settle()
+    del harness.cpus["n"]
+    harness.cloud.before[len(harness.cloud.writes)] = DeniedError("not allowed", where="test.delete")
+    done, run = harness.reconcile(absent), RunResult()
+    run.add(absent[0], done)
     assert condition(done, "Ready", "n") == ("False", "Denied")
     assert condition(done, "Stalled", "n") == ("True", "Denied")
-    assert house.store.get_status(gone[0]) == status(done, "n")
+    assert harness.store.get_status(absent[0]) == status(done, "n")
     assert exit_code(run.statuses) == 4
-    house.cloud.before.clear()
-    run.add(gone[0], house.reconcile(gone))
-    assert house.store.get_status(gone[0]) is None
+    harness.cloud.before.clear()
+    run.add(absent[0], harness.reconcile(absent))
+    assert harness.store.get_status(absent[0]) is None
     assert exit_code(run.statuses) == 0
 
 
 def test_prune_false_retains_everything() -> None:
     """A spec that says `prune: false` leaves everything behind when it is removed."""
-    house = Harness(cpus={"m": 1, "n": 1}, policy="{prune: false}")
-    house.settle()
-    del house.cpus["n"]
-    house.reconcile(removed_specs=[Key("default", "ModelService", "n")])
-    assert len(house.cloud.objects) == 4
+    harness = Harness(cpus={"m": 1, "n": 1}, policy="{prune: false}")
+    harness.settle()
+    del harness.cpus["n"]
+    harness.reconcile(removed_specs=[Key("default", "ModelService", "n")])
+    assert len(harness.cloud.objects) == 4
 
 
 def test_suspend_leaves_everything_as_it_is() -> None:
     """A suspended spec is looked at and never touched."""
-    house = Harness()
-    house.settle()
-    house.policy, house.cpus["m"] = "{suspend: true}", 512
-    done = house.reconcile()
-    assert len(house.cloud.writes) == 2
+    harness = Harness()
+    harness.settle()
+    harness.policy, harness.cpus["m"] = "{suspend: true}", 512
+    done = harness.reconcile()
+    assert len(harness.cloud.writes) == 2
     assert condition(done, "Ready") == ("False", "Suspended")
 
 
 def test_spec_over_budget_is_held_and_running_resources_stay() -> None:
     """Nothing of it is made or changed; what was made before stays; more money lets it on."""
-    house = Harness(policy="{maxMonthlyCost: 1 USD}")
-    done = house.reconcile()
-    assert house.cloud.writes == []
+    harness = Harness(policy="{maxMonthlyCost: 1 USD}")
+    done = harness.reconcile()
+    assert harness.cloud.writes == []
     assert condition(done, "Ready") == ("False", "OverBudget")
     assert condition(done, "Degraded") == ("False", "AsDeclared")
     assert {step.held for step in done.plan.steps} == {"OverBudget"}
     assert exit_code(done.statuses) == 5
-    house.policy = "{}"
-    house.settle()
-    made = list(house.cloud.writes)
-    house.policy, house.cpus["m"] = "{maxMonthlyCost: 1 USD}", 512
-    assert condition(house.reconcile(), "Ready") == ("False", "OverBudget")
-    assert house.cloud.writes == made
-    house.policy = "{maxMonthlyCost: 1000 USD}"
-    house.settle()
-    assert len(house.cloud.writes) > len(made)
+    harness.policy = "{}"
+    harness.settle()
+    made = list(harness.cloud.writes)
+    harness.policy, harness.cpus["m"] = "{maxMonthlyCost: 1 USD}", 512
+    assert condition(harness.reconcile(), "Ready") == ("False", "OverBudget")
+    assert harness.cloud.writes == made
+    harness.policy = "{maxMonthlyCost: 1000 USD}"
+    harness.settle()
+    assert len(harness.cloud.writes) > len(made)
 
 
 def test_running_spec_over_budget_is_reported_and_kept() -> None:
     """With nothing to be done a limit below the estimate is still no ready spec."""
-    house = Harness()
-    house.settle()
-    made = list(house.cloud.writes)
-    house.policy = "{maxMonthlyCost: 1 USD}"
-    done = house.reconcile()
+    harness = Harness()
+    harness.settle()
+    made = list(harness.cloud.writes)
+    harness.policy = "{maxMonthlyCost: 1 USD}"
+    done = harness.reconcile()
     assert condition(done, "Ready") == ("False", "OverBudget")
-    assert (house.cloud.writes, done.plan.steps) == (made, ())
+    assert (harness.cloud.writes, done.plan.steps) == (made, ())
 
 
 def test_drift_is_corrected_or_only_reported() -> None:
@@ -496,19 +507,19 @@ def test_drift_is_corrected_or_only_reported() -> None:
 
     With driftCorrection false it is told and left, while a changed spec is still applied.
     """
-    house = Harness()
-    house.settle()
-    house.cloud.objects["test/base/m"] = {"cpu": "9"}
-    house.settle()
-    assert house.cloud.objects["test/base/m"] == {"cpu": "256"}
-    house.policy = "{driftCorrection: false}"
-    house.cloud.objects["test/base/m"] = {"cpu": "9"}
-    done = house.reconcile()
-    assert house.cloud.objects["test/base/m"] == {"cpu": "9"}
+    harness = Harness()
+    harness.settle()
+    harness.cloud.objects["test/base/m"] = {"cpu": "9"}
+    harness.settle()
+    assert harness.cloud.objects["test/base/m"] == {"cpu": "256"}
+    harness.policy = "{driftCorrection: false}"
+    harness.cloud.objects["test/base/m"] = {"cpu": "9"}
+    done = harness.reconcile()
+    assert harness.cloud.objects["test/base/m"] == {"cpu": "9"}
     assert [state.state for state in status(done).resources] == ["Drifted", "Ready"]
-    house.cpus["m"] = 512
-    house.settle()
-    assert house.cloud.objects["test/base/m"] == {"cpu": "512"}
+    harness.cpus["m"] = 512
+    harness.settle()
+    assert harness.cloud.objects["test/base/m"] == {"cpu": "512"}
 
 
 def events(harness: Harness, reason: str) -> list[tuple[str, str, str]]:
@@ -518,37 +529,37 @@ def events(harness: Harness, reason: str) -> list[tuple[str, str, str]]:
 
 def test_corrected_drift_event_has_applied_and_found_values() -> None:
     """An event names the field, what was applied and what was found; a changed spec makes no such event."""
-    house = Harness()
-    house.settle()
-    house.cpus["m"] = 512
-    house.settle()
-    assert events(house, "Drifted") == []
-    house.cloud.objects["test/base/m"] = {"cpu": "9"}
-    house.settle()
-    assert events(house, "Drifted") == [("Warning", "test/base m", 'changed by somebody else: cpu: "512" → "9"')]
+    harness = Harness()
+    harness.settle()
+    harness.cpus["m"] = 512
+    harness.settle()
+    assert events(harness, "Drifted") == []
+    harness.cloud.objects["test/base/m"] = {"cpu": "9"}
+    harness.settle()
+    assert events(harness, "Drifted") == [("Warning", "test/base m", 'changed by somebody else: cpu: "512" → "9"')]
 
 
 def test_uncorrected_drift_emits_one_event() -> None:
     """With driftCorrection false each pass reports it in the status, and the first one keeps an event."""
-    house = Harness(policy="{driftCorrection: false}")
-    house.settle()
-    house.cloud.objects["test/base/m"] = {"cpu": "9"}
+    harness = Harness(policy="{driftCorrection: false}")
+    harness.settle()
+    harness.cloud.objects["test/base/m"] = {"cpu": "9"}
     for _ in range(3):
-        done = house.reconcile()
+        done = harness.reconcile()
         assert done.requeue_after is None
     message = 'test/base m was changed by somebody else, and left so: cpu: "256" → "9"'
     assert [state.message for state in status(done).resources] == [message, ""]
-    assert events(house, "Drifted") == [("Warning", "test/base m", message)]
+    assert events(harness, "Drifted") == [("Warning", "test/base m", message)]
 
 
 def test_dependents_of_uncorrected_drift_keep_applied_values() -> None:
     """An output that drift changed isn't passed on: that would deploy what somebody else made."""
-    house = Harness(policy="{driftCorrection: false}")
-    house.settle()
-    house.cloud.objects["test/base/m"] = {"cpu": "9"}
-    house.settle()
-    assert house.cloud.objects["test/top/m"] == {"base": "arn:m:256"}
-    assert len(house.cloud.writes) == 2
+    harness = Harness(policy="{driftCorrection: false}")
+    harness.settle()
+    harness.cloud.objects["test/base/m"] = {"cpu": "9"}
+    harness.settle()
+    assert harness.cloud.objects["test/top/m"] == {"base": "arn:m:256"}
+    assert len(harness.cloud.writes) == 2
 
 
 def test_deleted_object_is_recreated_or_only_reported() -> None:
@@ -556,34 +567,34 @@ def test_deleted_object_is_recreated_or_only_reported() -> None:
 
     With driftCorrection false it stays gone, and Ready says so.
     """
-    house = Harness()
-    house.settle()
-    del house.cloud.objects["test/base/m"]
-    house.settle()
-    assert house.cloud.objects["test/base/m"] == {"cpu": "256"}
-    assert events(house, "Drifted") == [("Warning", "test/base m", "it is gone from AWS")]
-    house.policy = "{driftCorrection: false}"
-    del house.cloud.objects["test/base/m"]
-    done = house.settle()
-    assert "test/base/m" not in house.cloud.objects
+    harness = Harness()
+    harness.settle()
+    del harness.cloud.objects["test/base/m"]
+    harness.settle()
+    assert harness.cloud.objects["test/base/m"] == {"cpu": "256"}
+    assert events(harness, "Drifted") == [("Warning", "test/base m", "it is gone from AWS")]
+    harness.policy = "{driftCorrection: false}"
+    del harness.cloud.objects["test/base/m"]
+    done = harness.settle()
+    assert "test/base/m" not in harness.cloud.objects
     assert [state.state for state in status(done).resources] == ["Drifted", "Drifted"]
     assert condition(done, "Ready") == ("False", "Drifted")
 
 
 def test_uncorrected_drift_does_not_hide_a_failure() -> None:
     """What differs and has failed as well is a failure: a rolled-back deployment is no hand's work."""
-    house = Harness(policy="{driftCorrection: false}")
-    house.settle()
-    house.top.verdict = Failed("RolledBack", "it never became healthy")
-    house.cloud.objects["test/top/m"] = {"base": "something else"}
-    assert condition(house.reconcile(), "Ready") == ("False", "RolledBack")
+    harness = Harness(policy="{driftCorrection: false}")
+    harness.settle()
+    harness.top.verdict = Failed("RolledBack", "it never became healthy")
+    harness.cloud.objects["test/top/m"] = {"base": "something else"}
+    assert condition(harness.reconcile(), "Ready") == ("False", "RolledBack")
 
 
 def test_lost_store_plans_no_steps() -> None:
     """With every record gone, what is there is found and taken as ours, without a write."""
-    house = Harness()
-    house.settle()
-    house.store = MemoryStore()
-    house.settle()
-    assert len(house.cloud.writes) == 2
-    assert len(house.store.list_records("default")) == 2
+    harness = Harness()
+    harness.settle()
+    harness.store = MemoryStore()
+    harness.settle()
+    assert len(harness.cloud.writes) == 2
+    assert len(harness.store.list_records("default")) == 2

@@ -52,8 +52,8 @@ def test_a_manifest_must_have_the_digest_that_was_asked_for(
     aws_client: Any, scripted_server: Any, scripted_answer: Any
 ) -> None:
     """A pin is a promise that the registry has to keep."""
-    told = {"images": [{"imageManifest": "other"}], "failures": []}
-    scripted_server.answers.extend([scripted_answer.json(told), scripted_answer.json(told)])
+    reported = {"images": [{"imageManifest": "other"}], "failures": []}
+    scripted_server.answers.extend([scripted_answer.json(reported), scripted_answer.json(reported)])
     with pytest.raises(FailedError, match="another manifest"):
         EcrRepository(aws_client(), "base").get_manifest(digest=f"sha256:{'0' * 64}")
     kept = f"sha256:{sha256(b'other').hexdigest()}"

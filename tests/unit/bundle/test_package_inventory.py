@@ -132,11 +132,11 @@ def test_every_dialect_of_long_names_is_read(tmp_path: Path, form: int) -> None:
 
 def test_higher_layers_override_lower_ones(tmp_path: Path) -> None:
     """A database that is written again, a file that is taken away, a directory that is emptied."""
-    kept, gone, emptied = (METADATA.format(name, "1") for name in ("kept", "gone", "emptied"))
+    kept, absent, emptied = (METADATA.format(name, "1") for name in ("kept", "gone", "emptied"))
     below = {
         DPKG: STATUS,
         f"{LIB}/kept.dist-info/METADATA": kept,
-        f"{LIB}/gone.dist-info/METADATA": gone,
+        f"{LIB}/gone.dist-info/METADATA": absent,
         "opt/emptied.dist-info/METADATA": emptied,
     }
     newer = STATUS.replace("2.36-9+deb12u10", "2.36-9+deb12u11")

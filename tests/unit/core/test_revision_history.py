@@ -67,8 +67,8 @@ def test_results_come_from_the_conditions():
     """Ready, under way, or why not."""
 
     def result(**conditions: tuple[str, str]) -> tuple[str, str]:
-        told = tuple(Condition(kind, truth, reason, "m") for kind, (truth, reason) in conditions.items())  # type: ignore[arg-type]
-        status = Status(Key("e", "ModelService", "n"), 1, "d", told, {"model": {"version": 7}, "image": "i"})
+        reported = tuple(Condition(kind, truth, reason, "m") for kind, (truth, reason) in conditions.items())  # type: ignore[arg-type]
+        status = Status(Key("e", "ModelService", "n"), 1, "d", reported, {"model": {"version": 7}, "image": "i"})
         revision = build_revision(status, "t")
         assert (revision.version, revision.image) == (7, "i")
         return revision.result, revision.message

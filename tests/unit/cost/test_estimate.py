@@ -56,9 +56,11 @@ def cost(
         "api": "api: {}",
     }
     specs = load_text(_SPEC.format(**defaults | parts))
-    want = SpecContext(specs.get_environment("default"), specs.services["m"].model, AwsLocation("123456789012", region))
+    context = SpecContext(
+        specs.get_environment("default"), specs.services["m"].model, AwsLocation("123456789012", region)
+    )
     most = None if limit is None else Decimal(limit)
-    return estimate_cost(want, load_price_table(), requests, limit=most, billed_seconds=trained_in)
+    return estimate_cost(context, load_price_table(), requests, limit=most, billed_seconds=trained_in)
 
 
 def priced(amounts: dict[str, Decimal], region: str = "us-east-1") -> list[str]:
@@ -181,8 +183,8 @@ def test_a_budget_that_does_not_suffice_holds_all() -> None:
 
 def test_a_budget_that_cannot_be_checked_holds_too() -> None:
     """What can't be summed up isn't let through; once the known part alone is too much, that is the reason."""
-    told = "no price of Fargate and HTTP API is known in ap-southeast-7: policy.maxMonthlyCost can't be checked"
-    assert cost("ap-southeast-7", limit="10").over_budget_message == told
+    reported = "no price of Fargate and HTTP API is known in ap-southeast-7: policy.maxMonthlyCost can't be checked"
+    assert cost("ap-southeast-7", limit="10").over_budget_message == reported
     assert cost("ap-southeast-7", limit="3").over_budget_message.startswith("a month is estimated at 3.65 USD")
 
 

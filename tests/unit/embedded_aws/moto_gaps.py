@@ -295,8 +295,8 @@ def _(aws: EmbeddedAws) -> bool:
 def _(aws: EmbeddedAws) -> bool:
     ecs, request = aws.client("ecs"), service(aws)
     ecs.create_service(**request)
-    gone = ecs.delete_service(cluster=request["cluster"], service=request["serviceName"], force=True)["service"]
-    return bool(gone["status"] == "DRAINING")
+    absent = ecs.delete_service(cluster=request["cluster"], service=request["serviceName"], force=True)["service"]
+    return bool(absent["status"] == "DRAINING")
 
 
 @case("ecs/service-deployments-and-revisions-are-told")
@@ -306,10 +306,10 @@ def _(aws: EmbeddedAws) -> bool:
     try:
         listed = ecs.list_service_deployments(cluster=request["cluster"], service="model")["serviceDeployments"]
         revisions = [item["targetServiceRevisionArn"] for item in listed]
-        told = ecs.describe_service_revisions(serviceRevisionArns=revisions)["serviceRevisions"]
+        reported = ecs.describe_service_revisions(serviceRevisionArns=revisions)["serviceRevisions"]
     except ClientError:
         return False
-    return [item["taskDefinition"] for item in told] == [request["taskDefinition"]]
+    return [item["taskDefinition"] for item in reported] == [request["taskDefinition"]]
 
 
 @case("ecs/security-groups-may-be-left-out")

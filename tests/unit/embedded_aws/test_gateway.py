@@ -142,11 +142,11 @@ def test_instances_take_turns_and_sick_ones_none(edge, upstreams) -> None:
 
 def test_a_refused_connection_goes_to_the_next_instance(edge, upstreams) -> None:
     """An instance that has just ended costs no request while another lives; none at all is a 503."""
-    living, ending = upstreams.start(named("living")), upstreams.start(named("ending"))
-    _, url, _ = edge.expose(living, ending)
+    lifecycle, ending = upstreams.start(named("living")), upstreams.start(named("ending"))
+    _, url, _ = edge.expose(lifecycle, ending)
     upstreams.stop(ending)
     assert [send(url, "POST", b"x").body for _ in range(4)] == [b"living"] * 4
-    upstreams.stop(living)
+    upstreams.stop(lifecycle)
     assert send(url, "POST", b"x").status == 503
 
 

@@ -59,8 +59,8 @@ def test_tags_by_arn(aws: Any) -> None:
     sagemaker = aws.client("sagemaker")
     made = sagemaker.create_model_package_group(ModelPackageGroupName="g", Tags=[{"Key": "c", "Value": "3"}])
     arns = [first, second, group, made["ModelPackageGroupArn"], f"{made['ModelPackageGroupArn']}-gone"]
-    told = tagging.get_resources(ResourceARNList=arns)["ResourceTagMappingList"]
-    assert {item["ResourceARN"]: item["Tags"] for item in told} == {
+    reported = tagging.get_resources(ResourceARNList=arns)["ResourceTagMappingList"]
+    assert {item["ResourceARN"]: item["Tags"] for item in reported} == {
         first: [{"Key": "a", "Value": "1"}],
         group: [{"Key": "b", "Value": "2"}],
         made["ModelPackageGroupArn"]: [{"Key": "c", "Value": "3"}],

@@ -62,10 +62,10 @@ def test_a_version_is_kept_as_sent(sagemaker) -> None:
         Task="REGRESSION",
     )
     arn = sagemaker.create_model_package(**sent)["ModelPackageArn"]
-    told = sagemaker.describe_model_package(ModelPackageName=arn)
-    assert {name: told[name] for name in sent} == sent
-    assert (told["ModelPackageVersion"], told["ModelPackageStatus"]) == (1, "Completed")
-    assert told["ModelApprovalStatus"] == "PendingManualApproval"
+    reported = sagemaker.describe_model_package(ModelPackageName=arn)
+    assert {name: reported[name] for name in sent} == sent
+    assert (reported["ModelPackageVersion"], reported["ModelPackageStatus"]) == (1, "Completed")
+    assert reported["ModelApprovalStatus"] == "PendingManualApproval"
 
 
 def test_an_update_changes_only_what_it_names(sagemaker) -> None:
@@ -79,10 +79,10 @@ def test_an_update_changes_only_what_it_names(sagemaker) -> None:
     sagemaker.update_model_package(
         ModelPackageArn=arn, CustomerMetadataProperties={"c": "3"}, CustomerMetadataPropertiesToRemove=["a"]
     )
-    told = sagemaker.describe_model_package(ModelPackageName=arn)
-    assert (told["ModelApprovalStatus"], told["ApprovalDescription"]) == ("Approved", "gate passed")
-    assert told["CustomerMetadataProperties"] == {"b": "2", "c": "3"}
-    assert told["ModelPackageDescription"] == "kept"
+    reported = sagemaker.describe_model_package(ModelPackageName=arn)
+    assert (reported["ModelApprovalStatus"], reported["ApprovalDescription"]) == ("Approved", "gate passed")
+    assert reported["CustomerMetadataProperties"] == {"b": "2", "c": "3"}
+    assert reported["ModelPackageDescription"] == "kept"
 
 
 def test_versions_are_listed_by_group_approval_and_order(sagemaker) -> None:

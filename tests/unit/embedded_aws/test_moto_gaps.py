@@ -58,5 +58,5 @@ def test_the_embedded_aws_is_not(name: str, strict: EmbeddedAws) -> None:
 
 def test_the_page_lists_them() -> None:
     """The page has every case and no other."""
-    told = re.findall(r"^\| `([a-z0-9]+/[a-z0-9-]+)` \|", PAGE.read_text(), re.MULTILINE)
-    assert sorted(told) == sorted(CASES)
+    reported = re.findall(r"^\| `([a-z0-9]+/[a-z0-9-]+)` \|", PAGE.read_text(), re.MULTILINE)
+    assert sorted(reported) == sorted(CASES)

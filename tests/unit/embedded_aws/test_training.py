@@ -310,10 +310,10 @@ def test_states_reach_a_queue(aws, sagemaker) -> None:
     events.put_rule(Name="training", EventPattern=json.dumps({"source": ["aws.sagemaker"]}))
     events.put_targets(Rule="training", Targets=[{"Id": "queue", "Arn": arn}])
     sagemaker.create_training_job(**request("told"))
-    told: list[str] = []
-    while "Completed" not in told:
+    reported: list[str] = []
+    while "Completed" not in reported:
         received = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=20, MaxNumberOfMessages=10)["Messages"]
         events_seen = [json.loads(message["Body"]) for message in received]
-        told += [event["detail"]["SecondaryStatus"] for event in events_seen]
+        reported += [event["detail"]["SecondaryStatus"] for event in events_seen]
         assert {event["detail-type"] for event in events_seen} == {"SageMaker Training Job State Change"}
-    assert sorted(told) == sorted(["Starting", "Downloading", "Training", "Uploading", "Completed"])
+    assert sorted(reported) == sorted(["Starting", "Downloading", "Training", "Uploading", "Completed"])

@@ -101,12 +101,12 @@ class FakeResource(Resource):
 
     kind = "test/thing"
 
-    def expand(self, want: SpecContext) -> Iterable[Node]:
-        if want.service is None:
-            yield Node(want.shared_key(self.kind), {"name": "shared"}, {})
+    def expand(self, context: SpecContext) -> Iterable[Node]:
+        if context.service is None:
+            yield Node(context.shared_key(self.kind), {"name": "shared"}, {})
         else:
-            desired = {"cpu": want.service.metadata.labels["cpu"], "on": Ref(want.shared_key(self.kind), "arn")}
-            yield Node(want.own_key(self.kind), {"name": want.owner.name}, desired)
+            desired = {"cpu": context.service.metadata.labels["cpu"], "on": Ref(context.shared_key(self.kind), "arn")}
+            yield Node(context.own_key(self.kind), {"name": context.owner.name}, desired)
 
     def observe(self, aws: AwsClient, targets: Sequence[Target]) -> dict[Key, Observed]:
         cloud = cast("FakeCloud", aws)
@@ -159,7 +159,7 @@ class DispatcherHarness:
         self.opened.append(environment)
         place, home = AwsLocation("123456789012", "us-east-1"), wanted.specs.get_environment(environment)
         services = [one.model for one in wanted.specs.services.values()]
-        wants = [
+        contexts = [
             SpecContext(home, None, place),
             *(SpecContext(home, one, place, ResolvedInputs(commit=wanted.commit)) for one in services),
         ]
@@ -171,7 +171,7 @@ class DispatcherHarness:
             utc_now,
             raise_if_cancelled=self.halt.raise_if_cancelled,
         )
-        return OpenEnvironment(environment, reconciler, wants, self.lease)
+        return OpenEnvironment(environment, reconciler, contexts, self.lease)
 
     def once(
         self, wanted: Snapshot, on_progress: Callable[[RunResult], None] = lambda _: None, **options: Any
@@ -210,13 +210,13 @@ def test_due_keys_are_observed_in_one_batch() -> None:
     """Five new specs: two waves of one look each before anything is made, and one look at all of them in a
     quiet run.
     """
-    bench, wanted = DispatcherHarness(), snapshot(**dict.fromkeys("abcde", "1"))
-    run = bench.once(wanted)
+    harness, wanted = DispatcherHarness(), snapshot(**dict.fromkeys("abcde", "1"))
+    run = harness.once(wanted)
     assert run.steps == {"create": 6}
     assert [status.owner for status in run.statuses] == [ENVIRONMENT_CONTEXT, *map(key, "abcde")]
-    bench.cloud.reads.clear()
-    assert bench.once(wanted).steps == {}
-    assert bench.cloud.reads == [["a", "b", "c", "d", "e", "shared"]]
+    harness.cloud.reads.clear()
+    assert harness.once(wanted).steps == {}
+    assert harness.cloud.reads == [["a", "b", "c", "d", "e", "shared"]]
 
 
 def test_batches_share_their_listings() -> None:
@@ -225,46 +225,49 @@ def test_batches_share_their_listings() -> None:
     What fell due after the view was opened isn't told of by it.
     """
     names = [f"m{number:03}" for number in range(MOST + 20)]
-    bench, wanted = DispatcherHarness(), snapshot(**dict.fromkeys(names, "1"))
-    assert bench.once(wanted).steps == {"create": len(names) + 1}
-    bench.cloud.reads.clear()
-    bench.cloud.views = 0
-    assert bench.once(wanted).steps == {}
+    harness, wanted = DispatcherHarness(), snapshot(**dict.fromkeys(names, "1"))
+    assert harness.once(wanted).steps == {"create": len(names) + 1}
+    harness.cloud.reads.clear()
+    harness.cloud.views = 0
+    assert harness.once(wanted).steps == {}
     half = (len(names) + 2) // 2
-    assert [len(look) for look in bench.cloud.reads] == [half, len(names) + 1 - half + 1]  # the Environment is in each
-    assert bench.cloud.views == 1
-    assert bench.once(wanted).steps == {}
-    assert bench.cloud.views == 2
+    assert [len(look) for look in harness.cloud.reads] == [
+        half,
+        len(names) + 1 - half + 1,
+    ]  # the Environment is in each
+    assert harness.cloud.views == 1
+    assert harness.once(wanted).steps == {}
+    assert harness.cloud.views == 2
 
 
 def test_only_unfinished_specs_are_observed_again() -> None:
     """A model that waits is looked at, with what it stands on; the ready one is left alone."""
-    bench = DispatcherHarness()
-    bench.cloud.verdicts = {"a": [Waiting("Rollout", "", 1), Waiting("Rollout", "", 1), Ready()]}
-    bench.once(snapshot(a="1", b="1"))
-    looks = Counter(name for look in bench.cloud.reads for name in look)
+    harness = DispatcherHarness()
+    harness.cloud.verdicts = {"a": [Waiting("Rollout", "", 1), Waiting("Rollout", "", 1), Ready()]}
+    harness.once(snapshot(a="1", b="1"))
+    looks = Counter(name for look in harness.cloud.reads for name in look)
     assert looks["a"] > looks["b"]
 
 
 def test_no_wait_runs_one_pass_per_spec() -> None:
     """With wait off, every spec gets one pass, whatever it waits for."""
-    bench = DispatcherHarness()
-    bench.cloud.verdicts = {"a": [Waiting("Rollout", "", 1)]}
-    run = bench.once(snapshot(a="1"), wait=False)
+    harness = DispatcherHarness()
+    harness.cloud.verdicts = {"a": [Waiting("Rollout", "", 1)]}
+    run = harness.once(snapshot(a="1"), wait=False)
     assert run.steps == {"create": 2}
-    assert len(bench.opened) == 1
+    assert len(harness.opened) == 1
 
 
 def test_unreadable_spec_does_not_affect_others() -> None:
     """Looking at all fails because of one: each is looked at alone, and only that one is degraded."""
-    bench = DispatcherHarness()
+    harness = DispatcherHarness()
 
     def deny(name: str) -> None:
         if name == "bad":
             raise DeniedError("not allowed")
 
-    bench.cloud.on_look = deny
-    run = bench.once(snapshot(a="1", bad="1", c="1"))
+    harness.cloud.on_look = deny
+    run = harness.once(snapshot(a="1", bad="1", c="1"))
     assert {status.owner.name: status.conditions[0].status for status in run.statuses} == {
         "default": "True",
         "a": "True",
@@ -278,55 +281,57 @@ def test_a_defect_in_one_spec_ends_only_its_pass() -> None:
 
     The loop goes on, and waits with that one.
     """
-    bench = DispatcherHarness()
+    harness = DispatcherHarness()
 
     def crash(name: str) -> None:
         if name == "bad":
             raise ZeroDivisionError
 
-    bench.cloud.on_look = crash
+    harness.cloud.on_look = crash
 
     async def script(_: Dispatcher, outcomes: list[PassAttempt]) -> None:
-        await until(lambda: {"a", "c"} <= bench.cloud.objects.keys() and sum(o.key == key("bad") for o in outcomes) > 2)
+        await until(
+            lambda: {"a", "c"} <= harness.cloud.objects.keys() and sum(o.key == key("bad") for o in outcomes) > 2
+        )
 
-    outcomes = bench.loop(script, snapshot(a="1", bad="1", c="1"))
+    outcomes = harness.loop(script, snapshot(a="1", bad="1", c="1"))
     assert {type(o.error) for o in outcomes if o.key == key("bad")} == {ZeroDivisionError}
     assert all(o.error is None for o in outcomes if o.key != key("bad"))
 
 
 def test_stuck_key_does_not_block_others() -> None:
     """While one spec's write hangs, its neighbour is made, changed by a new commit and made again."""
-    bench, free = DispatcherHarness(), threading.Event()
+    harness, free = DispatcherHarness(), threading.Event()
 
     def hang(name: str) -> None:
         if name == "stuck":
             free.wait(30)
 
-    bench.cloud.on_write = hang
+    harness.cloud.on_write = hang
 
     async def script(passes: Dispatcher, _: list[PassAttempt]) -> None:
-        await until(lambda: "stuck" in bench.cloud.writes and "a" in bench.cloud.objects)
+        await until(lambda: "stuck" in harness.cloud.writes and "a" in harness.cloud.objects)
         passes.declare(snapshot("second", stuck="1", a="2"))
-        await until(lambda: bench.cloud.objects["a"]["cpu"] == "2")
-        assert "stuck" not in bench.cloud.objects
+        await until(lambda: harness.cloud.objects["a"]["cpu"] == "2")
+        assert "stuck" not in harness.cloud.objects
         free.set()
-        await until(lambda: "stuck" in bench.cloud.objects)
+        await until(lambda: "stuck" in harness.cloud.objects)
 
-    bench.loop(script, snapshot("first", stuck="1", a="1"))
+    harness.loop(script, snapshot("first", stuck="1", a="1"))
 
 
 def test_a_new_commit_supersedes_waiting() -> None:
     """A spec that waits an hour is looked at when something newer is declared."""
-    bench = DispatcherHarness()
-    bench.cloud.verdicts = {"a": [Waiting("Training", "", 3_600_000), Ready()]}
+    harness = DispatcherHarness()
+    harness.cloud.verdicts = {"a": [Waiting("Training", "", 3_600_000), Ready()]}
 
     async def script(passes: Dispatcher, outcomes: list[PassAttempt]) -> None:
         await until(lambda: any(o.key == key("a") for o in outcomes))
-        bench.cloud.verdicts["a"] = [Waiting("Training", "", 3_600_000)]
+        harness.cloud.verdicts["a"] = [Waiting("Training", "", 3_600_000)]
         passes.declare(snapshot("next", a="2"))
-        await until(lambda: bench.cloud.objects["a"]["cpu"] == "2")
+        await until(lambda: harness.cloud.objects["a"]["cpu"] == "2")
 
-    bench.loop(script, snapshot(a="1"))
+    harness.loop(script, snapshot(a="1"))
 
 
 def test_source_error_degrades_without_other_changes() -> None:
@@ -334,10 +339,10 @@ def test_source_error_degrades_without_other_changes() -> None:
 
     The next good read clears it.
     """
-    bench = DispatcherHarness()
+    harness = DispatcherHarness()
 
     def conditions(name: str) -> dict[str, str]:
-        found = bench.store.get_status(key(name))
+        found = harness.store.get_status(key(name))
         return {c.type: c.status for c in found.conditions} if found else {}
 
     async def script(passes: Dispatcher, _: list[PassAttempt]) -> None:
@@ -348,76 +353,76 @@ def test_source_error_degrades_without_other_changes() -> None:
         passes.declare(snapshot("good", a="1"))
         await until(lambda: conditions("a")["Degraded"] == "False")
 
-    bench.loop(script, snapshot(a="1"))
+    harness.loop(script, snapshot(a="1"))
 
 
 def test_removed_spec_is_pruned_once() -> None:
     """What is named as gone is deleted; what merely isn't declared any more is left, and looked at no more."""
-    bench = DispatcherHarness()
+    harness = DispatcherHarness()
 
     async def script(passes: Dispatcher, outcomes: list[PassAttempt]) -> None:
-        await until(lambda: {"a", "b", "c"} <= bench.cloud.objects.keys())
+        await until(lambda: {"a", "b", "c"} <= harness.cloud.objects.keys())
         passes.declare(snapshot(a="1"), [key("b")])
-        await until(lambda: "b" not in bench.cloud.objects)
+        await until(lambda: "b" not in harness.cloud.objects)
         await until(lambda: passes.keys == {ENVIRONMENT_CONTEXT, key("a")})
         outcomes.clear()
         passes.enqueue_all()
         await until(lambda: len(outcomes) >= 2)
         assert {outcome.key for outcome in outcomes} == {ENVIRONMENT_CONTEXT, key("a")}
 
-    bench.loop(script, snapshot(a="1", b="1", c="1"))
-    assert "c" in bench.cloud.objects
-    assert bench.store.get_status(key("b")) is None
-    assert bench.store.get_status(key("c")) is not None
+    harness.loop(script, snapshot(a="1", b="1", c="1"))
+    assert "c" in harness.cloud.objects
+    assert harness.store.get_status(key("b")) is None
+    assert harness.store.get_status(key("c")) is not None
 
 
 def test_waiting_for_the_lease_ends_when_it_is_free() -> None:
     """Nothing is looked at while somebody else works here; then everything is made."""
-    bench = DispatcherHarness()
-    bench.lease.other = 3
-    assert bench.once(snapshot(a="1")).steps == {"create": 2}
+    harness = DispatcherHarness()
+    harness.lease.other = 3
+    assert harness.once(snapshot(a="1")).steps == {"create": 2}
 
 
 def test_cancellation_takes_effect_between_steps() -> None:
     """Asked to end during a write, the run finishes and journals that one, begins no other, and says it was
     interrupted.
     """
-    bench = DispatcherHarness(parallel=1)
-    bench.cloud.on_write = lambda _: bench.halt.cancel()
+    harness = DispatcherHarness(parallel=1)
+    harness.cloud.on_write = lambda _: harness.halt.cancel()
 
     async def script(_: Dispatcher, __: list[PassAttempt]) -> None:
-        await until(lambda: bench.halt.is_cancelled)
+        await until(lambda: harness.halt.is_cancelled)
 
-    bench.loop(script, snapshot(a="1", b="1"))
-    assert bench.cloud.writes == ["shared"]
-    assert [record.pending for record in bench.store.list_records("default")] == [None]
+    harness.loop(script, snapshot(a="1", b="1"))
+    assert harness.cloud.writes == ["shared"]
+    assert [record.pending for record in harness.store.list_records("default")] == [None]
 
 
 def test_oscillating_step_is_reported() -> None:
     """A step that is needed again each time it was done ends a run, with the fields that don't stay."""
-    bench = DispatcherHarness()
-    bench.cloud.on_look = lambda name: cast("None", bench.cloud.objects.pop("a", None)) if name == "a" else None
+    harness = DispatcherHarness()
+    harness.cloud.on_look = lambda name: cast("None", harness.cloud.objects.pop("a", None)) if name == "a" else None
     with pytest.raises(FailedError, match="needed again after they were done: create test/thing a"):
-        bench.once(snapshot(a="1"))
+        harness.once(snapshot(a="1"))
 
 
 def test_timeout_reports_what_is_waited_for() -> None:
     """A run that waits longer than it may ends with what it waits for."""
-    bench = DispatcherHarness()
-    bench.cloud.verdicts = {"a": [Waiting("Training", "round 3 of 100", 1)]}
+    harness = DispatcherHarness()
+    harness.cloud.verdicts = {"a": [Waiting("Training", "round 3 of 100", 1)]}
     with pytest.raises(DeadlineError, match="round 3 of 100"):
-        bench.once(snapshot(a="1"), timeout=0.2)
+        harness.once(snapshot(a="1"), timeout=0.2)
 
 
 def test_timeout_reports_a_pending_deletion() -> None:
     """A removed spec whose object AWS holds on to has no status: what it waits for is told all the same, by
     its name.
     """
-    bench = DispatcherHarness()
-    bench.once(snapshot(a="1", b="1"))
-    bench.cloud.hold_reasons["b"] = "sg-1 has a dependent object"
+    harness = DispatcherHarness()
+    harness.once(snapshot(a="1", b="1"))
+    harness.cloud.hold_reasons["b"] = "sg-1 has a dependent object"
     with pytest.raises(DeadlineError, match="b: sg-1 has a dependent object"):
-        bench.once(snapshot(a="1"), removed_specs=[key("b")], timeout=0.2)
+        harness.once(snapshot(a="1"), removed_specs=[key("b")], timeout=0.2)
 
 
 def test_disallowed_plan_is_not_started() -> None:
@@ -425,21 +430,21 @@ def test_disallowed_plan_is_not_started() -> None:
 
     One that may do less does that.
     """
-    bench = DispatcherHarness()
+    harness = DispatcherHarness()
 
     def forbid(plan: Plan) -> Plan:
         raise NotPlannedError("not planned", why=", ".join(str(step.node.key) for step in plan.steps))
 
     with pytest.raises(NotPlannedError, match="test/thing, test/thing a, test/thing b"):
-        bench.once(snapshot(a="1", b="1"), restrict_plan=forbid)
-    assert bench.cloud.writes == []
-    bench.once(snapshot(a="1", b="1"), wait=False, restrict_plan=lambda plan: plan.for_owner(ENVIRONMENT_CONTEXT))
-    assert bench.cloud.writes == ["shared"]
+        harness.once(snapshot(a="1", b="1"), restrict_plan=forbid)
+    assert harness.cloud.writes == []
+    harness.once(snapshot(a="1", b="1"), wait=False, restrict_plan=lambda plan: plan.for_owner(ENVIRONMENT_CONTEXT))
+    assert harness.cloud.writes == ["shared"]
 
 
 def test_failures_back_off_and_recover() -> None:
     """AWS that can't be reached is asked ever less often, and once it answers, everything is made."""
-    bench = DispatcherHarness()
+    harness = DispatcherHarness()
     asked: list[float] = []
 
     def fail(_: str) -> None:
@@ -447,14 +452,14 @@ def test_failures_back_off_and_recover() -> None:
         if len(asked) < 6:
             raise UnavailableError("no answer")
 
-    bench.cloud.on_look = fail
-    assert bench.once(snapshot(a="1")).steps == {"create": 2}
+    harness.cloud.on_look = fail
+    assert harness.once(snapshot(a="1")).steps == {"create": 2}
 
 
 def test_permanent_failure_ends_the_run() -> None:
     """What only another spec helps ends the run, and the loop doesn't look at it again by itself."""
-    bench = DispatcherHarness()
-    bench.cloud.verdicts = {"a": [Failed("RolledBack", "it crashed")]}
-    run = bench.once(snapshot(a="1"))
+    harness = DispatcherHarness()
+    harness.cloud.verdicts = {"a": [Failed("RolledBack", "it crashed")]}
+    run = harness.once(snapshot(a="1"))
     assert run.latest[key("a")].find_condition("Degraded") is not None
-    assert bench.opened.count("default") <= 3
+    assert harness.opened.count("default") <= 3

@@ -79,8 +79,8 @@ def test_sqs_messages_are_received_and_deleted(running_aws: Any) -> None:
     heard: list[str] = []
 
     async def hear() -> None:
-        door = connect(region="us-east-1", endpoint=running_aws.endpoint)
-        work = asyncio.create_task(poll_queue(lambda: door, url, heard.extend))
+        client = connect(region="us-east-1", endpoint=running_aws.endpoint)
+        work = asyncio.create_task(poll_queue(lambda: client, url, heard.extend))
         while len(heard) < 3:  # noqa: ASYNC110  (what it waits for happens in a thread)
             await asyncio.sleep(0.01)
         work.cancel()

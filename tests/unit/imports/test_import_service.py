@@ -239,7 +239,7 @@ def test_api_is_found_and_described() -> None:
     assert draft.spec["api"] == {"id": "a1", "stage": "live", "routes": [{"method": "POST", "path": "/predict"}]}
     assert draft.environment["edge"] == {"type": "cloudMap", "vpcLink": "link1"}
     assert "the stage other of the API" in draft.unmanaged
-    assert [told.partition(";")[0] for told in draft.checks] == [
+    assert [reported.partition(";")[0] for reported in draft.checks] == [
         "the stage live deploys changes by itself from then on"
     ]
     assert import_api(cast("AwsClient", account_with_api()), "a1").spec == draft.spec
@@ -296,14 +296,14 @@ def test_several_apis_have_to_be_chosen_from() -> None:
 
 def test_job_settings_are_imported_unchanged() -> None:
     """A number that would be spelled differently stays text; what the job has read is named, column by column."""
-    told = job(
+    reported = job(
         HyperParameters={"num_round": "10", "eta": "0.30", "max_depth": "6", "_tuning_objective_metric": "rmse"},
         InputDataConfig=[channel("train"), channel("validation", ContentType="text/csv; label_size=1")],
         EnableManagedSpotTraining=True,
         StoppingCondition={"MaxRuntimeInSeconds": 600, "MaxWaitTimeInSeconds": 900},
         VpcConfig={"Subnets": ["subnet-1"]},
     )
-    draft = add_job(cast("AwsClient", FakeAccount(job=told)), "churn-2026")
+    draft = add_job(cast("AwsClient", FakeAccount(job=reported)), "churn-2026")
     assert draft.spec["training"]["hyperparameters"] == {"num_round": 10, "eta": "0.30", "max_depth": 6}
     assert draft.spec["training"]["spot"] == {"enabled": True, "maxWait": "900s"}
     assert draft.spec["training"]["job"] == "churn-2026"

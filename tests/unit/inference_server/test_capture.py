@@ -115,6 +115,6 @@ def test_debug_log_contains_no_client_data_without_capture(
         send(port, "/predict", body, Authorization=MARK, Cookie=MARK, traceparent=MARK)
     process.process.terminate()
     code, log, err = process.wait_for_exit()
-    told = [line for line in log if line["event"] == "request"]
-    assert (code, err, [line["status"] for line in told]) == (0, "", [200, 422, 400])
+    reported = [line for line in log if line["event"] == "request"]
+    assert (code, err, [line["status"] for line in reported]) == (0, "", [200, 422, 400])
     assert MARKED not in json.dumps(log)

@@ -60,16 +60,16 @@ def test_committed_records_survive_sigkill(path):
     """Every put that returned survives; what was under way is there whole or not at all."""
     process = writer(path, "victim", 100_000)
     assert process.stdout is not None
-    told = [process.stdout.readline() for _ in range(25)]
+    reported = [process.stdout.readline() for _ in range(25)]
     process.send_signal(signal.SIGKILL)
-    told += process.stdout.read().splitlines()
+    reported += process.stdout.read().splitlines()
     process.stdout.close()
     process.wait()
     store = SqliteStore(path)
     found = [record.identity["number"] for record in store.list_records("prod")]
     store.close()
     assert found == list(range(len(found)))
-    assert len(told) <= len(found) <= len(told) + 1
+    assert len(reported) <= len(found) <= len(reported) + 1
 
 
 def test_a_second_opening_finds_the_first_ones_records(path):

@@ -202,10 +202,10 @@ def test_a_rule_opened_by_hand_is_closed(open_harness, environment, service, net
 
 def test_named_security_groups_replace_the_created_one(open_harness, service, network):
     """An Environment that names groups gets none made."""
-    want = service()
+    context = service()
     spec = {"network": {"securityGroups": ["sg-0123abcd"]}}
-    document = want.environment.model_dump(by_alias=True, mode="json") | {"spec": spec}
-    named = SpecContext(Environment.model_validate(document), want.service, want.location)
+    document = context.environment.model_dump(by_alias=True, mode="json") | {"spec": spec}
+    named = SpecContext(Environment.model_validate(document), context.service, context.location)
     assert open_harness(SecurityGroup, outputs=network).nodes(named) == []
 
 

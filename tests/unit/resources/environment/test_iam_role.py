@@ -26,8 +26,8 @@ def roles(open_harness):
     return open_harness(IamRole, outputs=OUTPUTS)
 
 
-def role_node(roles, want, name):
-    return next(node for node in roles.nodes(want) if node.key.name == f"housing-model/{name}")
+def role_node(roles, context, name):
+    return next(node for node in roles.nodes(context) if node.key.name == f"housing-model/{name}")
 
 
 def statements(node):
@@ -48,8 +48,8 @@ def test_each_role(roles, service, with_tags, name):
 
 def test_trust_is_for_one_service_and_this_account(roles, service):
     """No confused deputy: another account's training can't use our role."""
-    want = service()
-    trusted = {node.key.name.split("/")[1]: node.desired["trust"]["Statement"] for node in roles.nodes(want)}
+    context = service()
+    trusted = {node.key.name.split("/")[1]: node.desired["trust"]["Statement"] for node in roles.nodes(context)}
     assert {name: found[0]["Principal"] for name, found in trusted.items()} == {
         "training": {"Service": "sagemaker.amazonaws.com"},
         "task": {"Service": "ecs-tasks.amazonaws.com"},
@@ -82,9 +82,9 @@ def test_the_jobs_name_fits_the_role(roles, service):
     """The pattern in the role is the one that training jobs are named by."""
     from fnmatch import fnmatchcase
 
-    want = service()
-    pattern = {s["Sid"]: s for s in statements(role_node(roles, want, "training"))}["WriteModel"]["Resource"]
-    job = want.physical_name(want.fingerprint, limit=63)
+    context = service()
+    pattern = {s["Sid"]: s for s in statements(role_node(roles, context, "training"))}["WriteModel"]["Resource"]
+    job = context.physical_name(context.fingerprint, limit=63)
     assert fnmatchcase(f"arn:aws:s3:::artifacts/training/{job}/output/model.tar.gz", pattern)
 
 

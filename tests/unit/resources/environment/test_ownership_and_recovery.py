@@ -66,8 +66,8 @@ def outputs(embedded_aws):
 def type_and_node(request, open_harness, outputs, environment, service):
     """A bench for each type in turn, and one node of it; what is left over is removed."""
     made = open_harness(request.param, outputs=outputs)
-    wants = environment(), service(inputs=ResolvedInputs(channels={"train": ROWS}))
-    node = [node for want in wants for node in made.nodes(want)][-1]
+    contexts = environment(), service(inputs=ResolvedInputs(channels={"train": ROWS}))
+    node = [node for context in contexts for node in made.nodes(context)][-1]
     yield made, node
     made.aws._hooks = ()
     made.delete_until_absent(node)
@@ -88,52 +88,52 @@ class LosesAnswer(Hook):
 
 def test_every_crash_point_converges(type_and_node):
     """Whichever write's answer is lost, the next pass finds out by looking, and ends where an undisturbed run ends."""
-    bench, node = type_and_node
-    undisturbed = bench.writes(lambda: bench.apply(node))
-    fields = bench.wait_until_ready(node).fields
+    harness, node = type_and_node
+    undisturbed = harness.writes(lambda: harness.apply(node))
+    fields = harness.wait_until_ready(node).fields
     for cut in range(1, undisturbed + 1):
-        bench.delete_until_absent(node)
-        bench.aws._hooks = (LosesAnswer(cut),)
+        harness.delete_until_absent(node)
+        harness.aws._hooks = (LosesAnswer(cut),)
         with pytest.raises(AnswerLostError):
-            bench.apply(node)
-        bench.aws._hooks = ()
-        bench.apply(node, Action.UPDATE)
-        assert set(bench.wait_until_ready(node).fields) == set(fields)
-        assert bench.changes(node) == ()
+            harness.apply(node)
+        harness.aws._hooks = ()
+        harness.apply(node, Action.UPDATE)
+        assert set(harness.wait_until_ready(node).fields) == set(fields)
+        assert harness.changes(node) == ()
 
 
 def test_create_is_idempotent(type_and_node):
     """Applied a second time as if nothing were there: the same thing, once, or a refusal that waiting resolves."""
-    bench, node = type_and_node
-    bench.apply(node)
-    before = bench.wait_until_ready(node)
+    harness, node = type_and_node
+    harness.apply(node)
+    before = harness.wait_until_ready(node)
     try:
-        bench.resource.apply(bench.aws, Step(Action.CREATE, node, node.key), None)
+        harness.resource.apply(harness.aws, Step(Action.CREATE, node, node.key), None)
     except AwsError as error:
         assert error.remedy.name in ("SOON", "DEPENDENCY")  # noqa: PT017  (either way is right)
-    assert bench.wait_until_ready(node).outputs == before.outputs
+    assert harness.wait_until_ready(node).outputs == before.outputs
 
 
 def test_foreign_object_is_refused(type_and_node):
     """The same thing under another owner's tags: nothing is written."""
-    bench, node = type_and_node
+    harness, node = type_and_node
     if "tags" not in node.desired:
         pytest.skip("owned through its parent")
     theirs = {**node.desired["tags"], "moorage:owner": "ModelService/other"}
-    bench.apply(replace(node, desired={**node.desired, "tags": theirs}))
-    bench.wait_until_ready(node)
+    harness.apply(replace(node, desired={**node.desired, "tags": theirs}))
+    harness.wait_until_ready(node)
 
     def attempt():
         with pytest.raises(ForeignError, match="ModelService/other"):
-            bench.apply(node)
+            harness.apply(node)
 
-    assert bench.writes(attempt) == 0
+    assert harness.writes(attempt) == 0
 
 
 def test_nodes_are_json_serializable(type_and_node):
     """Fields, identity and outputs are JSON, so that store, plan and status can hold them."""
-    bench, node = type_and_node
-    seen = bench.apply(node)
+    harness, node = type_and_node
+    seen = harness.apply(node)
     blobs = {name: value for name, value in node.desired.items() if not isinstance(value, Blob)}
     json.dumps([blobs, node.identity, seen.fields, seen.outputs])
 

@@ -144,8 +144,8 @@ class ResourceHarness:
 
         All outputs, for those built on them.
         """
-        wants = (self.environment_context(context), context)
-        graph = Graph.build((w.owner, [n for r in self.registry.values() for n in r.expand(w)]) for w in wants)
+        contexts = (self.environment_context(context), context)
+        graph = Graph.build((w.owner, [n for r in self.registry.values() for n in r.expand(w)]) for w in contexts)
         outputs: dict[Key, Mapping[str, Value]] = {}
 
         def lookup(ref: Ref) -> Value:

@@ -36,18 +36,18 @@ def prerequisites(harness: Any, spec_context: Any) -> Mapping[tuple[str, str], A
 class ApiParts:
     """An API and all of its parts, made one after the other."""
 
-    def __init__(self, bench: Any, context: Any, prerequisites: Mapping[tuple[str, str], Any]) -> None:
-        self.bench = bench
-        self.api = bench.node(API, context)
-        made = bench.apply_until_stable(self.api).outputs
+    def __init__(self, harness: Any, context: Any, prerequisites: Mapping[tuple[str, str], Any]) -> None:
+        self.bench = harness
+        self.api = harness.node(API, context)
+        made = harness.apply_until_stable(self.api).outputs
         given = {**prerequisites, (API, "id"): made["id"], (API, "endpoint"): made["endpoint"]}
-        self.integration = bench.node(INTEGRATION, context, given)
-        given[INTEGRATION, "id"] = bench.apply_until_stable(self.integration).outputs["id"]
-        self.routes: list[Node] = bench.nodes(ROUTE, context, given)
+        self.integration = harness.node(INTEGRATION, context, given)
+        given[INTEGRATION, "id"] = harness.apply_until_stable(self.integration).outputs["id"]
+        self.routes: list[Node] = harness.nodes(ROUTE, context, given)
         for route in self.routes:
-            bench.apply_until_stable(route)
-        self.stage = bench.node(STAGE, context, given)
-        bench.apply_until_stable(self.stage)
+            harness.apply_until_stable(route)
+        self.stage = harness.node(STAGE, context, given)
+        harness.apply_until_stable(self.stage)
 
     @property
     def id(self) -> str:
@@ -108,13 +108,13 @@ def test_duplicate_api_is_removed_and_foreign_apis_stay(harness: Any, api_parts:
     name, tags = made.api.identity["name"], made.api.desired["tags"]
     known = made.id
     twin = client.create_api(Name=name, ProtocolType="HTTP", Tags=tags)["ApiId"]
-    stranger = client.create_api(Name=name, ProtocolType="HTTP")["ApiId"]
+    foreign = client.create_api(Name=name, ProtocolType="HTTP")["ApiId"]
     assert [(change.path, change.old) for change in harness.changes(made.api)] == [("duplicates", [twin])]
     harness.apply_until_stable(made.api)
     left = {api["ApiId"] for api in client.get_apis(MaxResults="100")["Items"] if api["Name"] == name}
-    assert left == {known, stranger}
+    assert left == {known, foreign}
     harness.delete_until_absent(made.api)
-    assert client.get_api(ApiId=stranger)["Name"] == name
+    assert client.get_api(ApiId=foreign)["Name"] == name
 
 
 def test_the_oldest_is_adopted_when_nothing_is_remembered(harness: Any, spec_context: Any, embedded_aws: Any) -> None:
@@ -180,8 +180,8 @@ def test_a_failed_deployment_of_a_stage_shows(harness: Any, api_parts: Any) -> N
     made = api_parts("told")
     seen = harness.observe(made.stage)[made.stage.key]
     message = "Deployment attempt failed: Unable to deploy API because no routes exist in this API"
-    told = type(seen)(seen.fields, {**seen.outputs, "deployment": message})
-    assert harness.registry[STAGE].ready(made.stage, told) == Failed("DeploymentFailed", message)
+    reported = type(seen)(seen.fields, {**seen.outputs, "deployment": message})
+    assert harness.registry[STAGE].ready(made.stage, reported) == Failed("DeploymentFailed", message)
 
 
 def test_parts_of_a_deleted_api_are_absent(harness: Any, api_parts: Any, embedded_aws: Any) -> None:

@@ -40,10 +40,10 @@ def create_image_clearance(harness: Any, spec_context: Any, embedded_aws: Any) -
     s3.create_bucket(Bucket="cleared")
     for name, content in BUNDLE.files().items():
         s3.put_object(Bucket="cleared", Key=f"m/{name}", Body=content)
-    told = {"version": 1, "model_sha256": FILE.sha256, "bundle": "s3://cleared/m/", "fingerprint": "f"}
+    reported = {"version": 1, "model_sha256": FILE.sha256, "bundle": "s3://cleared/m/", "fingerprint": "f"}
 
     def make(name: str, **image: Any) -> Any:
-        given = {("model/selection", output): value for output, value in told.items()}
+        given = {("model/selection", output): value for output, value in reported.items()}
         for kind in ("ecr/repository", "ecr/base-image", "ecr/image"):
             outputs = harness.apply_until_stable(harness.node(kind, spec_context(name, image=image), given)).outputs
             given |= {(kind, output): value for output, value in outputs.items()}
@@ -163,10 +163,10 @@ def test_a_bill_of_materials_points_at_the_image(harness: Any, create_image_clea
 def test_provenance_stands_in_annotations(harness: Any, create_image_clearance: Any) -> None:
     """Commit, data, training job, fingerprint, model and base can be read off the image's manifest."""
     node = create_image_clearance("annotated", maxSeverity="high")
-    told = json.loads(
+    reported = json.loads(
         EcrRepository(harness.aws, node.identity["repository"]).get_manifest(digest=node.identity["digest"])
     )
-    annotations = told["annotations"]
+    annotations = reported["annotations"]
     assert annotations["org.opencontainers.image.revision"] == "c0ffee"
     assert annotations["dev.moorage.data"] == "d" * 64
     assert annotations["dev.moorage.training-job"] == "arn:job"

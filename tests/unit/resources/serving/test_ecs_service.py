@@ -36,8 +36,13 @@ def selected(harness: Any, spec_context: Any, embedded_aws: Any) -> Any:
     s3.create_bucket(Bucket="models")
     for name, content in bundle.files().items():
         s3.put_object(Bucket="models", Key=f"b/{name}", Body=content)
-    told = {"version": 1, "model_sha256": bundle.manifest.model.sha256, "bundle": "s3://models/b/", "fingerprint": "f"}
-    given = {("model/selection", name): value for name, value in told.items()}
+    reported = {
+        "version": 1,
+        "model_sha256": bundle.manifest.model.sha256,
+        "bundle": "s3://models/b/",
+        "fingerprint": "f",
+    }
+    given = {("model/selection", name): value for name, value in reported.items()}
     for kind in ("ecr/repository", "ecr/base-image", "ecr/image"):
         made = harness.apply(harness.node(kind, spec_context("m"), given)).outputs
         given |= {(kind, name): value for name, value in made.items()}
@@ -47,9 +52,9 @@ def selected(harness: Any, spec_context: Any, embedded_aws: Any) -> Any:
 class ServiceNodes:
     """The two nodes of one spec, on ground that was made for them."""
 
-    def __init__(self, bench: Any, want: Any, selected: Any, name: str) -> None:
-        self.bench, self.name, self.want = bench, name, want
-        self.resolved = bench.apply_prerequisites(want(name), PREREQUISITES, selected)
+    def __init__(self, harness: Any, context: Any, selected: Any, name: str) -> None:
+        self.bench, self.name, self.want = harness, name, context
+        self.resolved = harness.apply_prerequisites(context(name), PREREQUISITES, selected)
 
     def definition(self, **service: Any) -> Node:
         (node,) = self.bench.registry[DEFINITION].expand(self.want(self.name, service=service))
@@ -183,18 +188,18 @@ def test_rolled_back_rollout_is_not_retried_unasked(harness: Any, service_nodes:
     harness.delete_until_absent(third)
 
 
-def mark_for_retry(bench: Any, node: Node) -> str:
+def mark_for_retry(harness: Any, node: Node) -> str:
     """What is marked for another try, in words."""
-    told: str = bench.registry[SERVICE].retry(bench.aws, node, bench.observe(node)[node.key])
-    return told
+    reported: str = harness.registry[SERVICE].retry(harness.aws, node, harness.observe(node)[node.key])
+    return reported
 
 
-def until_not_waiting(bench: Any, node: Node) -> Any:
+def until_not_waiting(harness: Any, node: Node) -> Any:
     """Look until it is decided. A verdict may come from AWS's list of deployments, or from the refusal to try again."""
-    while isinstance(verdict := bench.verdict(node), Waiting):
+    while isinstance(verdict := harness.verdict(node), Waiting):
         if verdict.reason == "Deploying":
             try:
-                bench.apply(node)
+                harness.apply(node)
             except MoorageError as error:
                 return Failed(type(error).__name__, str(error))
     return verdict

@@ -34,7 +34,7 @@ def existing_service(**spec: Any) -> SpecContext:
 
 def environment_context(*wants: SpecContext) -> SpecContext:
     """The Environment that they live in."""
-    services = tuple(want.service for want in wants if want.service is not None)
+    services = tuple(context.service for context in wants if context.service is not None)
     return SpecContext(Environment.default(), None, wants[0].location, model_services=services)
 
 

@@ -84,8 +84,8 @@ def repository(harness: Any, spec_context: Any, request: pytest.FixtureRequest) 
     return EcrRepository(harness.aws, harness.apply(harness.node("ecr/repository", spec_context(name))).outputs["name"])
 
 
-def uploads(bench: Any) -> int:
-    return int(bench.aws.call_counter.counts_by_name().get("ecr.complete_layer_upload", 0))
+def uploads(harness: Any) -> int:
+    return int(harness.aws.call_counter.counts_by_name().get("ecr.complete_layer_upload", 0))
 
 
 FAULTS = [
