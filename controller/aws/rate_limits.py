@@ -33,8 +33,8 @@ class RateLimit:
 
 
 def _ecs_limits(name: str, burst: float, rate: float, operations: str) -> dict[str, tuple[RateLimit, ...]]:
-    budget = RateLimit(f"ECS {name}", burst, rate, _ECS)
-    return {f"ecs.{operation}": (budget,) for operation in operations.split()}
+    limit = RateLimit(f"ECS {name}", burst, rate, _ECS)
+    return {f"ecs.{operation}": (limit,) for operation in operations.split()}
 
 
 # Every management call of API Gateway draws on one bucket for the whole account, a few on a second one of their own.
@@ -102,7 +102,7 @@ def minimum_seconds(call_counts: Mapping[str, int]) -> float:
     for name, count in call_counts.items():
         service, _, operation = name.partition(".")
         drawn.update(dict.fromkeys(rate_limits_for(service, operation), count))
-    return max((count / budget.rate for budget, count in drawn.items()), default=0.0)
+    return max((count / limit.rate for limit, count in drawn.items()), default=0.0)
 
 
 @dataclass
@@ -126,17 +126,17 @@ class RateLimiter:
 
         If the wait is longer, takes nothing and raises ThrottledError with `retry_after` in seconds.
         """
-        budgets = rate_limits_for(service, operation)
-        if not budgets:
+        limits = rate_limits_for(service, operation)
+        if not limits:
             return
         with self._lock:
-            buckets = [self._refill(account, region, budget) for budget in budgets]
-            waits = [max(0.0, (1 - bucket.tokens) / b.rate) for bucket, b in zip(buckets, budgets, strict=True)]
+            buckets = [self._refill(account, region, limit) for limit in limits]
+            waits = [max(0.0, (1 - bucket.tokens) / b.rate) for bucket, b in zip(buckets, limits, strict=True)]
             wait = max(waits)
             if wait > MAX_WAIT_SECONDS:
-                slowest = budgets[waits.index(wait)]
+                slowest = limits[waits.index(wait)]
                 raise ThrottledError(
-                    f"the budget for {slowest.name} calls is used up for {wait:.0f} s",
+                    f"the limit for {slowest.name} calls is used up for {wait:.0f} s",
                     where=f"{service}.{operation}",
                     why=f"AWS allows {slowest.burst:g} at once and {slowest.rate:.3g} a second",
                     retry_after=wait,
@@ -150,8 +150,8 @@ class RateLimiter:
     def drain(self, account: str, region: str, service: str, operation: str) -> None:
         """Empty the call's buckets: AWS throttled it, so others in the account have used the rest."""
         with self._lock:
-            for budget in rate_limits_for(service, operation):
-                bucket = self._refill(account, region, budget)
+            for limit in rate_limits_for(service, operation):
+                bucket = self._refill(account, region, limit)
                 bucket.tokens = min(bucket.tokens, 0.0)
 
     def _refill(self, account: str, region: str, rate_limit: RateLimit) -> _TokenBucket:

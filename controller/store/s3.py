@@ -62,26 +62,26 @@ class S3Store:
                 owner = owner_of_key(name)
                 if owner is not None:
                     self._cached_objects.setdefault(name, CachedObject(name, owner))
-            stale = [sheet for name, sheet in self._cached_objects.items() if sheet.etag != listed.get(name)]
-        for sheet in stale:
-            with sheet.lock:
-                self._read(sheet)
+            stale = [cached for name, cached in self._cached_objects.items() if cached.etag != listed.get(name)]
+        for cached in stale:
+            with cached.lock:
+                self._read(cached)
 
     def list_records(self, environment: str, owners: Collection[Key] | None = None) -> Collection[Record]:
         """Return every record of an environment, or those of some specs, in the order they were first stored."""
         with self._lock:
             found = [
                 placed
-                for sheet in self._load_objects()
-                if sheet.owner.environment == environment and (owners is None or sheet.owner in owners)
-                for placed in sheet.content.records.values()
+                for cached in self._load_objects()
+                if cached.owner.environment == environment and (owners is None or cached.owner in owners)
+                for placed in cached.content.records.values()
             ]
         return [documents.parse_record(text) for _, text in sorted(found)]
 
     def get_record(self, id_: str) -> Record | None:
         """Return the record with this id; None if there is none."""
         with self._lock:
-            placed = (sheet.content.records.get(id_) for sheet in self._load_objects())
+            placed = (cached.content.records.get(id_) for cached in self._load_objects())
             text = next((found[1] for found in placed if found is not None), None)
         return None if text is None else documents.parse_record(text)
 
@@ -111,8 +111,8 @@ class S3Store:
     def list_statuses(self, environment: str) -> Collection[Status]:
         """Return the last saved statuses of an environment, by kind and name."""
         with self._lock:
-            known = sorted((sheet for sheet in self._load_objects()), key=lambda sheet: sheet.owner)
-            texts = [sheet.content.status for sheet in known if sheet.owner.environment == environment]
+            known = sorted((cached for cached in self._load_objects()), key=lambda cached: cached.owner)
+            texts = [cached.content.status for cached in known if cached.owner.environment == environment]
         return [documents.parse_status(text) for text in texts if text is not None]
 
     def save_status(self, status: Status) -> None:
@@ -137,16 +137,16 @@ class S3Store:
     def list_events(self, owner: Key | None = None, *, limit: int = 100) -> Collection[Event]:
         """Return the newest events, oldest first; of one spec, or of all."""
         with self._lock:
-            sheets = [sheet for sheet in self._load_objects() if owner in (None, sheet.owner)]
-            found = sorted(placed for sheet in sheets for placed in sheet.content.events)
+            cached_objects = [cached for cached in self._load_objects() if owner in (None, cached.owner)]
+            found = sorted(placed for cached in cached_objects for placed in cached.content.events)
         return [documents.parse_event(text) for _, text in found[max(0, len(found) - limit) :]]
 
     def close(self) -> None:
         """Write the events that still wait."""
         with suppress(AwsError, StoreError):
-            for sheet in list(self._cached_objects.values()):
-                with sheet.lock:
-                    self._write(sheet)
+            for cached in list(self._cached_objects.values()):
+                with cached.lock:
+                    self._write(cached)
 
     def _set_status(self, owner: Key, text: str | None) -> None:
         def edit(content: ObjectContent) -> None:
@@ -162,8 +162,8 @@ class S3Store:
     def _content_of(self, owner: Key) -> ObjectContent:
         with self._lock:
             self._load_objects()
-            sheet = self._cached_objects.get(object_key(owner))
-            return sheet.content if sheet is not None else ObjectContent()
+            cached = self._cached_objects.get(object_key(owner))
+            return cached.content if cached is not None else ObjectContent()
 
     def _next_sequence(self) -> int:
         with self._lock:
@@ -175,16 +175,16 @@ class S3Store:
         name = object_key(owner)
         with self._lock:
             self._load_objects()
-            sheet = self._cached_objects.setdefault(name, CachedObject(name, owner))
-        with sheet.lock:
+            cached = self._cached_objects.setdefault(name, CachedObject(name, owner))
+        with cached.lock:
             with self._lock:
-                edit(sheet.content)
-                sheet.pending_edits.append(edit)
-            if not write_now and len(sheet.pending_edits) < _MAX_BUFFERED_EDITS:
+                edit(cached.content)
+                cached.pending_edits.append(edit)
+            if not write_now and len(cached.pending_edits) < _MAX_BUFFERED_EDITS:
                 return
-            self._write(sheet)
+            self._write(cached)
         for other in [
-            other for other in self._cached_objects.copy().values() if other.bucket_missing and sheet.etag is not None
+            other for other in self._cached_objects.copy().values() if other.bucket_missing and cached.etag is not None
         ]:
             with other.lock:
                 self._write(other)

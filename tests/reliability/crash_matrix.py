@@ -27,7 +27,7 @@ class CrashPoint:
 
 @dataclass
 class CrashMatrix:
-    """The chapters, each begun in a house of these parts in which all before it went well."""
+    """The chapters, each begun in a simulation of these parts in which all before it went well."""
 
     parts: ControllerParts
 
@@ -35,13 +35,13 @@ class CrashMatrix:
         self.initial_states: list[Harness] = []
         self.points: list[CrashPoint] = []
         self.final_states: list[Harness] = []
-        house = Harness(self.parts)
+        simulation = Harness(self.parts)
         for number, chapter in enumerate(SCENARIO):
-            self.initial_states.append(house)
-            clean = house.copy()
+            self.initial_states.append(simulation)
+            clean = simulation.copy()
             clean.run_controller(chapter.model)
             self.final_states.append(clean)
-            house = clean.copy()
+            simulation = clean.copy()
             for moment in CrashMoment:
                 calls = (
                     clean.crash_injector.journaled
@@ -52,10 +52,10 @@ class CrashMatrix:
 
     def single_crash(self, point: CrashPoint) -> Iterator[str]:
         """Killed once: it ends as undisturbed, in every detail, and nothing was made that is not in there."""
-        house = self.initial_states[point.phase].copy()
-        house.crash_injector.crash_at(point.moment, point.call)
-        yield from _differences(house, self.final_states[point.phase], SCENARIO[point.phase].model, str(point))
-        if not house.crash_injector.hit:
+        simulation = self.initial_states[point.phase].copy()
+        simulation.crash_injector.crash_at(point.moment, point.call)
+        yield from _differences(simulation, self.final_states[point.phase], SCENARIO[point.phase].model, str(point))
+        if not simulation.crash_injector.hit:
             yield f"{point}: never come to"
 
     def crash_then_spec_change(self, point: CrashPoint) -> Iterator[str]:
@@ -63,23 +63,23 @@ class CrashMatrix:
         at once.
         """
         for model in {last_served_model(point.phase), None}:
-            house, clean = self.initial_states[point.phase].copy(), self.initial_states[point.phase].copy()
-            house.crash_injector.crash_at(point.moment, point.call)
+            simulation, clean = self.initial_states[point.phase].copy(), self.initial_states[point.phase].copy()
+            simulation.crash_injector.crash_at(point.moment, point.call)
             with suppress(CrashedError):
-                house.run_controller(SCENARIO[point.phase].model, until_hit=True)
-            if not house.crash_injector.hit:
+                simulation.run_controller(SCENARIO[point.phase].model, until_hit=True)
+            if not simulation.crash_injector.hit:
                 yield f"{point}: never come to"
-            house.crash_injector.disable()
+            simulation.crash_injector.disable()
             clean.run_controller(model)
             what = "gone" if model is None else "as before"
-            yield from _differences(house, clean, model, f"{point}, then {what}", history=False)
+            yield from _differences(simulation, clean, model, f"{point}, then {what}", history=False)
 
     def crash_pairs(self, count: int, seed: int) -> Iterator[list[str]]:
         """Killed twice, somewhere: in one life, and in the next one or a later one. What is wrong, so many times."""
         dice = random.Random(seed)
         while count:
             chapter = dice.randrange(len(SCENARIO))
-            house, clean = self.initial_states[chapter].copy(), self.final_states[chapter]
+            simulation, clean = self.initial_states[chapter].copy(), self.final_states[chapter]
             first, second = (
                 dice.choice([moment for moment in CrashMoment if moment is not CrashMoment.SURVIVES_LOST_ANSWER])
                 for _ in "12"
@@ -89,9 +89,9 @@ class CrashMatrix:
             )
             at = dice.randrange(calls)
             turns = [(first, at), (second, dice.randrange(max(1, calls - at)))]
-            house.crash_injector.crash_in_sequence(*turns)
-            found = list(_differences(house, clean, SCENARIO[chapter].model, f"{SCENARIO[chapter].name}, {turns}"))
-            if house.crash_injector.crashes == 2:
+            simulation.crash_injector.crash_in_sequence(*turns)
+            found = list(_differences(simulation, clean, SCENARIO[chapter].model, f"{SCENARIO[chapter].name}, {turns}"))
+            if simulation.crash_injector.crashes == 2:
                 count -= 1
                 yield found
 

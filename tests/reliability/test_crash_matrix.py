@@ -28,10 +28,10 @@ def test_matrix_covers_every_call(crash_matrix: CrashMatrix) -> None:
     assert {(point.phase, point.moment) for point in crash_matrix.points} == {
         (number, moment) for number in range(len(SCENARIO)) for moment in CrashMoment
     }
-    calls = [len(house.crash_injector.points) for house in crash_matrix.final_states]
-    written = [len(house.crash_injector.journaled) for house in crash_matrix.final_states]
+    calls = [len(simulation.crash_injector.points) for simulation in crash_matrix.final_states]
+    written = [len(simulation.crash_injector.journaled) for simulation in crash_matrix.final_states]
     assert len(crash_matrix.points) == sum(calls) * (len(CrashMoment) - 1) + sum(written)
-    assert [house.invariant_violations() for house in crash_matrix.final_states] == [[] for _ in SCENARIO]
+    assert [simulation.invariant_violations() for simulation in crash_matrix.final_states] == [[] for _ in SCENARIO]
 
 
 def test_a_crash_anywhere_converges(crash_matrix: CrashMatrix) -> None:

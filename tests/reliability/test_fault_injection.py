@@ -126,17 +126,17 @@ class ScenarioRunner:
         reported = ScenarioResult()
         model = replace(MODEL, image=f"{{maxSeverity: critical, signing: {{key: '{key}'}}}}")
         demo = Demo(clients, scene.registry, self.directory, models=(model,))
-        living = Lifecycle(demo, scene)
-        living.fault_injector.is_targeted = is_targeted
+        run = Lifecycle(demo, scene)
+        run.fault_injector.is_targeted = is_targeted
         for name, change in SCENARIO.items():
-            living.fault_injector.fault = None
+            run.fault_injector.fault = None
             change(demo)
-            living.fault_injector.fault = fault
-            living.settle(is_removed=not demo.models)
-            living.fault_injector.complete_delayed_calls(complete_all=True)
-            reported.account_states[name] = _comparable(living.account_state())
-        reported.seen, reported.hit = set(living.fault_injector.seen), set(living.fault_injector.hit)
-        reported.reporting_errors, reported.stored_state = living.reporting_errors, living.stored_state()
+            run.fault_injector.fault = fault
+            run.settle(is_removed=not demo.models)
+            run.fault_injector.complete_delayed_calls(complete_all=True)
+            reported.account_states[name] = _comparable(run.account_state())
+        reported.seen, reported.hit = set(run.fault_injector.seen), set(run.fault_injector.hit)
+        reported.reporting_errors, reported.stored_state = run.reporting_errors, run.stored_state()
         return reported
 
 

@@ -172,7 +172,7 @@ def queue_of(aws: EmbeddedAws, source: str) -> str:
     return str(queue)
 
 
-def told(aws: EmbeddedAws, queue: str, name: str) -> bool:
+def is_event_delivered(aws: EmbeddedAws, queue: str, name: str) -> bool:
     """Whether a message on the queue names it."""
     sqs = aws.client("sqs")
     return comes_true(aws, lambda: name in str(sqs.receive_message(QueueUrl=queue).get("Messages", ())))
@@ -182,14 +182,14 @@ def told(aws: EmbeddedAws, queue: str, name: str) -> bool:
 def _(aws: EmbeddedAws) -> bool:
     queue, request = queue_of(aws, "aws.sagemaker"), job(aws)
     aws.client("sagemaker").create_training_job(**request)
-    return told(aws, queue, request["TrainingJobName"])
+    return is_event_delivered(aws, queue, request["TrainingJobName"])
 
 
 @case("events/services-tell-of-their-tasks")
 def _(aws: EmbeddedAws) -> bool:
     queue, request = queue_of(aws, "aws.ecs"), service(aws)
     aws.client("ecs").create_service(**request)
-    return told(aws, queue, request["cluster"])
+    return is_event_delivered(aws, queue, request["cluster"])
 
 
 @case("ec2/a-group-under-a-vpc-link-stays")

@@ -27,7 +27,7 @@ def begin(service: EcsService, name: str) -> EcsDeployment:
     return deployments.begin(service, ServiceRevision(f"revision/{name}", NOW, name), NOW)
 
 
-def told(service: EcsService) -> list[tuple[str, str, str, str]]:
+def describe_deployments(service: EcsService) -> list[tuple[str, str, str, str]]:
     """Each deployment, newest first: task definition, status, rolloutState and outcome."""
     return [
         (d.revision.task_definition, d.status, d.rollout_state.value, d.outcome) for d in service.deployment_history
@@ -40,9 +40,9 @@ def test_a_rollback_ends_well(service: EcsService) -> None:
     begin(service, "second")
     deployments.fail(service, first.id, NOW)
     assert service.primary is first
-    assert told(service)[0] == ("second", "ACTIVE", "FAILED", "ROLLBACK_IN_PROGRESS")
+    assert describe_deployments(service)[0] == ("second", "ACTIVE", "FAILED", "ROLLBACK_IN_PROGRESS")
     deployments.complete(service, NOW)
-    assert told(service) == [
+    assert describe_deployments(service) == [
         ("second", "ACTIVE", "FAILED", "ROLLBACK_SUCCESSFUL"),
         ("first", "PRIMARY", "COMPLETED", "SUCCESSFUL"),
     ]
@@ -55,7 +55,7 @@ def test_a_rollback_that_fails_is_told(service: EcsService) -> None:
     begin(service, "second")
     deployments.fail(service, first.id, NOW)
     deployments.fail(service, None, NOW)
-    assert told(service) == [
+    assert describe_deployments(service) == [
         ("second", "ACTIVE", "FAILED", "ROLLBACK_FAILED"),
         ("first", "PRIMARY", "FAILED", "SUCCESSFUL"),
     ]
@@ -68,7 +68,7 @@ def test_without_a_completed_deployment_the_primary_stays_failed(rollback: bool,
     service = EcsService("s", "c", "us-east-1", "123456789012", NOW, 1, deployment_configuration=breaker)
     begin(service, "first")
     deployments.fail(service, None, NOW)
-    assert told(service) == [("first", "PRIMARY", "FAILED", outcome)]
+    assert describe_deployments(service) == [("first", "PRIMARY", "FAILED", outcome)]
 
 
 def test_a_newer_deployment_stops_an_unfinished_one(service: EcsService) -> None:
@@ -78,7 +78,7 @@ def test_a_newer_deployment_stops_an_unfinished_one(service: EcsService) -> None
     begin(service, "third")
     deployments.fail(service, first.id, NOW)
     begin(service, "fourth")
-    assert [(name, outcome) for name, _, _, outcome in told(service)] == [
+    assert [(name, outcome) for name, _, _, outcome in describe_deployments(service)] == [
         ("fourth", "IN_PROGRESS"),
         ("third", "STOPPED"),
         ("second", "STOPPED"),

@@ -148,7 +148,12 @@ class DispatcherHarness:
     """Passes over one cloud and one store."""
 
     def __init__(self, parallel: int = 4) -> None:
-        self.cloud, self.store, self.lease, self.halt = FakeCloud(), MemoryStore(), NoLease(), CancellationToken()
+        self.cloud, self.store, self.lease, self.cancellation = (
+            FakeCloud(),
+            MemoryStore(),
+            NoLease(),
+            CancellationToken(),
+        )
         self.thing = FakeResource(ResourceContext(Path()))
         self.thing.cloud = self.cloud
         self.parallel = parallel
@@ -169,7 +174,7 @@ class DispatcherHarness:
             cast("AwsClient", self.cloud),
             self.store,
             utc_now,
-            raise_if_cancelled=self.halt.raise_if_cancelled,
+            raise_if_cancelled=self.cancellation.raise_if_cancelled,
         )
         return OpenEnvironment(environment, reconciler, contexts, self.lease)
 
@@ -185,13 +190,13 @@ class DispatcherHarness:
 
         async def run() -> None:
             queue = Queue(time.monotonic, random.random, pace=0.001)
-            passes = Dispatcher(self, queue, self.halt, parallel=self.parallel, on_attempt=outcomes.append)
+            passes = Dispatcher(self, queue, self.cancellation, parallel=self.parallel, on_attempt=outcomes.append)
             passes.declare(wanted)
             work = asyncio.create_task(passes.run())
             try:
                 await asyncio.wait_for(script(passes, outcomes), 30)
             finally:
-                self.halt.cancel()
+                self.cancellation.cancel()
                 passes.wake()
                 await work
                 passes.close()
@@ -388,10 +393,10 @@ def test_cancellation_takes_effect_between_steps() -> None:
     interrupted.
     """
     harness = DispatcherHarness(parallel=1)
-    harness.cloud.on_write = lambda _: harness.halt.cancel()
+    harness.cloud.on_write = lambda _: harness.cancellation.cancel()
 
     async def script(_: Dispatcher, __: list[PassAttempt]) -> None:
-        await until(lambda: harness.halt.is_cancelled)
+        await until(lambda: harness.cancellation.is_cancelled)
 
     harness.loop(script, snapshot(a="1", b="1"))
     assert harness.cloud.writes == ["shared"]

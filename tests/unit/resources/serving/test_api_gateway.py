@@ -37,7 +37,7 @@ class ApiParts:
     """An API and all of its parts, made one after the other."""
 
     def __init__(self, harness: Any, context: Any, prerequisites: Mapping[tuple[str, str], Any]) -> None:
-        self.bench = harness
+        self.harness = harness
         self.api = harness.node(API, context)
         made = harness.apply_until_stable(self.api).outputs
         given = {**prerequisites, (API, "id"): made["id"], (API, "endpoint"): made["endpoint"]}
@@ -51,7 +51,7 @@ class ApiParts:
 
     @property
     def id(self) -> str:
-        found: str = self.bench.observe(self.api)[self.api.key].outputs["id"]
+        found: str = self.harness.observe(self.api)[self.api.key].outputs["id"]
         return found
 
 

@@ -53,15 +53,15 @@ class ServiceNodes:
     """The two nodes of one spec, on ground that was made for them."""
 
     def __init__(self, harness: Any, context: Any, selected: Any, name: str) -> None:
-        self.bench, self.name, self.want = harness, name, context
+        self.harness, self.name, self.context = harness, name, context
         self.resolved = harness.apply_prerequisites(context(name), PREREQUISITES, selected)
 
     def definition(self, **service: Any) -> Node:
-        (node,) = self.bench.registry[DEFINITION].expand(self.want(self.name, service=service))
+        (node,) = self.harness.registry[DEFINITION].expand(self.context(self.name, service=service))
         return self.resolved(node)
 
     def service(self, arn: str, **service: Any) -> Node:
-        (node,) = self.bench.registry[SERVICE].expand(self.want(self.name, service=service))
+        (node,) = self.harness.registry[SERVICE].expand(self.context(self.name, service=service))
         return self.resolved(type(node)(node.key, node.identity, {**node.desired, "taskDefinition": arn}))
 
 

@@ -32,14 +32,14 @@ def existing_service(**spec: Any) -> SpecContext:
     return SpecContext(Environment.default(), model, AwsLocation("123456789012", "us-east-1"))
 
 
-def environment_context(*wants: SpecContext) -> SpecContext:
+def environment_context(*contexts: SpecContext) -> SpecContext:
     """The Environment that they live in."""
-    services = tuple(context.service for context in wants if context.service is not None)
-    return SpecContext(Environment.default(), None, wants[0].location, model_services=services)
+    services = tuple(context.service for context in contexts if context.service is not None)
+    return SpecContext(Environment.default(), None, contexts[0].location, model_services=services)
 
 
 def expanded_nodes(context: SpecContext) -> dict[str, Node]:
-    """What a spec wants, by type."""
+    """Return the nodes of a spec, by type."""
     return {node.key.kind: node for resource in REGISTRY.values() for node in resource.expand(context)}
 
 
