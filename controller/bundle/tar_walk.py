@@ -45,13 +45,10 @@ def _read_member_header(stream: ByteReader) -> tuple[str, bytes, int] | None:
         name, kind, size = found
         if kind in (_PAX_HEADER, _PAX_GLOBAL_HEADER, _LONG_NAME, _LONG_LINK):
             note = _read_extension(stream, size)
-            reported |= (
-                _parse_pax_records(note)
-                if kind == _PAX_HEADER
-                else {b"path": note.rstrip(b"\0")}
-                if kind == _LONG_NAME
-                else {}
-            )
+            if kind == _PAX_HEADER:
+                reported |= _parse_pax_records(note)
+            elif kind == _LONG_NAME:
+                reported[b"path"] = note.rstrip(b"\0")
             continue
         if kind == b"S" or any(key.startswith(b"GNU.sparse") for key in reported):
             raise TarError("a member is sparse")

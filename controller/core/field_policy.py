@@ -72,11 +72,7 @@ def _unwrap_single_elements(value: Value) -> Value:
         return {name: _unwrap_single_elements(child) for name, child in value.items()}
     if isinstance(value, list):
         children = [_unwrap_single_elements(child) for child in value]
-        return (
-            children[0]
-            if len(children) == 1
-            else sorted(children, key=repr)
-            if all(isinstance(child, str) for child in children)
-            else children
-        )
+        if len(children) == 1:
+            return children[0]
+        return sorted(children, key=repr) if all(isinstance(child, str) for child in children) else children
     return value

@@ -191,15 +191,19 @@ def _summary_conditions(verdicts: Sequence[Verdict], source_error: str) -> list[
         Condition("Progressing", "True", waiting.reason, waiting.message)
         if waiting
         else Condition("Progressing", "False", "Idle"),
-        Condition("Degraded", "True", failed.reason, failed.message)
-        if failed
-        else Condition("Degraded", "True", "SourceFailed", source_error)
-        if source_error
-        else Condition("Degraded", "False", "AsDeclared"),
+        _degraded_condition(failed, source_error),
         Condition("Stalled", "True", failed.reason, failed.message)
         if failed and not waiting
         else Condition("Stalled", "False", "NotStalled"),
     ]
+
+
+def _degraded_condition(failed: Failed | None, source_error: str) -> Condition:
+    if failed is not None:
+        return Condition("Degraded", "True", failed.reason, failed.message)
+    if source_error:
+        return Condition("Degraded", "True", "SourceFailed", source_error)
+    return Condition("Degraded", "False", "AsDeclared")
 
 
 def _most_severe(verdicts: Sequence[Verdict]) -> Verdict:

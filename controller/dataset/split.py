@@ -47,6 +47,8 @@ def make_channel_assigner(split: SplitShares) -> Callable[[Iterable[str]], str]:
         hashed = seeded.copy()
         hashed.update(",".join(row).encode())
         place = int.from_bytes(hashed.digest(), "big")
-        return "test" if place < test else "validation" if place < held_out else "train"
+        if place < test:
+            return "test"
+        return "validation" if place < held_out else "train"
 
     return channel

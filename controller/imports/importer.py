@@ -18,7 +18,9 @@ def import_service(
     Raises NotFoundError and FailedError.
     """
     draft, registry = draft_service(aws, cluster, name)
-    found = [api] if api else find_apis(aws, registry) if registry else []
+    found = [api] if api else []
+    if registry and not api:
+        found = find_apis(aws, registry)
     if len(found) > 1:
         raise FailedError(
             f"{len(found)} APIs lead to {cluster}/{name}", why=", ".join(found), hint="choose one with --api"

@@ -150,17 +150,18 @@ def _flatten_rules(permission: Mapping[str, Any]) -> Iterator[dict[str, Value]]:
 def _to_ip_permission(rule: Mapping[str, Value]) -> dict[str, Any]:
     """Return a rule in AWS's form."""
     source = str(rule["source"])
-    field = (
-        "UserIdGroupPairs"
-        if source.startswith("sg-")
-        else "PrefixListIds"
-        if source.startswith("pl-")
-        else "Ipv6Ranges"
-        if ":" in source
-        else "IpRanges"
-    )
+    field = _source_field(source)
     ports = {field: rule[name] for name, field in (("from", "FromPort"), ("to", "ToPort")) if name in rule}
     return {"IpProtocol": rule["protocol"], **ports, field: [{_SOURCE_FIELDS[field]: source}]}
+
+
+def _source_field(source: str) -> str:
+    """Return the field of an IpPermission that takes a source: a group, a prefix list, or a range of addresses."""
+    if source.startswith("sg-"):
+        return "UserIdGroupPairs"
+    if source.startswith("pl-"):
+        return "PrefixListIds"
+    return "Ipv6Ranges" if ":" in source else "IpRanges"
 
 
 def _change_rules(

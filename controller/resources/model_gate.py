@@ -45,9 +45,8 @@ def evaluate_gates(gates: Sequence[Mapping[str, Any]], metrics: Mapping[str, Map
     """
     failures = [failure for gate in gates if (failure := _describe_failure(gate, metrics))]
     passed = not failures
-    message = "; ".join(failures) or (
-        f"{len(gates)} gate{'s' if len(gates) != 1 else ''} passed" if gates else "no gates"
-    )
+    plural = "" if len(gates) == 1 else "s"
+    message = "; ".join(failures) or (f"{len(gates)} gate{plural} passed" if gates else "no gates")
     return {
         "passed": passed,
         "message": message,

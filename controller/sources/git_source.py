@@ -49,19 +49,18 @@ class GitAddress:
         ref, _, path = rest.partition(":")
         parts = urlsplit(url)
         plain = posixpath.normpath(path).strip("/") if path else ""
-        problem = (
-            "it doesn't begin with git+"
-            if not text.startswith("git+")
-            else "REF is missing"
-            if not (at and ref and parts.path.strip("/"))
-            else "use https, ssh or file"
-            if parts.scheme not in ("https", "ssh", "file") and not (parts.scheme == "http" and is_loopback(url))
-            else "a password or token doesn't belong there: set MOORAGE_GIT_TOKEN"
-            if parts.password or (parts.username and parts.scheme != "ssh")
-            else "PATH leads out of the repository"
-            if plain == ".." or plain.startswith("../")
-            else ""
-        )
+        problems = {
+            "it doesn't begin with git+": not text.startswith("git+"),
+            "REF is missing": not (at and ref and parts.path.strip("/")),
+            "use https, ssh or file": not (
+                parts.scheme in ("https", "ssh", "file") or (parts.scheme == "http" and is_loopback(url))
+            ),
+            "a password or token doesn't belong there: set MOORAGE_GIT_TOKEN": bool(
+                parts.password or (parts.username and parts.scheme != "ssh")
+            ),
+            "PATH leads out of the repository": plain == ".." or plain.startswith("../"),
+        }
+        problem = next((problem for problem, found in problems.items() if found), "")
         if problem:
             raise UsageError(
                 "--source isn't git+URL@REF[:PATH]", why=problem, hint="git+https://host/repository@main:specs"

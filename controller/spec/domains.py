@@ -49,8 +49,10 @@ class Number:
     def __str__(self) -> str:
         """Render as `an integer of at least 1` or `a number in (0, 1]`."""
         word = "an integer" if self.integer else "a number"
+        if self.high is None and self.low is None:
+            return word
         if self.high is None:
-            return word if self.low is None else f"{word} {'above' if self.low_open else 'of at least'} {self.low:.12g}"
+            return f"{word} {'above' if self.low_open else 'of at least'} {self.low:.12g}"
         left, right = "(" if self.low_open else "[", ")" if self.high_open else "]"
         return f"{word} in {left}{self.low:.12g}, {self.high:.12g}{right}"
 

@@ -144,15 +144,12 @@ def _edit(demo: Demo, live_objects: LiveObjects, edits: Sequence[tuple[str, Key,
         added = ADDED_ELEMENTS.get(key.kind, {}).get(path)
         old = value_at(live.seen.fields, steps)
         new = EDIT_VALUES.get(key.kind, {}).get(path)
-        new = (
-            added[1](value_at(fields, steps))
-            if added
-            else new(live_objects)
-            if callable(new)
-            else different_value(old)
-            if new is None
-            else new
-        )
+        if added:
+            new = added[1](value_at(fields, steps))
+        elif callable(new):
+            new = new(live_objects)
+        elif new is None:
+            new = different_value(old)
         fields = with_value_at(fields, steps, new)
         trials.append(DriftTrial(key, path, old, new, is_whole_field=added is None))
     chosen = MANUAL_EDITS[key.kind](demo.aws_client(), live, str(edits[0][2][0]), fields) or {}

@@ -133,7 +133,11 @@ def _paths_of(plan: Plan) -> dict[str, set[str]]:
     for step in plan.steps:
         paths = {change.path for change in step.changes}
         makes = step.action in (Action.CREATE, Action.REPLACE, Action.DELETE)
-        found[step.node.key.kind] |= {"later"} if step.later else {step.action.value} if makes or not paths else paths
+        if step.later:
+            paths = {"later"}
+        elif makes or not paths:
+            paths = {step.action.value}
+        found[step.node.key.kind] |= paths
     for refusal in plan.refusals:
         found[refusal.node.key.kind].add("refused")
     return found

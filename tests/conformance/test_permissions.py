@@ -68,9 +68,8 @@ def test_every_call_is_allowed_and_every_grant_is_used(evidence: LifecycleEviden
 def _grant_shape(grant: Grant) -> str:
     """The action and the sort of place: which role, or which repository, doesn't matter."""
     rest = grant.arn.split(":", 5)[-1]
-    sort = (
-        rest.split("/")[1 if grant.arn.startswith(("arn:aws:s3", "arn:aws:apigateway")) else 0] if "/" in rest else ""
-    )
+    part = 1 if grant.arn.startswith(("arn:aws:s3", "arn:aws:apigateway")) else 0
+    sort = rest.split("/")[part] if "/" in rest else ""
     return f"{grant.action} {sort}".strip()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from controller.aws import AwsClient
@@ -33,9 +33,11 @@ def normalized_state(aws: AwsClient) -> AccountState:
 
 def _generated_ids(item: Any) -> Iterator[str]:
     """What AWS made up, in the order of the listing."""
+    children: Iterable[Any] = item if isinstance(item, list | tuple) else ()
     if isinstance(item, Mapping):
         yield from (value for name, value in item.items() if name in _IDS)
-    for child in item.values() if isinstance(item, Mapping) else item if isinstance(item, list | tuple) else ():
+        children = item.values()
+    for child in children:
         yield from _generated_ids(child)
 
 

@@ -27,3 +27,15 @@ def test_no_file_is_too_long() -> None:
     sizes = {path.relative_to(ROOT).as_posix(): text.count("\n") for path, text in FILES.items()}
     assert median(sizes.values()) <= 200
     assert [path for path, size in sizes.items() if size > 500] == []
+
+
+def test_no_conditional_expression_is_nested() -> None:
+    """A choice between three or more values is an early return, a table, or an if statement."""
+    nested = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path, text in FILES.items()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.IfExp)
+        and any(isinstance(inner, ast.IfExp) for part in (node.body, node.orelse) for inner in ast.walk(part))
+    ]
+    assert nested == []

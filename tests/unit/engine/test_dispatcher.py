@@ -130,8 +130,8 @@ class FakeResource(Resource):
 
     def ready(self, node: Node, seen: Observed) -> Verdict:
         del seen
-        left = self.cloud.verdicts.get(str(node.identity["name"]), [])
-        return left.pop(0) if len(left) > 1 else left[0] if left else Ready()
+        left = self.cloud.verdicts.get(str(node.identity["name"]), [Ready()])
+        return left.pop(0) if len(left) > 1 else left[0]
 
     def delete(self, aws: AwsClient, target: Target) -> Waiting | None:
         cloud, name = cast("FakeCloud", aws), str(target.identity["name"])
