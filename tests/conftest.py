@@ -25,7 +25,8 @@ READ = ("AWS", "BOTO", "DOCKER_", "ECS_", "FORCE_COLOR", "GIT_", "GITHUB", "MOOR
 # `make test-weather` sets this one; the embedded AWS and the tests that wait longer in bad weather read it.
 KEPT = ("MOORAGE_LOCAL_WEATHER",)
 # The machine's own configuration of git; and no search for credentials at an address that answers on EC2 alone.
-FIXED = {"AWS_EC2_METADATA_DISABLED": "true", "GIT_CONFIG_NOSYSTEM": "1"}
+# And one thread for each training: workers and their child processes outnumber the cores.
+FIXED = {"AWS_EC2_METADATA_DISABLED": "true", "GIT_CONFIG_NOSYSTEM": "1", "OMP_NUM_THREADS": "1"}
 
 
 def clear_environment() -> None:
