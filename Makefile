@@ -38,7 +38,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 # More workers than cores: much of a test's time is spent waiting for processes.
 WORKERS ?= 4
 test: setup ## every test, in parallel and in random order; the printed --random-order-seed repeats an order
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder --random-order
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder --random-order
 
 .PHONY: test-weather
 WEATHER := throttle,iam-delay,read-lag

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import urllib.request
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from xdist.scheduler import LoadScopeScheduling
 
 from controller.resources.base import ResourceContext
 from embedded_aws import control
@@ -44,15 +44,29 @@ def clear_environment() -> None:
 clear_environment()
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Keep the tests of a module on one worker, which shares their fixtures; an `independent` test may go to any.
+# Tests that take minutes and share nothing but the scenario's undisturbed run: each may go to another worker.
+SPREAD = (
+    "tests/reliability/test_fault_injection.py::test_fault_at_every_call_site_converges",
+    "tests/reliability/test_crash_injection.py::test_crash_at_every_call_converges",
+)
 
-    The tests of an end-to-end module are steps that follow one another, so they keep their order.
-    """
+
+class ModuleScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist's classes are untyped here
+    """Keeps the tests of a module on one worker, which shares their fixtures, except those in SPREAD."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid if nodeid.startswith(SPREAD) else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ModuleScheduling:
+    """Schedule by module."""
+    return ModuleScheduling(config, log)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Keep the order of an end-to-end module, whose tests are steps that follow one another."""
     if item.nodeid.startswith("tests/e2e/"):
         item.add_marker(pytest.mark.random_order(disabled=True))
-    group = item.nodeid if item.get_closest_marker("independent") else item.nodeid.partition("::")[0]
-    item.add_marker(pytest.mark.xdist_group(re.sub(r"[][@]", "-", group)))
 
 
 @pytest.hookimpl(trylast=True)

@@ -144,7 +144,6 @@ def test_pruning_leaves_only_shared_resources(undisturbed: ScenarioResult) -> No
     assert all(key.startswith("training/") for key, _ in left["objects"])
 
 
-@pytest.mark.independent
 @pytest.mark.parametrize("moment", CrashMoment, ids=lambda moment: moment.name.lower())
 def test_crash_at_every_call_converges(
     moment: CrashMoment, scenario_runner: ScenarioRunner, undisturbed: ScenarioResult

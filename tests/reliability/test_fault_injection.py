@@ -191,7 +191,6 @@ def test_every_call_in_the_code_is_covered_or_excused(undisturbed: ScenarioResul
     assert named - reported == OUTSIDE_THE_SCENARIO.keys()
 
 
-@pytest.mark.independent
 @pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.name.lower())
 def test_fault_at_every_call_site_converges(
     fault: Fault, scenario_runner: ScenarioRunner, undisturbed: ScenarioResult
