@@ -64,8 +64,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ModuleSchedu
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Keep the order in a long module, whose tests may be steps; modules are shuffled all the same."""
-    if not item.nodeid.startswith("tests/unit/"):
+    """Keep the order of tests that may be steps: in long modules, and on one embedded AWS. Modules are shuffled."""
+    if not item.nodeid.startswith("tests/unit/") or "running_aws" in getattr(item, "fixturenames", ()):
         item.add_marker(pytest.mark.random_order(disabled=True))
 
 

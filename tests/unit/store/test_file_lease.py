@@ -94,7 +94,7 @@ def test_child_process_does_not_inherit_the_lease(path):
 def test_lock_holds_before_the_name_is_written(path, holder):
     """The name is a courtesy, the lock is what counts."""
     path.write_text("")
-    with pytest.raises(LeaseHeldError, match="has not said"):
+    with pytest.raises(LeaseHeldError, match="has not written"):
         FileLease(path, now=now).acquire()
 
 
