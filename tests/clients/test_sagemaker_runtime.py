@@ -81,7 +81,7 @@ def test_invoke_endpoint(
     rows = bundle.rows[:40]
     accept_argument = {"Accept": accept} if accept else {}
     answer = runtime_client(start_server(bundle).port).invoke_endpoint(
-        EndpointName="housing_bundle", Body=write(rows), ContentType=content_type, **accept_argument
+        EndpointName="housing", Body=write(rows), ContentType=content_type, **accept_argument
     )
     assert answer["ContentType"] == (accept or "text/csv")
     assert same_floats(np.ravel(read(answer["Body"].read().decode())), np.ravel(bundle.predict(rows)))
