@@ -24,9 +24,9 @@ class _TagHandlers:
         self.state = state
 
     def get_resource(self, call: ApiCall) -> OutputShape:
-        """Return what an ARN names: `arn:aws:apigateway:REGION::/apis/ID`, `…/apis/ID/stages/NAME` or `…/vpclinks/ID`.
+        """Return the resource of an ARN.
 
-        Raises Refused.
+        Forms: `arn:aws:apigateway:REGION::/apis/ID`, `…/apis/ID/stages/NAME` and `…/vpclinks/ID`. Raises ApiError.
         """
         arn = call.params["ResourceArn"]
         region, _, path = arn.removeprefix("arn:aws:apigateway:").partition("::/")
@@ -47,7 +47,7 @@ class _TagHandlers:
         return found
 
     def add(self, call: ApiCall) -> dict[str, Any]:
-        """Source: "Tag restrictions" of API Gateway: at most 50 a resource, and no key of AWS's own."""
+        """Add tags: at most 50 per resource, and none of AWS's own keys (API Gateway, "Tag restrictions")."""
         found, tags = self.get_resource(call), call.params.get("Tags") or {}
         if any(key.startswith("aws:") for key in tags):
             raise ApiError("BadRequestException", "Tag keys can't start with aws:")

@@ -1,4 +1,4 @@
-"""Tags of tasks and services; those of clusters and task definitions are moto's."""
+"""Tags of tasks and services. moto keeps those of clusters and task definitions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def install(emulator: Emulator, scheduler: ServiceScheduler) -> None:
 
 
 def _find_resource(call: ApiCall, scheduler: ServiceScheduler) -> EcsService | EcsTask | None:
-    """Return the service or task; None when the resource is of another kind."""
+    """Return the service or task. Return None when the resource is of another type."""
     arn = call.params["resourceArn"]
     found = scheduler.services.get(arn) or scheduler.tasks.get(arn)
     if found is None and (":service/" in arn or ":task/" in arn):

@@ -32,7 +32,7 @@ def install(emulator: Emulator) -> None:
 
 
 class _NamespaceHandlers:
-    """Remembers what moto doesn't: each private namespace's VPC, and which operation made what."""
+    """The handlers. They keep what moto doesn't: each private namespace's VPC, and the operation of each request."""
 
     def __init__(self) -> None:
         self._vpcs: dict[str, str] = {}
@@ -43,10 +43,10 @@ class _NamespaceHandlers:
         self._operations.clear()
 
     def create(self, call: ApiCall) -> dict[str, Any]:
-        """Refuse a second namespace of the same type and name (NamespaceAlreadyExists).
+        """Create a namespace. Refuse a second one of the same type and name (NamespaceAlreadyExists).
 
-        A repeated CreatorRequestId is the same request again and gets the same operation: it "allows failed requests to
-        be retried without the risk of running the operation twice".
+        A repeated CreatorRequestId is the same request and gets the same operation: it "allows failed requests to be
+        retried without the risk of running the operation twice".
         """
         name, kind, vpc = call.params["Name"], _TYPES[call.operation], call.params.get("Vpc", "")
         if kind == "DNS_PRIVATE" and not _vpc_exists(call, vpc):
@@ -63,7 +63,7 @@ class _NamespaceHandlers:
         made = list(get_backend(call).namespaces.values())[-1]
         self._operations[made.id] = answer["OperationId"]
         self._vpcs[made.id] = vpc
-        # moto allows one private namespace a VPC, whatever its name; AWS many of different names.
+        # moto allows one private namespace per VPC, whatever its name; AWS allows many with different names.
         made.vpc = None
         made.http_properties = {"HttpName": _build_http_name(call, made)}
         return answer
@@ -112,7 +112,7 @@ def _list_namespaces(call: ApiCall) -> dict[str, Any]:
 
 
 def _delete_namespace(call: ApiCall) -> ApiResponse:
-    """Refuse while it contains services (ResourceInUse)."""
+    """Delete a namespace. Refuse while it contains services (ResourceInUse)."""
     if any(service.namespace_id == call.params["Id"] for service in get_backend(call).services.values()):
         raise ApiError("ResourceInUse", f"The namespace {call.params['Id']} contains services")
     return call.forward_to_moto()

@@ -31,12 +31,15 @@ def install(emulator: Emulator) -> None:
 
 
 def record_types(service: Any) -> set[str]:
-    """Return the types of the service's DNS records; empty when it is discovered through the API only."""
+    """Return the types of the service's DNS records; an empty set when only the API discovers it."""
     return {record["Type"] for record in (service.dns_config or {}).get("DnsRecords", [])}
 
 
 def _create_service(call: ApiCall) -> dict[str, Any]:
-    """Refuse a second service of the same name in a namespace (ServiceAlreadyExists), and invalid configurations."""
+    """Create a service. Refuse a second one of the same name in a namespace, and invalid configurations.
+
+    The error for a duplicate is ServiceAlreadyExists.
+    """
     params = call.params
     dns = dict(params.get("DnsConfig") or {})
     namespace = get_backend(call).namespaces.get(params.get("NamespaceId") or dns.get("NamespaceId"))
@@ -103,7 +106,10 @@ def _list_services(call: ApiCall) -> dict[str, Any]:
 
 
 def _delete_service(call: ApiCall) -> ApiResponse:
-    """Refuse while it contains instances: "you can't delete a service that contains any instances" (ResourceInUse)."""
+    """Delete a service.
+
+    "you can't delete a service that contains any instances" (ResourceInUse).
+    """
     service = get_backend(call).services.get(call.params["Id"])
     if service is None:
         raise ApiError("ServiceNotFound", f"The service {call.params['Id']} does not exist")
@@ -115,7 +121,7 @@ def _delete_service(call: ApiCall) -> ApiResponse:
 
 
 def _require_resource(call: ApiCall) -> ApiResponse:
-    """Refuse what isn't there (ResourceNotFoundException)."""
+    """Raise ApiError when the resource doesn't exist (ResourceNotFoundException)."""
     arn, backend = call.params["ResourceARN"], get_backend(call)
     if arn not in {thing.arn for things in (backend.namespaces, backend.services) for thing in things.values()}:
         raise ApiError("ResourceNotFoundException", f"The resource {arn} does not exist")
