@@ -72,11 +72,11 @@ def select_route(keys: Iterable[RouteKey], method: str, path: str) -> RouteMatch
     match with a greedy path variable, then `$default`. Within a class a constant segment comes before a variable, and a
     named method before ANY. The guide's table of examples shows it (`GET /pets/dog/1` before `GET /pets/dog/{id}`).
     """
-    candidates = [(key, found) for key in keys if key.method in {method, "ANY"} and (found := key.path.fullmatch(path))]
+    candidates = [(key, match) for key in keys if key.method in {method, "ANY"} and (match := key.path.fullmatch(path))]
     if not candidates:
         return None
-    key, found = min(candidates, key=lambda candidate: candidate[0].rank)
-    return RouteMatch(key.text, dict(zip(key.names, map(unquote, found.groups()), strict=True)))
+    key, match = min(candidates, key=lambda candidate: candidate[0].rank)
+    return RouteMatch(key.text, dict(zip(key.names, map(unquote, match.groups()), strict=True)))
 
 
 def _segment_kind(segment: str, text: str) -> int:

@@ -61,9 +61,9 @@ def _registries(task: EcsTask) -> Iterator[tuple[Mapping[str, Any], Any]]:
         return
     deployment = next((d for d in task.service.deployment_history if d.id == task.deployment), None)
     for entry in deployment.revision.settings.get("serviceRegistries", ()) if deployment else ():
-        found = _backend(task).services.get(entry["registryArn"].rsplit("/", 1)[-1])
-        if found:
-            yield entry, found
+        service = _backend(task).services.get(entry["registryArn"].rsplit("/", 1)[-1])
+        if service:
+            yield entry, service
 
 
 def _backend(task: EcsTask) -> Any:

@@ -50,8 +50,8 @@ def read_secret(task: EcsTask, value_from: str) -> str:
 def _read_secrets_manager(value_from: str) -> str:
     parts = value_from.split(":")
     arn, (key, stage, version, *_) = ":".join(parts[:7]), (*parts[7:], "", "", "")
-    found = secretsmanager_backends[parts[4]][parts[3]].get_secret_value(arn, version or None, stage or None)
-    return str(json.loads(found["SecretString"])[key]) if key else str(found["SecretString"])
+    secret = secretsmanager_backends[parts[4]][parts[3]].get_secret_value(arn, version or None, stage or None)
+    return str(json.loads(secret["SecretString"])[key]) if key else str(secret["SecretString"])
 
 
 def has_log_group(task: EcsTask, options: Mapping[str, str]) -> bool:

@@ -112,8 +112,8 @@ class EcsTask:
     @property
     def health(self) -> str:
         """HEALTHY when all essential containers are, otherwise the worst of their statuses (API reference, Task)."""
-        found = {container.health for container in self.containers if container.essential}
-        return next((health for health in ("UNHEALTHY", "UNKNOWN") if health in found), "HEALTHY")
+        statuses = {container.health for container in self.containers if container.essential}
+        return next((health for health in ("UNHEALTHY", "UNKNOWN") if health in statuses), "HEALTHY")
 
     @property
     def has_health_check(self) -> bool:

@@ -86,8 +86,8 @@ class ApiGatewayState:
 
         The data plane calls this without the lock: it reads one dictionary.
         """
-        found = self.links.get((region, link))
-        return found is not None and found.fields["VpcLinkStatus"] == "AVAILABLE"
+        link_state = self.links.get((region, link))
+        return link_state is not None and link_state.fields["VpcLinkStatus"] == "AVAILABLE"
 
     def release_change(self, record: HttpApiState) -> None:
         """Deploy a changed API to its stages with automatic deployment, and publish it to the data plane.

@@ -120,7 +120,7 @@ class _VpcLinkHandlers:
         missing = [name for name in fields["SecurityGroupIds"] if ec2.get_security_group_from_id(name) is None]
         if missing:
             raise ApiError("BadRequestException", f"Invalid security group ids specified: {missing}")
-        made = [
+        interfaces = [
             ec2.create_network_interface(
                 known[name],
                 private_ip_address="",
@@ -129,7 +129,7 @@ class _VpcLinkHandlers:
             )
             for name in fields["SubnetIds"]
         ]
-        return [interface.id for interface in made]
+        return [interface.id for interface in interfaces]
 
     def _set_available(self, link: VpcLinkState) -> None:
         if link.fields["VpcLinkStatus"] == "PENDING":

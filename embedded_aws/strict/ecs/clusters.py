@@ -14,7 +14,7 @@ from embedded_aws.tasks.scheduler import ServiceScheduler
 
 
 def install(emulator: Emulator, scheduler: ServiceScheduler) -> None:
-    """Take over the cluster operations."""
+    """Register the handlers of the cluster operations."""
     emulator.register_handler("ecs", "CreateCluster", lambda call: _create_cluster(call, scheduler))
     emulator.register_handler("ecs", "DescribeClusters", lambda call: _describe_clusters(call, scheduler))
     emulator.register_handler("ecs", "ListClusters", _list_clusters)

@@ -40,10 +40,10 @@ def build_service_arn(call: ApiCall, cluster: str, reference: str) -> str:
 
 def get_service(call: ApiCall, scheduler: ServiceScheduler) -> EcsService:
     """Return the call's service. Raises ClusterNotFoundException and ServiceNotFoundException."""
-    found = scheduler.services.get(build_service_arn(call, get_cluster_name(call), call.params["service"]))
-    if found is None:
+    service = scheduler.services.get(build_service_arn(call, get_cluster_name(call), call.params["service"]))
+    if service is None:
         raise ApiError("ServiceNotFoundException", "Service not found.")
-    return found
+    return service
 
 
 def get_task_definition(call: ApiCall, reference: str) -> Any:
@@ -54,12 +54,12 @@ def get_task_definition(call: ApiCall, reference: str) -> Any:
     family, _, revision = reference.rsplit("/", 1)[-1].partition(":")
     revisions: Mapping[int, Any] = ecs_backends[call.account][call.region].task_definitions.get(family, {})
     if revision:
-        found = revisions.get(int(revision)) if revision.isdigit() else None
+        task_definition = revisions.get(int(revision)) if revision.isdigit() else None
     else:
-        found = next((d for _, d in sorted(revisions.items(), reverse=True) if d.status == "ACTIVE"), None)
-    if found is None:
+        task_definition = next((d for _, d in sorted(revisions.items(), reverse=True) if d.status == "ACTIVE"), None)
+    if task_definition is None:
         raise client_exception("Unable to describe task definition.")
-    return found
+    return task_definition
 
 
 def list_page(call: ApiCall, key: str, items: Sequence[Any]) -> dict[str, Any]:

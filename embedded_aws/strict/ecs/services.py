@@ -46,7 +46,7 @@ _DEPLOYMENT_DEFAULTS = {
 
 
 def install(emulator: Emulator, scheduler: ServiceScheduler) -> None:
-    """Take over the service operations."""
+    """Register the handlers of the service operations."""
     api = ServiceHandlers(emulator, scheduler)
     emulator.register_handler("ecs", "CreateService", api.create)
     emulator.register_handler("ecs", "UpdateService", api.update)
@@ -246,11 +246,11 @@ def _check_registries(call: ApiCall, definition: Any, registries: list[Mapping[s
     if len(registries) > 1:
         raise invalid_parameter("Only one service registry can be specified.")
     for entry in registries:
-        found = backend.services.get(entry.get("registryArn", "").rsplit("/", 1)[-1])
-        if found is None or found.arn != entry["registryArn"]:
+        service = backend.services.get(entry.get("registryArn", "").rsplit("/", 1)[-1])
+        if service is None or service.arn != entry["registryArn"]:
             raise invalid_parameter(f"Service registry {entry.get('registryArn')} not found.")
         has_container = "containerName" in entry and "containerPort" in entry
-        records = (found.dns_config or {}).get("DnsRecords", [])
+        records = (service.dns_config or {}).get("DnsRecords", [])
         if any(record["Type"] == "SRV" for record in records) and has_container == ("port" in entry):
             raise invalid_parameter(
                 "When using awsvpc and SRV records, specify either containerName and containerPort, or port, not both."

@@ -18,7 +18,7 @@ from embedded_aws.tasks.state import EcsTask
 
 
 def install(emulator: Emulator, scheduler: ServiceScheduler) -> None:
-    """Take over the task operations."""
+    """Register the handlers of the task operations."""
     api = TaskHandlers(scheduler)
     emulator.register_handler("ecs", "ListTasks", api.list)
     emulator.register_handler("ecs", "DescribeTasks", api.describe)

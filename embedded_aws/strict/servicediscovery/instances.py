@@ -79,9 +79,11 @@ def _register_instance(call: ApiCall) -> ApiResponse:
             "InvalidInput", "AWS_INIT_HEALTH_STATUS is HEALTHY or UNHEALTHY, for services with HealthCheckCustomConfig"
         )
     answer = call.forward_to_moto()
-    made = service.instances[-1]
-    made.health_status = status
-    service.instances = [other for other in service.instances if other.instance_id != made.instance_id or other is made]
+    instance = service.instances[-1]
+    instance.health_status = status
+    service.instances = [
+        other for other in service.instances if other.instance_id != instance.instance_id or other is instance
+    ]
     return answer
 
 
@@ -103,8 +105,10 @@ def _discover_instances(call: ApiCall) -> dict[str, Any]:
     )
     if namespace is None:
         raise ApiError("NamespaceNotFound", f"The namespace {params['NamespaceName']} does not exist")
-    found = (s for s in backend.services.values() if (s.namespace_id, s.name) == (namespace.id, params["ServiceName"]))
-    service = next(found, None)
+    matching = (
+        s for s in backend.services.values() if (s.namespace_id, s.name) == (namespace.id, params["ServiceName"])
+    )
+    service = next(matching, None)
     if service is None:
         raise ApiError("ServiceNotFound", f"The service {params['ServiceName']} does not exist")
     instances = [i for i in service.instances if (params.get("QueryParameters") or {}).items() <= i.attributes.items()]
@@ -125,10 +129,10 @@ def _discover_instances(call: ApiCall) -> dict[str, Any]:
     }
 
 
-def _filter_by_health(service: Any, instances: list[Any], wanted: str) -> list[Any]:
-    if wanted == "ALL" or not _has_health_check(service):
+def _filter_by_health(service: Any, instances: list[Any], status: str) -> list[Any]:
+    if status == "ALL" or not _has_health_check(service):
         return instances
-    if wanted == "UNHEALTHY":
+    if status == "UNHEALTHY":
         return [instance for instance in instances if instance.health_status == "UNHEALTHY"]
     healthy = [instance for instance in instances if instance.health_status == "HEALTHY"]
-    return healthy if healthy or wanted == "HEALTHY" else instances
+    return healthy if healthy or status == "HEALTHY" else instances

@@ -60,12 +60,12 @@ class _NamespaceHandlers:
             members = {"NamespaceId": other.id, "CreatorRequestId": other.creator_request_id or ""}
             raise already_exists("NamespaceAlreadyExists", message, **members)
         answer = call.call_moto()
-        made = list(get_backend(call).namespaces.values())[-1]
-        self._operations[made.id] = answer["OperationId"]
-        self._vpcs[made.id] = vpc
+        namespace = list(get_backend(call).namespaces.values())[-1]
+        self._operations[namespace.id] = answer["OperationId"]
+        self._vpcs[namespace.id] = vpc
         # moto allows one private namespace per VPC, whatever its name; AWS allows many with different names.
-        made.vpc = None
-        made.http_properties = {"HttpName": _build_http_name(call, made)}
+        namespace.vpc = None
+        namespace.http_properties = {"HttpName": _build_http_name(call, namespace)}
         return answer
 
 
@@ -73,13 +73,15 @@ def _vpc_exists(call: ApiCall, vpc: str) -> bool:
     return vpc in ec2_backends[call.account][call.region].vpcs
 
 
-def _build_http_name(call: ApiCall, made: Any) -> str:
+def _build_http_name(call: ApiCall, namespace: Any) -> str:
     """Return the name for DiscoverInstances.
 
     "If you reuse Name […], a generated hash is added to HttpName" (DiscoverInstances).
     """
-    reused = any(other.name == made.name for other in get_backend(call).namespaces.values() if other is not made)
-    return f"{made.name}-{secrets.token_hex(4)}" if reused else made.name
+    reused = any(
+        other.name == namespace.name for other in get_backend(call).namespaces.values() if other is not namespace
+    )
+    return f"{namespace.name}-{secrets.token_hex(4)}" if reused else namespace.name
 
 
 def _describe_namespace(call: ApiCall, namespace: Any) -> dict[str, Any]:
@@ -95,7 +97,7 @@ def _get_namespace(call: ApiCall) -> dict[str, Any]:
 
 
 def _list_namespaces(call: ApiCall) -> dict[str, Any]:
-    found = [
+    matching = [
         namespace
         for namespace in get_backend(call).namespaces.values()
         if matches_filters(
@@ -108,7 +110,7 @@ def _list_namespaces(call: ApiCall) -> dict[str, Any]:
             }.__getitem__,
         )
     ]
-    return list_page(call, "Namespaces", [_describe_namespace(call, namespace) for namespace in found])
+    return list_page(call, "Namespaces", [_describe_namespace(call, namespace) for namespace in matching])
 
 
 def _delete_namespace(call: ApiCall) -> ApiResponse:

@@ -57,15 +57,15 @@ def _create_service(call: ApiCall) -> dict[str, Any]:
             raise already_exists("ServiceAlreadyExists", f"The service {other.name} already exists", **members)
     _validate_service(namespace, params, dns)
     call.call_moto()
-    made = list(get_backend(call).services.values())[-1]
-    made.namespace_id = namespace.id
+    service = list(get_backend(call).services.values())[-1]
+    service.namespace_id = namespace.id
     if dns:
         # MULTIVALUE is the default routing policy (DnsConfig).
-        made.dns_config = {"NamespaceId": namespace.id, "RoutingPolicy": "MULTIVALUE"} | dns
-    if made.health_check_custom_config is not None:
-        made.health_check_custom_config = {"FailureThreshold": 1}
-    made.service_type = "DNS_HTTP" if dns else "HTTP"
-    return {"Service": describe_service(made)}
+        service.dns_config = {"NamespaceId": namespace.id, "RoutingPolicy": "MULTIVALUE"} | dns
+    if service.health_check_custom_config is not None:
+        service.health_check_custom_config = {"FailureThreshold": 1}
+    service.service_type = "DNS_HTTP" if dns else "HTTP"
+    return {"Service": describe_service(service)}
 
 
 def _validate_service(namespace: Any, params: Mapping[str, Any], dns: Mapping[str, Any]) -> None:
@@ -97,12 +97,12 @@ def _get_service(call: ApiCall) -> dict[str, Any]:
 
 
 def _list_services(call: ApiCall) -> dict[str, Any]:
-    found = [
+    matching = [
         service
         for service in get_backend(call).services.values()
         if matches_filters(call, {"NAMESPACE_ID": service.namespace_id, "RESOURCE_OWNER": "SELF"}.__getitem__)
     ]
-    return list_page(call, "Services", [describe_service(service) for service in found])
+    return list_page(call, "Services", [describe_service(service) for service in matching])
 
 
 def _delete_service(call: ApiCall) -> ApiResponse:
