@@ -1,7 +1,7 @@
-"""CORS as an HTTP API does it: preflight answers, and the headers added to other answers.
+"""CORS for HTTP APIs: preflight answers, and the headers added to other answers.
 
-Source: API Gateway developer guide, "Configure CORS for HTTP APIs": preflight requests are answered even without an
-OPTIONS route, and CORS headers from the integration are ignored.
+Source: API Gateway developer guide, "Configure CORS for HTTP APIs". API Gateway answers preflight requests even without
+an OPTIONS route, and ignores CORS headers from the integration.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class CorsError(ValueError):
 
 
 def check_configuration(cors: Mapping[str, Any]) -> None:
-    """Accept or refuse a `CorsConfiguration`, in botocore's shape. Raises CorsError."""
+    """Raise CorsError when API Gateway would refuse the `CorsConfiguration` (botocore's shape)."""
     if cors.get("AllowCredentials") and any(
         "*" in cors.get(name, []) for name in ("AllowOrigins", "AllowMethods", "AllowHeaders")
     ):
@@ -29,12 +29,12 @@ def check_configuration(cors: Mapping[str, Any]) -> None:
 
 
 def is_preflight(method: str, headers: Mapping[str, str]) -> bool:
-    """Say whether a browser asks for permission before the real request."""
+    """Return whether the request is a browser's preflight request."""
     return method == "OPTIONS" and "Origin" in headers and "Access-Control-Request-Method" in headers
 
 
 def build_preflight_headers(cors: Mapping[str, Any], origin: str) -> CIMultiDict[str]:
-    """Headers of the 204 answer to a preflight request; none for an origin that is not allowed."""
+    """Return the headers of the 204 answer to a preflight request; none for an origin that is not allowed."""
     headers = _origin_headers(cors, origin)
     if headers:
         _add_joined(headers, "Access-Control-Allow-Methods", cors.get("AllowMethods"))
@@ -45,7 +45,7 @@ def build_preflight_headers(cors: Mapping[str, Any], origin: str) -> CIMultiDict
 
 
 def replace_headers(cors: Mapping[str, Any], origin: str | None, headers: CIMultiDict[str]) -> None:
-    """Replace the integration's CORS headers by the API's own."""
+    """Replace the integration's CORS headers with the API's own."""
     for name in [name for name in headers if name.lower().startswith(_PREFIX)]:
         headers.popall(name, None)
     if origin is None:

@@ -1,6 +1,6 @@
-"""The story of one request to an HTTP API: stage, preflight, route, throttle, mapping, instance, mapping, answer.
+"""One request to an HTTP API: stage, preflight, route, throttle, request mapping, instance, response mapping, answer.
 
-Every refusal is API Gateway's own `{"message": …}`. No API call is answered here.
+Every refusal is API Gateway's own `{"message": …}`. The data plane answers no AWS API calls.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from embedded_aws.gateway.route_throttle import RouteThrottle
 
 PREFIX = "/_aws/execute-api"
 
-# RFC 9110, 7.6.1: meant for one connection only.
+# Hop-by-hop headers hold for one connection only (RFC 9110, 7.6.1).
 _HOP_BY_HOP = frozenset(
     {
         "connection",
@@ -47,7 +47,7 @@ _HOP_BY_HOP = frozenset(
 
 
 class GatewayError(Exception):
-    """API Gateway itself answers `status` with `message`."""
+    """An error that API Gateway itself returns: HTTP `status` and `message`."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -66,10 +66,10 @@ class _StageRequest:
 
 
 class HttpApiDataPlane:
-    """The data plane. Tables are published from any thread; requests are answered on the event loop.
+    """The data plane. Any thread may publish APIs; the event loop answers requests.
 
-    `discover(region, service, attributes)` lists the healthy instances of a Cloud Map service; `link_ready(region,
-    link)` says whether a VPC link carries traffic. Both are called on the event loop and must not block.
+    `discover(region, service, attributes)` lists the healthy instances of a Cloud Map service. `link_ready(region,
+    link)` returns whether a VPC link carries traffic. The event loop calls both, so neither may block.
     """
 
     def __init__(
@@ -84,19 +84,19 @@ class HttpApiDataPlane:
         self._forwarder: Forwarder | None = None
 
     def publish(self, api: PublishedApi) -> None:
-        """Serve `api` from now on as given."""
+        """Serve this version of `api` from now on."""
         self._apis = {**self._apis, api.id: api}
 
     def withdraw(self, api_id: str) -> None:
-        """Serve the API no more."""
+        """Stop serving the API."""
         self._apis = {key: api for key, api in self._apis.items() if key != api_id}
 
     def clear(self) -> None:
-        """Serve nothing."""
+        """Stop serving every API."""
         self._apis = {}
 
     async def keep_connections(self, _: web.Application) -> AsyncIterator[None]:
-        """Keep the HTTP client for as long as the application runs (aiohttp's `cleanup_ctx`)."""
+        """Keep the HTTP client open while the application runs (aiohttp's `cleanup_ctx`)."""
         self._forwarder = Forwarder()
         yield
         await self._forwarder.close()
@@ -113,8 +113,8 @@ class HttpApiDataPlane:
     def _resolve_stage(self, request: web.Request, request_id: str) -> _StageRequest:
         """Find the API and the stage.
 
-        Source: "Create routes for HTTP APIs": a request that names a stage goes there, any other to `$default`; without
-        one the answer is Not Found.
+        Source: "Create routes for HTTP APIs". A request that names a stage goes to that stage, any other to `$default`.
+        Without a `$default` stage the answer is Not Found.
         """
         api = self._apis.get(request.match_info["api_id"])
         if api is None:
@@ -183,10 +183,11 @@ class HttpApiDataPlane:
     async def _forward(
         self, request: _StageRequest, integration: PrivateIntegration, mapped: MappedRequest, body: bytes
     ) -> InstanceResponse:
-        """Send over the VPC link.
+        """Forward the request over the VPC link.
 
         Sources: "Set up VPC links V2": requests fail while a link has no network interfaces. AWS re:Post, "HTTP 504
-        timeout errors with API Gateway": an integration that takes too long is a 504; no reachable target is a 503.
+        timeout errors with API Gateway": 504 for an integration that exceeds its timeout, 503 without a reachable
+        target.
         """
         region = request.api.region
         instances = self._discover(region, integration.service, integration.attributes)
@@ -208,7 +209,7 @@ class HttpApiDataPlane:
 
 
 async def _read_body(request: web.Request) -> bytes:
-    """Read the whole body: API Gateway buffers it, up to 10 MB (quotas of HTTP APIs)."""
+    """Read the whole body. API Gateway buffers it, up to 10 MB (quotas of HTTP APIs)."""
     if (request.content_length or 0) > PAYLOAD_LIMIT:
         raise GatewayError(413, "Request Entity Too Large")
     body = bytearray()
@@ -250,14 +251,14 @@ def _query_string(stage_request: _StageRequest, mapped: MappedRequest) -> str:
 
 
 def _without_hop_by_hop(headers: Mapping[str, str]) -> CIMultiDict[str]:
-    """Drop hop-by-hop headers, those named by Connection too, and the length, which is written anew."""
+    """Drop the hop-by-hop headers, those that Connection names, and Content-Length, which is computed anew."""
     named = {token.strip().lower() for token in headers.get("Connection", "").split(",")}
     dropped = _HOP_BY_HOP | named | {"content-length"}
     return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in dropped)
 
 
 def _forwarded_headers(stage_request: _StageRequest) -> CIMultiDict[str]:
-    """Headers for the instance: the client's own, and who it was."""
+    """Return the headers for the instance: the client's own, plus the forwarding headers that identify the client."""
     request = stage_request.client_request
     headers = _without_hop_by_hop(request.headers)
     client, scheme = request.remote or "unknown", request.scheme

@@ -1,9 +1,9 @@
-"""Sending a request to one of the instances of a Cloud Map service.
+"""Forwarding: send a request to one of the instances of a Cloud Map service.
 
-Source: API Gateway developer guide, "Create private integrations for HTTP APIs": API Gateway asks DiscoverInstances,
-the instances' attributes must hold IP address and port, and requests are distributed across the healthy ones. AWS
-documents no retry; a connection that is refused before anything was sent goes to the next instance, which hides the
-moment between a task's end and its deregistration.
+Source: API Gateway developer guide, "Create private integrations for HTTP APIs". API Gateway calls DiscoverInstances,
+needs IP address and port in the instances' attributes, and distributes requests across the healthy ones. AWS documents
+no retry. Here a connection that is refused before anything was sent goes to the next instance. That hides the moment
+between a task's end and its deregistration.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-# The quota of both directions: "Payload size: 10 MB" (quotas of HTTP APIs).
+# The quota holds in both directions: "Payload size: 10 MB" (quotas of HTTP APIs).
 PAYLOAD_LIMIT = 10 * 1024 * 1024
 
 
 class NoInstanceError(Exception):
-    """No instance took the request."""
+    """No instance accepted the request, or the instance broke off its answer."""
 
 
 @dataclass(frozen=True)
 class DiscoveredInstance:
-    """A healthy instance: where it listens."""
+    """The address and port of a healthy instance."""
 
     address: str
     port: int
@@ -39,7 +39,7 @@ DiscoverInstances = Callable[[str, str, Mapping[str, str]], Sequence[DiscoveredI
 
 @dataclass(frozen=True)
 class OutboundRequest:
-    """A request for an instance: `target` is path and query, percent-encoded."""
+    """A request to an instance. `target` is path and query, percent-encoded."""
 
     method: str
     target: str
@@ -49,7 +49,7 @@ class OutboundRequest:
 
 @dataclass(frozen=True)
 class InstanceResponse:
-    """An instance's whole answer."""
+    """An instance's complete answer."""
 
     status: int
     headers: CIMultiDict[str]
@@ -57,11 +57,11 @@ class InstanceResponse:
 
 
 class Forwarder:
-    """A keep-alive HTTP client over the instances of each service, in turn. It belongs to one event loop."""
+    """A keep-alive HTTP client that uses the instances of each service in turn. One event loop owns it."""
 
     def __init__(self) -> None:
         self._round_robin: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
-        # Idle connections end sooner than the server would end them, so that none breaks as a request is written to it.
+        # Close idle connections before the server would, so that none breaks while a request is being written.
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=15)
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -77,9 +77,10 @@ class Forwarder:
     async def send(
         self, service: str, instances: Sequence[DiscoveredInstance], outbound: OutboundRequest, timeout_seconds: float
     ) -> InstanceResponse:
-        """Send to the next instance in turn; `patience` is in seconds, for the whole exchange.
+        """Send the request to the next instance in turn. `timeout_seconds` limits the whole exchange.
 
-        Raises NoInstanceError when none takes it or the one that did breaks off, TimeoutError when it takes too long.
+        Raises NoInstanceError when no instance takes the connection or the one that did breaks it off, and TimeoutError
+        when the exchange takes too long.
         """
         start = next(self._round_robin[service])
         async with asyncio.timeout(timeout_seconds):

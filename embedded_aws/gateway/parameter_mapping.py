@@ -1,7 +1,7 @@
-"""Parameter mapping: how an integration changes a request before it is sent, and a response before it is returned.
+"""Parameter mapping: how an integration changes requests before sending them, and responses before returning them.
 
 Source of the whole table: API Gateway developer guide, "Transform API requests and responses for HTTP APIs". JSON paths
-into bodies (`$request.body…`, `$response.body…`) are not offered here and are refused when they are written.
+into bodies (`$request.body…`, `$response.body…`) are not supported: the control plane refuses them.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ _RESERVED_PREFIXES = ("access-control-", "apigw-", "x-amz-", "x-amzn-")
 
 
 class MappingError(ValueError):
-    """A mapping that API Gateway would refuse (or that is not offered here); the text says which and why."""
+    """A mapping that API Gateway would refuse, or that is not supported here. The message names it and the reason."""
 
 
 @dataclass(frozen=True)
 class MappingContext:
-    """What expressions may refer to. `path` is the request path without the stage, still percent-encoded."""
+    """The values that expressions may refer to. `path` is the request path without the stage, percent-encoded."""
 
     path: str = "/"
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class MappingContext:
 
 @dataclass(frozen=True)
 class MappedRequest:
-    """The request to send; `path` starts with a slash."""
+    """The request to send. `path` starts with a slash."""
 
     path: str
     headers: CIMultiDict[str]
@@ -69,7 +69,7 @@ class MappedRequest:
 
 
 def check_request_mapping(mapping: Mapping[str, str]) -> None:
-    """Accept or refuse `requestParameters`. Raises MappingError."""
+    """Check `requestParameters`. Raises MappingError."""
     for key, value in mapping.items():
         if key == "overwrite:path":
             _check_expression(key, value)
@@ -84,7 +84,7 @@ def check_request_mapping(mapping: Mapping[str, str]) -> None:
 
 
 def check_response_mapping(mapping: Mapping[str, Mapping[str, str]]) -> None:
-    """Accept or refuse `responseParameters`, by status code. Raises MappingError."""
+    """Check `responseParameters`, which are by status code. Raises MappingError."""
     for status, changes in mapping.items():
         if not (status.isdecimal() and 200 <= int(status) <= 599):
             raise MappingError(f"Invalid status code in response parameters: {status}")
@@ -100,7 +100,7 @@ def check_response_mapping(mapping: Mapping[str, Mapping[str, str]]) -> None:
 
 
 def map_request(mapping: Mapping[str, str], request: MappedRequest, context: MappingContext) -> MappedRequest:
-    """Change a request as `requestParameters` says. Nothing given is changed in place."""
+    """Apply `requestParameters` to a request. Arguments are not modified."""
     headers, query = request.headers.copy(), request.query.copy()
     changed = replace(request, headers=headers, query=query)
     for key, expression in mapping.items():
@@ -113,7 +113,7 @@ def map_request(mapping: Mapping[str, str], request: MappedRequest, context: Map
 
 
 def map_response(changes: Mapping[str, str], status: int, context: MappingContext) -> tuple[int, CIMultiDict[str]]:
-    """Change a response as `responseParameters` says for its status code: the status and headers to return."""
+    """Apply the `responseParameters` of a response's status code; return the new status and headers."""
     headers = context.response_headers.copy()
     for key, expression in changes.items():
         if key == "overwrite:statuscode":
@@ -124,7 +124,7 @@ def map_response(changes: Mapping[str, str], status: int, context: MappingContex
 
 
 def evaluate_expression(expression: str, context: MappingContext) -> str:
-    """Replace each `$name` or `${name}` in an expression; what is absent becomes the empty text."""
+    """Replace each `$name` or `${name}` in an expression by its value, or by the empty string when it is absent."""
     return _EXPRESSION.sub(lambda match: _resolve_variable(match["braced"] or match["bare"], context), expression)
 
 

@@ -1,4 +1,4 @@
-"""What the data plane knows of an HTTP API. Values only: a change makes a new `Api` and publishes it as a whole."""
+"""The configuration that the data plane serves. Values only: a change publishes a new `PublishedApi` as a whole."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from embedded_aws.gateway.route_throttle import RateLimit
 class PrivateIntegration:
     """A private integration.
 
-    `service` is the Cloud Map service's id, "" for a target that has no data plane here; `attributes` narrows its
-    instances. `link` is the VPC link's id; `method` an HTTP method or ANY; `timeout` in seconds.
+    `service` is the Cloud Map service's id, or "" for a target without a data plane here. `attributes` narrows its
+    instances. `link` is the VPC link's id, `method` an HTTP method or ANY, `timeout` in seconds.
     """
 
     service: str
@@ -31,8 +31,8 @@ class PrivateIntegration:
 class PublishedRoute:
     """A route.
 
-    Without an `integration` it answers 500, as a route without a target does; one that is not open needs a caller that
-    nobody can authorise here.
+    A route without an `integration` answers 500, as AWS's routes without a target do. A route that is not open answers
+    403, because callers can't be authorised here.
     """
 
     key: RouteKey
@@ -51,7 +51,7 @@ class ApiSnapshot:
 
 @dataclass(frozen=True)
 class PublishedStage:
-    """A stage serves one deployment. `limits` are by route key, `default_limit` holds for the other routes."""
+    """A stage, which serves one deployment. `limits` are by route key; `default_limit` holds for the other routes."""
 
     name: str
     snapshot: ApiSnapshot

@@ -1,6 +1,6 @@
-"""Which route of an HTTP API answers a request: route keys, path variables and API Gateway's order of preference.
+"""Route selection: route keys, path variables and API Gateway's order of preference.
 
-Pure text work. No stages, no integrations, no network.
+Works on strings only: no stages, no integrations, no network.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _CONSTANT, _SINGLE, _GREEDY = 0, 1, 2
 
 
 class RouteKeyError(ValueError):
-    """A route key that API Gateway would refuse; the text says why."""
+    """A route key that API Gateway would refuse. The message says why."""
 
 
 @dataclass(frozen=True)
 class RouteKey:
-    """A parsed route key: what it matches, what its variables are called, and its rank (the smallest wins)."""
+    """A parsed route key: its pattern, the names of its variables, and its rank (the smallest wins)."""
 
     text: str
     method: str
@@ -34,18 +34,17 @@ class RouteKey:
 
 @dataclass(frozen=True)
 class RouteMatch:
-    """The route key that answers, and what its path variables stand for."""
+    """The selected route key, and the values of its path variables."""
 
     key: str
     variables: Mapping[str, str]
 
 
 def parse_route_key(text: str) -> RouteKey:
-    """Read `METHOD /path` or `$default`.
+    """Parse `METHOD /path` or `$default`.
 
-    Source: API Gateway developer guide, "Create routes for HTTP APIs": an HTTP method (or ANY) and a resource path;
-    a greedy variable `{name+}` must come last.
-    Raises RouteKeyError.
+    Source: API Gateway developer guide, "Create routes for HTTP APIs": an HTTP method (or ANY) and a resource path; a
+    greedy variable `{name+}` must come last. Raises RouteKeyError.
     """
     if text == DEFAULT_ROUTE:
         return RouteKey(text, "ANY", re.compile(".*"), (), (2,))
@@ -67,17 +66,17 @@ def parse_route_key(text: str) -> RouteKey:
 
 
 def select_route(keys: Iterable[RouteKey], method: str, path: str) -> RouteMatch | None:
-    """Choose the route for a request path (percent-encoded, without the stage), or None.
+    """Select the route for a request path (percent-encoded, without the stage), or None.
 
-    Source: API Gateway developer guide, "Routing API requests": first a full match of route and method, then a match
-    with a greedy path variable, then `$default`. Within a class a constant segment comes before a variable and a named
-    method before ANY, as the guide's table of examples shows (`GET /pets/dog/1` before `GET /pets/dog/{id}`).
+    Source: API Gateway developer guide, "Routing API requests": a full match of route and method comes first, then a
+    match with a greedy path variable, then `$default`. Within a class a constant segment comes before a variable, and a
+    named method before ANY. The guide's table of examples shows it (`GET /pets/dog/1` before `GET /pets/dog/{id}`).
     """
-    candidates = [(key, found) for key in keys if key.method in {method, "ANY"} and (found := key.path.fullmatch(path))]
+    candidates = [(key, match) for key in keys if key.method in {method, "ANY"} and (match := key.path.fullmatch(path))]
     if not candidates:
         return None
-    key, found = min(candidates, key=lambda candidate: candidate[0].rank)
-    return RouteMatch(key.text, dict(zip(key.names, map(unquote, found.groups()), strict=True)))
+    key, match = min(candidates, key=lambda candidate: candidate[0].rank)
+    return RouteMatch(key.text, dict(zip(key.names, map(unquote, match.groups()), strict=True)))
 
 
 def _segment_kind(segment: str, text: str) -> int:

@@ -1,7 +1,7 @@
-"""Token buckets: how often a route may be called.
+"""Token buckets that limit how often a route may be called.
 
-Source: API Gateway developer guide, "Throttle requests to your HTTP APIs": a token counts for a request, the rate
-refills the bucket and the burst is its size; stage settings hold for each route that has none of its own.
+Source: API Gateway developer guide, "Throttle requests to your HTTP APIs". Each request takes a token, the rate refills
+the bucket, and the burst is its size. The stage's default limit holds for each route without a limit of its own.
 """
 
 from __future__ import annotations
@@ -12,21 +12,24 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RateLimit:
-    """`rate` in requests a second, `burst` in requests."""
+    """A limit: `rate` in requests per second, `burst` in requests."""
 
     rate: float
     burst: int
 
 
 class RouteThrottle:
-    """The buckets of every route. Not for several threads: the data plane's event loop owns it."""
+    """The token buckets of all routes. Not thread-safe: the data plane's event loop owns it."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._buckets: dict[tuple[str, ...], tuple[RateLimit, float, float]] = {}
 
     def try_acquire(self, key: tuple[str, ...], limit: RateLimit | None) -> bool:
-        """Take a token for the route `key`, or say that there is none. A changed limit starts with a full bucket."""
+        """Take a token for the route `key`. Return False when there is none.
+
+        A changed limit starts with a full bucket.
+        """
         if limit is None:
             return True
         now = self._clock()

@@ -1,7 +1,7 @@
-"""The synthetic base image a fresh embedded ECR holds, where an ECR pull-through cache of the public registry puts it.
+"""The synthetic base image of a fresh embedded ECR, where a pull-through cache of ECR Public would put it.
 
-It has the shape of `python:3.N-slim` and no content to speak of: tasks run on this machine's own Python. There is one
-for each Python that Moorage runs on. Every byte is fixed here, so a digest is the same on all machines of an
+It has the shape of `python:3.N-slim` and almost no content, because tasks run on this machine's own Python. There is
+one image for each Python that Moorage supports. Every byte is fixed here, so a digest is the same on all machines of an
 architecture.
 """
 
@@ -25,14 +25,14 @@ _TEXT = b"A stand-in for docker.io/library/python. The embedded AWS runs tasks o
 
 
 def build_tag(python: str) -> str:
-    """Return the tag of the image of a Python, `3.11` or later."""
+    """Return the tag of the image for a Python version, `3.11` or later."""
     return f"{python}-slim"
 
 
 def build_image(put: Callable[[bytes], str], python: str, architecture: str) -> tuple[str, dict[str, int]]:
     """Store layer and config through `put` (content → digest); return the manifest and the size of each blob.
 
-    `architecture` is as OCI spells it: amd64, arm64.
+    `architecture` is in OCI's spelling: amd64, arm64.
     """
     archive = _tar()
     layer = _gzip(archive)
@@ -58,7 +58,7 @@ def build_image(put: Callable[[bytes], str], python: str, architecture: str) -> 
 
 
 def build_index(manifests: dict[str, str]) -> str:
-    """Return the index of a Python's images: `manifests` is architecture → manifest."""
+    """Return the index of a Python version's images. `manifests` is architecture → manifest."""
     entries = [
         {**_descriptor(OCI_MANIFEST, f"sha256:{sha256(text.encode()).hexdigest()}", len(text)), "platform": platform}
         for architecture, text in sorted(manifests.items())
@@ -85,7 +85,7 @@ def _tar() -> bytes:
 
 
 def _gzip(content: bytes) -> bytes:
-    """Compress without compressing: stored blocks and a fixed header are the same bytes under every zlib and Python."""
+    """Wrap `content` in gzip without compression. Stored blocks and a fixed header don't depend on zlib or Python."""
     packer = zlib.compressobj(0, zlib.DEFLATED, -zlib.MAX_WBITS)
     body = packer.compress(content) + packer.flush()
     return b"\x1f\x8b\x08\x00\0\0\0\0\x00\xff" + body + struct.pack("<II", zlib.crc32(content), len(content))

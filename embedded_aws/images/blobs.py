@@ -1,4 +1,4 @@
-"""Layer uploads and the blobs they become: files named by their sha256. Repositories and tags live in moto."""
+"""Layer uploads and the blobs they become: files named by their sha256. moto keeps repositories and tags."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from embedded_aws.api_call import ApiError
 
-# Below the embedded AWS's home.
+# Relative to the embedded AWS's home.
 DIRECTORY = "ecr"
 
 # InitiateLayerUpload answers 10 MiB; UploadLayerPart takes at most 20 MiB (its layerPartBlob's length limit), and every
@@ -23,7 +23,7 @@ PART_MIN = 5 * 1024 * 1024
 
 @dataclass
 class LayerUpload:
-    """One layer on its way in: the bytes so far are in `path` and in `sha256`."""
+    """A layer upload in progress. `path` has the bytes received so far, `sha256` their running hash."""
 
     repository: str
     path: Path
@@ -34,14 +34,14 @@ class LayerUpload:
 
 
 class BlobDirectory:
-    """Every layer and config of every repository, once each. The caller holds the emulator's lock."""
+    """Every layer and config of all repositories, stored once. The caller holds the emulator's lock."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._uploads: dict[str, LayerUpload] = {}
 
     def clear(self) -> None:
-        """Forget all blobs and uploads."""
+        """Delete all blobs and uploads."""
         self._uploads.clear()
         shutil.rmtree(self._directory, ignore_errors=True)
         self._directory.mkdir(parents=True)
@@ -63,10 +63,11 @@ class BlobDirectory:
         return upload_id
 
     def append_part(self, repository: str, upload_id: str, first: int, last: int, part: bytes) -> int:
-        """Add the part that holds bytes `first` to `last`, both included; return the last byte received so far.
+        """Append the bytes `first` to `last`, both included; return the last byte received so far.
 
-        Refused with UploadNotFoundException, InvalidParameterException (over 20 MiB) and InvalidLayerPartException
-        (doesn't continue where the last part ended, or isn't as long as it says): ECR API reference, UploadLayerPart.
+        Raises UploadNotFoundException, InvalidParameterException (over 20 MiB) and InvalidLayerPartException (not
+        consecutive to the previous part, or of another length than announced). Source: ECR API reference,
+        UploadLayerPart.
         """
         upload = self._get_upload(repository, upload_id)
         if len(part) > PART_MAX:
@@ -91,10 +92,10 @@ class BlobDirectory:
         return upload.size - 1
 
     def complete_upload(self, repository: str, upload_id: str, digests: list[str], present: dict[str, int]) -> str:
-        """Verify the upload against its promised digest, store it, and return the digest. `present`: digest → size.
+        """Verify the upload against its announced digest, store it, and return the digest. `present`: digest → size.
 
-        Refused with the errors of CompleteLayerUpload: EmptyUpload-, LayerPartTooSmall-, InvalidLayer- and
-        LayerAlreadyExistsException. After InvalidLayer- and LayerAlreadyExistsException the upload is gone.
+        Raises the errors of CompleteLayerUpload: EmptyUpload-, LayerPartTooSmall-, InvalidLayer- and
+        LayerAlreadyExistsException. The last two also discard the upload.
         """
         upload = self._get_upload(repository, upload_id)
         where = f"in the repository with name '{repository}'"

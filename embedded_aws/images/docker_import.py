@@ -1,6 +1,6 @@
-"""A base image out of the Docker daemon, for tasks that are containers: the synthetic one has nothing to run.
+"""Import a base image from the Docker daemon, for tasks that are containers: the synthetic one has nothing to run.
 
-`docker save` is read member by member: layers are packed again as blobs, the config stays as it is.
+The members of `docker save` are read one by one. Layers are recompressed as blobs; the config stays unchanged.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ _LAYER, _CONFIG = "application/vnd.oci.image.layer.v1.tar+gzip", "application/vn
 def import_image(docker: str, image: str, put: Callable[[bytes], str]) -> tuple[str, str, dict[str, int]]:
     """Store an image's blobs through `put` (content → digest).
 
-    Return its architecture, its manifest and the blobs' sizes.
-
-    The daemon pulls it if it isn't there. Raises SettingError if it can't be had.
+    Return its architecture, its manifest and the sizes of its blobs. The daemon pulls a missing image. Raises
+    SettingError when it can't.
     """
     if subprocess.run([docker, "image", "inspect", image], capture_output=True, check=False).returncode:
         pulled = subprocess.run([docker, "pull", "--quiet", image], capture_output=True, text=True, check=False)
@@ -32,7 +31,7 @@ def import_image(docker: str, image: str, put: Callable[[bytes], str]) -> tuple[
             raise SettingError(
                 f"Docker has no image {image!r} and can't pull it",
                 why=pulled.stderr.strip(),
-                hint="name one that it has, of Python 3.11 or built from the Dockerfile, with MOORAGE_LOCAL_BASE",
+                hint="set MOORAGE_LOCAL_BASE to an image that it has: of Python 3.11, or built from the Dockerfile",
             )
     with TemporaryFile() as saved:
         subprocess.run([docker, "save", image], stdout=saved, check=True)
@@ -45,7 +44,7 @@ def _convert_archive(archive: tarfile.TarFile, put: Callable[[bytes], str]) -> t
     (entry,) = json.loads(_read_member(archive, "manifest.json"))
     config = _read_member(archive, entry["Config"])
     described: list[dict[str, Any]] = [_store_blob(_CONFIG, config, put)]
-    # Level 1: the blobs stay on this machine.
+    # Level 1 is enough: the blobs stay on this machine.
     described += [
         _store_blob(_LAYER, gzip.compress(_read_member(archive, name), 1, mtime=0), put) for name in entry["Layers"]
     ]

@@ -1,4 +1,4 @@
-"""Image manifests, read and checked. Knows OCI's and Docker's formats, and nothing of repositories.
+"""Parse and check image manifests. This module knows the formats of OCI and Docker, and nothing of repositories.
 
 Formats: OCI image specification 1.1 (manifest.md, image-index.md, descriptor.md); Docker image manifest v2, schema 2.
 """
@@ -21,7 +21,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class ManifestError(ValueError):
-    """The text is no manifest that a registry takes; the message says why."""
+    """A manifest that a registry would refuse. The message says why."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Descriptor:
 
 @dataclass(frozen=True)
 class ImageManifest:
-    """One image (`config` and `layers`), or an index of images (`images`); `subject` is what an artifact points at."""
+    """One image (`config` and `layers`), or an index of images (`images`). `subject` is the image of an artifact."""
 
     media_type: str
     config: Descriptor | None = None
@@ -47,17 +47,17 @@ class ImageManifest:
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
-        """Everything that must be there as a blob before the manifest is."""
+        """The blobs that must exist before the manifest can be put."""
         return (*self.layers, self.config) if self.config else self.layers
 
     @property
     def size(self) -> int:
-        """What DescribeImages calls imageSizeInBytes: the compressed layers and the config."""
+        """DescribeImages' imageSizeInBytes: the compressed layers and the config."""
         return sum(blob.size for blob in self.blobs)
 
 
 def parse_manifest(text: str, media_type: str | None = None) -> ImageManifest:
-    """Read a manifest. `media_type` is the caller's word for it and must agree with the manifest's own.
+    """Parse a manifest. `media_type` is the caller's, and must agree with the manifest's own.
 
     Raises ManifestError.
     """

@@ -93,8 +93,8 @@ def _authorize_rules(call: ApiCall) -> ApiResponse:
     answer = _change_rules_atomically(call)
     if group is None or answer.status >= 300:
         return answer
-    made = [rule for rule in (*group.ingress_rules, *group.egress_rules) if rule.id not in known]
-    return call.build_response({"Return": True, "SecurityGroupRules": [_describe_rule(rule) for rule in made]})
+    created = [rule for rule in (*group.ingress_rules, *group.egress_rules) if rule.id not in known]
+    return call.build_response({"Return": True, "SecurityGroupRules": [_describe_rule(rule) for rule in created]})
 
 
 def _describe_rule(rule: Any) -> dict[str, Any]:

@@ -1,5 +1,5 @@
-"""The embedded ECS below its API: services, deployments and tasks, what to start and stop next, and who runs a task.
+"""The embedded ECS below its API: services, deployments, tasks, and the runners that execute tasks.
 
-`rollout` and `health` decide and touch nothing; `scheduler` holds the state and carries decisions out; a runner
-(`process` or `noop`) makes a task live. API operations are in `strict/ecs/`.
+`rollout` and `health_check` decide and have no side effects. `scheduler` holds the state and carries decisions out. A
+runner (`process_runner`, `docker_runner` or `noop_runner`) executes tasks. API operations are in `strict/ecs/`.
 """

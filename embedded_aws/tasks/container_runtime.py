@@ -1,8 +1,8 @@
-"""From a container definition and an image to what runs on this machine: arguments and environment. Pure.
+"""Translate a container definition and an image into arguments and environment for this machine. Pure.
 
-A container is a process here, so three things of its own emulator are translated: a leading `python` is this program's
-interpreter, paths below `/opt/model` are the directory where the model layer's files are, and its addresses
-(`0.0.0.0`, `127.0.0.1`) are the task's own loopback address.
+A container is a process here, so three things are translated. A leading `python` becomes this program's interpreter.
+Paths below `/opt/model` become the directory with the model layer's files. The addresses `0.0.0.0` and `127.0.0.1`
+become the task's own loopback address.
 """
 
 from __future__ import annotations
@@ -13,43 +13,46 @@ from pathlib import Path
 from typing import Any
 
 MODEL_DIRECTORY = "/opt/model"
-# These name directories of the image's file system, which doesn't exist here.
+# These variables name directories of the image's file system, which doesn't exist here.
 _IMAGE_PATH_VARIABLES = {"PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "HOME"}
-# What a Python started from this program needs to find the same packages.
+# A Python started from this program needs these to find the same packages.
 _HOST_VARIABLES = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "SYSTEMROOT")
 
 
 @dataclass(frozen=True)
 class ContainerRuntime:
-    """Where a task's container runs: this machine's interpreter, the task's directory and its address."""
+    """The place where a task's container runs: this machine's interpreter, the task's directory and its address."""
 
     python: str
     directory: Path
     address: str
 
     def translate_command(self, words: Sequence[str]) -> list[str]:
-        """Translate a container's words into this machine's."""
+        """Translate a container's command into a command on this machine."""
         translated = [self._translate_word(word) for word in words]
         if translated and translated[0] in {"python", "python3"}:
             translated[0] = self.python
         return translated
 
     def build_start_command(self, words: Sequence[str], variables: Mapping[str, str]) -> list[str]:
-        """Return what starts the container's command; it runs with `variables`."""
+        """Return the command that starts the container. It runs with `variables` as its environment."""
         del variables
         return self.translate_command(words)
 
     def build_probe_command(self, words: Sequence[str]) -> list[str]:
-        """Return what runs a health check's command where the container is."""
+        """Return the command that runs a health check beside the container."""
         return self.translate_command(words)
 
     def clean_up(self) -> None:
-        """Clear away what may outlive the process that was started."""
+        """Remove anything that may outlive the started process."""
 
     def build_environment(
         self, host: Mapping[str, str], image: Sequence[str], container: Sequence[Mapping[str, str]], region: str
     ) -> dict[str, str]:
-        """Return the container's variables: its own over Fargate's, the image's (`NAME=value`) and the host's few."""
+        """Return the container's environment.
+
+        The container's own variables override Fargate's, which override the image's (`NAME=value`) and the host's few.
+        """
         base = {name: host[name] for name in _HOST_VARIABLES if name in host}
         base |= {
             name: value
@@ -66,14 +69,14 @@ class ContainerRuntime:
 
 
 def build_container_command(container: Mapping[str, Any], image: Mapping[str, Any]) -> list[str]:
-    """Return entry point and command as Docker joins them: an entry point of one's own drops the image's command."""
+    """Join entry point and command as Docker does: the container's own entry point drops the image's command."""
     if container.get("entryPoint"):
         return [*container["entryPoint"], *(container.get("command") or [])]
     return [*(image.get("Entrypoint") or []), *(container.get("command") or image.get("Cmd") or [])]
 
 
 def build_health_command(command: Sequence[str]) -> list[str]:
-    """Return what a health check runs: `["CMD", …]` as it stands, `["CMD-SHELL", text]` in a shell, as ECS defines."""
+    """Return the command of a health check: `["CMD", …]` unchanged, `["CMD-SHELL", text]` in a shell, as ECS does."""
     if command[0] == "CMD-SHELL":
         return ["/bin/sh", "-c", *command[1:]]
     return list(command[1:] if command[0] == "CMD" else command)

@@ -1,7 +1,7 @@
-"""How a deployment begins, counts and ends: changes of the model alone. What leads to them is decided in `rollout.py`.
+"""How deployments begin, count failures and end. Changes the model only; `rollout.py` decides what leads to them.
 
-Sources: ECS API reference, Deployment (rolloutState, failedTasks), ServiceDeployment (status, rollback);
-Amazon ECS developer guide, "deployment circuit breaker".
+Sources: ECS API reference, Deployment (rolloutState, failedTasks), ServiceDeployment (status, rollback); Amazon ECS
+developer guide, "deployment circuit breaker".
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _OPEN_STATUSES = ("IN_PROGRESS", "ROLLBACK_IN_PROGRESS")
 
 
 def begin(service: EcsService, revision: ServiceRevision, now: datetime) -> EcsDeployment:
-    """Make `revision` the primary deployment and return it. An unfinished one before it ends as STOPPED."""
+    """Make `revision` the primary deployment and return it. An unfinished deployment before it ends as STOPPED."""
     source = None
     for earlier in service.deployments:
         if earlier.status == "PRIMARY":
@@ -40,20 +40,20 @@ def begin(service: EcsService, revision: ServiceRevision, now: datetime) -> EcsD
 
 
 def scale(service: EcsService, desired: int) -> None:
-    """Change how many tasks are wanted; that is no new deployment."""
+    """Change the desired count. That is no new deployment."""
     service.desired_count = service.primary.desired_count = desired
     service.steady = service.blocked = False
 
 
 def drain(service: EcsService, now: datetime) -> None:
-    """Let the service drain: nothing is wanted any more."""
+    """Let the service drain: its desired count becomes zero."""
     service.status = "DRAINING"
     scale(service, 0)
     _close_open(service, "STOPPED", "The service was deleted.", now)
 
 
 def complete(service: EcsService, now: datetime) -> None:
-    """Close the primary as COMPLETED, and with it the rollback that led to it; older ones leave `deployments`."""
+    """Close the primary as COMPLETED, and the rollback that led to it; older deployments leave `deployments`."""
     primary = service.primary
     primary.rollout_state, primary.completed, primary.updated = RolloutState.COMPLETED, True, now
     primary.reason = f"ECS deployment {primary.id} completed."
@@ -66,7 +66,10 @@ def complete(service: EcsService, now: datetime) -> None:
 
 
 def fail(service: EcsService, fallback: str | None, now: datetime) -> None:
-    """Trip the breaker: `fallback`, whose tasks still run, becomes the primary again; without one the primary stays."""
+    """Fail the primary deployment, as the circuit breaker does.
+
+    `fallback`, whose tasks still run, becomes the primary again. Without a fallback the primary stays.
+    """
     failed = service.primary
     failed.rollout_state, failed.reason, failed.updated = RolloutState.FAILED, _BREAKER_REASON, now
     for deployment in service.deployment_history:
@@ -93,14 +96,14 @@ def fail(service: EcsService, fallback: str | None, now: datetime) -> None:
 
 
 def count_failure(deployment: EcsDeployment) -> None:
-    """Count a task that failed by itself; the breaker looks at those of a rollout only."""
+    """Count a task that failed by itself. The circuit breaker counts only failures during a rollout."""
     deployment.consecutive_failures += 1
     if deployment.rollout_state is RolloutState.IN_PROGRESS:
         deployment.failed_tasks += 1
 
 
 def reset_failures(service: EcsService, deployment_id: str) -> None:
-    """Let a healthy task end a run of failures; the breaker's count too, unless resetOnHealthyTask is off."""
+    """Reset the failures in a row at a healthy task, and the breaker's count unless resetOnHealthyTask is off."""
     breaker = read_circuit_breaker(service.deployment_configuration)
     for deployment in service.deployments:
         if deployment.id == deployment_id:

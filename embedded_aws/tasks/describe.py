@@ -1,4 +1,4 @@
-"""Services, deployments and tasks as the ECS API shows them (botocore's output shapes). Reads only."""
+"""Services, deployments and tasks in the output shapes of the ECS API (botocore's). Reads only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FARGATE = {"launchType": "FARGATE", "platformVersion": "1.4.0", "platformFamily
 
 
 def describe_service(service: EcsService, *, tags: bool = False) -> dict[str, Any]:
-    """Show a service, as DescribeServices does."""
+    """Return a service as DescribeServices shows it."""
     primary, counts = service.primary, _count_tasks(list(service.tasks.values()))
     shown = {
         "serviceArn": service.arn,
@@ -42,7 +42,7 @@ def describe_service(service: EcsService, *, tags: bool = False) -> dict[str, An
 
 
 def describe_deployment(service: EcsService, deployment: EcsDeployment) -> dict[str, Any]:
-    """Show one of a service's deployments."""
+    """Return one of a service's deployments as DescribeServices shows it."""
     settings = deployment.revision.settings
     return {
         "id": deployment.id,
@@ -62,7 +62,7 @@ def describe_deployment(service: EcsService, deployment: EcsDeployment) -> dict[
 
 
 def describe_service_deployment(service: EcsService, deployment: EcsDeployment) -> dict[str, Any]:
-    """Show a deployment as DescribeServiceDeployments does."""
+    """Return a deployment as DescribeServiceDeployments shows it."""
     target = deployment.revision
     shown = summarize_service_deployment(service, deployment) | {
         "updatedAt": deployment.updated,
@@ -77,7 +77,7 @@ def describe_service_deployment(service: EcsService, deployment: EcsDeployment) 
 
 
 def summarize_service_deployment(service: EcsService, deployment: EcsDeployment) -> dict[str, Any]:
-    """Show a deployment as ListServiceDeployments does."""
+    """Return a deployment as ListServiceDeployments shows it."""
     return _without_none(
         {
             "serviceDeploymentArn": deployment.arn,
@@ -94,7 +94,7 @@ def summarize_service_deployment(service: EcsService, deployment: EcsDeployment)
 
 
 def describe_revision(service: EcsService, revision: ServiceRevision, images: list[dict[str, Any]]) -> dict[str, Any]:
-    """Show a revision as DescribeServiceRevisions does."""
+    """Return a revision as DescribeServiceRevisions shows it."""
     return {
         "serviceRevisionArn": revision.arn,
         "serviceArn": service.arn,
@@ -109,7 +109,7 @@ def describe_revision(service: EcsService, revision: ServiceRevision, images: li
 
 
 def describe_task(task: EcsTask, *, tags: bool = False) -> dict[str, Any]:
-    """Show a task, as DescribeTasks does."""
+    """Return a task as DescribeTasks shows it."""
     shown = {
         "taskArn": task.task_arn,
         "clusterArn": f"arn:aws:ecs:{task.region}:{task.account}:cluster/{task.cluster}",
@@ -164,7 +164,7 @@ def _describe_container(task: EcsTask, container: TaskContainer) -> dict[str, An
 
 
 def _describe_attachment(task: EcsTask) -> dict[str, Any]:
-    """Show the task's network interface. The address is a loopback one: the task's own on this machine."""
+    """Return the task's network interface. Its address is the task's own loopback address on this machine."""
     details = {
         "subnetId": task.interface.subnet.id,
         "networkInterfaceId": task.interface.id,
@@ -188,7 +188,7 @@ def _deployment_tasks(service: EcsService, deployment: EcsDeployment) -> list[Ec
 
 
 def _count_tasks(tasks: list[EcsTask]) -> dict[str, int]:
-    """Count as ECS does: RUNNING is running, what is on its way there is pending, what leaves is neither."""
+    """Count tasks as ECS does: running when RUNNING, pending before that, and neither once they are stopping."""
     statuses = [task.status for task in tasks]
     pending = sum(status in {"PROVISIONING", "PENDING", "ACTIVATING"} for status in statuses)
     return {"runningCount": statuses.count("RUNNING"), "pendingCount": pending}

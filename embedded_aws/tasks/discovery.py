@@ -1,8 +1,8 @@
-"""Tasks as Cloud Map instances, through moto's Cloud Map state. Call under the emulator's lock.
+"""Tasks as Cloud Map instances, in moto's Cloud Map state. Call under the emulator's lock.
 
 As ECS does (Amazon ECS developer guide, "Service discovery"): a running task is registered under its task id with its
-address and port; where the Cloud Map service takes custom health, a task with a container health check starts
-UNHEALTHY and follows that check; it is deregistered before its containers are told to stop.
+address and port. Where the Cloud Map service takes custom health, a task with a container health check starts UNHEALTHY
+and follows that check. A task is deregistered before its containers receive SIGTERM.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from embedded_aws.tasks.state import EcsTask
 
 
 def register_task(task: EcsTask) -> None:
-    """Add the task to the Cloud Map services its service names; one that is gone is passed over."""
+    """Register the task in the Cloud Map services of its ECS service. Skip services that no longer exist."""
     for entry, found in _registries(task):
         attributes = {
             "AWS_INSTANCE_IPV4": task.address,
@@ -30,13 +30,13 @@ def register_task(task: EcsTask) -> None:
             attributes["AWS_INSTANCE_PORT"] = str(port)
         instance = ServiceInstance(found.id, task.id, attributes=attributes)
         instance.health_status = _health_status(task, found)
-        # A new list: API Gateway reads it without the lock.
+        # Assign a new list: API Gateway reads it without the lock.
         found.instances = [*found.instances, instance]
         found.instances_revision[task.id] = found.instances_revision.get(task.id, 0) + 1
 
 
 def update_health(task: EcsTask) -> None:
-    """Set the instances' custom health to the task's; a task without a health check stays HEALTHY."""
+    """Set the custom health of the task's instances. A task without a health check stays HEALTHY."""
     for _, found in _registries(task):
         instance = next((i for i in found.instances if i.instance_id == task.id), None)
         if instance:
@@ -44,7 +44,7 @@ def update_health(task: EcsTask) -> None:
 
 
 def deregister_task(task: EcsTask) -> None:
-    """Take the task out of Cloud Map."""
+    """Deregister the task from Cloud Map."""
     for _, found in _registries(task):
         if any(instance.instance_id == task.id for instance in found.instances):
             _backend(task).deregister_instance(found.id, task.id)
@@ -56,14 +56,14 @@ def _health_status(task: EcsTask, found: Any) -> str:
 
 
 def _registries(task: EcsTask) -> Iterator[tuple[Mapping[str, Any], Any]]:
-    """Yield the task's service registries with their Cloud Map services."""
+    """Yield each service registry of the task with its Cloud Map service."""
     if task.service is None:
         return
     deployment = next((d for d in task.service.deployment_history if d.id == task.deployment), None)
     for entry in deployment.revision.settings.get("serviceRegistries", ()) if deployment else ():
-        found = _backend(task).services.get(entry["registryArn"].rsplit("/", 1)[-1])
-        if found:
-            yield entry, found
+        service = _backend(task).services.get(entry["registryArn"].rsplit("/", 1)[-1])
+        if service:
+            yield entry, service
 
 
 def _backend(task: EcsTask) -> Any:

@@ -1,8 +1,8 @@
-"""Tasks as Docker containers, with the image's user and the task's CPU and memory enforced; read-only if defined so.
+"""Run tasks as Docker containers. Enforces the image's user, the task's CPU and memory, and a read-only root if set.
 
-A container shares the machine's network, where the task has a loopback address of its own; so only the addresses in its
-command are translated. `docker run` stays in the foreground and stands for the container: signals, output and the exit
-code go through it, and everything else is the process runner's.
+A container shares the machine's network, where the task has its own loopback address, so only the addresses in its
+command are translated. `docker run` stays in the foreground and represents the container: signals, output and exit code
+pass through it. The process runner does everything else.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from embedded_aws.tasks.state import EcsTask, TaskContainer
 
 _REPOSITORY = "moorage-local"
 _LABEL = "dev.moorage.home"
-# What the command line itself needs; variables of a container never replace them.
+# The Docker CLI needs these; variables of a container never replace them.
 _CLIENT_VARIABLES = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT")
 
 
@@ -40,7 +40,7 @@ class DockerRunner(ProcessRunner):
         self._docker = find_docker()
 
     def remove_leftovers(self) -> None:
-        """Remove containers of this home that a killed program has left."""
+        """Remove this home's containers that a killed program left behind."""
         container_ids = (
             run_docker(self._docker, "ps", "--all", "--quiet", f"--filter=label={_LABEL}={self._home}")
             .stdout.decode()
@@ -50,7 +50,7 @@ class DockerRunner(ProcessRunner):
             run_docker(self._docker, "rm", "--force", *container_ids)
 
     def pull_image(self, task: EcsTask, container: TaskContainer, architecture: str, directory: Path) -> PulledImage:
-        """Load the image into the daemon, unless it is there."""
+        """Load the image into the daemon unless it is there."""
         del task, directory
         image = resolve_image(self._scheduler.emulator, container.image, architecture)
         if run_docker(self._docker, "image", "inspect", _image_name(image)).returncode:
@@ -60,7 +60,7 @@ class DockerRunner(ProcessRunner):
     def create_runtime(
         self, task: EcsTask, container: TaskContainer, image: PulledImage, directory: Path
     ) -> ContainerRuntime:
-        """Run a container, named by the task."""
+        """Return the runtime of a container, named by the task."""
         name = f"moorage-{task.id[:12]}-{container.name}"
         limits = (f"--label={_LABEL}={self._home}", *_resource_options(task, container.definition))
         return DockerRuntime("python", directory, task.address, self._docker, name, _image_name(image), limits)
@@ -70,7 +70,7 @@ class DockerRunner(ProcessRunner):
         return str(self._scheduler.emulator.home)
 
     def _load_image(self, image: PulledImage) -> None:
-        """Hand the blobs to `docker load`, in the order that it wants: what it reads first, first."""
+        """Stream the blobs to `docker load` in the order in which it reads them."""
         blobs = BlobDirectory(self._scheduler.emulator.home / DIRECTORY)
         config = image.manifest.config
         assert config is not None  # noqa: S101  (looked up)
@@ -88,7 +88,7 @@ class DockerRunner(ProcessRunner):
                     archive.add(blobs.blob_path(f"sha256:{layer}"), layer, recursive=False)
             loading.stdin.close()
         except BrokenPipeError:
-            pass  # the daemon says why
+            pass  # the daemon's output has the reason
         output = loading.stdout.read().decode(errors="replace") if loading.stdout else ""
         if loading.wait():
             raise PullError(f"docker load: {output.strip()}")
@@ -98,7 +98,7 @@ class DockerRunner(ProcessRunner):
 class DockerRuntime(ContainerRuntime):
     """A container in Docker.
 
-    `name` is its own, `image` the daemon's name for its image, `limits` are options of `docker run`.
+    `name` is the container's name, `image` the daemon's name for its image. `options` are options of `docker run`.
     """
 
     docker_path: str
@@ -107,24 +107,24 @@ class DockerRuntime(ContainerRuntime):
     options: tuple[str, ...]
 
     def build_start_command(self, words: Sequence[str], variables: Mapping[str, str]) -> list[str]:
-        """Return `docker run`; variables are named in it, their values only in its environment."""
+        """Return the `docker run` command. It names the variables; their values are only in its environment."""
         named = [f"--env={name}" for name in sorted(variables) if name not in _CLIENT_VARIABLES]
         entry, *arguments = (self._translate_word(word) for word in words)
         options = ["--rm", f"--name={self.name}", "--network=host", *self.options, *named, f"--entrypoint={entry}"]
         return [self.docker_path, "run", *options, self.image, *arguments]
 
     def build_probe_command(self, words: Sequence[str]) -> list[str]:
-        """Return `docker exec`."""
+        """Return the `docker exec` command."""
         return [self.docker_path, "exec", self.name, *(self._translate_word(word) for word in words)]
 
     def clean_up(self) -> None:
-        """Remove the container, whose client may have been killed."""
+        """Remove the container: its client may have been killed."""
         run_docker(self.docker_path, "rm", "--force", self.name)
 
     def build_environment(
         self, host: Mapping[str, str], image: Sequence[str], container: Sequence[Mapping[str, str]], region: str
     ) -> dict[str, str]:
-        """Return the client's few variables and the container's own; the image's are in the image."""
+        """Return the Docker CLI's variables and the container's own. The image's variables are in the image."""
         del image
         base = {name: host[name] for name in _CLIENT_VARIABLES if name in host}
         own = {
@@ -139,21 +139,21 @@ class DockerRuntime(ContainerRuntime):
 
 
 def find_docker() -> str:
-    """Return the command line's path. Raise SettingError if there is none, or no daemon answers it."""
-    found = shutil.which("docker")
-    if found is None:
+    """Return the path of the Docker CLI. Raises SettingError when there is none or no daemon answers."""
+    docker_path = shutil.which("docker")
+    if docker_path is None:
         raise SettingError(
-            "--runner docker needs Docker, which isn't installed", hint="leave --runner out: tasks are processes then"
+            "--runner docker needs Docker, which isn't installed", hint="leave out --runner to run tasks as processes"
         )
-    asked = run_docker(found, "version", "--format={{.Server.Version}}")
-    if asked.returncode:
-        why = asked.stderr.decode(errors="replace").strip()
+    version = run_docker(docker_path, "version", "--format={{.Server.Version}}")
+    if version.returncode:
+        why = version.stderr.decode(errors="replace").strip()
         raise SettingError("no Docker daemon answers", why=why, hint="start it, or set DOCKER_HOST")
-    return found
+    return docker_path
 
 
 def run_docker(program: str, *words: str) -> subprocess.CompletedProcess[bytes]:
-    """Run a command of Docker's to its end."""
+    """Run a Docker command to its end."""
     return subprocess.run([program, *words], capture_output=True, check=False, env=os.environ)
 
 
@@ -162,7 +162,7 @@ def _image_name(image: PulledImage) -> str:
 
 
 def _resource_options(task: EcsTask, definition: Mapping[str, Any]) -> list[str]:
-    """Return the limits that Fargate enforces.
+    """Return the options for the limits that Fargate enforces.
 
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html
     """

@@ -1,4 +1,4 @@
-"""What ECS tells the emulator: service event messages, and events on the default EventBridge bus.
+"""The embedded ECS's events: service event messages, and events on the default EventBridge bus.
 
 Texts and shapes: Amazon ECS developer guide, "service event messages" and "Amazon ECS events" (task state change,
 service action, service deployment state change).
@@ -21,7 +21,7 @@ def publish_task_state(emulator: Emulator, changed: EcsTask) -> None:
 
 
 def publish_deployment_state(emulator: Emulator, service: EcsService, changed: EcsDeployment, name: str) -> None:
-    """Publish SERVICE_DEPLOYMENT_IN_PROGRESS, _COMPLETED or _FAILED, and tell it among the service's events."""
+    """Publish SERVICE_DEPLOYMENT_IN_PROGRESS, _COMPLETED or _FAILED, and add it to the service's events."""
     detail = {
         "eventType": "ERROR" if name.endswith("FAILED") else "INFO",
         "eventName": name,
@@ -39,35 +39,35 @@ def publish_deployment_state(emulator: Emulator, service: EcsService, changed: E
 
 
 def report_tasks_started(emulator: Emulator, service: EcsService, tasks: Sequence[EcsTask]) -> None:
-    """Tell which tasks were started."""
+    """Report which tasks were started."""
     _add_service_event(emulator, service, f"has started {len(tasks)} tasks: {_format_tasks(tasks)}.")
 
 
 def report_tasks_stopped(emulator: Emulator, service: EcsService, tasks: Sequence[EcsTask]) -> None:
-    """Tell which tasks were stopped."""
+    """Report which tasks were stopped."""
     _add_service_event(emulator, service, f"has stopped {len(tasks)} running tasks: {_format_tasks(tasks)}.")
     _publish_service_action(emulator, service, "INFO", "TASKS_STOPPED")
 
 
 def report_unhealthy_task(emulator: Emulator, service: EcsService, task: EcsTask) -> None:
-    """Tell that a task failed its container health checks."""
+    """Report that a task failed its container health checks."""
     _add_service_event(emulator, service, f"(task {task.id}) failed container health checks.")
 
 
 def report_steady_state(emulator: Emulator, service: EcsService) -> None:
-    """Tell that the service runs what it should. ECS repeats this every six hours; here it is said once."""
+    """Report that the service reached a steady state. ECS repeats this every six hours; here it is reported once."""
     _add_service_event(emulator, service, "has reached a steady state.")
     _publish_service_action(emulator, service, "INFO", "SERVICE_STEADY_STATE")
 
 
 def report_start_impaired(emulator: Emulator, service: EcsService) -> None:
-    """Tell that tasks keep failing to start."""
+    """Report that tasks keep failing to start."""
     _add_service_event(emulator, service, "is unable to consistently start tasks successfully.")
     _publish_service_action(emulator, service, "WARN", "SERVICE_TASK_START_IMPAIRED")
 
 
 def report_blocked_deployment(emulator: Emulator, service: EcsService) -> None:
-    """Tell that the deployment configuration leaves nothing to do."""
+    """Report that the deployment configuration allows neither a start nor a stop."""
     _add_service_event(
         emulator,
         service,

@@ -1,8 +1,8 @@
-"""A container's health as its health check tells it: pure, on a clock the caller reads (seconds, monotonic).
+"""A container's health, derived from its health check. Pure; the caller passes the time (seconds, monotonic).
 
-Rules: Amazon ECS API reference, HealthCheck, which are Docker's. One deviation, on purpose: ECS makes the first check
-a whole interval (30 s by default) after the start; here, until the first success, extra checks are made every
-`EAGER` seconds. They can only make a container healthy sooner: failures count at ECS's own times alone.
+Rules: Amazon ECS API reference, HealthCheck, which are Docker's. One deviation, on purpose: ECS makes the first check a
+whole interval (30 s by default) after the start. Here, until the first success, extra checks run every `EAGER` seconds.
+They can only make a container healthy sooner, because failures count at ECS's own times alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ EAGER = 0.5
 
 @dataclass
 class HealthCheck:
-    """One container's health check and what it has found so far. Times are in seconds."""
+    """One container's health check and its results so far. Times are in seconds."""
 
     command: tuple[str, ...]
     interval: float = 30.0
@@ -35,7 +35,7 @@ class HealthCheck:
 
     @classmethod
     def of(cls, definition: Mapping[str, Any], started: float) -> HealthCheck:
-        """Read a container definition's healthCheck."""
+        """Build the health check from a container definition's healthCheck."""
         return cls(
             command=tuple(definition["command"]),
             interval=definition.get("interval") or 30,
@@ -46,7 +46,7 @@ class HealthCheck:
         )
 
     def record(self, now: float, *, passed: bool) -> bool:
-        """Take a check's result; return whether the status changed. Sets `due`, the time of the next check."""
+        """Record a check's result; return whether the status changed. Sets `due`, the time of the next check."""
         before = self.status
         counted = now >= self._counts_from
         if passed:

@@ -1,7 +1,7 @@
-"""Pulling: from an image reference to its manifest by digest, its config, and the model layer's two files.
+"""Image pull: from an image reference to its manifest by digest, its config, and the model layer's two files.
 
-Nothing is ever extracted: members are streamed one by one into the task's directory, and anything that isn't exactly
-what a model layer holds is refused. The other layers aren't used: a task runs on this machine's Python.
+Nothing is ever extracted. Members are streamed one by one into the task's directory, and any member that a model layer
+doesn't have is refused. The other layers aren't used: a task runs on this machine's Python.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ _REFERENCE = re.compile(
     r"(?P<repository>[a-z0-9][a-z0-9._/-]*?)(:(?P<tag>[\w][\w.-]{0,127}))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
 MODEL_LAYER = ("dev.moorage.layer", "model")
-# The most each file may have, in bytes.
+# The size limit of each file, in bytes.
 _MAX_MEMBER_BYTES = {"opt/model/model.ubj": 2 << 30, "opt/model/manifest.json": 4 << 20}
 _CHUNK = 1 << 20
 
 
 class PullError(Exception):
-    """The image can't be had; the message is the reason ECS would give."""
+    """An image that can't be pulled. The message is the reason that ECS would give."""
 
 
 @dataclass(frozen=True)
 class PulledImage:
-    """An image as a task needs it: the manifest with its digest, and the `config` object of the image config."""
+    """A pulled image: the manifest with its digest, and the `config` object of the image config."""
 
     digest: str
     config: Mapping[str, Any]
@@ -47,9 +47,9 @@ class PulledImage:
 
 
 def pull_image(emulator: Emulator, reference: str, architecture: str, directory: Path) -> PulledImage:
-    """Fetch an image from the embedded ECR; the model layer's files go below `directory`.
+    """Pull an image from the embedded ECR, and write the model layer's files below `directory`.
 
-    `architecture` is the task's, as OCI spells it. Takes the emulator's lock for the look-up only. Raises PullError.
+    `architecture` is the task's, in OCI's spelling. Holds the emulator's lock for the look-up only. Raises PullError.
     """
     image = resolve_image(emulator, reference, architecture)
     models = [layer for layer in image.manifest.layers if layer.annotations.get(MODEL_LAYER[0]) == MODEL_LAYER[1]]
@@ -61,7 +61,7 @@ def pull_image(emulator: Emulator, reference: str, architecture: str, directory:
 
 
 def resolve_image(emulator: Emulator, reference: str, architecture: str) -> PulledImage:
-    """Find an image and read its config; no layer is touched. Raises PullError."""
+    """Find an image and read its config. Reads no layer. Raises PullError."""
     with emulator.lock:
         digest, manifest = _resolve_manifest(reference)
     if manifest.config is None:
@@ -75,7 +75,7 @@ def resolve_image(emulator: Emulator, reference: str, architecture: str) -> Pull
 def write_model_files(blob: Path, layer: Descriptor, directory: Path) -> None:
     """Write a model layer's two files below `directory`.
 
-    Raises PullError when it holds anything else, or isn't itself.
+    Raises PullError when the layer has any other member, or doesn't match its descriptor.
     """
     seen: set[str] = set()
     with blob.open("rb") as raw:
@@ -101,13 +101,13 @@ def _write_member(archive: tarfile.TarFile, member: tarfile.TarInfo, directory: 
     source, target = archive.extractfile(member), directory / member.name
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("xb") as file:
-        # The archive's reader ends at the member's size, which was checked.
+        # The archive's reader ends at the member's size, which was checked above.
         while source and (chunk := source.read(_CHUNK)):
             file.write(chunk)
 
 
 def _resolve_manifest(reference: str) -> tuple[str, ImageManifest]:
-    """Find the image in ECR, by digest when there is one. The manifest's own digest is checked again."""
+    """Find the image in ECR, by digest when the reference has one. The manifest's own digest is verified again."""
     missing = PullError(f"failed to resolve ref {reference}: {reference}: not found")
     parts = _REFERENCE.fullmatch(reference)
     if parts is None:
@@ -132,7 +132,7 @@ def _read_blob(blobs: BlobDirectory, blob: Descriptor) -> bytes:
 
 
 class _HashingReader:
-    """A file that is hashed as it is read."""
+    """A file reader that hashes what it reads."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file, self._sha256, self._size = file, sha256(), 0
@@ -145,7 +145,7 @@ class _HashingReader:
         return chunk
 
     def finish(self) -> tuple[str, int]:
-        """Read what is left; return digest and size of the whole."""
+        """Read the rest; return digest and size of the whole."""
         while self.read(_CHUNK):
             pass
         return f"sha256:{self._sha256.hexdigest()}", self._size

@@ -1,7 +1,7 @@
-"""A task's place in the network: a loopback address of its own, and an elastic network interface in moto's EC2.
+"""A task's network: a loopback address of its own, and an elastic network interface in moto's EC2.
 
-Linux answers on all of 127.0.0.0/8, so every task has the address on which its ports are free. The address is what
-DescribeTasks and Cloud Map show. The interface is there so that what uses a subnet or a security group can be seen.
+Linux answers on all of 127.0.0.0/8, so the ports of each task are free on its own address. DescribeTasks and Cloud Map
+show that address. The interface makes visible which subnets and security groups are in use.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from embedded_aws.tasks.state import EcsTask
 
 
 class LoopbackAddresses:
-    """Loopback addresses in use. Others on this machine may run an embedded AWS too, so each is tried before."""
+    """The loopback addresses in use. Another embedded AWS may run on this machine, so each address is tried first."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
-        # A start of one's own makes it unlikely to meet a neighbour; below 127.16 is left alone.
+        # A random start makes a collision with another embedded AWS unlikely. Addresses below 127.16 are left alone.
         self._next = random.SystemRandom().randrange(16 << 16, 255 << 16)
 
     def allocate(self, ports: Sequence[int]) -> str:
-        """Return an address that nobody has, and on which none of `ports` is in use."""
+        """Return an unused address on which none of `ports` is in use."""
         while True:
             self._next = self._next + 1 if self._next < (255 << 16) else 16 << 16
             address = f"127.{self._next >> 16}.{self._next >> 8 & 255}.{self._next & 255}"
@@ -35,14 +35,14 @@ class LoopbackAddresses:
                 return address
 
     def release(self, address: str) -> None:
-        """Let another task have the address, later: the next ones are tried first."""
+        """Release the address for a later task; the addresses after it are tried first."""
         self._taken.discard(address)
 
 
 def attach_interface(task: EcsTask, network_configuration: Mapping[str, Any]) -> str:
-    """Make the task's network interface, in its first subnet and its security groups.
+    """Create the task's network interface in its first subnet, with its security groups.
 
-    Return why that can't be done, in ECS's words, or an empty text.
+    Return the reason in ECS's words when that fails, else an empty string.
     """
     vpc_configuration = network_configuration["awsvpcConfiguration"]
     subnet = vpc_configuration["subnets"][0]
@@ -59,7 +59,7 @@ def attach_interface(task: EcsTask, network_configuration: Mapping[str, Any]) ->
 
 
 def detach_interface(task: EcsTask) -> None:
-    """Delete the task's network interface; it may be gone."""
+    """Delete the task's network interface. A missing one is no error."""
     if task.interface:
         ec2_backends[task.account][task.region].enis.pop(task.interface.id, None)
 
@@ -70,7 +70,7 @@ def _are_ports_free(address: str, ports: Sequence[int]) -> bool:
             try:
                 probe.bind((address, port))
             except PermissionError:
-                # A port below 1024 can't be tried, nor taken by the task: it will say so itself.
+                # A port below 1024 can't be tried, and the task can't bind it either: it reports that itself.
                 continue
             except OSError:
                 return False

@@ -1,4 +1,4 @@
-"""Tasks that are no processes: running and healthy the moment they start, gone the moment they stop.
+"""Tasks without processes: running and healthy as soon as they start, stopped as soon as they are asked to stop.
 
 For tests of scale (MOORAGE_LOCAL_RUNNER=noop). Nothing is pulled, nothing listens.
 """
@@ -10,7 +10,7 @@ from embedded_aws.tasks.state import EcsTask
 
 
 class NoopRunner:
-    """Reports at once what a process would report later."""
+    """Reports at once what a process runner would report later."""
 
     def __init__(self, scheduler: ServiceScheduler) -> None:
         self._scheduler = scheduler

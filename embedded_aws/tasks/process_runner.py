@@ -1,8 +1,8 @@
-"""Tasks that are real: each container a process of this machine on the task's own address.
+"""Run tasks as processes: each container is a process of this machine on the task's own address.
 
-A task has one thread that lives its life (pull, start, health checks, stop), and each of its containers one thread
-that waits for its end and one that carries its output to CloudWatch Logs. Nothing polls: the life waits for messages,
-or for the next health check. Not enforced: cpu, memory, user, read-only root.
+Each task has one thread for its lifecycle (pull, start, health checks, stop). Each of its containers has one thread
+that waits for its end and one that forwards its output to CloudWatch Logs. Nothing polls: the lifecycle waits for
+messages, or for the next health check. Not enforced: cpu, memory, user, read-only root.
 """
 
 from __future__ import annotations
@@ -27,9 +27,11 @@ from embedded_aws.tasks.image_pull import PulledImage, PullError, pull_image
 from embedded_aws.tasks.scheduler import ServiceScheduler
 from embedded_aws.tasks.state import EcsTask, TaskContainer
 
-# Between leaving Cloud Map and SIGTERM ECS takes some seconds (DEACTIVATING); requests on their way need a moment.
+# ECS takes some seconds between deregistration from Cloud Map and SIGTERM (DEACTIVATING), so that requests in flight
+# can finish.
 DEACTIVATION_SECONDS = 0.5
-# A task without a health check counts after 40 s of running (API reference, DeploymentConfiguration); here after this.
+# ECS counts a task without a health check as healthy after 40 s of running (API reference, DeploymentConfiguration);
+# here it takes this long.
 WARM_UP_SECONDS = 1.0
 _DEFAULT_STOP_TIMEOUT = 30
 _CHUNK = 65536
@@ -37,7 +39,7 @@ _STOP_MESSAGE = "stop"
 
 
 class ProcessRunner:
-    """Gives every task a life of its own."""
+    """Runs the lifecycle of every task in its own thread."""
 
     def __init__(self, scheduler: ServiceScheduler) -> None:
         self._scheduler = scheduler
@@ -45,28 +47,31 @@ class ProcessRunner:
         self._lifecycles: dict[str, _TaskLifecycle] = {}
 
     def start(self, task: EcsTask) -> None:
-        """Begin the task's life in a new thread."""
+        """Start the task's lifecycle in a new thread."""
         lifecycle = _TaskLifecycle(self, self._scheduler, task)
         self._lifecycles[task.id] = lifecycle
         self._scheduler.emulator.start_worker(f"task {task.id[:8]}", lambda stop: self._run(lifecycle, stop))
 
     def stop(self, task: EcsTask) -> None:
-        """Ask the life to end."""
+        """Ask the task's lifecycle to stop."""
         if lifecycle := self._lifecycles.get(task.id):
             lifecycle.messages.put(_STOP_MESSAGE)
 
     def remove_leftovers(self) -> None:
-        """Forget what an earlier program may have left running."""
+        """Remove what an earlier program may have left running.
+
+        Processes die with their program, so nothing is left.
+        """
 
     def pull_image(self, task: EcsTask, container: TaskContainer, architecture: str, directory: Path) -> PulledImage:
-        """Get a container's image; the model's files go below `directory`. Raises PullError."""
+        """Pull a container's image; the model's files go below `directory`. Raises PullError."""
         del task
         return pull_image(self._scheduler.emulator, container.image, architecture, directory)
 
     def create_runtime(
         self, task: EcsTask, container: TaskContainer, image: PulledImage, directory: Path
     ) -> ContainerRuntime:
-        """Say where a container runs."""
+        """Return the runtime of a container."""
         del container, image
         return ContainerRuntime(sys.executable, directory, task.address)
 
@@ -91,7 +96,7 @@ class _RunningContainer:
 
 
 class _TaskLifecycle:
-    """One task from pull to end. Messages: `_STOP`, or the container whose process has ended."""
+    """The lifecycle of one task, from pull to end. Messages: `_STOP_MESSAGE`, or the container whose process ended."""
 
     def __init__(self, runner: ProcessRunner, scheduler: ServiceScheduler, task: EcsTask) -> None:
         self.task = task
@@ -103,7 +108,7 @@ class _TaskLifecycle:
         self._warm_at: float | None = None
 
     def run(self, stop: threading.Event) -> None:
-        """Live. When `stop` is set the program ends or forgets: then nothing is reported any more."""
+        """Run the lifecycle. When `stop` is set, the program ends or resets: from then on nothing is reported."""
         try:
             self._start_containers()
         except (PullError, references.ReferenceMissingError, OSError) as failure:
@@ -128,12 +133,12 @@ class _TaskLifecycle:
             self._run_due_checks()
 
     def clean_up(self) -> None:
-        """Clear away what may outlive the processes; the life is over, however it ended."""
+        """Remove anything that may outlive the processes, however the lifecycle ended."""
         for item in self._running:
             item.runtime.clean_up()
 
     def _wait_for_message(self) -> str | TaskContainer | None:
-        """Wait for a message; None when it is time for a health check."""
+        """Wait for a message. Return None when a health check is due."""
         dues = [item.check.due for item in self._running if item.check and item.container.exit_code is None]
         dues += [self._warm_at] if self._warm_at else []
         with suppress(Empty):
@@ -170,7 +175,7 @@ class _TaskLifecycle:
             self._start_container(container, image)
 
     def _pull_image(self, container: TaskContainer) -> PulledImage:
-        # X86_64 unless the task definition says otherwise (API reference, RuntimePlatform).
+        # The default is X86_64 (API reference, RuntimePlatform).
         platform = self.task.definition.runtime_platform or {}
         architecture = {"ARM64": "arm64"}.get(platform.get("cpuArchitecture", ""), "amd64")
         image = self._runner.pull_image(self.task, container, architecture, self.directory / container.name)
@@ -209,12 +214,15 @@ class _TaskLifecycle:
     def _wait_for_exit(self, container: TaskContainer, process: subprocess.Popen[bytes]) -> None:
         code = process.wait()
         container.exit_code = code if code >= 0 else 128 - code
-        # What it may have started itself is in its session.
+        # Processes that it started itself are in its session.
         _kill_session(process)
         self.messages.put(container)
 
     def _stop_containers(self, stop: threading.Event, code: str = "", reason: str = "") -> None:
-        """SIGTERM, stopTimeout, SIGKILL, report. `code` and `reason` are the cause when nobody had asked for it."""
+        """Send SIGTERM, wait for stopTimeout, send SIGKILL, and report.
+
+        `code` and `reason` say why without a stop request.
+        """
         if stop.is_set():
             self._kill_all()
             return
@@ -240,13 +248,13 @@ class _TaskLifecycle:
 
 
 def _kill_session(process: subprocess.Popen[bytes]) -> None:
-    """SIGKILL the process and all of its session; each child leads one of its own."""
+    """Send SIGKILL to the process and its whole session. Each child leads a session of its own."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
 
 
 def _stopped_reason(failure: Exception) -> str:
-    """Return the stoppedReason; texts follow the Amazon ECS developer guide, "Stopped tasks error codes"."""
+    """Return the stoppedReason. Texts follow the Amazon ECS developer guide, "Stopped tasks error codes"."""
     if isinstance(failure, PullError):
         return f"CannotPullContainerError: pull image manifest has been retried 1 time(s): {failure}"
     return (
@@ -264,7 +272,7 @@ def _log_options(container: TaskContainer) -> dict[str, str]:
 def _forward_output(
     emulator: Emulator, task: EcsTask, container: TaskContainer, process: subprocess.Popen[bytes]
 ) -> None:
-    """Carry output to the stream PREFIX/CONTAINER/TASK, line by line, until the last writer is gone."""
+    """Forward output line by line to the stream PREFIX/CONTAINER/TASK, until the last writer closes it."""
     options, rest = _log_options(container), b""
     stream = f"{options.get('awslogs-stream-prefix', 'ecs')}/{container.name}/{task.id}"
     assert process.stdout is not None  # noqa: S101  (it was started with a pipe)
@@ -278,7 +286,7 @@ def _forward_output(
 def _write_log_lines(
     emulator: Emulator, task: EcsTask, options: dict[str, str], stream: str, lines: list[bytes]
 ) -> None:
-    """Append lines; a group that was deleted meanwhile isn't made again."""
+    """Append lines to the stream. A log group that was deleted meanwhile is not created again."""
     if not options or not lines:
         return
     with emulator.lock:

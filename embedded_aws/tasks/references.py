@@ -1,8 +1,7 @@
-"""What a task definition only refers to: secrets, the log group, roles.
+"""The resources that a task definition refers to: secrets, the log group, roles.
 
-Looked up in moto; call under the emulator's lock.
-
-Secrets are read when the task starts, as ECS does, and go nowhere but into the container's environment.
+They are looked up in moto; call under the emulator's lock. Secrets are read when the task starts, as ECS does, and are
+passed only to the container's environment.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ NOT_ASSUMABLE_MESSAGE = (
 
 
 class ReferenceMissingError(Exception):
-    """A task can't start because something it refers to isn't there; the message is ECS's stoppedReason."""
+    """A resource that a task refers to doesn't exist, so the task can't start. The message is ECS's stoppedReason."""
 
 
 def read_secret(task: EcsTask, value_from: str) -> str:
@@ -51,17 +50,17 @@ def read_secret(task: EcsTask, value_from: str) -> str:
 def _read_secrets_manager(value_from: str) -> str:
     parts = value_from.split(":")
     arn, (key, stage, version, *_) = ":".join(parts[:7]), (*parts[7:], "", "", "")
-    found = secretsmanager_backends[parts[4]][parts[3]].get_secret_value(arn, version or None, stage or None)
-    return str(json.loads(found["SecretString"])[key]) if key else str(found["SecretString"])
+    secret = secretsmanager_backends[parts[4]][parts[3]].get_secret_value(arn, version or None, stage or None)
+    return str(json.loads(secret["SecretString"])[key]) if key else str(secret["SecretString"])
 
 
 def has_log_group(task: EcsTask, options: Mapping[str, str]) -> bool:
-    """Whether the awslogs driver's log group exists."""
+    """Return whether the awslogs driver's log group exists."""
     return options["awslogs-group"] in logs_backends[task.account][options.get("awslogs-region", task.region)].groups
 
 
 def require_log_group(task: EcsTask, options: Mapping[str, str]) -> None:
-    """Make the group where `awslogs-create-group` says so. Raises ReferenceMissingError when there is none."""
+    """Create the log group if `awslogs-create-group` is set. Raises ReferenceMissingError when there is none."""
     if has_log_group(task, options):
         return
     if options.get("awslogs-create-group") != "true":
@@ -75,7 +74,7 @@ def require_log_group(task: EcsTask, options: Mapping[str, str]) -> None:
 
 
 def require_roles(task: EcsTask) -> None:
-    """Raise ReferenceMissingError when a role of the task definition is gone, or no longer trusts ECS tasks."""
+    """Raise ReferenceMissingError when a role of the task definition doesn't exist or doesn't trust ECS tasks."""
     for name in ("execution_role_arn", "task_role_arn"):
         arn = getattr(task.definition, name, None)
         if arn and not is_assumable(arn, task.account):
@@ -83,7 +82,7 @@ def require_roles(task: EcsTask) -> None:
 
 
 def is_assumable(arn: str, account: str) -> bool:
-    """Whether the role exists and its trust policy lets ecs-tasks.amazonaws.com assume it."""
+    """Return whether the role exists and its trust policy lets ecs-tasks.amazonaws.com assume it."""
     role = _find_role(arn, account)
     if role is None:
         return False
@@ -92,7 +91,7 @@ def is_assumable(arn: str, account: str) -> bool:
 
 
 def is_role_propagating(weather: Weather, arn: str, account: str, share: float = 1.0) -> bool:
-    """Whether IAM still spreads the role (`part` as in `Weather.spreads`)."""
+    """Return whether IAM still propagates the role (`share` as in `Weather.is_role_propagating`)."""
     role = _find_role(arn, account)
     return role is not None and weather.is_role_propagating(role.create_date, share)
 

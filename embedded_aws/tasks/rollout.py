@@ -1,4 +1,4 @@
-"""What ECS does next for one service: a pure function from what is to what to do. No clocks, no moto, no processes.
+"""The next actions of ECS for one service: a pure function of its state. No clocks, no moto, no processes.
 
 Sources: Amazon ECS API reference, DeploymentConfiguration, DeploymentCircuitBreaker, ThresholdConfiguration and
 Deployment; Amazon ECS developer guide, "Rolling update deployments" and "deployment circuit breaker".
@@ -14,7 +14,7 @@ from typing import Any
 
 
 class TaskHealth(Enum):
-    """How a task counts. One on its way, or without a verdict yet, is STARTING."""
+    """A task's health as a rollout counts it. A task that starts, or has no health status yet, is STARTING."""
 
     STARTING = "starting"
     HEALTHY = "healthy"
@@ -31,7 +31,7 @@ class RolloutState(Enum):
 
 @dataclass(frozen=True)
 class RolloutTask:
-    """A task that ECS has not told to stop."""
+    """A task that ECS has not asked to stop."""
 
     task: str
     deployment: str
@@ -40,7 +40,7 @@ class RolloutTask:
 
 @dataclass(frozen=True)
 class CircuitBreaker:
-    """The deployment circuit breaker, when it is enabled."""
+    """An enabled deployment circuit breaker."""
 
     rollback: bool = False
     reset_on_healthy: bool = True
@@ -48,7 +48,7 @@ class CircuitBreaker:
     value: int = 50
 
     def threshold(self, desired: int) -> int:
-        """How many failures are too many: half the desired count, at least 3 and at most 200, unless said otherwise."""
+        """Return how many failures trip the breaker: by default half the desired count, at least 3 and at most 200."""
         if self.kind == "COUNT":
             return self.value
         share = ceil(desired * self.value / 100)
@@ -57,10 +57,10 @@ class CircuitBreaker:
 
 @dataclass(frozen=True)
 class Rollout:
-    """One service at one moment. `members` are in order of age, oldest first.
+    """One service at one moment. `tasks` are in order of age, oldest first.
 
-    `fallback` is the last completed deployment besides the primary; `draining` says that tasks of older deployments
-    are still being taken out of service; `held` that a task failed so recently that the next has to wait.
+    `fallback` is the last completed deployment besides the primary. `draining` means that tasks of older deployments
+    are still being deregistered. `throttled` means that a task failed so recently that the next start has to wait.
     """
 
     primary: str
@@ -85,14 +85,14 @@ class StartTasks:
 
 @dataclass(frozen=True)
 class StopTasks:
-    """Stop tasks that are no longer wanted."""
+    """Stop surplus tasks."""
 
     tasks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class ReplaceTasks:
-    """Stop tasks that failed their health check; they count as failures."""
+    """Stop tasks that failed their health check. They count as failures."""
 
     tasks: tuple[str, ...]
 
@@ -104,21 +104,21 @@ class CompleteDeployment:
 
 @dataclass(frozen=True)
 class FailDeployment:
-    """The circuit breaker ends the primary deployment; `fallback` becomes the primary again when there is one."""
+    """The circuit breaker fails the primary deployment. `fallback`, if any, becomes the primary again."""
 
     fallback: str | None
 
 
 @dataclass(frozen=True)
 class ReportBlocked:
-    """Neither a start nor a stop is allowed by the percentages."""
+    """The percentages allow neither a start nor a stop."""
 
 
 SchedulerAction = StartTasks | StopTasks | ReplaceTasks | CompleteDeployment | FailDeployment | ReportBlocked
 
 
 def read_circuit_breaker(configuration: Mapping[str, Any]) -> CircuitBreaker | None:
-    """Read a service's deploymentConfiguration; None when its circuit breaker is off."""
+    """Read a service's deploymentConfiguration. Return None when its circuit breaker is off."""
     setting = configuration.get("deploymentCircuitBreaker") or {}
     if not setting.get("enable"):
         return None
@@ -132,9 +132,9 @@ def read_circuit_breaker(configuration: Mapping[str, Any]) -> CircuitBreaker | N
 
 
 def decide_actions(now: Rollout) -> list[SchedulerAction]:
-    """Return what to do at once, in order; empty when there is nothing to do but wait."""
+    """Return the actions to take now, in order. An empty list means: wait."""
     if now.state is RolloutState.FAILED:
-        # A failed deployment launches nothing, and what served before goes on serving.
+        # A failed deployment launches nothing, and tasks of earlier deployments keep serving.
         return []
     if now.state is RolloutState.IN_PROGRESS and now.breaker and now.failures >= now.breaker.threshold(now.desired):
         return [FailDeployment(now.fallback if now.breaker.rollback else None)]
@@ -159,12 +159,12 @@ def decide_actions(now: Rollout) -> list[SchedulerAction]:
 
 
 def _missing_count(now: Rollout, new: list[RolloutTask]) -> int:
-    """How many tasks the primary lacks, not counting unhealthy ones."""
+    """Return how many tasks the primary lacks, not counting unhealthy ones."""
     return max(0, now.desired - sum(member.health is not TaskHealth.UNHEALTHY for member in new))
 
 
 def _start_count(now: Rollout, new: list[RolloutTask]) -> int:
-    """How many may start: running and pending tasks stay at or below maximumPercent, rounded down."""
+    """Return how many may start: running and pending tasks stay within maximumPercent, rounded down."""
     upper = floor(now.desired * now.maximum_percent / 100)
     return 0 if now.throttled else max(0, min(_missing_count(now, new), upper - len(now.tasks)))
 
@@ -174,19 +174,19 @@ def _healthy_tasks(members: list[RolloutTask] | tuple[RolloutTask, ...]) -> list
 
 
 def _minimum_healthy(now: Rollout) -> int:
-    """How many must stay healthy: minimumHealthyPercent of the desired count, rounded up."""
+    """Return how many must stay healthy: minimumHealthyPercent of the desired count, rounded up."""
     return ceil(now.desired * now.minimum_percent / 100)
 
 
 def _unhealthy_to_stop(now: Rollout, no_room: bool) -> tuple[str, ...]:
-    """Return unhealthy tasks that may go: replaced first when maximumPercent leaves room, else stopped first."""
+    """Return the unhealthy tasks that may stop: after their replacement if maximumPercent has room, else before it."""
     if len(_healthy_tasks(now.tasks)) < _minimum_healthy(now) and not no_room:
         return ()
     return tuple(member.task for member in now.tasks if member.health is TaskHealth.UNHEALTHY)
 
 
 def _surplus_to_stop(now: Rollout, new: list[RolloutTask]) -> tuple[str, ...]:
-    """Return what the primary has beyond the desired count: those not serving yet first, then the youngest."""
+    """Return the primary's tasks beyond the desired count: first those that don't serve yet, then the youngest."""
     not_unhealthy = [member for member in new if member.health is not TaskHealth.UNHEALTHY]
     excess = max(0, len(not_unhealthy) - now.desired)
     youngest_first = not_unhealthy[::-1]
@@ -195,10 +195,10 @@ def _surplus_to_stop(now: Rollout, new: list[RolloutTask]) -> tuple[str, ...]:
 
 
 def _old_to_stop(now: Rollout, new: list[RolloutTask], old: list[RolloutTask], *, no_room: bool) -> tuple[str, ...]:
-    """Return tasks of older deployments that may go.
+    """Return the tasks of older deployments that may stop.
 
-    Those that don't serve go at once. Those that do go one for one as new tasks become healthy; when the percentages
-    leave no room to start one, minimumHealthyPercent is the only limit.
+    Tasks that don't serve stop at once. Serving tasks stop one for one as new tasks become healthy. When the
+    percentages leave no room to start one, minimumHealthyPercent is the only limit.
     """
     idle = [member.task for member in old if member.health is TaskHealth.STARTING]
     serving = _healthy_tasks(old)

@@ -1,7 +1,7 @@
-"""The services and tasks of one embedded AWS, and what happens to them: decisions carried out, reports taken in.
+"""The services and tasks of one embedded AWS. The scheduler carries decisions out and takes reports from runners.
 
-Every method is called under the emulator's lock, or takes it (those a runner reports through). Nothing here waits:
-a runner works in threads of its own, and a pause is a worker that comes back.
+Every method is called under the emulator's lock, or takes it (those that runners report through). Nothing here waits: a
+runner works in its own threads, and a delayed action is a worker that calls back.
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ from embedded_aws.tasks.state import IN_SERVICE_STATUSES, EcsService, EcsTask, S
 # DescribeTasks shows a stopped task for about an hour (API reference, DescribeTasks).
 _STOPPED_TASK_RETENTION = timedelta(hours=1)
 # ECS waits longer and longer between starts of a task that keeps failing, up to 27 minutes (Amazon ECS developer guide,
-# "Service throttle logic"); here from half a second to a minute.
+# "Service throttle logic"). Here the delay grows from half a second to a minute.
 _FIRST_DELAY, _MAX_DELAY = 0.5, 60.0
-# After so many failures in a row ECS tells that the service can't start tasks consistently.
+# After so many failures in a row ECS reports that the service can't start tasks consistently.
 _IMPAIRED_AFTER = 3
 
 
 class TaskRunner(Protocol):
-    """Makes tasks live. Both methods are called under the emulator's lock and return at once; reports come later."""
+    """Executes tasks. Both methods are called under the emulator's lock and return at once; reports come later."""
 
     def start(self, task: EcsTask) -> None:
-        """Bring the task up."""
+        """Start the task."""
 
     def stop(self, task: EcsTask) -> None:
-        """Take the task down; it is out of service discovery already."""
+        """Stop the task. It is already deregistered from service discovery."""
 
 
 class ServiceScheduler:
-    """All services and tasks, by ARN. `runner` is set once, before the first service."""
+    """All services and tasks, by ARN. `runner` is set once, before the first service is created."""
 
     runner: TaskRunner
 
@@ -66,7 +66,7 @@ class ServiceScheduler:
         self._scheduling: set[str] = set()
 
     def reset(self) -> None:
-        """Forget everything; the processes have been ended before."""
+        """Forget all services and tasks. The caller has stopped their processes."""
         self.services.clear()
         self.tasks.clear()
         self._addresses = network.LoopbackAddresses()
@@ -75,12 +75,15 @@ class ServiceScheduler:
     # --- deployments -------------------------------------------------------------------------------------------
 
     def deploy(self, service: EcsService, revision: ServiceRevision) -> None:
-        """Make `revision` the primary deployment; what was rolling out before stops doing so."""
+        """Make `revision` the primary deployment, in place of any unfinished one."""
         deployment = deployments.begin(service, revision, self.emulator.now())
         events.publish_deployment_state(self.emulator, service, deployment, "SERVICE_DEPLOYMENT_IN_PROGRESS")
 
     def drain(self, service: EcsService) -> None:
-        """Delete the service: all tasks stop, and it is INACTIVE when the last is STOPPING (API, DeleteService)."""
+        """Delete the service: stop all tasks.
+
+        It is INACTIVE when the last one is STOPPING (API reference, DeleteService).
+        """
         deployments.drain(service, self.emulator.now())
         for task in list(service.tasks.values()):
             self.stop(
@@ -89,7 +92,7 @@ class ServiceScheduler:
         self.schedule(service)
 
     def schedule(self, service: EcsService) -> None:
-        """Do all that can be done at once. A change made on the way is seen by the same loop."""
+        """Take every action that is possible now. The same loop sees changes made by its own actions."""
         if service.arn in self._scheduling:
             return
         self._scheduling.add(service.arn)
@@ -211,7 +214,7 @@ class ServiceScheduler:
         started_by: str,
         service: EcsService | None = None,
     ) -> EcsTask:
-        """Make a task and hand it to the runner."""
+        """Create a task and hand it to the runner."""
         task = EcsTask(
             id=uuid.uuid4().hex,
             cluster=cluster,
@@ -239,7 +242,7 @@ class ServiceScheduler:
         return task
 
     def stop(self, task: EcsTask, code: str, reason: str) -> None:
-        """Take a task out of service discovery, then stop it: DEACTIVATING, STOPPING, STOPPED."""
+        """Deregister a task from service discovery, then stop it: DEACTIVATING, STOPPING, STOPPED."""
         if task.desired_status == "STOPPED":
             return
         task.desired_status, task.stop_code, task.stopped_reason = "STOPPED", code, reason
@@ -249,7 +252,7 @@ class ServiceScheduler:
         self.runner.stop(task)
 
     def _count_failure(self, task: EcsTask) -> None:
-        """Count a task that failed by itself against the primary deployment, and make the next one wait."""
+        """Count a task that failed by itself against the primary deployment, and delay the next start."""
         service = task.service
         if (
             service is None
@@ -280,17 +283,17 @@ class ServiceScheduler:
         if task.service:
             self.schedule(task.service)
 
-    # --- what runners report -----------------------------------------------------------------------------------
+    # --- reports of runners ------------------------------------------------------------------------------------
 
     def report_pulling(self, task: EcsTask) -> None:
-        """Say that the image is being fetched."""
+        """Record that the image is being pulled."""
         with self.emulator.lock:
             if task.desired_status == "RUNNING":
                 task.times["pullStartedAt"] = self.emulator.now()
                 self._set_status(task, "PENDING")
 
     def report_running(self, task: EcsTask) -> None:
-        """Say that all containers run; only now it is registered in Cloud Map."""
+        """Record that all containers run. Only now the task is registered in Cloud Map."""
         with self.emulator.lock:
             for container in task.containers:
                 container.status = "RUNNING"
@@ -303,7 +306,7 @@ class ServiceScheduler:
                 self._schedule_service_of(task)
 
     def report_health(self, task: EcsTask, container: TaskContainer, status: str) -> None:
-        """Say what a container's health check found."""
+        """Record the status of a container's health check."""
         with self.emulator.lock:
             container.health = status
             discovery.update_health(task)
@@ -312,30 +315,30 @@ class ServiceScheduler:
             self._schedule_service_of(task)
 
     def report_warmed_up(self, task: EcsTask) -> None:
-        """Say that a task without a health check has run for as long as it takes to count as healthy."""
+        """Record that a task without a health check has run long enough to count as healthy."""
         with self.emulator.lock:
             task.warmed_up = True
             self._reset_failures(task)
             self._schedule_service_of(task)
 
     def _reset_failures(self, task: EcsTask) -> None:
-        """End the pauses at a healthy task, and reset the count of failures unless resetOnHealthyTask is off."""
+        """Reset the start delay at a healthy task, and the failure count unless resetOnHealthyTask is off."""
         if task.service and _task_health(task) is TaskHealth.HEALTHY:
             deployments.reset_failures(task.service, task.deployment)
 
     def report_exited(self, container: TaskContainer) -> None:
-        """Say that a container which isn't essential has ended; the task goes on."""
+        """Record that a nonessential container has ended. The task goes on."""
         with self.emulator.lock:
             container.status = "STOPPED"
 
     def report_stopping(self, task: EcsTask) -> None:
-        """Say that the containers are being told to end."""
+        """Record that the containers are being stopped."""
         with self.emulator.lock:
             self._set_status(task, "STOPPING")
             self._schedule_service_of(task)
 
     def report_failed(self, task: EcsTask, code: str, reason: str) -> None:
-        """Say that the task ends by itself. One that was asked to stop already keeps that cause."""
+        """Record that the task ends by itself. A task that was already asked to stop keeps that cause."""
         with self.emulator.lock:
             if task.desired_status == "RUNNING":
                 task.desired_status, task.stop_code, task.stopped_reason = "STOPPED", code, reason
@@ -345,7 +348,7 @@ class ServiceScheduler:
             self.report_stopping(task)
 
     def report_stopped(self, task: EcsTask) -> None:
-        """Say that nothing of the task is left."""
+        """Record that the task has stopped, and release its address and network interface."""
         with self.emulator.lock:
             for container in task.containers:
                 container.status = "STOPPED"
@@ -359,7 +362,7 @@ class ServiceScheduler:
             self._schedule_service_of(task)
 
     def _forget_old(self) -> None:
-        """Drop tasks that stopped over an hour ago; they are kept in order of their making."""
+        """Drop tasks that stopped over an hour ago. Tasks are kept in order of creation."""
         limit = self.emulator.now() - _STOPPED_TASK_RETENTION
         for arn, task in list(self.tasks.items()):
             if task.status != "STOPPED" or task.times["stoppedAt"] > limit:
@@ -380,7 +383,7 @@ def _container_ports(task: EcsTask) -> list[int]:
 
 
 def _task_health(task: EcsTask) -> TaskHealth:
-    """Whether a task counts: running, and healthy by its own checks (API reference, DeploymentConfiguration)."""
+    """Return a task's health: RUNNING tasks count, by their own checks (API reference, DeploymentConfiguration)."""
     if task.status != "RUNNING":
         return TaskHealth.STARTING
     if not task.has_health_check:

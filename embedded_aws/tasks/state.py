@@ -1,4 +1,4 @@
-"""What the embedded ECS remembers: services, their deployments and revisions, tasks. Data, and names in AWS's form.
+"""The state of the embedded ECS: services, their deployments and revisions, tasks. Data, and names in AWS's form.
 
 Changed only under the emulator's lock. Rules are in `rollout.py`, AWS's output shapes in `describe.py`.
 """
@@ -16,19 +16,19 @@ from embedded_aws.tasks.rollout import RolloutState
 
 # A service keeps its last 100 events (API reference, Service).
 MAX_EVENTS = 100
-# "Up" is what still may carry traffic: ECS takes a task out of service while it is DEACTIVATING
-# (Amazon ECS developer guide, "Task lifecycle").
+# These states may still carry traffic: ECS takes a task out of service while it is DEACTIVATING (Amazon ECS developer
+# guide, "Task lifecycle").
 IN_SERVICE_STATUSES = ("PROVISIONING", "PENDING", "ACTIVATING", "RUNNING", "DEACTIVATING")
 
 
 def generate_number() -> str:
-    """Return an id of the kind ECS gives deployments and revisions: 19 digits."""
+    """Return an id in the form of ECS's deployments and revisions: 19 digits."""
     return str(10**18 + secrets.randbelow(9 * 10**18))
 
 
 @dataclass
 class ServiceRevision:
-    """A service revision: what its tasks are made of. Never changes."""
+    """A service revision: the immutable configuration of its tasks."""
 
     arn: str
     created: datetime
@@ -38,7 +38,7 @@ class ServiceRevision:
 
 @dataclass
 class EcsDeployment:
-    """One entry of a service's `deployments`, and the service deployment behind it."""
+    """One entry of a service's `deployments`, with the service deployment behind it."""
 
     id: str
     arn: str
@@ -106,14 +106,14 @@ class EcsTask:
 
     @property
     def task_arn(self) -> str:
-        """The ARN, under the name moto's tagging looks for."""
+        """The ARN, under the attribute name that moto's tagging reads."""
         return f"arn:aws:ecs:{self.region}:{self.account}:task/{self.cluster}/{self.id}"
 
     @property
     def health(self) -> str:
-        """HEALTHY when all essential containers are; the worst of theirs otherwise (API reference, Task)."""
-        found = {container.health for container in self.containers if container.essential}
-        return next((health for health in ("UNHEALTHY", "UNKNOWN") if health in found), "HEALTHY")
+        """HEALTHY when all essential containers are, otherwise the worst of their statuses (API reference, Task)."""
+        statuses = {container.health for container in self.containers if container.essential}
+        return next((health for health in ("UNHEALTHY", "UNKNOWN") if health in statuses), "HEALTHY")
 
     @property
     def has_health_check(self) -> bool:
@@ -123,7 +123,7 @@ class EcsTask:
 
 @dataclass
 class EcsService:
-    """One service. `settings` has what the API took and hands back unchanged, under the API's own names."""
+    """One service. `settings` has the API's input that is returned unchanged, under the API's own names."""
 
     name: str
     cluster: str
@@ -148,7 +148,7 @@ class EcsService:
         """The ARN, in the long form."""
         return f"arn:aws:ecs:{self.region}:{self.account}:service/{self.cluster}/{self.name}"
 
-    # moto's tagging asks for this name.
+    # moto's tagging reads this attribute.
     physical_resource_id = arn
 
     @property
@@ -158,7 +158,7 @@ class EcsService:
 
     @property
     def primary(self) -> EcsDeployment:
-        """The deployment that is being rolled out, or was last."""
+        """The deployment that is being rolled out, or was rolled out last."""
         return next(deployment for deployment in self.deployments if deployment.status == "PRIMARY")
 
     def child_arn(self, kind: str, number: str) -> str:

@@ -1,1 +1,1 @@
-"""Training as in SageMaker: a container directory, an algorithm image that is a child process, and its artifact."""
+"""Training as in SageMaker: a container directory, an algorithm image run as a child process, and its artifact."""

@@ -1,8 +1,8 @@
-"""The container that a training job runs in: its `/opt/ml` directory, its process and what it leaves behind.
+"""A training job's container: its `/opt/ml` directory, its process and its results.
 
-Knows SageMaker's container contract
-(https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo-running-container.html), not the API:
-the states of a job are in `strict/sagemaker_jobs.py`.
+Implements SageMaker's container contract
+(https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo-running-container.html), not the API.
+`strict/sagemaker_training_jobs.py` drives the states of a job.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _TICK = 0.1
 
 
 def _inherited_environment() -> dict[str, str]:
-    """Return what an algorithm image sees of this program's environment.
+    """Return the part of this program's environment that the algorithm image sees.
 
     OpenMP's threads wait without spinning: beside other processes, spinning multiplies the CPU time of a training.
     """
@@ -43,7 +43,7 @@ def _inherited_environment() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class ContainerExit:
-    """How the process ended. `stopped` has the reason why it was asked to, and is empty when it ended by itself."""
+    """How the process ended. `stopped` has the reason for stopping it, and is empty when it ended by itself."""
 
     code: int
     failure: str
@@ -73,7 +73,7 @@ class TrainingContainer:
             (self._ml / f"input/config/{name}.json").write_text(json.dumps(content))
 
     def write_channel(self, channel: str, files: Iterable[tuple[str, bytes]], *, zipped: bool = False) -> None:
-        """Write a channel's files, by their names below the channel's prefix."""
+        """Write a channel's files, named by their path below the channel's prefix."""
         folder = self._ml / "input/data" / channel
         folder.mkdir(exist_ok=True)
         for name, content in files:
@@ -90,9 +90,9 @@ class TrainingContainer:
         on_lines: Callable[[list[str]], None],
         stop_reason: Callable[[], str],
     ) -> ContainerExit:
-        """Run the image to its end. `log` is given its lines; `ask` says why it should stop, or nothing.
+        """Run the image to its end. `on_lines` receives its output; `stop_reason` returns why it should stop, or "".
 
-        SIGTERM asks it to stop; after 120 s SageMaker uses SIGKILL.
+        The container sends SIGTERM to stop it, and SIGKILL after 120 s, as SageMaker does.
         """
         process = children.spawn(
             [sys.executable, "-P", "-u", "-m", "embedded_aws.training.xgboost_image", str(self._root)],
@@ -123,7 +123,7 @@ class TrainingContainer:
         return {str(path.relative_to(self._ml / "model")): path.read_bytes() for path in self._model_files()}
 
     def restore_results(self, model: Mapping[str, bytes], metrics: Mapping[str, float]) -> None:
-        """Take over what an equal job left."""
+        """Restore the results of an equal job."""
         for name, content in model.items():
             path = self._ml / "model" / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -131,7 +131,7 @@ class TrainingContainer:
         self.metrics = dict(metrics)
 
     def pack_artifact(self) -> bytes | None:
-        """Pack the model directory as `model.tar.gz`; None when the image left nothing in it."""
+        """Pack the model directory as `model.tar.gz`. Return None when the image wrote nothing to it."""
         files = self._model_files()
         if not files:
             return None
@@ -156,7 +156,7 @@ class TrainingContainer:
 
     def _read_failure(self) -> str:
         path = self._ml / "output/failure"
-        # DescribeTrainingJob returns the first 1,024 characters.
+        # DescribeTrainingJob returns only the first 1,024 characters.
         return path.read_text(errors="replace")[:1024] if path.is_file() else ""
 
 
@@ -171,7 +171,7 @@ def _channel_config(channel: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _read_lines(process: subprocess.Popen[bytes]) -> Iterable[list[str]]:
-    """Yield the lines printed since the last time, at least ten times a second, until the process closes its output."""
+    """Yield new lines of output at least ten times a second, until the process closes its output."""
     if process.stdout is None:
         raise ValueError("the process has no pipe for its output")
     rest = b""

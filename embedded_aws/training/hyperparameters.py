@@ -1,4 +1,4 @@
-"""What the built-in XGBoost image takes: names, types and ranges of its hyperparameters, all given as strings.
+"""The hyperparameters of the built-in XGBoost image: names, types and ranges. All values are given as strings.
 
 Source: the image's own validation, aws/sagemaker-xgboost-container `algorithm_mode/hyperparameter_validation.py`, and
 https://docs.aws.amazon.com/sagemaker/latest/dg/xgboost_hyperparameters.html. Standard library only: this runs in the
@@ -14,7 +14,7 @@ from typing import Any
 
 
 class UserError(Exception):
-    """The training job was asked for something that can't be done; the message is for whoever wrote it."""
+    """An error in the training job's input. The message is addressed to the job's author."""
 
 
 def _number(kind: Callable[[str], float], low: float, high: float, *, open_low: bool = False) -> Callable[[str], float]:
@@ -137,7 +137,7 @@ MAXIMIZED = frozenset({"auc", "aucpr", "map", "ndcg"})
 
 
 def parse(given: Mapping[str, str]) -> dict[str, Any]:
-    """Turn the strings into values. Raises UserError on an unknown name, a missing num_round or a bad value."""
+    """Parse the strings into values. Raises UserError for an unknown name, a missing num_round or an invalid value."""
     named = {_ALIASES.get(name, name): text for name, text in given.items()}
     if unknown := sorted(named.keys() - HYPERPARAMETERS.keys()):
         raise UserError(f"Extraneous hyperparameter found: {', '.join(unknown)}")

@@ -1,6 +1,7 @@
-"""The record of one training job: what was asked for, its states and what DescribeTrainingJob tells of it.
+"""The record of one training job: its request, its states and its DescribeTrainingJob answer.
 
-State changes go through `enter`, which keeps the transitions in order. Who makes them is in `strict/sagemaker_jobs.py`.
+State changes go through `set_status`, which keeps the transitions in order. `strict/sagemaker_training_jobs.py` makes
+them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-# Secondary status → primary status, and the words of the transition.
+# Secondary status → primary status, and the transition's message.
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_SecondaryStatusTransition.html
 STATES: Mapping[str, tuple[str, str]] = {
     "Starting": ("InProgress", "Starting the training job"),
@@ -25,13 +26,13 @@ STATES: Mapping[str, tuple[str, str]] = {
     "MaxRuntimeExceeded": ("Stopped", "Training job runtime exceeded MaxRuntimeInSeconds provided"),
 }
 TERMINAL = frozenset({"Completed", "Failed", "Stopped"})
-# What a spot instance costs of the on-demand price, about; AWS reports the saving as billable time.
+# The approximate price of a spot instance as a share of on-demand; AWS reports the saving as billable time.
 _SPOT_SHARE = 0.3
 
 
 @dataclass
 class TrainingJob:
-    """A training job. `request` is CreateTrainingJob's input; `stop` is set when someone asks it to end."""
+    """A training job. `request` is CreateTrainingJob's input; `stop` is set when the job is asked to stop."""
 
     arn: str
     region: str
@@ -51,11 +52,11 @@ class TrainingJob:
 
     @property
     def name(self) -> str:
-        """TrainingJobName."""
+        """The TrainingJobName."""
         return str(self.request["TrainingJobName"])
 
     def set_status(self, secondary: str, now: datetime, message: str = "") -> None:
-        """Go over to a secondary status, and to the primary status it belongs to."""
+        """Enter a secondary status, and the primary status that it belongs to."""
         if self.transitions:
             self.transitions[-1]["EndTime"] = now
         self.status, words = STATES[secondary]
@@ -67,7 +68,7 @@ class TrainingJob:
             self.ended = self.transitions[-1]["EndTime"] = now
 
     def describe(self) -> dict[str, Any]:
-        """Return DescribeTrainingJob's answer; what was left out of the request has AWS's own defaults."""
+        """Return DescribeTrainingJob's answer. Omitted settings have AWS's own defaults."""
         described = {name: value for name, value in self.request.items() if name != "Tags"}
         described |= {
             "TrainingJobArn": self.arn,
@@ -89,7 +90,7 @@ class TrainingJob:
         return described | self._describe_results()
 
     def summarize(self) -> dict[str, Any]:
-        """Return the job as ListTrainingJobs tells it."""
+        """Return the job as ListTrainingJobs shows it."""
         summary = {
             "TrainingJobName": self.name,
             "TrainingJobArn": self.arn,

@@ -1,4 +1,4 @@
-"""Train equal jobs once, for tests of scale (MOORAGE_LOCAL_TRAINER=once): the others get the first one's results.
+"""Train equal jobs once, for tests of scale (MOORAGE_LOCAL_TRAINER=once): later ones reuse the first one's results.
 
 Jobs are equal when their containers would read the same: hyperparameters, channels and their files.
 """
@@ -19,7 +19,7 @@ class _CachedResults:
 
 
 class ResultCache:
-    """What the first job of each sort left behind. Several that begin at once may each train."""
+    """The results of the first job of each kind. Equal jobs that begin at the same time may each train."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -31,7 +31,7 @@ class ResultCache:
             self._results.clear()
 
     def get_or_train(self, container: TrainingContainer, train: Callable[[], ContainerExit]) -> ContainerExit:
-        """End as an equal job ended, or train. A job that failed or was stopped is no example."""
+        """Return the result of an equal job, or train. The results of failed and stopped jobs are not reused."""
         inputs = container.digest_inputs()
         with self._lock:
             known = self._results.get(inputs)

@@ -1,9 +1,10 @@
 """The built-in XGBoost algorithm image, as a process: `python -m embedded_aws.training.xgboost_image ROOT`.
 
-ROOT stands for `/` of the container. Reads `opt/ml/input`, prints one line of metrics a round, writes `xgboost-model`
-to `opt/ml/model`; on failure writes the reason to `opt/ml/output/failure` and ends with 1.
-Sources: https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo-running-container.html and
-aws/sagemaker-xgboost-container `algorithm_mode/train.py`. Nothing of the embedded AWS but the hyperparameters is used.
+ROOT stands for `/` of the container. The image reads `opt/ml/input`, prints one line of metrics per round, and writes
+`xgboost-model` to `opt/ml/model`. On failure it writes the reason to `opt/ml/output/failure` and exits with 1. Sources:
+https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo-running-container.html and
+aws/sagemaker-xgboost-container `algorithm_mode/train.py`. It imports nothing of the embedded AWS but the
+hyperparameters.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ from embedded_aws.training.hyperparameters import MAXIMIZED, UserError, parse
 
 _CHANNELS = ("train", "validation", "code")
 _CSV, _LIBSVM = "csv", "libsvm"
-# A label, perhaps with a weight, then index:value pairs.
+# A label, an optional weight, then index:value pairs.
 _LIBSVM_LINE = re.compile(r"[-+.\deE]+(:[-+.\deE]+)?( +\d+:\S+)*\s*$")
 
 
 def main(root: Path) -> int:
-    """Train; return the container's exit code."""
+    """Train the model; return the container's exit code."""
     ml = root / "opt/ml"
-    # XGBoost warns that it will drop text input; SageMaker's image still reads it this way.
+    # XGBoost warns that it will drop text input. SageMaker's image still reads its input this way.
     warnings.filterwarnings("ignore", message=".*Text file input has been deprecated.*")
     try:
         _train(ml)
@@ -63,7 +64,7 @@ def _train(ml: Path) -> None:
 
 
 def _content_type(channels: dict[str, Any]) -> str:
-    """Return the content type of both channels: the train channel's. Without one it is libsvm, as in the image."""
+    """Return the content type of both channels: the train channel's, or libsvm by default, as in the image."""
     if "train" not in channels:
         raise UserError("Missing required channel: train")
     if extra := sorted(set(channels) - set(_CHANNELS)):
@@ -78,7 +79,7 @@ def _content_type(channels: dict[str, Any]) -> str:
 
 
 def _read_matrix(channel: Path, form: str, weights: int) -> Any:
-    """Read all files of a channel the way the image does: XGBoost's own text reader; label first in CSV."""
+    """Read all files of a channel as the image does, with XGBoost's own text reader. In CSV the label comes first."""
     files = sorted(path for path in channel.rglob("*") if path.is_file())
     if hidden := [path.name for path in files if path.name.startswith(".")]:
         raise UserError(f"Hidden file in channel {channel.name}: {hidden[0]}")
@@ -106,9 +107,10 @@ def _guess_delimiter(line: str) -> str:
 
 
 def _build_callbacks(settings: dict[str, Any], model: Path, validated: bool) -> list[Any]:
-    """Build the image's callbacks: a line a round, early stopping, and the model kept when the job is stopped.
+    """Build the image's callbacks.
 
-    Early stopping without `eval_metric` or without a validation channel is ignored, in silence, as in the image.
+    They print a line per round, stop early, and keep the model when the job is stopped. Without `eval_metric` or a
+    validation channel, early stopping is silently ignored, as in the image.
     """
     callbacks: list[Any] = [xgboost.callback.EvaluationMonitor()]
     if settings.pop("save_model_on_termination", "false") == "true":
@@ -126,20 +128,20 @@ def _build_callbacks(settings: dict[str, Any], model: Path, validated: bool) -> 
 
 
 class _CheckpointSaver(xgboost.callback.TrainingCallback):  # type: ignore[misc]  # xgboost has no types
-    """Keeps the model of the latest round in the model directory."""
+    """Saves the model of the latest round to the model directory."""
 
     def __init__(self, model: Path) -> None:
         super().__init__()
         self._model = model
 
     def after_iteration(self, model: Any, _epoch: int, _evals: Any) -> bool:
-        """Write the model; never asks to stop."""
+        """Write the model. Never requests a stop."""
         _write_model(model, self._model)
         return False
 
 
 def _write_model(booster: Any, directory: Path) -> None:
-    """Write `xgboost-model`, whole or not at all, in UBJSON as version 3 of the image does."""
+    """Write `xgboost-model` atomically, in UBJSON as version 3 of the image does."""
     draft = directory.parent / "xgboost-model.new"
     draft.write_bytes(booster.save_raw("ubj"))
     draft.rename(directory / "xgboost-model")

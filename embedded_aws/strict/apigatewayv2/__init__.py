@@ -1,6 +1,6 @@
-"""API Gateway v2, as strict as the real one, over a data plane that really routes. HTTP APIs only.
+"""API Gateway v2 with AWS's rules, over a data plane that routes real requests. HTTP APIs only.
 
-    state.py       what exists, and how a change reaches the data plane
+    state.py         the state, and how a change reaches the data plane
     apis.py          APIs
     integrations.py  integrations
     routes.py        routes
@@ -8,9 +8,9 @@
     vpc_links.py     VPC links
     tags.py          tags of all of them
 
-moto's own backend is not used: it keeps duplicates, bogus targets and dangling references, and has no UpdateStage and
-no deployments. Everything is a dictionary in botocore's output shape. Authorizers, models and custom domain names are
-absent.
+moto's own backend is not used. It keeps duplicates, bogus targets and dangling references, and has no UpdateStage and
+no deployments. Resources are dictionaries in botocore's output shape. Authorizers, models and custom domain names are
+not supported.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from embedded_aws.api_call import ApiCall, ApiResponse
     from embedded_aws.emulator import Emulator
 
-# What moto has for APIs that it doesn't know: better refused than answered wrongly.
+# moto would answer these from its own backend, which doesn't know these APIs. An error is better than a wrong answer.
 _NOT_IMPLEMENTED = (
     *("CreateApiMapping", "CreateAuthorizer", "CreateIntegrationResponse", "CreateModel", "CreateRouteResponse"),
     *("DeleteRouteRequestParameter", "ImportApi", "ReimportApi"),

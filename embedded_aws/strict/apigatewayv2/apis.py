@@ -44,7 +44,10 @@ class _ApiHandlers:
         self.state = state
 
     def create(self, call: ApiCall) -> dict[str, Any]:
-        """CreateApi has no client token and names may repeat: the same call twice makes two APIs (API reference)."""
+        """Create an API.
+
+        CreateApi has no client token and names may repeat, so the same call twice creates two APIs (API reference).
+        """
         if call.params.get("ProtocolType") != "HTTP":
             raise ApiError("NotImplemented", "The embedded AWS has HTTP APIs only", status=501)
         if call.params.get("Target") or call.params.get("RouteKey"):
@@ -89,7 +92,7 @@ class _ApiHandlers:
 
 
 def _validate_settings(call: ApiCall) -> dict[str, Any]:
-    """Return the settings given, or refuse them.
+    """Return the given settings. Raises ApiError when one is invalid.
 
     Names: 1 to 128 characters (CloudFormation's and the console's limit).
     """

@@ -53,7 +53,8 @@ class _IntegrationHandlers:
     def create(self, call: ApiCall) -> OutputShape:
         record = self.state.get_api(call)
         check_quota(len(record.integrations), 300, "Integrations for this API")
-        # Defaults: API reference, CreateIntegration. PayloadFormatVersion 1.0 is the only one but for Lambda proxies.
+        # Defaults: API reference, CreateIntegration. PayloadFormatVersion 1.0 is the only one except for Lambda
+        # proxies.
         defaults = {
             "ConnectionType": "INTERNET",
             "IntegrationId": generate_id(7),
@@ -76,9 +77,9 @@ class _IntegrationHandlers:
         return item
 
     def delete(self, call: ApiCall) -> ApiResponse:
-        """Refused while a route uses it.
+        """Delete an integration. Raises ApiError while a route uses it.
 
-        The text is AWS's own, as reported in hashicorp/terraform-provider-aws#12195.
+        The message is AWS's own, as reported in hashicorp/terraform-provider-aws#12195.
         """
         record = self.state.get_api(call)
         integration_id = _get_integration(record, call)["IntegrationId"]
@@ -92,7 +93,10 @@ class _IntegrationHandlers:
         return ApiResponse(204)
 
     def _validate(self, call: ApiCall, item: OutputShape) -> OutputShape:
-        """Complete and check an integration; every rule is of the API reference's CreateIntegration. Raises Refused."""
+        """Complete and check an integration. Raises ApiError.
+
+        Every rule is from the API reference, CreateIntegration.
+        """
         if item.get("IntegrationType") not in {"AWS_PROXY", "HTTP_PROXY"}:
             raise ApiError("BadRequestException", "HTTP APIs take the integration types AWS_PROXY and HTTP_PROXY")
         if not 50 <= item["TimeoutInMillis"] <= 30_000:
@@ -114,7 +118,7 @@ class _IntegrationHandlers:
         """Check a private integration: its link and its target must exist.
 
         A link that is still PENDING is accepted, as for REST APIs ("Deploying an API will wait if the status is PENDING
-        and will fail if the status is DELETING", API reference, VpcLink); the text about the URI is AWS's own
+        and will fail if the status is DELETING", API reference, VpcLink). The message about the URI is AWS's own
         (openabdev/openab#1275).
         """
         link = self.state.links.get((region, item.get("ConnectionId", "")))
@@ -140,10 +144,10 @@ def _target_exists(account: str, region: str, uri: str) -> bool:
 
 
 def _merge_mappings(call: ApiCall, item: OutputShape) -> OutputShape:
-    """Merge mappings into the integration's own.
+    """Merge the given mappings into the integration's own.
 
-    Source: "Transform API requests and responses for HTTP APIs", "Remove configured parameter mappings": an empty value
-    removes a mapping.
+    An empty value removes a mapping. Source: "Transform API requests and responses for HTTP APIs", "Remove configured
+    parameter mappings".
     """
     requests = {**item.get("RequestParameters", {}), **call.params.get("RequestParameters", {})}
     responses = {**item.get("ResponseParameters", {}), **call.params.get("ResponseParameters", {})}

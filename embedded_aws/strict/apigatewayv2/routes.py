@@ -55,7 +55,7 @@ class _RouteHandlers:
 
 
 def _validate_route(record: HttpApiState, item: OutputShape) -> None:
-    """Refuse a malformed key, a taken key (409, CreateRoute's documented conflict), and a target that doesn't exist."""
+    """Raise ApiError for a malformed key, a used key (409, as in CreateRoute), or a target that doesn't exist."""
     try:
         key = parse_route_key(item["RouteKey"])
     except RouteKeyError as error:

@@ -86,10 +86,10 @@ class _StageHandlers:
         return ApiResponse(204)
 
     def deploy(self, call: ApiCall) -> OutputShape:
-        """CreateDeployment: a snapshot, put on a stage when one is named.
+        """Create a deployment: a snapshot, which is put on a stage when the call names one.
 
-        Automatic deployment and deployments by hand exclude one another: "Deployment ID cannot be set for stages with
-        auto deploy enabled".
+        Automatic and manual deployments exclude one another: "Deployment ID cannot be set for stages with auto deploy
+        enabled".
         """
         record = self.state.get_api(call)
         stage = _get_stage(record, call) if call.params.get("StageName") else None
@@ -115,7 +115,7 @@ class _StageHandlers:
         chosen = given_parameters(call, *_FIELDS)
         _validate_stage(record, old | chosen, chosen)
         stage = old | chosen | {"LastUpdatedDate": self.state.emulator.now()}
-        # An update of the settings keeps those it doesn't name (PATCH).
+        # An update keeps the settings that it doesn't name (PATCH).
         for name in ("DefaultRouteSettings", "RouteSettings", "StageVariables"):
             stage[name] = {**old[name], **chosen.get(name, {})}
         stage["StageVariables"] = {name: value for name, value in stage["StageVariables"].items() if value}
@@ -136,7 +136,7 @@ def _validate_stage(record: HttpApiState, stage: OutputShape, chosen: OutputShap
     keys = {route["RouteKey"] for route in record.routes.values()}
     for key, settings in chosen.get("RouteSettings", {}).items():
         if key not in keys:
-            # AWS's own text, as reported in terraform-aws-modules/terraform-aws-apigateway-v2#80.
+            # The message is AWS's own, as reported in terraform-aws-modules/terraform-aws-apigateway-v2#80.
             raise ApiError("NotFoundException", f"Unable to find Route by key {key} within the provided RouteSettings")
         _check_throttle(settings)
     _check_throttle(chosen.get("DefaultRouteSettings", {}))

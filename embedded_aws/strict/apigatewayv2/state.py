@@ -1,4 +1,4 @@
-"""What exists in API Gateway v2, and how a change reaches the data plane. No rule about a request belongs here."""
+"""The state of API Gateway v2, and how a change reaches the data plane. Rules about requests don't belong here."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from embedded_aws.strict.paging import build_page
 
 OutputShape = dict[str, Any]
 
-# The default page size of a list call; documented for API Gateway's first version ("default 25, maximum 500").
+# The default page size of a list call. It is documented for API Gateway's first version ("default 25, maximum 500").
 _PAGE = 25
 
 
 def generate_id(length: int) -> str:
-    """Make an identifier as API Gateway makes them."""
+    """Return a new identifier in API Gateway's form."""
     return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(length))
 
 
@@ -50,7 +50,7 @@ class VpcLinkState:
 
 
 class ApiGatewayState:
-    """All APIs and VPC links, by region and id. Under the emulator's lock, as every handler is."""
+    """All APIs and VPC links, by region and id. Protected by the emulator's lock, under which every handler runs."""
 
     data_plane: HttpApiDataPlane
 
@@ -60,17 +60,17 @@ class ApiGatewayState:
         self.links: dict[tuple[str, str], VpcLinkState] = {}
 
     def register_handler(self, operation: str, handler: Callable[[ApiCall], Mapping[str, Any] | ApiResponse]) -> None:
-        """Let `handler` answer the operation."""
+        """Register `handler` for the operation."""
         self.emulator.register_handler("apigatewayv2", operation, handler)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget all APIs and VPC links."""
         self.apis.clear()
         self.links.clear()
         self.data_plane.clear()
 
     def get_api(self, call: ApiCall) -> HttpApiState:
-        """Return the API that the call names. Raises Refused."""
+        """Return the API that the call names. Raises ApiError."""
         api_id = call.params["ApiId"]
         record = self.apis.get((call.region, api_id))
         if record is None:
@@ -82,18 +82,18 @@ class ApiGatewayState:
         return [record for (where, _), record in self.apis.items() if where == region]
 
     def is_link_available(self, region: str, link: str) -> bool:
-        """Say whether a VPC link carries traffic.
+        """Return whether a VPC link carries traffic.
 
-        Called by the data plane, without the lock: one look into a dictionary.
+        The data plane calls this without the lock: it reads one dictionary.
         """
-        found = self.links.get((region, link))
-        return found is not None and found.fields["VpcLinkStatus"] == "AVAILABLE"
+        link_state = self.links.get((region, link))
+        return link_state is not None and link_state.fields["VpcLinkStatus"] == "AVAILABLE"
 
     def release_change(self, record: HttpApiState) -> None:
-        """Deploy a changed API to its stages with automatic deployment, and tell the data plane.
+        """Deploy a changed API to its stages with automatic deployment, and publish it to the data plane.
 
-        Source: API Gateway developer guide, "Stages for HTTP APIs in API Gateway": with automatic deployments, changes
-        to an API are released at once; without, a stage keeps serving the snapshot it was given.
+        Source: API Gateway developer guide, "Stages for HTTP APIs in API Gateway". With automatic deployments, changes
+        to an API are released at once. Without them, a stage keeps serving its snapshot.
         """
         automatic = [stage for stage in record.stages.values() if stage.get("AutoDeploy")]
         if automatic:
@@ -118,7 +118,7 @@ class ApiGatewayState:
         return deployment_id
 
     def publish_api(self, record: HttpApiState) -> None:
-        """Hand the data plane the API's deployed stages."""
+        """Publish the API's deployed stages to the data plane."""
         stages = {
             name: _build_stage(stage, record.snapshots[stage["DeploymentId"]])
             for name, stage in record.stages.items()
@@ -128,19 +128,19 @@ class ApiGatewayState:
 
 
 def list_page(call: ApiCall, items: list[OutputShape]) -> dict[str, Any]:
-    """Answer a list call with one page."""
+    """Return one page of a list call."""
     return build_page(items, call.params, "Items", _PAGE, error_code="BadRequestException")
 
 
 def given_parameters(call: ApiCall, *names: str) -> OutputShape:
-    """Return those of the call's parameters that were given."""
+    """Return the parameters that the call gives a value."""
     return {name: call.params[name] for name in names if call.params.get(name) is not None}
 
 
 def check_quota(count: int, limit: int, what: str) -> None:
-    """Refuse one more than the quota (quotas of HTTP APIs).
+    """Raise ApiError when one more would exceed the quota (quotas of HTTP APIs).
 
-    The text is AWS's, the code its model's "A limit has been exceeded".
+    The message is AWS's, the code its model's "A limit has been exceeded".
     """
     if count >= limit:
         raise ApiError(
@@ -152,7 +152,7 @@ def check_quota(count: int, limit: int, what: str) -> None:
 def parse_cloud_map_uri(uri: str) -> tuple[str, dict[str, str]] | None:
     """Split a Cloud Map service's ARN, with its query parameters, into service id and attributes.
 
-    None for another URI.
+    Return None for any other URI.
     """
     arn, _, query = uri.partition("?")
     parts = arn.split(":")
@@ -192,7 +192,7 @@ def _build_stage(item: OutputShape, deployment: ApiSnapshot) -> PublishedStage:
 
 
 def _build_limit(settings: Mapping[str, Any]) -> RateLimit | None:
-    """Read throttling settings. The account's own quota (10,000 a second, bursts of 5,000) fills in what is not set."""
+    """Read throttling settings. The account's quota (10,000 a second, bursts of 5,000) replaces omitted values."""
     if "ThrottlingRateLimit" not in settings and "ThrottlingBurstLimit" not in settings:
         return None
     return RateLimit(

@@ -24,42 +24,42 @@ class _TagHandlers:
         self.state = state
 
     def get_resource(self, call: ApiCall) -> OutputShape:
-        """Return what an ARN names: `arn:aws:apigateway:REGION::/apis/ID`, `…/apis/ID/stages/NAME` or `…/vpclinks/ID`.
+        """Return the resource of an ARN.
 
-        Raises Refused.
+        Forms: `arn:aws:apigateway:REGION::/apis/ID`, `…/apis/ID/stages/NAME` and `…/vpclinks/ID`. Raises ApiError.
         """
         arn = call.params["ResourceArn"]
         region, _, path = arn.removeprefix("arn:aws:apigateway:").partition("::/")
         match path.split("/"):
             case ["apis", api_id]:
                 record = self.state.apis.get((region, api_id))
-                found = record.fields if record else None
+                resource = record.fields if record else None
             case ["apis", api_id, "stages", name]:
                 record = self.state.apis.get((region, api_id))
-                found = record.stages.get(name) if record else None
+                resource = record.stages.get(name) if record else None
             case ["vpclinks", link_id]:
                 link = self.state.links.get((region, link_id))
-                found = link.fields if link else None
+                resource = link.fields if link else None
             case _:
                 raise ApiError("BadRequestException", f"Invalid resource arn: {arn}")
-        if found is None:
+        if resource is None:
             raise ApiError("NotFoundException", f"Invalid resource identifier specified {arn}")
-        return found
+        return resource
 
     def add(self, call: ApiCall) -> dict[str, Any]:
-        """Source: "Tag restrictions" of API Gateway: at most 50 a resource, and no key of AWS's own."""
-        found, tags = self.get_resource(call), call.params.get("Tags") or {}
+        """Add tags: at most 50 per resource, and none of AWS's own keys (API Gateway, "Tag restrictions")."""
+        resource, tags = self.get_resource(call), call.params.get("Tags") or {}
         if any(key.startswith("aws:") for key in tags):
             raise ApiError("BadRequestException", "Tag keys can't start with aws:")
-        merged = {**found["Tags"], **tags}
+        merged = {**resource["Tags"], **tags}
         if len(merged) > 50:
             raise ApiError("BadRequestException", "A resource can have 50 tags at most")
-        found["Tags"] = merged
+        resource["Tags"] = merged
         return {}
 
     def remove(self, call: ApiCall) -> ApiResponse:
-        found = self.get_resource(call)
-        found["Tags"] = {
-            key: value for key, value in found["Tags"].items() if key not in call.params.get("TagKeys", [])
+        resource = self.get_resource(call)
+        resource["Tags"] = {
+            key: value for key, value in resource["Tags"].items() if key not in call.params.get("TagKeys", [])
         }
         return ApiResponse(204)

@@ -1,7 +1,7 @@
-"""VPC links (V2): slow to come, slow to go, immutable, few.
+"""VPC links (V2): slow to create and delete, immutable, and limited to a few.
 
-Source of all: API Gateway developer guide, "Set up VPC links V2 in API Gateway", and the quotas of HTTP APIs. A link
-takes minutes on AWS and MOORAGE_LOCAL_VPC_LINK_SECONDS (default 1) here.
+Source of all: API Gateway developer guide, "Set up VPC links V2 in API Gateway", and the quotas of HTTP APIs. Creating
+or deleting a link takes minutes on AWS, and MOORAGE_LOCAL_VPC_LINK_SECONDS (default 1) here.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ class _VpcLinkHandlers:
         return [link for (where, _), link in self.state.links.items() if where == region]
 
     def get_link(self, call: ApiCall) -> VpcLinkState:
-        """Return the link that the call names. Raises Refused."""
+        """Return the link that the call names. Raises ApiError."""
         link = self.state.links.get((call.region, call.params["VpcLinkId"]))
         if link is None:
             raise ApiError("NotFoundException", f"Invalid VpcLink identifier specified {call.params['VpcLinkId']}")
         return link
 
     def create(self, call: ApiCall) -> OutputShape:
-        """Create a link. Without a client token, and with repeating names, the same call twice makes two links."""
+        """Create a link. There is no client token and names may repeat, so the same call twice creates two links."""
         check_quota(len(self.list_links(call.region)), 10, "VPC links for this account and Region")
         if not call.params.get("Name"):
             raise ApiError("BadRequestException", "Invalid VPC link name specified")
@@ -73,15 +73,15 @@ class _VpcLinkHandlers:
         return answer
 
     def update(self, call: ApiCall) -> OutputShape:
-        """Only the name can change: subnets and security groups of a link never do."""
+        """Change the name. The subnets and security groups of a link never change."""
         link = self.get_link(call)
         link.fields["Name"] = call.params.get("Name") or link.fields["Name"]
         return link.fields
 
     def delete(self, call: ApiCall) -> ApiResponse:
-        """Refused while an integration uses it.
+        """Delete a link. Raises ApiError while an integration uses it.
 
-        Code and text are AWS's own, as reported in hashicorp/terraform-provider-aws#12195.
+        Code and message are AWS's own, as reported in hashicorp/terraform-provider-aws#12195.
         """
         link = self.get_link(call)
         link_id = link.fields["VpcLinkId"]
@@ -97,7 +97,7 @@ class _VpcLinkHandlers:
     def _find_users(self, region: str, link_id: str) -> list[str]:
         """Return the references to a link in AWS's form.
 
-        That is `METHOD:route` for each route of each integration, else the integration.
+        That is `METHOD:route` for each route of each integration, or the integration when it has no route.
         """
         users = []
         for record in self.state.list_apis(region):
@@ -111,7 +111,7 @@ class _VpcLinkHandlers:
         return users
 
     def _create_interfaces(self, region: str, fields: OutputShape) -> Sequence[str]:
-        """Check the network and make the link's interfaces, one a subnet; return their ids."""
+        """Check the network and create the link's interfaces, one per subnet; return their ids."""
         ec2 = ec2_backends[self.state.emulator.account][region]
         known = {subnet.id: subnet for subnet in ec2.describe_subnets()}
         missing = [name for name in fields["SubnetIds"] if name not in known]
@@ -120,7 +120,7 @@ class _VpcLinkHandlers:
         missing = [name for name in fields["SecurityGroupIds"] if ec2.get_security_group_from_id(name) is None]
         if missing:
             raise ApiError("BadRequestException", f"Invalid security group ids specified: {missing}")
-        made = [
+        interfaces = [
             ec2.create_network_interface(
                 known[name],
                 private_ip_address="",
@@ -129,7 +129,7 @@ class _VpcLinkHandlers:
             )
             for name in fields["SubnetIds"]
         ]
-        return [interface.id for interface in made]
+        return [interface.id for interface in interfaces]
 
     def _set_available(self, link: VpcLinkState) -> None:
         if link.fields["VpcLinkStatus"] == "PENDING":
@@ -142,7 +142,7 @@ class _VpcLinkHandlers:
         self.state.links.pop((region, link.fields["VpcLinkId"]), None)
 
     def _change_later(self, change: Callable[[], None]) -> None:
-        """Make a change after the time a link takes."""
+        """Apply a change after the time that a link takes."""
         seconds = float(os.environ.get("MOORAGE_LOCAL_VPC_LINK_SECONDS", "1"))
 
         def worker(stop: threading.Event) -> None:

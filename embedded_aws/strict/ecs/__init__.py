@@ -1,6 +1,6 @@
-"""ECS as alive as AWS: services that roll out, tasks that run. What is behind the API is in `tasks/`.
+"""ECS whose services roll out and whose tasks run. The implementation behind the API is in `tasks/`.
 
-MOORAGE_LOCAL_RUNNER says what a task is: `process` (default), `docker` or `noop`.
+MOORAGE_LOCAL_RUNNER selects how tasks run: `process` (default), `docker` or `noop`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _RUNNERS: dict[str, Callable[[ServiceScheduler], TaskRunner]] = {
 
 
 def install(emulator: Emulator) -> None:
-    """Take over clusters, task definitions, services, tasks and deployments. Raises SettingError: no such runner."""
+    """Register the handlers of all ECS operations. Raises SettingError for an unknown MOORAGE_LOCAL_RUNNER."""
     scheduler = ServiceScheduler(emulator)
     setting = os.environ.get("MOORAGE_LOCAL_RUNNER", "process")
     if setting not in _RUNNERS:

@@ -1,4 +1,4 @@
-"""ECS clusters: created once, counted truly, deleted only when empty. Kept by moto."""
+"""ECS clusters: created once, with true counts, deleted only when empty. moto keeps them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from embedded_aws.tasks.scheduler import ServiceScheduler
 
 
 def install(emulator: Emulator, scheduler: ServiceScheduler) -> None:
-    """Take over the cluster operations."""
+    """Register the handlers of the cluster operations."""
     emulator.register_handler("ecs", "CreateCluster", lambda call: _create_cluster(call, scheduler))
     emulator.register_handler("ecs", "DescribeClusters", lambda call: _describe_clusters(call, scheduler))
     emulator.register_handler("ecs", "ListClusters", _list_clusters)
@@ -22,9 +22,10 @@ def install(emulator: Emulator, scheduler: ServiceScheduler) -> None:
 
 
 def _create_cluster(call: ApiCall, scheduler: ServiceScheduler) -> ApiResponse:
-    """Create.
+    """Create a cluster.
 
-    An active cluster of the name is returned as it is (ECS creates a cluster once, whatever is sent again).
+    An active cluster of the same name is returned unchanged: ECS creates a cluster once, whatever the later request
+    contains.
     """
     name = call.params.get("clusterName") or "default"
     existing = ecs_backends[call.account][call.region].clusters.get(name)
@@ -52,7 +53,7 @@ def _list_clusters(call: ApiCall) -> Mapping[str, Any]:
 
 
 def _delete_cluster(call: ApiCall, scheduler: ServiceScheduler) -> Mapping[str, Any]:
-    """Make the cluster INACTIVE; refused while it has services or tasks (DeleteCluster's errors)."""
+    """Make the cluster INACTIVE. Refuse while it has services or tasks (DeleteCluster's errors)."""
     name = lookup.get_cluster_name(call)
     cluster = ecs_backends[call.account][call.region].clusters[name]
     if any(

@@ -74,7 +74,7 @@ def _all_deployments(scheduler: ServiceScheduler) -> Iterator[tuple[EcsService, 
 
 
 def _describe_images(revision: ServiceRevision, call: ApiCall) -> list[dict[str, Any]]:
-    """Return the images with the digests they are pinned to."""
+    """Return the images with the digests that they are pinned to."""
     backend = ecs_backends[call.account][call.region]
     containers = backend.describe_task_definition(revision.task_definition).container_definitions
     images = []

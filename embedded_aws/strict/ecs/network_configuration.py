@@ -1,4 +1,4 @@
-"""Where tasks may be: the network configuration, checked against moto's EC2."""
+"""Check the network configuration of tasks against moto's EC2."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from embedded_aws.strict.ecs.lookup import invalid_parameter
 def check_network_configuration(call: ApiCall, configuration: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the network configuration; omitted security groups are the VPC's default one (AwsVpcConfiguration).
 
-    Refused: InvalidParameterException, worded as ECS passes on what EC2 answers.
+    Raises InvalidParameterException, with the message in which ECS passes on EC2's error.
     """
     placement = dict((configuration or {}).get("awsvpcConfiguration") or {})
     if not placement:

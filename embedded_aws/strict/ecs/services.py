@@ -1,6 +1,6 @@
 """Services: created once, updated by deployments, deleted by draining.
 
-Sources: ECS API reference, CreateService, UpdateService, DeleteService, ListServices; refusals as AWS words them.
+Sources: ECS API reference, CreateService, UpdateService, DeleteService, ListServices. Error messages are AWS's.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from embedded_aws.tasks.references import NOT_ASSUMABLE_MESSAGE, is_role_propaga
 from embedded_aws.tasks.scheduler import ServiceScheduler
 from embedded_aws.tasks.state import EcsService, ServiceRevision, generate_number
 
-# A change of one of these is a new revision, hence a new deployment (API reference, UpdateService).
+# A change to one of these creates a new revision, hence a new deployment (API reference, UpdateService).
 _REVISION_SETTINGS = (
     "networkConfiguration",
     "serviceRegistries",
@@ -29,7 +29,7 @@ _REVISION_SETTINGS = (
     "capacityProviderStrategy",
     "platformVersion",
 )
-# Kept as given and shown again; what CreateService takes when they are not given.
+# Stored as given and returned unchanged, with CreateService's defaults.
 _SETTING_DEFAULTS: dict[str, Any] = {
     "availabilityZoneRebalancing": "ENABLED",
     "healthCheckGracePeriodSeconds": 0,
@@ -46,7 +46,7 @@ _DEPLOYMENT_DEFAULTS = {
 
 
 def install(emulator: Emulator, scheduler: ServiceScheduler) -> None:
-    """Take over the service operations."""
+    """Register the handlers of the service operations."""
     api = ServiceHandlers(emulator, scheduler)
     emulator.register_handler("ecs", "CreateService", api.create)
     emulator.register_handler("ecs", "UpdateService", api.update)
@@ -62,7 +62,7 @@ class ServiceHandlers:
         self._emulator, self._scheduler = emulator, scheduler
 
     def create(self, call: ApiCall) -> Mapping[str, Any]:
-        """Create, or return the service an identical request with the same client token made."""
+        """Create a service, or return the one that an identical request with the same client token created."""
         params = call.params
         cluster = lookup.get_cluster_name(call)
         arn = lookup.build_service_arn(call, cluster, params["serviceName"])
@@ -85,7 +85,7 @@ class ServiceHandlers:
         )
         revision = self._build_revision(call, service, definition.arn, {})
         self._scheduler.services[arn] = service
-        # moto's tagging reads its services here.
+        # moto's tagging reads its services from here.
         ecs_backends[call.account][call.region].services[f"{cluster}:{service.name}"] = service
         self._scheduler.deploy(service, revision)
         shown = describe_service(service, tags=True)
@@ -93,14 +93,14 @@ class ServiceHandlers:
         return {"service": shown}
 
     def _require_roles(self, definition: Any) -> None:
-        """Refuse roles that ECS can't assume yet, with the words that it has for the tasks of such a service."""
+        """Refuse roles that ECS can't assume yet, with the message that ECS has for the tasks of such a service."""
         for name in ("execution_role_arn", "task_role_arn"):
             role = getattr(definition, name, None)
             if role and is_role_propagating(self._emulator.weather, role, self._emulator.account):
                 raise invalid_parameter(NOT_ASSUMABLE_MESSAGE.format(role))
 
     def _find_existing(self, call: ApiCall, arn: str) -> EcsService | None:
-        """Return the service this request made before. Refused: the name or the token is another's."""
+        """Return the service that this request created before. Refuse a name or token of another request."""
         token = call.params.get("clientToken")
         for service in self._scheduler.services.values():
             same_token = token is not None and service.request.get("clientToken") == token
@@ -114,7 +114,7 @@ class ServiceHandlers:
         return None
 
     def update(self, call: ApiCall) -> Mapping[str, Any]:
-        """Change; a new revision or forceNewDeployment begins a new deployment."""
+        """Update a service. A new revision or forceNewDeployment starts a new deployment."""
         params, service = call.params, lookup.get_service(call, self._scheduler)
         if service.status != "ACTIVE":
             raise ApiError("ServiceNotActiveException", "Service was not ACTIVE.")
@@ -124,7 +124,7 @@ class ServiceHandlers:
         revised = self._build_revision(call, service, target, current.settings)
         configuration = _merge_configuration(service.deployment_configuration, params.get("deploymentConfiguration"))
         desired = _parse_desired_count(params) if "desiredCount" in params else service.desired_count
-        # Nothing was changed above this line, so that a refusal leaves the service as it was.
+        # Nothing was changed above this line, so a refused update leaves the service as it was.
         service.deployment_configuration = configuration
         service.settings |= {name: params[name] for name in _SETTING_DEFAULTS if name in params}
         if desired != service.desired_count:
@@ -137,7 +137,11 @@ class ServiceHandlers:
         return {"service": shown}
 
     def delete(self, call: ApiCall) -> Mapping[str, Any]:
-        """Drain; only a service scaled to zero, or with `force`. One that is DRAINING or INACTIVE stays so."""
+        """Delete a service by draining it.
+
+        Only a service scaled to zero can be deleted without `force`. A service that is DRAINING or INACTIVE stays as it
+        is.
+        """
         service = lookup.get_service(call, self._scheduler)
         if service.status == "ACTIVE":
             running = any(task.desired_status == "RUNNING" for task in service.tasks.values())
@@ -151,7 +155,7 @@ class ServiceHandlers:
         return {"service": describe_service(service, tags=True)}
 
     def describe(self, call: ApiCall) -> Mapping[str, Any]:
-        """Describe up to ten."""
+        """Describe up to ten services."""
         cluster, tags = lookup.get_cluster_name(call), "TAGS" in call.params.get("include", [])
         references = call.params["services"]
         if not references:
@@ -168,7 +172,7 @@ class ServiceHandlers:
         return found
 
     def list(self, call: ApiCall) -> Mapping[str, Any]:
-        """List the ACTIVE ones of a cluster: a service that drains is no longer shown."""
+        """List the ACTIVE services of a cluster. Draining services are not listed."""
         cluster = lookup.get_cluster_name(call)
         scope = (call.region, cluster)
         services = [
@@ -179,7 +183,7 @@ class ServiceHandlers:
     def _build_revision(
         self, call: ApiCall, service: EcsService, task_definition: str, current: Mapping[str, Any]
     ) -> ServiceRevision:
-        """Return what the service would be made of: what it is, and what the call changes."""
+        """Return the revision after the call: the current one with the call's changes."""
         given = {name: call.params[name] for name in _REVISION_SETTINGS if name in call.params}
         settings = {"networkConfiguration": None, "serviceRegistries": [], "loadBalancers": []} | dict(current) | given
         if "networkConfiguration" in given or not current:
@@ -211,7 +215,7 @@ def _parse_desired_count(params: Mapping[str, Any]) -> int:
 
 
 def _merge_configuration(current: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the deployment configuration with what is given over what is, over the defaults of a rolling update."""
+    """Merge the given settings over the current ones, and both over the rolling update's defaults."""
     merged = {**_DEPLOYMENT_DEFAULTS, **current, **(given or {})}
     breaker = {"enable": False, "rollback": False} | (merged.get("deploymentCircuitBreaker") or {})
     merged["deploymentCircuitBreaker"] = breaker
@@ -223,7 +227,7 @@ def _merge_configuration(current: Mapping[str, Any], given: Mapping[str, Any] | 
 
 
 def _check_strategy(params: Mapping[str, Any]) -> None:
-    """Refuse what is real in AWS and not here, rather than pretend."""
+    """Refuse features that AWS has and the embedded AWS lacks."""
     strategy = (params.get("deploymentConfiguration") or {}).get("strategy", "ROLLING")
     controller = (params.get("deploymentController") or {}).get("type", "ECS")
     if strategy != "ROLLING" or controller != "ECS" or params.get("schedulingStrategy", "REPLICA") != "REPLICA":
@@ -237,16 +241,16 @@ def _check_strategy(params: Mapping[str, Any]) -> None:
 
 
 def _check_registries(call: ApiCall, definition: Any, registries: list[Mapping[str, Any]]) -> None:
-    """Check the Cloud Map service, and that SRV records get a port (API reference, ServiceRegistry)."""
+    """Check that the Cloud Map service exists and that SRV records get a port (API reference, ServiceRegistry)."""
     backend = servicediscovery_backends[call.account][call.region]
     if len(registries) > 1:
         raise invalid_parameter("Only one service registry can be specified.")
     for entry in registries:
-        found = backend.services.get(entry.get("registryArn", "").rsplit("/", 1)[-1])
-        if found is None or found.arn != entry["registryArn"]:
+        service = backend.services.get(entry.get("registryArn", "").rsplit("/", 1)[-1])
+        if service is None or service.arn != entry["registryArn"]:
             raise invalid_parameter(f"Service registry {entry.get('registryArn')} not found.")
         has_container = "containerName" in entry and "containerPort" in entry
-        records = (found.dns_config or {}).get("DnsRecords", [])
+        records = (service.dns_config or {}).get("DnsRecords", [])
         if any(record["Type"] == "SRV" for record in records) and has_container == ("port" in entry):
             raise invalid_parameter(
                 "When using awsvpc and SRV records, specify either containerName and containerPort, or port, not both."

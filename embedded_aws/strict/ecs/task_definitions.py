@@ -1,4 +1,4 @@
-"""Task definitions: refused when Fargate would refuse them, stored with the defaults AWS fills in. Kept by moto.
+"""Task definitions: refused when Fargate would refuse them, stored with AWS's defaults. moto keeps them.
 
 Sources: ECS API reference, RegisterTaskDefinition and ContainerDefinition; Amazon ECS developer guide, "Fargate task
 definition differences" (cpu and memory pairs, network mode, execution role).
@@ -27,7 +27,7 @@ def _gib_range(first: int, last: int, step: int = 1) -> frozenset[int]:
     return frozenset(n * _GIB for n in range(first, last + 1, step))
 
 
-# cpu units → the MiB of memory that go with them.
+# cpu units → the MiB of memory that Fargate allows with them.
 _FARGATE_MEMORY = {
     256: frozenset({512, 1024, 2048}),
     512: _gib_range(1, 4),
@@ -56,7 +56,7 @@ _HEALTH_LIMITS = {"interval": (5, 300), "timeout": (2, 120), "retries": (1, 10),
 
 
 def install(emulator: Emulator, _: ServiceScheduler) -> None:
-    """Take over what moto doesn't check."""
+    """Register the handlers that check what moto doesn't."""
     emulator.register_handler("ecs", "RegisterTaskDefinition", lambda call: _register_task_definition(call, emulator))
     emulator.register_handler("ecs", "DescribeTaskDefinition", _describe_task_definition)
     emulator.register_handler(
@@ -84,14 +84,14 @@ def _register_task_definition(call: ApiCall, emulator: Emulator) -> Mapping[str,
 
 
 def _describe_task_definition(call: ApiCall) -> ApiResponse:
-    """Describe; a family alone means its newest ACTIVE revision."""
+    """Describe a task definition. A family alone means its newest ACTIVE revision."""
     definition = lookup.get_task_definition(call, call.params["taskDefinition"])
     call.body = json.dumps(call.params | {"taskDefinition": definition.arn}).encode()
     return call.forward_to_moto()
 
 
 def _deregister_task_definition(call: ApiCall, emulator: Emulator) -> ApiResponse:
-    """Make a revision INACTIVE: services that use it go on, new ones can't begin (API reference)."""
+    """Make a revision INACTIVE. Services that use it go on; new ones can't use it (API reference)."""
     if ":" not in call.params["taskDefinition"].rsplit("/", 1)[-1]:
         raise client_exception("Revision is missing.")
     definition = lookup.get_task_definition(call, call.params["taskDefinition"])
@@ -115,8 +115,8 @@ def _validate_task_definition(call: ApiCall, params: Mapping[str, Any], emulator
     if "FARGATE" in params.get("requiresCompatibilities", []):
         _validate_fargate(params)
     for name in ("executionRoleArn", "taskRoleArn"):
-        # AWS checks PassRole here and the trust when a task starts; either way such a task never runs. A role that is
-        # too new is refused alike: https://github.com/bradford-hamilton/terraform-ecs-fargate/issues/8
+        # AWS checks PassRole here and the trust when a task starts. Such a task never runs either way. A role that is
+        # too new is refused in the same way: https://github.com/bradford-hamilton/terraform-ecs-fargate/issues/8
         arn = params.get(name)
         if arn and (
             not is_assumable(arn, call.account) or is_role_propagating(emulator.weather, arn, call.account, 0.5)
@@ -175,7 +175,7 @@ def _validate_fargate_container(entry: Mapping[str, Any], *, has_role: bool) -> 
 
 
 def _parse_units(text: str, human: re.Pattern[str]) -> int:
-    """Read cpu units or MiB: a number, or what people write (`.5 vCPU`, `1 GB`); both count 1,024 to the one."""
+    """Parse cpu units or MiB: a number, or a number with a unit (`.5 vCPU`, `1 GB`); a vCPU or GB is 1,024."""
     if match := human.fullmatch(str(text).strip()):
         return round(float(match["number"]) * _GIB)
     if not str(text).strip().isdigit():
@@ -184,7 +184,7 @@ def _parse_units(text: str, human: re.Pattern[str]) -> int:
 
 
 def _fill_defaults(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Add what DescribeTaskDefinition shows though nobody set it."""
+    """Add the defaults that DescribeTaskDefinition shows for omitted settings."""
     filled: dict[str, Any] = {**_CONTAINER_DEFAULTS, **entry}
     filled["portMappings"] = [
         {"hostPort": mapping["containerPort"], "protocol": "tcp"} | mapping for mapping in filled["portMappings"]

@@ -1,4 +1,4 @@
-"""Tasks: listed, described, stopped, and run by themselves.
+"""Tasks: list, describe, stop, and run without a service.
 
 Sources: ECS API reference, ListTasks, DescribeTasks, StopTask, RunTask.
 """
@@ -18,7 +18,7 @@ from embedded_aws.tasks.state import EcsTask
 
 
 def install(emulator: Emulator, scheduler: ServiceScheduler) -> None:
-    """Take over the task operations."""
+    """Register the handlers of the task operations."""
     api = TaskHandlers(scheduler)
     emulator.register_handler("ecs", "ListTasks", api.list)
     emulator.register_handler("ecs", "DescribeTasks", api.describe)
@@ -28,14 +28,14 @@ def install(emulator: Emulator, scheduler: ServiceScheduler) -> None:
 
 
 class TaskHandlers:
-    """The handlers. `tokens` remembers RunTask's client tokens: the request, and the tasks it made."""
+    """The handlers. `tokens` is RunTask's client token → its request and the tasks that it started."""
 
     def __init__(self, scheduler: ServiceScheduler) -> None:
         self._scheduler = scheduler
         self.tokens: dict[str, tuple[dict[str, Any], list[EcsTask]]] = {}
 
     def list(self, call: ApiCall) -> Mapping[str, Any]:
-        """List ARNs; without desiredStatus those that should run, STOPPED the ones stopped in the last hour."""
+        """List task ARNs: by default those that should run, with desiredStatus STOPPED those of the last hour."""
         params, cluster = call.params, lookup.get_cluster_name(call)
         expected = {
             "region": call.region,
@@ -58,7 +58,7 @@ class TaskHandlers:
         return lookup.list_page(call, "taskArns", arns)
 
     def describe(self, call: ApiCall) -> Mapping[str, Any]:
-        """Describe up to a hundred, by id or ARN."""
+        """Describe up to a hundred tasks, by id or ARN."""
         cluster, tags = lookup.get_cluster_name(call), "TAGS" in call.params.get("include", [])
         references = call.params["tasks"]
         if not 1 <= len(references) <= 100:
@@ -73,7 +73,7 @@ class TaskHandlers:
         return found
 
     def stop(self, call: ApiCall) -> Mapping[str, Any]:
-        """Stop one; its service starts another."""
+        """Stop a task. Its service starts another one."""
         task = self._scheduler.tasks.get(_build_task_arn(call, lookup.get_cluster_name(call), call.params["task"]))
         if task is None:
             raise invalid_parameter("The referenced task was not found.")
@@ -84,7 +84,7 @@ class TaskHandlers:
         return {"task": shown}
 
     def run(self, call: ApiCall) -> Mapping[str, Any]:
-        """Run tasks that belong to no service. The same token with other parameters: ConflictException."""
+        """Run tasks that belong to no service. Raises ConflictException for a used token with other parameters."""
         params, cluster = call.params, lookup.get_cluster_name(call)
         token = params.get("clientToken")
         if token in self.tokens:

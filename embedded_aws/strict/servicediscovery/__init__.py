@@ -1,13 +1,13 @@
-"""Cloud Map, as strict as the real one. moto keeps namespaces, services and instances; here are the rules it lacks.
+"""Cloud Map with the rules that moto lacks. moto keeps namespaces, services and instances.
 
     namespaces.py  namespaces
     services.py    services, and tags of both
     instances.py   instances, their health and how they are discovered
 
-Sources: the AWS Cloud Map API reference, as botocore carries it in its service model; each rule names its operation or
-error. Local endpoints can't take the `data-` host prefix of DiscoverInstances, so clients set
-`inject_host_prefix=False`; a call that arrives with the prefix in its Host header is answered all the same, since calls
-are told apart by their signature.
+Sources: the AWS Cloud Map API reference, as in botocore's service model; each rule names its operation or error. Local
+endpoints can't take the `data-` host prefix of DiscoverInstances, so clients set `inject_host_prefix=False`. A call
+that arrives with the prefix in its Host header is answered all the same, because calls are identified by their
+signature.
 """
 
 from __future__ import annotations

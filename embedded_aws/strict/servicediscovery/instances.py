@@ -1,4 +1,4 @@
-"""Instances of Cloud Map: registered, healthy or not, discovered."""
+"""Instances of Cloud Map: registration, health and discovery."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def list_healthy_instances(
 ) -> list[DiscoveredInstance]:
     """List the instances of a service that an HTTP API may use.
 
-    Safe without the emulator's lock: it copies one list, and looks at values that are replaced, never changed. Source:
-    API Gateway developer guide, "Create private integrations for HTTP APIs": the healthy ones only; address and port
-    must be among the attributes; "A" records aren't supported, SRV are.
+    Safe without the emulator's lock: it copies one list, and reads values that are replaced, never changed. Source: API
+    Gateway developer guide, "Create private integrations for HTTP APIs": only healthy instances; address and port must
+    be among the attributes; "A" records aren't supported, SRV records are.
     """
     service = servicediscovery_backends[account][region].services.get(service_id)
     if service is None or (record_types(service) and "SRV" not in record_types(service)):
@@ -58,8 +58,8 @@ def _get_service(call: ApiCall) -> Any:
 def _register_instance(call: ApiCall) -> ApiResponse:
     """Register or update an instance (RegisterInstance).
 
-    The attributes that the service's records need must be there, an existing InstanceId is updated (moto would keep
-    both), and AWS_INIT_HEALTH_STATUS sets the first status of a custom health check.
+    The attributes that the service's records need must be given. An existing InstanceId is updated (moto would keep
+    both). AWS_INIT_HEALTH_STATUS sets the first status of a custom health check.
     """
     service, attributes = _get_service(call), call.params.get("Attributes") or {}
     needed = {
@@ -79,14 +79,16 @@ def _register_instance(call: ApiCall) -> ApiResponse:
             "InvalidInput", "AWS_INIT_HEALTH_STATUS is HEALTHY or UNHEALTHY, for services with HealthCheckCustomConfig"
         )
     answer = call.forward_to_moto()
-    made = service.instances[-1]
-    made.health_status = status
-    service.instances = [other for other in service.instances if other.instance_id != made.instance_id or other is made]
+    instance = service.instances[-1]
+    instance.health_status = status
+    service.instances = [
+        other for other in service.instances if other.instance_id != instance.instance_id or other is instance
+    ]
     return answer
 
 
 def _update_health(call: ApiCall) -> ApiResponse:
-    """Only custom health checks can be set (CustomHealthNotFound)."""
+    """Set an instance's custom health check. Other health checks can't be set (CustomHealthNotFound)."""
     if _get_service(call).health_check_custom_config is None:
         raise ApiError("CustomHealthNotFound", "The health check of this instance isn't a custom health check")
     return call.forward_to_moto()
@@ -95,7 +97,7 @@ def _update_health(call: ApiCall) -> ApiResponse:
 def _discover_instances(call: ApiCall) -> dict[str, Any]:
     """Find instances.
 
-    HealthStatus defaults to HEALTHY_OR_ELSE_ALL, and is ignored without a health check (DiscoverInstances).
+    HealthStatus defaults to HEALTHY_OR_ELSE_ALL. It is ignored for services without a health check (DiscoverInstances).
     """
     backend, params = get_backend(call), call.params
     namespace = next(
@@ -103,8 +105,10 @@ def _discover_instances(call: ApiCall) -> dict[str, Any]:
     )
     if namespace is None:
         raise ApiError("NamespaceNotFound", f"The namespace {params['NamespaceName']} does not exist")
-    found = (s for s in backend.services.values() if (s.namespace_id, s.name) == (namespace.id, params["ServiceName"]))
-    service = next(found, None)
+    matching = (
+        s for s in backend.services.values() if (s.namespace_id, s.name) == (namespace.id, params["ServiceName"])
+    )
+    service = next(matching, None)
     if service is None:
         raise ApiError("ServiceNotFound", f"The service {params['ServiceName']} does not exist")
     instances = [i for i in service.instances if (params.get("QueryParameters") or {}).items() <= i.attributes.items()]
@@ -125,10 +129,10 @@ def _discover_instances(call: ApiCall) -> dict[str, Any]:
     }
 
 
-def _filter_by_health(service: Any, instances: list[Any], wanted: str) -> list[Any]:
-    if wanted == "ALL" or not _has_health_check(service):
+def _filter_by_health(service: Any, instances: list[Any], status: str) -> list[Any]:
+    if status == "ALL" or not _has_health_check(service):
         return instances
-    if wanted == "UNHEALTHY":
+    if status == "UNHEALTHY":
         return [instance for instance in instances if instance.health_status == "UNHEALTHY"]
     healthy = [instance for instance in instances if instance.health_status == "HEALTHY"]
-    return healthy if healthy or wanted == "HEALTHY" else instances
+    return healthy if healthy or status == "HEALTHY" else instances

@@ -1,4 +1,4 @@
-"""What the parts of Cloud Map share: moto's backend, refusals that name what exists, filters and pages."""
+"""Shared by all parts of Cloud Map: moto's backend, errors for duplicates, filters and pages."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from embedded_aws.strict.paging import build_page
 
 
 def get_backend(call: ApiCall) -> Any:
-    """Return moto's Cloud Map of the call's region."""
+    """Return moto's Cloud Map backend of the call's region."""
     return servicediscovery_backends[call.account][call.region]
 
 
 def already_exists(code: str, message: str, **members: str) -> ApiError:
-    """Make the refusal of a second one; the model gives it the first one's identifiers."""
+    """Return the error for a duplicate, with the identifiers of the existing resource that the model lists."""
     body = json.dumps({"__type": code, "Message": message, **members}).encode()
     return ApiError(code, message, response=ApiResponse(400, {"content-type": "application/x-amz-json-1.1"}, body))
 
 
 def list_page(call: ApiCall, name: str, items: list[dict[str, Any]]) -> dict[str, Any]:
-    """Answer a list call with one page: at most 100 when the call doesn't say (ListNamespaces, ListServices)."""
+    """Return one page of a list call, 100 items by default (ListNamespaces, ListServices)."""
     return build_page(items, call.params, name, 100, error_code="InvalidInput")
 
 
 def matches_filters(call: ApiCall, values: Callable[[str], str]) -> bool:
-    """Say whether something passes every filter of the call; `values` gives its value for a filter's name.
+    """Return whether a resource passes every filter of the call. `values` is filter name → the resource's value.
 
-    EQ takes one value and is the default, BEGINS_WITH one, IN several (NamespaceFilter and ServiceFilter).
+    EQ (the default) and BEGINS_WITH take one value, IN several (NamespaceFilter and ServiceFilter).
     """
     for entry in call.params.get("Filters") or []:
         condition, actual = entry.get("Condition", "EQ"), values(entry["Name"])

@@ -32,7 +32,7 @@ def install(emulator: Emulator) -> None:
 
 
 class _NamespaceHandlers:
-    """Remembers what moto doesn't: each private namespace's VPC, and which operation made what."""
+    """The handlers. They keep what moto doesn't: each private namespace's VPC, and the operation of each request."""
 
     def __init__(self) -> None:
         self._vpcs: dict[str, str] = {}
@@ -43,10 +43,10 @@ class _NamespaceHandlers:
         self._operations.clear()
 
     def create(self, call: ApiCall) -> dict[str, Any]:
-        """Refuse a second namespace of the same type and name (NamespaceAlreadyExists).
+        """Create a namespace. Refuse a second one of the same type and name (NamespaceAlreadyExists).
 
-        A repeated CreatorRequestId is the same request again and gets the same operation: it "allows failed requests to
-        be retried without the risk of running the operation twice".
+        A repeated CreatorRequestId is the same request and gets the same operation: it "allows failed requests to be
+        retried without the risk of running the operation twice".
         """
         name, kind, vpc = call.params["Name"], _TYPES[call.operation], call.params.get("Vpc", "")
         if kind == "DNS_PRIVATE" and not _vpc_exists(call, vpc):
@@ -60,12 +60,12 @@ class _NamespaceHandlers:
             members = {"NamespaceId": other.id, "CreatorRequestId": other.creator_request_id or ""}
             raise already_exists("NamespaceAlreadyExists", message, **members)
         answer = call.call_moto()
-        made = list(get_backend(call).namespaces.values())[-1]
-        self._operations[made.id] = answer["OperationId"]
-        self._vpcs[made.id] = vpc
-        # moto allows one private namespace a VPC, whatever its name; AWS many of different names.
-        made.vpc = None
-        made.http_properties = {"HttpName": _build_http_name(call, made)}
+        namespace = list(get_backend(call).namespaces.values())[-1]
+        self._operations[namespace.id] = answer["OperationId"]
+        self._vpcs[namespace.id] = vpc
+        # moto allows one private namespace per VPC, whatever its name; AWS allows many with different names.
+        namespace.vpc = None
+        namespace.http_properties = {"HttpName": _build_http_name(call, namespace)}
         return answer
 
 
@@ -73,13 +73,15 @@ def _vpc_exists(call: ApiCall, vpc: str) -> bool:
     return vpc in ec2_backends[call.account][call.region].vpcs
 
 
-def _build_http_name(call: ApiCall, made: Any) -> str:
+def _build_http_name(call: ApiCall, namespace: Any) -> str:
     """Return the name for DiscoverInstances.
 
     "If you reuse Name […], a generated hash is added to HttpName" (DiscoverInstances).
     """
-    reused = any(other.name == made.name for other in get_backend(call).namespaces.values() if other is not made)
-    return f"{made.name}-{secrets.token_hex(4)}" if reused else made.name
+    reused = any(
+        other.name == namespace.name for other in get_backend(call).namespaces.values() if other is not namespace
+    )
+    return f"{namespace.name}-{secrets.token_hex(4)}" if reused else namespace.name
 
 
 def _describe_namespace(call: ApiCall, namespace: Any) -> dict[str, Any]:
@@ -95,7 +97,7 @@ def _get_namespace(call: ApiCall) -> dict[str, Any]:
 
 
 def _list_namespaces(call: ApiCall) -> dict[str, Any]:
-    found = [
+    matching = [
         namespace
         for namespace in get_backend(call).namespaces.values()
         if matches_filters(
@@ -108,11 +110,11 @@ def _list_namespaces(call: ApiCall) -> dict[str, Any]:
             }.__getitem__,
         )
     ]
-    return list_page(call, "Namespaces", [_describe_namespace(call, namespace) for namespace in found])
+    return list_page(call, "Namespaces", [_describe_namespace(call, namespace) for namespace in matching])
 
 
 def _delete_namespace(call: ApiCall) -> ApiResponse:
-    """Refuse while it contains services (ResourceInUse)."""
+    """Delete a namespace. Refuse while it contains services (ResourceInUse)."""
     if any(service.namespace_id == call.params["Id"] for service in get_backend(call).services.values()):
         raise ApiError("ResourceInUse", f"The namespace {call.params['Id']} contains services")
     return call.forward_to_moto()

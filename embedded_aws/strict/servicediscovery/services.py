@@ -31,12 +31,15 @@ def install(emulator: Emulator) -> None:
 
 
 def record_types(service: Any) -> set[str]:
-    """Return the types of the service's DNS records; empty when it is discovered through the API only."""
+    """Return the types of the service's DNS records; an empty set when only the API discovers it."""
     return {record["Type"] for record in (service.dns_config or {}).get("DnsRecords", [])}
 
 
 def _create_service(call: ApiCall) -> dict[str, Any]:
-    """Refuse a second service of the same name in a namespace (ServiceAlreadyExists), and invalid configurations."""
+    """Create a service. Refuse a second one of the same name in a namespace, and invalid configurations.
+
+    The error for a duplicate is ServiceAlreadyExists.
+    """
     params = call.params
     dns = dict(params.get("DnsConfig") or {})
     namespace = get_backend(call).namespaces.get(params.get("NamespaceId") or dns.get("NamespaceId"))
@@ -54,15 +57,15 @@ def _create_service(call: ApiCall) -> dict[str, Any]:
             raise already_exists("ServiceAlreadyExists", f"The service {other.name} already exists", **members)
     _validate_service(namespace, params, dns)
     call.call_moto()
-    made = list(get_backend(call).services.values())[-1]
-    made.namespace_id = namespace.id
+    service = list(get_backend(call).services.values())[-1]
+    service.namespace_id = namespace.id
     if dns:
         # MULTIVALUE is the default routing policy (DnsConfig).
-        made.dns_config = {"NamespaceId": namespace.id, "RoutingPolicy": "MULTIVALUE"} | dns
-    if made.health_check_custom_config is not None:
-        made.health_check_custom_config = {"FailureThreshold": 1}
-    made.service_type = "DNS_HTTP" if dns else "HTTP"
-    return {"Service": describe_service(made)}
+        service.dns_config = {"NamespaceId": namespace.id, "RoutingPolicy": "MULTIVALUE"} | dns
+    if service.health_check_custom_config is not None:
+        service.health_check_custom_config = {"FailureThreshold": 1}
+    service.service_type = "DNS_HTTP" if dns else "HTTP"
+    return {"Service": describe_service(service)}
 
 
 def _validate_service(namespace: Any, params: Mapping[str, Any], dns: Mapping[str, Any]) -> None:
@@ -94,16 +97,19 @@ def _get_service(call: ApiCall) -> dict[str, Any]:
 
 
 def _list_services(call: ApiCall) -> dict[str, Any]:
-    found = [
+    matching = [
         service
         for service in get_backend(call).services.values()
         if matches_filters(call, {"NAMESPACE_ID": service.namespace_id, "RESOURCE_OWNER": "SELF"}.__getitem__)
     ]
-    return list_page(call, "Services", [describe_service(service) for service in found])
+    return list_page(call, "Services", [describe_service(service) for service in matching])
 
 
 def _delete_service(call: ApiCall) -> ApiResponse:
-    """Refuse while it contains instances: "you can't delete a service that contains any instances" (ResourceInUse)."""
+    """Delete a service.
+
+    "you can't delete a service that contains any instances" (ResourceInUse).
+    """
     service = get_backend(call).services.get(call.params["Id"])
     if service is None:
         raise ApiError("ServiceNotFound", f"The service {call.params['Id']} does not exist")
@@ -115,7 +121,7 @@ def _delete_service(call: ApiCall) -> ApiResponse:
 
 
 def _require_resource(call: ApiCall) -> ApiResponse:
-    """Refuse what isn't there (ResourceNotFoundException)."""
+    """Raise ApiError when the resource doesn't exist (ResourceNotFoundException)."""
     arn, backend = call.params["ResourceARN"], get_backend(call)
     if arn not in {thing.arn for things in (backend.namespaces, backend.services) for thing in things.values()}:
         raise ApiError("ResourceNotFoundException", f"The resource {arn} does not exist")

@@ -1,4 +1,4 @@
-"""Fixtures for the embedded AWS's own parts: loopback upstreams, and an HTTP API's whole edge."""
+"""Fixtures for parts of the embedded AWS: loopback upstream servers, and everything that an HTTP API needs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Upstream = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def until(condition: Callable[[], Any], seconds: float = 20) -> Any:
-    """Ask until the answer is true; fail when it never is."""
+    """Poll `condition` and return its first true value. Fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := condition():
@@ -30,7 +30,7 @@ def until(condition: Callable[[], Any], seconds: float = 20) -> Any:
 
 @dataclass(frozen=True)
 class Reply:
-    """An HTTP answer, whole."""
+    """A complete HTTP response."""
 
     status: int
     headers: Mapping[str, str]
@@ -41,7 +41,7 @@ class Reply:
 
 
 def send(url: str, method: str = "GET", body: Any = None, headers: Mapping[str, str] | None = None) -> Reply:
-    """Send one request on a connection of its own; the path goes out exactly as written."""
+    """Send one request on a new connection. The path is sent exactly as written."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
     try:
@@ -53,7 +53,7 @@ def send(url: str, method: str = "GET", body: Any = None, headers: Mapping[str, 
 
 
 class Upstreams:
-    """Small HTTP servers on loopback, on an event loop of their own thread."""
+    """Small HTTP servers on loopback, on an event loop in a thread of its own."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -62,13 +62,13 @@ class Upstreams:
         self._runners: dict[int, web.AppRunner] = {}
 
     def start(self, answer: Upstream) -> int:
-        """Serve every path with `answer`; returns the port."""
+        """Serve every path with `answer`; return the port."""
         app = web.Application(client_max_size=64 << 20)
         app.router.add_route("*", "/{tail:.*}", answer)
         return self.serve(app)
 
     def serve(self, app: web.Application) -> int:
-        """Serve an application; returns the port."""
+        """Serve an application; return the port."""
 
         async def begin() -> int:
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -81,7 +81,7 @@ class Upstreams:
         return asyncio.run_coroutine_threadsafe(begin(), self._loop).result(10)
 
     def stop(self, port: int) -> None:
-        """End one server: its port refuses connections from then on."""
+        """Stop one server: from then on its port refuses connections."""
         asyncio.run_coroutine_threadsafe(self._runners.pop(port).cleanup(), self._loop).result(10)
 
     def close(self) -> None:
@@ -93,7 +93,7 @@ class Upstreams:
         self._loop.close()
 
     async def _end(self) -> None:
-        """Let answers end that nobody waits for any more."""
+        """Cancel unfinished responses whose clients have disconnected."""
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
@@ -102,7 +102,7 @@ class Upstreams:
 
 @pytest.fixture
 def upstreams() -> Iterator[Upstreams]:
-    """Loopback servers that end with the test."""
+    """Yield loopback servers that stop after the test."""
     running = Upstreams()
     yield running
     running.close()
@@ -110,7 +110,7 @@ def upstreams() -> Iterator[Upstreams]:
 
 @dataclass
 class Edge:
-    """What an HTTP API needs around it: a Cloud Map service with SRV records and a VPC link that is AVAILABLE."""
+    """Everything that an HTTP API needs: a Cloud Map service with SRV records and an AVAILABLE VPC link."""
 
     aws: Any
     api: Any
@@ -120,7 +120,7 @@ class Edge:
     services: int = 0
 
     def service(self, **settings: Any) -> dict[str, Any]:
-        """Make a Cloud Map service; SRV records and a custom health check unless told otherwise."""
+        """Create a Cloud Map service, by default with SRV records and a custom health check."""
         self.services += 1
         chosen = {
             "DnsConfig": {"DnsRecords": [{"Type": "SRV", "TTL": 10}]},
@@ -136,7 +136,7 @@ class Edge:
         self.cloud_map.register_instance(ServiceId=service, InstanceId=instance, Attributes=known)
 
     def integrate(self, api: str, service_arn: str, **settings: Any) -> str:
-        """Make a private integration; returns its id."""
+        """Create a private integration; return its id."""
         chosen = {
             "IntegrationType": "HTTP_PROXY",
             "IntegrationMethod": "ANY",
@@ -154,7 +154,7 @@ class Edge:
         stage: Mapping[str, Any] | None = None,
         **integration: Any,
     ) -> tuple[str, str, str]:
-        """Make a whole API in front of loopback ports; returns its id, its URL and the Cloud Map service's id."""
+        """Create an API in front of loopback ports; return its id, its URL and the Cloud Map service's id."""
         service = self.service()
         for number, port in enumerate(ports):
             self.register(service["Id"], port, f"task-{number}")
@@ -169,7 +169,7 @@ class Edge:
 
 @pytest.fixture(scope="module")
 def edge(embedded_aws: Any) -> Edge:
-    """An emptied embedded AWS with one namespace and one available VPC link."""
+    """Return an emptied embedded AWS with one namespace and one available VPC link."""
     ec2, api, cloud_map = (embedded_aws.client(name) for name in ("ec2", "apigatewayv2", "servicediscovery"))
     subnets = ec2.describe_subnets()["Subnets"][:2]
     cloud_map.create_private_dns_namespace(Name="models.internal", Vpc=subnets[0]["VpcId"])

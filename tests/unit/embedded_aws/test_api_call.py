@@ -1,4 +1,4 @@
-"""How a request becomes a call, and a result an answer, without a server."""
+"""Parse a request into a call, and serialize a result into a response, without a server."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def call(service: str, method: str = "POST", target: str = "/", body: bytes = b"
         (ApiCall("GET", "/", [], b"", "123456789012", "us-east-1"), "."),
     ],
 )
-def test_an_operation_is_known_by_its_protocol(made, name) -> None:
-    """Target header, form, and path each name the operation; what is unknown stays nameless."""
+def test_the_operation_is_identified_in_each_protocol(made, name) -> None:
+    """The target header, the form or the path names the operation. An unknown operation has an empty name."""
     assert made.name == name
 
 
-def test_the_region_is_the_signature_s() -> None:
-    """A call goes where it was signed for, also in a presigned URL."""
+def test_the_region_comes_from_the_signature() -> None:
+    """A call goes to the Region of its signature, also in a presigned URL."""
     assert call("ecs", X_Amz_Target="x.ListClusters").region == "eu-west-1"
     presigned = ApiCall(
         "GET", f"/bucket/key?X-Amz-Credential={SCOPE.format('s3')}", [], b"", "123456789012", "us-east-1"
@@ -77,8 +77,8 @@ def test_the_region_is_the_signature_s() -> None:
         ("ec2", "CreateSecurityGroup", {"GroupName": "a", "Description": "b", "VpcId": "vpc-1"}),
     ],
 )
-def test_parameters_come_as_the_caller_gave_them(service, operation, given) -> None:
-    """What botocore writes in each protocol is read back in botocore's shape."""
+def test_parameters_are_parsed_into_botocores_shape(service, operation, given) -> None:
+    """Parameters that botocore writes in each protocol are parsed back into botocore's shape."""
     model = Session().get_service_model(service)
     wire = create_serializer(model.metadata["protocol"]).serialize_to_request(given, model.operation_model(operation))
     prepared = AWSRequest(
@@ -105,8 +105,8 @@ def test_parameters_come_as_the_caller_gave_them(service, operation, given) -> N
         ("s3", "BadDigest", 400, b"<Code>BadDigest</Code>"),
     ],
 )
-def test_errors_have_the_service_s_form(service, code, status, words) -> None:
-    """Each protocol writes an error its own way, with the status that the model gives the code."""
+def test_errors_use_the_services_own_protocol(service, code, status, words) -> None:
+    """Each protocol has its own error format, with the status that the service's model gives the code."""
     made = call(service)
     made.service = service
     answer = made.build_error(code, "why")
@@ -114,8 +114,11 @@ def test_errors_have_the_service_s_form(service, code, status, words) -> None:
     assert words in answer.body + str(answer.headers).encode()
 
 
-def test_constraints_name_every_wrong_member() -> None:
-    """Pattern, enumeration, range and length, at any depth, are all told at once; a right request passes."""
+def test_constraints_report_every_invalid_member() -> None:
+    """Violations of pattern, enumeration, range and length, at any depth, are reported at once.
+
+    A valid request passes.
+    """
 
     def create(**changes) -> ApiCall:
         request = {
@@ -143,8 +146,8 @@ def test_constraints_name_every_wrong_member() -> None:
         assert words in caught.value.message
 
 
-def test_pages_lead_to_the_end() -> None:
-    """Tokens lead through all items once; the last page has none; a foreign token is refused."""
+def test_page_tokens_lead_through_all_items_once() -> None:
+    """Tokens lead through all items once, the last page has no token, and an unknown token is refused."""
     seen, token = [], {}
     while True:
         got = build_page(list(range(5)), {"MaxResults": 2} | token, "Items", 10)

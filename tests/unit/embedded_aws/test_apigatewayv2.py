@@ -1,4 +1,4 @@
-"""API Gateway's control plane: what is refused, what is kept, and how VPC links come and go."""
+"""API Gateway's control plane: refusals, stored settings, and the life cycle of VPC links."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def code(call, **arguments) -> str:
     return refused(call, **arguments)[0]
 
 
-def test_an_api_says_where_it_answers(edge, embedded_aws, api) -> None:
-    """The endpoint is on this machine, names may repeat, and changes and defaults are kept."""
+def test_an_api_reports_its_endpoint_and_settings(edge, embedded_aws, api) -> None:
+    """The endpoint is on this machine, names may repeat, and changes and defaults are stored."""
     assert edge.api.get_api(ApiId=api)["ApiEndpoint"] == f"{embedded_aws.endpoint}/_aws/execute-api/{api}"
     twin = edge.api.create_api(Name="shop", ProtocolType="HTTP", Tags={"a": "b"})
     assert twin["ApiId"] != api
@@ -47,7 +47,7 @@ def test_an_api_says_where_it_answers(edge, embedded_aws, api) -> None:
 
 
 def test_lists_are_paged(edge) -> None:
-    """Twenty-five at a time unless told otherwise: who reads one page only misses the rest, as on AWS."""
+    """A page has 25 items by default. As on AWS, a caller that reads only one page misses the rest."""
     made = {edge.api.create_api(Name=f"page-{number}", ProtocolType="HTTP")["ApiId"] for number in range(27)}
     first = edge.api.get_apis()
     assert len(first["Items"]) == 25
@@ -63,7 +63,7 @@ def test_lists_are_paged(edge) -> None:
 
 
 def test_a_route_key_is_used_once(edge, api) -> None:
-    """A duplicate is a conflict, on update too; a malformed key and a target that isn't there are refused."""
+    """A duplicate key is a conflict, on update too. A malformed key and a missing target are refused."""
     made = edge.api.create_route(ApiId=api, RouteKey="POST /predict")
     assert refused(edge.api.create_route, ApiId=api, RouteKey="POST /predict")[:2] == ("ConflictException", 409)
     other = edge.api.create_route(ApiId=api, RouteKey="GET /livez")["RouteId"]
@@ -93,16 +93,16 @@ def test_a_route_key_is_used_once(edge, api) -> None:
         {"ResponseParameters": {"200": {"overwrite:path": "/"}}},
     ],
 )
-def test_integrations_that_cannot_be(edge, api, settings) -> None:
-    """Links, targets, formats, timeouts and mappings are checked before anything is made."""
+def test_invalid_integrations_are_refused(edge, api, settings) -> None:
+    """Links, targets, formats, timeouts and mappings are checked before anything is created."""
     arn = edge.service()["Arn"]
     with pytest.raises(ClientError, match="BadRequestException"):
         edge.integrate(api, arn, **settings)
     assert edge.api.get_integrations(ApiId=api)["Items"] == []
 
 
-def test_an_integration_behind_a_listener(edge, embedded_aws, api) -> None:
-    """The listener of a load balancer is a target as well."""
+def test_a_load_balancer_listener_is_a_target(edge, embedded_aws, api) -> None:
+    """An integration may target a load balancer's listener."""
     balancers = embedded_aws.client("elbv2")
     subnets = [subnet["SubnetId"] for subnet in embedded_aws.client("ec2").describe_subnets()["Subnets"]][:2]
     balancer = balancers.create_load_balancer(Name="shared", Subnets=subnets, Scheme="internal")["LoadBalancers"][0]
@@ -114,7 +114,7 @@ def test_an_integration_behind_a_listener(edge, embedded_aws, api) -> None:
 
 
 def test_an_integration_is_kept_as_given(edge, api) -> None:
-    """Defaults are filled in, mappings merge, and an empty value removes one."""
+    """Defaults are added, mappings are merged, and an empty value removes a mapping."""
     service = edge.service()["Arn"]
     made = edge.integrate(api, service, RequestParameters={"overwrite:path": "$request.path", "append:header.a": "1"})
     edge.api.update_integration(
@@ -132,8 +132,8 @@ def test_an_integration_is_kept_as_given(edge, api) -> None:
     assert edge.api.get_integration(ApiId=api, IntegrationId=made)["ConnectionId"] == edge.link
 
 
-def test_deletion_follows_the_references(edge, embedded_aws) -> None:
-    """Route, then integration, then link: each is refused while the one before is there."""
+def test_referenced_resources_are_not_deleted(edge, embedded_aws) -> None:
+    """Route, integration and link are deleted in this order: each is refused while the one before refers to it."""
     subnet = embedded_aws.client("ec2").describe_subnets()["Subnets"][0]["SubnetId"]
     link = edge.api.create_vpc_link(Name="own", SubnetIds=[subnet])["VpcLinkId"]
     api, _, _ = edge.expose(ConnectionId=link, routes=("GET /a",))
@@ -153,8 +153,8 @@ def test_deletion_follows_the_references(edge, embedded_aws) -> None:
     assert code(edge.api.get_vpc_link, VpcLinkId=link) == "NotFoundException"
 
 
-def test_a_region_has_room_for_ten_links(edge, embedded_aws) -> None:
-    """The eleventh is refused; subnets and groups must exist; only the name of a link can change."""
+def test_a_region_takes_ten_vpc_links(edge, embedded_aws) -> None:
+    """The eleventh link is refused, subnets and groups must exist, and only the name of a link can change."""
     subnet = embedded_aws.client("ec2").describe_subnets()["Subnets"][0]["SubnetId"]
     assert code(edge.api.create_vpc_link, Name="x", SubnetIds=["subnet-12345678"]) == "BadRequestException"
     assert (
@@ -174,7 +174,7 @@ def test_a_region_has_room_for_ten_links(edge, embedded_aws) -> None:
 
 
 def test_a_stage_is_made_once_and_updated(edge, api) -> None:
-    """Duplicates and odd names are refused; an update keeps what it doesn't name."""
+    """Duplicates and invalid names are refused. An update keeps the settings that it doesn't name."""
     edge.api.create_stage(
         ApiId=api,
         StageName="$default",
@@ -207,7 +207,7 @@ def test_a_stage_is_made_once_and_updated(edge, api) -> None:
 
 
 def test_automatic_and_manual_deployments_exclude_one_another(edge, api) -> None:
-    """A stage with automatic deployment takes no deployment by hand; one in use can't be deleted."""
+    """A stage with automatic deployment takes no manual deployment. A deployment in use can't be deleted."""
     edge.api.create_stage(ApiId=api, StageName="auto", AutoDeploy=True)
     assert code(edge.api.create_deployment, ApiId=api, StageName="auto") == "BadRequestException"
     automatic = edge.api.get_stage(ApiId=api, StageName="auto")["DeploymentId"]
@@ -225,7 +225,7 @@ def test_automatic_and_manual_deployments_exclude_one_another(edge, api) -> None
 
 
 def test_tags_are_on_apis_stages_and_links_only(edge, api) -> None:
-    """Each is tagged and untagged by its ARN; routes can't be, and AWS's own prefix is refused."""
+    """APIs, stages and links are tagged and untagged by ARN. Routes and keys with AWS's own prefix are refused."""
     edge.api.create_stage(ApiId=api, StageName="$default", Tags={"first": "1"})
     root = "arn:aws:apigateway:us-east-1::"
     for path in (f"/apis/{api}", f"/apis/{api}/stages/$default", f"/vpclinks/{edge.link}"):
@@ -239,15 +239,15 @@ def test_tags_are_on_apis_stages_and_links_only(edge, api) -> None:
     assert code(edge.api.tag_resource, ResourceArn=f"{root}/apis/{api}", Tags={"aws:x": "1"}) == "BadRequestException"
 
 
-def test_regions_are_apart(edge, embedded_aws, api) -> None:
-    """An API of one Region isn't there in another."""
+def test_regions_are_isolated(edge, embedded_aws, api) -> None:
+    """An API of one Region doesn't exist in another."""
     elsewhere = embedded_aws.session.client("apigatewayv2", region_name="eu-west-1", endpoint_url=embedded_aws.endpoint)
     assert code(elsewhere.get_api, ApiId=api) == "NotFoundException"
     assert elsewhere.get_apis()["Items"] == []
 
 
-def test_what_is_absent_says_so(edge, api) -> None:
-    """Authorizers and web socket APIs answer 501: nothing is accepted that would not hold."""
+def test_unsupported_features_answer_501(edge, api) -> None:
+    """Authorizers and web socket APIs answer 501, because accepting them without effect would be wrong."""
     arguments = {
         "ApiId": api,
         "AuthorizerType": "JWT",

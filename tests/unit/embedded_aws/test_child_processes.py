@@ -12,7 +12,7 @@ from pathlib import Path
 from embedded_aws.child_processes import ChildProcesses
 
 ROOT = Path(__file__).resolve().parents[3]
-# A program that starts a child, says its pid, and then waits for ever. The child holds the pipe on descriptor 1 too.
+# A program that starts a child, prints its pid, and waits forever. The child inherits the pipe on descriptor 1.
 PROGRAM = """
 import sys, time
 from embedded_aws.child_processes import ChildProcesses
@@ -22,8 +22,8 @@ time.sleep(600)
 """
 
 
-def test_a_child_dies_with_a_program_that_is_killed() -> None:
-    """After kill -9 of the program the kernel ends its child: the pipe that both hold closes."""
+def test_a_child_dies_when_its_program_is_killed() -> None:
+    """After kill -9 of the program the kernel kills its child: the pipe that both hold open closes."""
     program = subprocess.Popen(
         [sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, env={"PYTHONPATH": str(ROOT)}, text=True
     )
@@ -35,8 +35,8 @@ def test_a_child_dies_with_a_program_that_is_killed() -> None:
         assert output.read() == ""
 
 
-def test_stopping_ends_even_a_deaf_child() -> None:
-    """`stop_all` asks, then kills, and returns when no child is left."""
+def test_stop_all_kills_a_child_that_ignores_sigterm() -> None:
+    """`stop_all` sends SIGTERM, then SIGKILL, and returns when no child is left."""
     children = ChildProcesses()
     deaf = (
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
@@ -48,8 +48,8 @@ def test_stopping_ends_even_a_deaf_child() -> None:
     assert process.returncode == -signal.SIGKILL
 
 
-def test_a_guard_without_its_parent_ends(tmp_path: Path) -> None:
-    """When the parent is gone before the guard is ready, the command never runs."""
+def test_the_guard_exits_when_its_parent_is_dead(tmp_path: Path) -> None:
+    """When the parent died before the guard was ready, the command never runs."""
     guard = ROOT / "embedded_aws/die_with_parent.py"
     command = [sys.executable, str(guard), "0", sys.executable, "-c", f"open({str(tmp_path / 'ran')!r}, 'w')"]
     assert subprocess.run(command, check=False).returncode == 1

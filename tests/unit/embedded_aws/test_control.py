@@ -21,7 +21,7 @@ def home(tmp_path_factory):
 
 
 def test_up_twice_finds_the_running_one(home: Path) -> None:
-    """A second `up` starts nothing: same pid, same endpoint; `status` says the same."""
+    """A second `up` starts nothing: same pid, same endpoint, and `status` agrees."""
     first = control.up(home)
     assert first.running
     assert first.endpoint.startswith("http://127.0.0.1:")
@@ -29,7 +29,7 @@ def test_up_twice_finds_the_running_one(home: Path) -> None:
 
 
 def test_a_second_program_is_refused(home: Path) -> None:
-    """The home's lock keeps out a second program even when the record of the first is lost."""
+    """The home's lock refuses a second program even when the record of the first is lost."""
     first = control.up(home)
     record = (home / "local.json").read_text()
     (home / "local.json").unlink()
@@ -40,7 +40,7 @@ def test_a_second_program_is_refused(home: Path) -> None:
 
 
 def test_a_stale_record_is_replaced(home: Path) -> None:
-    """After kill -9 the record is stale: `status` says stopped and `up` starts anew."""
+    """After kill -9 the record is stale: `status` reports stopped and `up` starts a new program."""
     first = control.up(home)
     os.kill(first.pid, signal.SIGKILL)
     os.waitpid(first.pid, 0)
@@ -49,8 +49,8 @@ def test_a_stale_record_is_replaced(home: Path) -> None:
     assert control.up(home).pid != first.pid
 
 
-def test_down_ends_it_and_may_be_repeated(home: Path) -> None:
-    """`down` returns when the program has ended; a second one has nothing to do; a missing home is no error."""
+def test_down_stops_the_program_and_may_be_repeated(home: Path) -> None:
+    """`down` returns when the program has ended. A second `down` and a missing home are no errors."""
     first = control.up(home)
     assert not control.down(home).running
     assert os.waitpid(first.pid, 0)[1] == 0

@@ -1,4 +1,4 @@
-"""How deployments count and end, on the model alone."""
+"""How deployments count failures and end, tested on the model alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 @pytest.fixture
 def service() -> EcsService:
-    """A service whose breaker rolls back, with one completed deployment."""
+    """Return a service whose circuit breaker rolls back, with one completed deployment."""
     breaker = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
     made = EcsService("s", "c", "us-east-1", "123456789012", NOW, 1, deployment_configuration=dict(breaker))
     begin(made, "first")
@@ -28,14 +28,14 @@ def begin(service: EcsService, name: str) -> EcsDeployment:
 
 
 def describe_deployments(service: EcsService) -> list[tuple[str, str, str, str]]:
-    """Each deployment, newest first: task definition, status, rolloutState and outcome."""
+    """Return each deployment, newest first: task definition, status, rolloutState and outcome."""
     return [
         (d.revision.task_definition, d.status, d.rollout_state.value, d.outcome) for d in service.deployment_history
     ]
 
 
-def test_a_rollback_ends_well(service: EcsService) -> None:
-    """The failed deployment is ROLLBACK_SUCCESSFUL once the old one is steady again, which stays itself."""
+def test_a_rollback_succeeds_when_the_old_deployment_is_steady(service: EcsService) -> None:
+    """The failed deployment is ROLLBACK_SUCCESSFUL once the old one is steady again. The old one is not replaced."""
     first = service.primary
     begin(service, "second")
     deployments.fail(service, first.id, NOW)
@@ -49,8 +49,8 @@ def test_a_rollback_ends_well(service: EcsService) -> None:
     assert service.deployments == [first]
 
 
-def test_a_rollback_that_fails_is_told(service: EcsService) -> None:
-    """When the old deployment fails too, the rollback has failed and nothing is left to go back to."""
+def test_a_failed_rollback_is_reported(service: EcsService) -> None:
+    """When the old deployment fails too, the rollback has failed and there is no deployment to return to."""
     first = service.primary
     begin(service, "second")
     deployments.fail(service, first.id, NOW)
@@ -63,7 +63,7 @@ def test_a_rollback_that_fails_is_told(service: EcsService) -> None:
 
 @pytest.mark.parametrize(("rollback", "outcome"), [(True, "ROLLBACK_FAILED"), (False, "STOPPED")])
 def test_without_a_completed_deployment_the_primary_stays_failed(rollback: bool, outcome: str) -> None:
-    """A first deployment that fails has nothing to go back to."""
+    """A first deployment that fails has no deployment to return to."""
     breaker = {"deploymentCircuitBreaker": {"enable": True, "rollback": rollback}}
     service = EcsService("s", "c", "us-east-1", "123456789012", NOW, 1, deployment_configuration=breaker)
     begin(service, "first")
@@ -72,7 +72,7 @@ def test_without_a_completed_deployment_the_primary_stays_failed(rollback: bool,
 
 
 def test_a_newer_deployment_stops_an_unfinished_one(service: EcsService) -> None:
-    """Superseded in the middle, and superseded in the middle of a rollback: STOPPED both times."""
+    """A deployment that is superseded while it rolls out, or while it rolls back, ends as STOPPED."""
     first = service.primary
     begin(service, "second")
     begin(service, "third")
@@ -87,8 +87,8 @@ def test_a_newer_deployment_stops_an_unfinished_one(service: EcsService) -> None
 
 
 @pytest.mark.parametrize(("reset", "left"), [(None, 0), (True, 0), (False, 2)])
-def test_a_healthy_task_forgives_unless_told_not_to(service: EcsService, reset: Any, left: int) -> None:
-    """ResetOnHealthyTask is on by default: flapping tasks never trip the breaker; switched off they do."""
+def test_a_healthy_task_resets_failures_unless_disabled(service: EcsService, reset: Any, left: int) -> None:
+    """ResetOnHealthyTask is on by default, so flapping tasks never trip the breaker. Switched off, they do."""
     if reset is not None:
         service.deployment_configuration["deploymentCircuitBreaker"]["resetOnHealthyTask"] = reset
     deployment = begin(service, "second")
@@ -98,7 +98,7 @@ def test_a_healthy_task_forgives_unless_told_not_to(service: EcsService, reset: 
     assert (deployment.failed_tasks, deployment.consecutive_failures) == (left, 0)
 
 
-def test_failures_after_completion_are_not_the_breakers(service: EcsService) -> None:
-    """They make the next start wait, and count for nothing else."""
+def test_the_breaker_ignores_failures_after_completion(service: EcsService) -> None:
+    """Failures after completion delay the next start and have no other effect."""
     deployments.count_failure(service.primary)
     assert (service.primary.failed_tasks, service.primary.consecutive_failures) == (0, 1)

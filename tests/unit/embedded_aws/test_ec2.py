@@ -1,4 +1,4 @@
-"""Security groups: what is refused, what is done whole or not at all, and what is told afterwards."""
+"""Security groups: refusals, calls that apply all of their rules or none, and the rules that are shown afterwards."""
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ def refusal(call, **arguments) -> str:
 
 
 def test_the_default_vpc_has_subnets(ec2, vpc) -> None:
-    """A new account's Region has a default VPC with a subnet in each zone, and a default group nobody can delete."""
+    """A new account's Region has a default VPC with a subnet per zone, and a default group that can't be deleted."""
     assert len(ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["Subnets"]) > 1
     default = ec2.describe_security_groups(Filters=[{"Name": "group-name", "Values": ["default"]}])["SecurityGroups"][0]
     assert refusal(ec2.delete_security_group, GroupId=default["GroupId"]) == "CannotDelete"
 
 
 def test_a_vpc_must_exist(ec2) -> None:
-    """Moto alone makes a group in a VPC that isn't there."""
+    """Plain moto would create a group in a VPC that doesn't exist."""
     assert (
         refusal(ec2.create_security_group, GroupName="x", Description="x", VpcId="vpc-12345678")
         == "InvalidVpcID.NotFound"
     )
 
 
-def test_rules_are_made_whole_or_not_at_all(ec2, group) -> None:
-    """One duplicate among several refuses them all; an accepted call names every rule it made."""
+def test_rules_are_added_all_or_none(ec2, group) -> None:
+    """One duplicate among several rules refuses them all. A successful call returns every rule that it created."""
     made = ec2.authorize_security_group_ingress(
         GroupId=group, IpPermissions=[HTTP, HTTP | {"FromPort": 81, "ToPort": 81}]
     )
@@ -71,8 +71,8 @@ def test_rules_are_made_whole_or_not_at_all(ec2, group) -> None:
     assert {rule.get("Description") for rule in rules if not rule["IsEgress"]} == {"inside"}
 
 
-def test_a_description_makes_no_other_rule(ec2, vpc, group) -> None:
-    """A rule from a group is a duplicate, and is revoked, whatever its description says; and it is shown."""
+def test_a_description_does_not_distinguish_rules(ec2, vpc, group) -> None:
+    """A rule from a group is a duplicate, and is revoked, whatever its description. The description is shown."""
     source = ec2.create_security_group(GroupName="source", Description="test", VpcId=vpc)["GroupId"]
 
     def permission(**extra):
@@ -93,8 +93,8 @@ def test_a_description_makes_no_other_rule(ec2, vpc, group) -> None:
     ec2.delete_security_group(GroupId=source)
 
 
-def test_a_group_of_a_vpc_link_stays(embedded_aws, ec2, group) -> None:
-    """A VPC link's interfaces hold its groups until the link is really gone; then the group can go too."""
+def test_a_group_of_a_vpc_link_is_not_deleted(embedded_aws, ec2, group) -> None:
+    """A VPC link's interfaces use its groups until the link is deleted; then the groups can be deleted too."""
     api = embedded_aws.client("apigatewayv2")
     subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
     link = api.create_vpc_link(Name="holder", SubnetIds=[subnet], SecurityGroupIds=[group])["VpcLinkId"]

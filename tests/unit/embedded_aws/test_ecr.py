@@ -1,4 +1,4 @@
-"""ECR's layer and image API: what AWS verifies is verified, and what was put comes back byte for byte."""
+"""ECR's layer and image API: AWS's checks are applied, and content is returned byte for byte."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from embedded_aws.images import base_image
 OCI = "application/vnd.oci.image.manifest.v1+json"
 MIB = 1024 * 1024
 BASE = "ecr-public/docker/library/python"
-# The seeded image is the same on every machine; a new digest means that its bytes changed.
+# The seeded image is the same on every machine. A new digest means that its bytes changed.
 BASE_DIGEST = "sha256:21156e56f51b8aaa2b4e567a3db41f23facdd7839590d166bae3a35a81fefd5d"
 
 
@@ -22,8 +22,8 @@ def digest_of(content: bytes) -> str:
     return f"sha256:{sha256(content).hexdigest()}"
 
 
-def refusal(ecr: Any, call: str, **params: Any) -> str:
-    """The error code a call is refused with."""
+def error_code(ecr: Any, call: str, **params: Any) -> str:
+    """Return the error code that refuses a call."""
     with pytest.raises(ecr.exceptions.ClientError) as caught:
         getattr(ecr, call)(**params)
     return caught.value.response["Error"]["Code"]
@@ -74,7 +74,7 @@ def repository(ecr, request):
 
 
 def test_a_layer_in_parts_comes_back_byte_for_byte(ecr, repository) -> None:
-    """Parts of the announced size make one layer, found by its digest and downloadable from the URL ECR gives."""
+    """Parts of the announced size make one layer, found by its digest and downloadable from ECR's URL."""
     content = bytes(range(256)) * (11 * MIB // 256)
     assert ecr.initiate_layer_upload(repositoryName=repository)["partSize"] == 10 * MIB
     digest = upload(ecr, repository, content)
@@ -87,34 +87,34 @@ def test_a_layer_in_parts_comes_back_byte_for_byte(ecr, repository) -> None:
         assert answer.read() == content
 
 
-def test_parts_are_checked(ecr, repository) -> None:
-    """Parts that leave a gap, say a wrong length, exceed 20 MiB, or are too small in the middle are refused."""
+def test_invalid_layer_parts_are_refused(ecr, repository) -> None:
+    """Parts that leave a gap, have a wrong length, exceed 20 MiB or are too small before the last one are refused."""
     upload_id = ecr.initiate_layer_upload(repositoryName=repository)["uploadId"]
     part = {"repositoryName": repository, "uploadId": upload_id}
     over = 20 * MIB + 1
-    assert refusal(ecr, "upload_layer_part", **part, partFirstByte=1, partLastByte=3, layerPartBlob=b"abc") == (
+    assert error_code(ecr, "upload_layer_part", **part, partFirstByte=1, partLastByte=3, layerPartBlob=b"abc") == (
         "InvalidLayerPartException"
     )
-    assert refusal(ecr, "upload_layer_part", **part, partFirstByte=0, partLastByte=9, layerPartBlob=b"abc") == (
+    assert error_code(ecr, "upload_layer_part", **part, partFirstByte=0, partLastByte=9, layerPartBlob=b"abc") == (
         "InvalidLayerPartException"
     )
-    assert refusal(
+    assert error_code(
         ecr, "upload_layer_part", **part, partFirstByte=0, partLastByte=over - 1, layerPartBlob=bytes(over)
     ) == ("InvalidParameterException")
-    assert refusal(ecr, "complete_layer_upload", **part, layerDigests=[digest_of(b"")]) == "EmptyUploadException"
+    assert error_code(ecr, "complete_layer_upload", **part, layerDigests=[digest_of(b"")]) == "EmptyUploadException"
     for first in (0, 3):
         ecr.upload_layer_part(**part, partFirstByte=first, partLastByte=first + 2, layerPartBlob=b"abc")
-    assert refusal(ecr, "complete_layer_upload", **part, layerDigests=[digest_of(b"abcabc")]) == (
+    assert error_code(ecr, "complete_layer_upload", **part, layerDigests=[digest_of(b"abcabc")]) == (
         "LayerPartTooSmallException"
     )
     part["uploadId"] = "00000000-0000-0000-0000-000000000000"
-    assert refusal(ecr, "upload_layer_part", **part, partFirstByte=0, partLastByte=0, layerPartBlob=b"a") == (
+    assert error_code(ecr, "upload_layer_part", **part, partFirstByte=0, partLastByte=0, layerPartBlob=b"a") == (
         "UploadNotFoundException"
     )
 
 
-def test_a_layer_is_what_its_digest_says(ecr, repository) -> None:
-    """A promised digest that isn't the content's is refused and keeps nothing; the same layer twice exists already."""
+def test_a_layer_must_match_its_digest(ecr, repository) -> None:
+    """A digest that doesn't match the content is refused and stores nothing. A second upload of a layer is refused."""
     with pytest.raises(ecr.exceptions.InvalidLayerException):
         upload(ecr, repository, b"one", promise=digest_of(b"other"))
     for content in (b"one", b"other"):
@@ -126,31 +126,31 @@ def test_a_layer_is_what_its_digest_says(ecr, repository) -> None:
 
 
 def test_an_image_needs_all_its_parts(ecr, repository) -> None:
-    """PutImage refuses a manifest until every layer and the config are there; other repositories' don't count."""
+    """PutImage refuses a manifest until every layer and the config exist in the same repository."""
     put = {"repositoryName": repository, "imageManifest": manifest(b"{}", b"layer"), "imageTag": "1"}
-    assert refusal(ecr, "put_image", **put) == "LayersNotFoundException"
+    assert error_code(ecr, "put_image", **put) == "LayersNotFoundException"
     upload(ecr, repository, b"layer")
-    assert refusal(ecr, "put_image", **put) == "LayersNotFoundException"
+    assert error_code(ecr, "put_image", **put) == "LayersNotFoundException"
     ecr.create_repository(repositoryName=f"{repository}/other")
     upload(ecr, f"{repository}/other", b"{}")
-    assert refusal(ecr, "put_image", **put) == "LayersNotFoundException"
+    assert error_code(ecr, "put_image", **put) == "LayersNotFoundException"
     upload(ecr, repository, b"{}")
     image = ecr.put_image(**put)["image"]
     assert image["imageId"] == {"imageDigest": digest_of(put["imageManifest"].encode()), "imageTag": "1"}
 
 
-def test_an_images_digest_is_its_manifests(ecr, repository) -> None:
+def test_an_images_digest_is_its_manifests_digest(ecr, repository) -> None:
     """A wrong imageDigest and text that is no manifest are refused.
 
-    The stored manifest comes back by digest and tag.
+    The stored manifest is returned by digest and by tag.
     """
     upload(ecr, repository, b"layer")
     upload(ecr, repository, b"{}")
     text = manifest(b"{}", b"layer", annotations={"note": "ü \u2028 kept as sent"})
     put = {"repositoryName": repository, "imageManifest": text, "imageTag": "1"}
-    assert refusal(ecr, "put_image", **put, imageDigest=digest_of(b"x")) == "ImageDigestDoesNotMatchException"
+    assert error_code(ecr, "put_image", **put, imageDigest=digest_of(b"x")) == "ImageDigestDoesNotMatchException"
     for broken in ("{", "[]", '{"schemaVersion": 2}', manifest(b"{}")):
-        assert refusal(ecr, "put_image", **put | {"imageManifest": broken}) == "InvalidParameterException"
+        assert error_code(ecr, "put_image", **put | {"imageManifest": broken}) == "InvalidParameterException"
     digest = digest_of(text.encode())
     ecr.put_image(**put, imageDigest=digest)
     answer = ecr.batch_get_image(
@@ -165,13 +165,16 @@ def test_an_images_digest_is_its_manifests(ecr, repository) -> None:
     assert answer["images"] == []
     details = ecr.describe_images(repositoryName=repository)["imageDetails"]
     assert [(d["imageDigest"], d["imageTags"], d["imageSizeInBytes"]) for d in details] == [(digest, ["1"], 7)]
-    assert refusal(ecr, "describe_images", repositoryName=repository, imageIds=[{"imageTag": "2"}]) == (
+    assert error_code(ecr, "describe_images", repositoryName=repository, imageIds=[{"imageTag": "2"}]) == (
         "ImageNotFoundException"
     )
 
 
-def test_tags_move_only_where_they_may(ecr, repository) -> None:
-    """A mutable tag moves and leaves the old image untagged; an immutable one stays; the same push twice is refused."""
+def test_only_mutable_tags_move(ecr, repository) -> None:
+    """A mutable tag moves and leaves the old image untagged.
+
+    An immutable one doesn't, and a repeated push is refused.
+    """
     texts = [manifest(b"{}", b"layer", annotations={"n": str(n)}) for n in range(2)]
     for name, setting in ((repository, "MUTABLE"), (f"{repository}/fixed", "IMMUTABLE")):
         if name != repository:
@@ -180,7 +183,7 @@ def test_tags_move_only_where_they_may(ecr, repository) -> None:
         upload(ecr, name, b"{}")
         ecr.put_image(repositoryName=name, imageManifest=texts[0], imageTag="1")
         again = {"repositoryName": name, "imageManifest": texts[0], "imageTag": "1"}
-        assert refusal(ecr, "put_image", **again) == "ImageAlreadyExistsException"
+        assert error_code(ecr, "put_image", **again) == "ImageAlreadyExistsException"
         ecr.put_image(**again | {"imageTag": "latest"})
     ecr.put_image(repositoryName=repository, imageManifest=texts[1], imageTag="1")
     ids = ecr.list_images(repositoryName=repository)["imageIds"]
@@ -189,12 +192,12 @@ def test_tags_move_only_where_they_may(ecr, repository) -> None:
         (digest_of(texts[1].encode()), "1"),
     }
     moved = {"repositoryName": f"{repository}/fixed", "imageManifest": texts[1], "imageTag": "1"}
-    assert refusal(ecr, "put_image", **moved) == "ImageTagAlreadyExistsException"
+    assert error_code(ecr, "put_image", **moved) == "ImageTagAlreadyExistsException"
     ecr.put_image(**moved | {"imageTag": "2"})
 
 
 def test_images_are_deleted_by_tag_or_digest(ecr, repository) -> None:
-    """The last tag takes the image with it, a digest takes all tags; an untagged image goes by digest alone."""
+    """Deleting the last tag deletes the image. A digest deletes all tags, and is the only way to an untagged image."""
     upload(ecr, repository, b"layer")
     upload(ecr, repository, b"{}")
     texts = [manifest(b"{}", b"layer", annotations={"n": str(n)}) for n in range(3)]
@@ -203,8 +206,8 @@ def test_images_are_deleted_by_tag_or_digest(ecr, repository) -> None:
         ecr.put_image(repositoryName=repository, imageManifest=text, imageTag=tag)
     ecr.put_image(repositoryName=repository, imageManifest=texts[2])
 
-    def delete(**wanted: str) -> tuple[list[Any], list[str]]:
-        answer = ecr.batch_delete_image(repositoryName=repository, imageIds=[wanted])
+    def delete(**image_id: str) -> tuple[list[Any], list[str]]:
+        answer = ecr.batch_delete_image(repositoryName=repository, imageIds=[image_id])
         return answer["imageIds"], [failure["failureCode"] for failure in answer["failures"]]
 
     assert delete(imageTag="a") == ([{"imageDigest": digests[0], "imageTag": "a"}], [])
@@ -217,18 +220,21 @@ def test_images_are_deleted_by_tag_or_digest(ecr, repository) -> None:
     assert ecr.list_images(repositoryName=repository)["imageIds"] == []
 
 
-def test_a_repository_goes_only_empty_or_by_force(ecr, repository) -> None:
-    """DeleteRepository refuses one that holds images; with force it and its layers are gone."""
+def test_a_repository_is_deleted_only_empty_or_with_force(ecr, repository) -> None:
+    """DeleteRepository refuses a repository with images. With force it deletes the repository and its layers."""
     upload(ecr, repository, b"layer")
     upload(ecr, repository, b"{}")
     ecr.put_image(repositoryName=repository, imageManifest=manifest(b"{}", b"layer"), imageTag="1")
-    assert refusal(ecr, "delete_repository", repositoryName=repository) == "RepositoryNotEmptyException"
+    assert error_code(ecr, "delete_repository", repositoryName=repository) == "RepositoryNotEmptyException"
     ecr.delete_repository(repositoryName=repository, force=True)
-    assert refusal(ecr, "initiate_layer_upload", repositoryName=repository) == "RepositoryNotFoundException"
+    assert error_code(ecr, "initiate_layer_upload", repositoryName=repository) == "RepositoryNotFoundException"
 
 
-def test_the_base_image_is_there_from_birth(ecr) -> None:
-    """A fresh registry holds an index of two platforms for each Python; every digest and blob that it names is true."""
+def test_a_fresh_registry_has_the_base_images(ecr) -> None:
+    """A fresh registry has an index of two platforms for each Python.
+
+    Every digest and blob that it names is correct.
+    """
     for python in base_image.PYTHONS:
         [image] = ecr.batch_get_image(repositoryName=BASE, imageIds=[{"imageTag": f"{python}-slim"}])["images"]
         assert image["imageId"]["imageDigest"] == digest_of(image["imageManifest"].encode())
@@ -244,8 +250,11 @@ def test_the_base_image_is_there_from_birth(ecr) -> None:
                 assert (digest_of(content), len(content)) == (blob["digest"], blob["size"])
 
 
-def test_the_base_image_is_the_same_everywhere() -> None:
-    """Under every Python and zlib the image has the same bytes; another Python's or architecture's is another image."""
+def test_the_base_image_is_reproducible() -> None:
+    """The image's bytes don't depend on Python or zlib.
+
+    Each Python version and architecture has an image of its own.
+    """
     built = {
         (python, architecture): base_image.build_image(digest_of, python, architecture)[0]
         for python in base_image.PYTHONS
@@ -256,14 +265,16 @@ def test_the_base_image_is_the_same_everywhere() -> None:
 
 
 def test_a_scan_on_push_finds_nothing(ecr, repository) -> None:
-    """With scanOnPush the findings are there and empty; without a scan there are none to describe."""
+    """With scanOnPush the findings exist and are empty. Without a scan there are none to describe."""
     ecr.create_repository(repositoryName=f"{repository}/s", imageScanningConfiguration={"scanOnPush": True})
     for name in (repository, f"{repository}/s"):
         upload(ecr, name, b"layer")
         upload(ecr, name, b"{}")
         ecr.put_image(repositoryName=name, imageManifest=manifest(b"{}", b"layer"), imageTag="1")
-    wanted = {"imageId": {"imageTag": "1"}}
-    assert refusal(ecr, "describe_image_scan_findings", repositoryName=repository, **wanted) == "ScanNotFoundException"
-    answer = ecr.describe_image_scan_findings(repositoryName=f"{repository}/s", **wanted)
+    image = {"imageId": {"imageTag": "1"}}
+    assert (
+        error_code(ecr, "describe_image_scan_findings", repositoryName=repository, **image) == "ScanNotFoundException"
+    )
+    answer = ecr.describe_image_scan_findings(repositoryName=f"{repository}/s", **image)
     assert answer["imageScanStatus"]["status"] == "COMPLETE"
     assert answer["imageScanFindings"]["findings"] == []

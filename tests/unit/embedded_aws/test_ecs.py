@@ -1,4 +1,7 @@
-"""ECS's API: what is refused and how, what is kept, what is told. Tasks are no-ops here, so everything is at once."""
+"""ECS's API: refusals, stored settings, and what is shown and reported.
+
+Tasks are no-ops, so every change is immediate.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ def definition(role: str, container: Any = None, **settings: Any) -> dict[str, A
 
 @pytest.fixture(scope="module")
 def aws(running_aws: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """An embedded AWS whose tasks are no-ops."""
+    """Yield an embedded AWS whose tasks are no-ops."""
     home = tmp_path_factory.mktemp("noop")
     root = str(Path(control.__file__).parents[1])
     process = subprocess.Popen(
@@ -74,8 +77,8 @@ def subnet(aws: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def wanted(ecs: Any, role: str, subnet: str) -> dict[str, Any]:
-    """A CreateService request, but for its name."""
+def service_request(ecs: Any, role: str, subnet: str) -> dict[str, Any]:
+    """Return a CreateService request without its name."""
     registered = ecs.register_task_definition(**definition(role))["taskDefinition"]["taskDefinitionArn"]
     return {
         "cluster": "models",
@@ -86,8 +89,8 @@ def wanted(ecs: Any, role: str, subnet: str) -> dict[str, Any]:
     }
 
 
-def refusal(ecs: Any, call: str, **params: Any) -> tuple[str, str]:
-    """The code and the message a call is refused with."""
+def error_of(ecs: Any, call: str, **params: Any) -> tuple[str, str]:
+    """Return the code and the message that refuse a call."""
     with pytest.raises(ecs.exceptions.ClientError) as caught:
         getattr(ecs, call)(**params)
     error = caught.value.response["Error"]
@@ -98,31 +101,34 @@ def described(ecs: Any, name: str) -> dict[str, Any]:
     return ecs.describe_services(cluster="models", services=[name])["services"][0]
 
 
-def test_clusters(ecs: Any, wanted: dict[str, Any]) -> None:
-    """Created once, counted truly, gone only when empty; a deleted or unknown one is not found."""
+def test_a_cluster_is_created_once_and_deleted_only_empty(ecs: Any, service_request: dict[str, Any]) -> None:
+    """A cluster is created once, has true counts and is deleted only when empty.
+
+    Deleted and unknown ones aren't found.
+    """
     first = ecs.create_cluster(clusterName="temporary", tags=[{"key": "a", "value": "1"}])["cluster"]
     assert ecs.create_cluster(clusterName="temporary")["cluster"]["tags"] == first["tags"]
-    ecs.create_service(**wanted | {"cluster": "temporary"}, serviceName="guest")
+    ecs.create_service(**service_request | {"cluster": "temporary"}, serviceName="guest")
     [cluster] = ecs.describe_clusters(clusters=["temporary"])["clusters"]
     assert (cluster["activeServicesCount"], cluster["runningTasksCount"], cluster["pendingTasksCount"]) == (1, 1, 0)
-    assert refusal(ecs, "delete_cluster", cluster="temporary")[0] == "ClusterContainsServicesException"
+    assert error_of(ecs, "delete_cluster", cluster="temporary")[0] == "ClusterContainsServicesException"
     ecs.delete_service(cluster="temporary", service="guest", force=True)
     ran = ecs.run_task(
         cluster="temporary",
-        taskDefinition=wanted["taskDefinition"],
-        networkConfiguration=wanted["networkConfiguration"],
+        taskDefinition=service_request["taskDefinition"],
+        networkConfiguration=service_request["networkConfiguration"],
     )
-    assert refusal(ecs, "delete_cluster", cluster="temporary")[0] == "ClusterContainsTasksException"
+    assert error_of(ecs, "delete_cluster", cluster="temporary")[0] == "ClusterContainsTasksException"
     ecs.stop_task(cluster="temporary", task=ran["tasks"][0]["taskArn"])
     assert ecs.delete_cluster(cluster="temporary")["cluster"]["status"] == "INACTIVE"
     assert first["clusterArn"] not in ecs.list_clusters()["clusterArns"]
     for cluster in ("temporary", "unknown"):
-        assert refusal(ecs, "describe_services", cluster=cluster, services=["x"])[0] == "ClusterNotFoundException"
+        assert error_of(ecs, "describe_services", cluster=cluster, services=["x"])[0] == "ClusterNotFoundException"
     assert ecs.describe_clusters(clusters=["unknown"])["failures"][0]["reason"] == "MISSING"
 
 
 def test_task_definitions_are_shown_with_awss_defaults(ecs: Any, role: str) -> None:
-    """Units are AWS's whatever was written, and what AWS fills in is filled in; tags are kept."""
+    """Units are normalized to AWS's, AWS's defaults are added, and tags are stored."""
     check = {"command": ["CMD", "true"]}
     given = definition(role, {"healthCheck": check}, cpu=".25 vCPU", memory="1 GB", tags=[{"key": "a", "value": "1"}])
     registered = ecs.register_task_definition(**given)
@@ -170,9 +176,9 @@ def test_task_definitions_are_shown_with_awss_defaults(ecs: Any, role: str) -> N
     ],
 )
 def test_task_definitions_that_fargate_refuses(ecs: Any, role: str, change: dict[str, Any], says: str) -> None:
-    """Each is refused with ClientException, as AWS does, and registers nothing."""
+    """Each is refused with ClientException, as AWS does, and nothing is registered."""
     before = ecs.list_task_definitions()["taskDefinitionArns"]
-    code, message = refusal(ecs, "register_task_definition", **definition(role) | change)
+    code, message = error_of(ecs, "register_task_definition", **definition(role) | change)
     assert code == "ClientException"
     assert says in message
     assert ecs.list_task_definitions()["taskDefinitionArns"] == before
@@ -183,11 +189,11 @@ def test_a_role_must_trust_ecs_tasks(aws: Any, ecs: Any) -> None:
     trust = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
     other = aws.client("iam").create_role(RoleName="other", AssumeRolePolicyDocument=document)["Role"]["Arn"]
-    assert refusal(ecs, "register_task_definition", **definition(other))[0] == "ClientException"
+    assert error_of(ecs, "register_task_definition", **definition(other))[0] == "ClientException"
 
 
-def test_a_deregistered_definition_serves_no_new_service(ecs: Any, role: str, wanted: dict[str, Any]) -> None:
-    """The newest ACTIVE revision is a family's; an INACTIVE one can be described, and not be used."""
+def test_a_deregistered_definition_serves_no_new_service(ecs: Any, role: str, service_request: dict[str, Any]) -> None:
+    """A family means its newest ACTIVE revision. An INACTIVE one can be described, but not used."""
     family = {"family": "short-lived"}
     arns = [
         ecs.register_task_definition(**definition(role) | family)["taskDefinition"]["taskDefinitionArn"] for _ in "ab"
@@ -195,22 +201,20 @@ def test_a_deregistered_definition_serves_no_new_service(ecs: Any, role: str, wa
     ecs.deregister_task_definition(taskDefinition=arns[1])
     assert ecs.describe_task_definition(taskDefinition="short-lived")["taskDefinition"]["taskDefinitionArn"] == arns[0]
     assert ecs.describe_task_definition(taskDefinition=arns[1])["taskDefinition"]["status"] == "INACTIVE"
-    stale = wanted | {"taskDefinition": arns[1], "serviceName": "stale"}
-    assert refusal(ecs, "create_service", **stale) == ("ClientException", "TaskDefinition is inactive")
+    stale = service_request | {"taskDefinition": arns[1], "serviceName": "stale"}
+    assert error_of(ecs, "create_service", **stale) == ("ClientException", "TaskDefinition is inactive")
     ecs.deregister_task_definition(taskDefinition=arns[0])
-    assert refusal(ecs, "describe_task_definition", taskDefinition="short-lived")[0] == "ClientException"
+    assert error_of(ecs, "describe_task_definition", taskDefinition="short-lived")[0] == "ClientException"
 
 
-def test_a_service_is_created_once(ecs: Any, wanted: dict[str, Any]) -> None:
-    """Name and token bind: the same request gives the same service, any other is refused, and nothing is
-    overwritten.
-    """
-    request = wanted | {"serviceName": "once", "clientToken": "t-1", "tags": [{"key": "a", "value": "1"}]}
+def test_a_service_is_created_once(ecs: Any, service_request: dict[str, Any]) -> None:
+    """The same request with the same token returns the same service. Any other is refused and overwrites nothing."""
+    request = service_request | {"serviceName": "once", "clientToken": "t-1", "tags": [{"key": "a", "value": "1"}]}
     first = ecs.create_service(**request)["service"]
     assert ecs.create_service(**request)["service"]["createdAt"] == first["createdAt"]
     refused = ("InvalidParameterException", "Creation of service was not idempotent.")
     for change in ({"desiredCount": 2}, {"clientToken": "t-2"}, {"serviceName": "other"}):
-        assert refusal(ecs, "create_service", **request | change) == refused
+        assert error_of(ecs, "create_service", **request | change) == refused
     assert described(ecs, "once")["desiredCount"] == 1
     assert ecs.list_tags_for_resource(resourceArn=first["serviceArn"])["tags"] == request["tags"]
     ecs.tag_resource(resourceArn=first["serviceArn"], tags=[{"key": "b", "value": "2"}])
@@ -219,11 +223,11 @@ def test_a_service_is_created_once(ecs: Any, wanted: dict[str, Any]) -> None:
     assert service["tags"] == [{"key": "b", "value": "2"}]
 
 
-def test_services_are_found_by_their_tags(aws: Any, ecs: Any, wanted: dict[str, Any]) -> None:
-    """GetResources lists a tagged service while it lives, and its tasks carry the tags when they are to."""
+def test_services_are_found_by_their_tags(aws: Any, ecs: Any, service_request: dict[str, Any]) -> None:
+    """GetResources lists a tagged service while it exists, and its tasks carry the tags when tag propagation is on."""
     tags = [{"key": "owner", "value": "moorage"}]
     made = ecs.create_service(
-        **wanted, serviceName="tagged", tags=tags, propagateTags="SERVICE", enableECSManagedTags=True
+        **service_request, serviceName="tagged", tags=tags, propagateTags="SERVICE", enableECSManagedTags=True
     )["service"]
     tagging = aws.client("resourcegroupstaggingapi")
 
@@ -260,18 +264,20 @@ def test_services_are_found_by_their_tags(aws: Any, ecs: Any, wanted: dict[str, 
         ({"serviceRegistries": [{"registryArn": "arn:aws:servicediscovery:x"}]}, "InvalidParameterException"),
     ],
 )
-def test_services_that_are_refused(ecs: Any, wanted: dict[str, Any], change: dict[str, Any], code: str) -> None:
-    """A request that can't work is refused whole, and leaves no service."""
-    request = {name: value for name, value in (wanted | change).items() if value is not None}
-    assert refusal(ecs, "create_service", **request, serviceName="never")[0] == code
+def test_invalid_services_are_refused(
+    ecs: Any, service_request: dict[str, Any], change: dict[str, Any], code: str
+) -> None:
+    """An invalid request creates no service."""
+    request = {name: value for name, value in (service_request | change).items() if value is not None}
+    assert error_of(ecs, "create_service", **request, serviceName="never")[0] == code
     assert ecs.describe_services(cluster="models", services=["never"])["failures"][0]["reason"] == "MISSING"
 
 
-def test_what_a_service_was_given_is_kept(aws: Any, ecs: Any, wanted: dict[str, Any], subnet: str) -> None:
-    """The deployment configuration comes back with defaults, and omitted security groups are the VPC's default one."""
+def test_a_service_keeps_its_settings(aws: Any, ecs: Any, service_request: dict[str, Any], subnet: str) -> None:
+    """The deployment configuration is returned with defaults, and omitted security groups are the VPC's default one."""
     breaker = {"enable": True, "rollback": True, "resetOnHealthyTask": False}
     configuration = {"deploymentCircuitBreaker": breaker, "maximumPercent": 150}
-    made = ecs.create_service(**wanted, serviceName="kept", deploymentConfiguration=configuration)["service"]
+    made = ecs.create_service(**service_request, serviceName="kept", deploymentConfiguration=configuration)["service"]
     assert (made["runningCount"], made["deployments"][0]["rolloutState"]) == (0, "IN_PROGRESS")
     service = described(ecs, "kept")
     assert service["deploymentConfiguration"]["deploymentCircuitBreaker"] == breaker
@@ -286,17 +292,19 @@ def test_what_a_service_was_given_is_kept(aws: Any, ecs: Any, wanted: dict[str, 
     assert (service["runningCount"], service["pendingCount"]) == (1, 0)
 
 
-def test_updates_deploy_only_what_is_new(ecs: Any, role: str, wanted: dict[str, Any]) -> None:
-    """A new count or configuration is no deployment; a new definition is one, and so is a forced one."""
-    ecs.create_service(**wanted, serviceName="updated")
+def test_only_a_new_or_forced_revision_starts_a_deployment(
+    ecs: Any, role: str, service_request: dict[str, Any]
+) -> None:
+    """A new count or configuration starts no deployment; a new task definition does, and so does forceNewDeployment."""
+    ecs.create_service(**service_request, serviceName="updated")
     first = described(ecs, "updated")["deployments"][0]["id"]
     target = {"cluster": "models", "service": "updated"}
-    ecs.update_service(**target, desiredCount=3, taskDefinition=wanted["taskDefinition"])
+    ecs.update_service(**target, desiredCount=3, taskDefinition=service_request["taskDefinition"])
     ecs.update_service(**target, deploymentConfiguration={"maximumPercent": 150})
-    ecs.update_service(**target, networkConfiguration=wanted["networkConfiguration"])
+    ecs.update_service(**target, networkConfiguration=service_request["networkConfiguration"])
     service = described(ecs, "updated")
     assert (service["deployments"][0]["id"], service["runningCount"]) == (first, 3)
-    assert refusal(ecs, "update_service", **target, taskDefinition="none:1", desiredCount=0)[0] == "ClientException"
+    assert error_of(ecs, "update_service", **target, taskDefinition="none:1", desiredCount=0)[0] == "ClientException"
     assert described(ecs, "updated")["desiredCount"] == 3
     newer = ecs.register_task_definition(**definition(role))["taskDefinition"]["taskDefinitionArn"]
     answer = ecs.update_service(**target, taskDefinition=newer)["service"]
@@ -313,10 +321,10 @@ def test_updates_deploy_only_what_is_new(ecs: Any, role: str, wanted: dict[str, 
     assert {task["containers"][0]["imageDigest"] for task in tasks} == {f"sha256:{'a' * 64}"}
 
 
-def test_percentages_that_allow_nothing_are_told(ecs: Any, wanted: dict[str, Any]) -> None:
-    """At 100/100 one task can neither start nor stop: said once, and over as soon as the percentages allow it."""
+def test_a_blocked_deployment_is_reported_once(ecs: Any, service_request: dict[str, Any]) -> None:
+    """At 100/100 one task can neither start nor stop. That is reported once, and ends when the percentages change."""
     tight = {"minimumHealthyPercent": 100, "maximumPercent": 100}
-    ecs.create_service(**wanted, serviceName="stuck", deploymentConfiguration=tight)
+    ecs.create_service(**service_request, serviceName="stuck", deploymentConfiguration=tight)
     target = {"cluster": "models", "service": "stuck"}
     ecs.update_service(**target, forceNewDeployment=True)
     ecs.update_service(**target, desiredCount=1)
@@ -328,14 +336,14 @@ def test_percentages_that_allow_nothing_are_told(ecs: Any, wanted: dict[str, Any
     assert [d["rolloutState"] for d in described(ecs, "stuck")["deployments"]] == ["COMPLETED"]
 
 
-def test_deleting(ecs: Any, wanted: dict[str, Any]) -> None:
-    """Above zero only by force.
+def test_deleting_a_service_drains_it(ecs: Any, service_request: dict[str, Any]) -> None:
+    """A service above zero is deleted only with force.
 
-    Then INACTIVE, still described, no longer listed, deaf to updates, and the name is free.
+    Then it is INACTIVE: still described, no longer listed, not updated, and its name is free.
     """
-    arn = ecs.create_service(**wanted, serviceName="deleted")["service"]["serviceArn"]
+    arn = ecs.create_service(**service_request, serviceName="deleted")["service"]["serviceArn"]
     target = {"cluster": "models", "service": "deleted"}
-    code, message = refusal(ecs, "delete_service", **target)
+    code, message = error_of(ecs, "delete_service", **target)
     assert (code, message) == (
         "InvalidParameterException",
         "The service cannot be stopped while it is scaled above 0.",
@@ -344,20 +352,23 @@ def test_deleting(ecs: Any, wanted: dict[str, Any]) -> None:
     assert ecs.delete_service(**target)["service"]["status"] == "DRAINING"
     assert described(ecs, "deleted")["status"] == "INACTIVE"
     assert arn not in ecs.list_services(cluster="models")["serviceArns"]
-    assert refusal(ecs, "update_service", **target, desiredCount=1)[0] == "ServiceNotActiveException"
-    assert refusal(ecs, "delete_service", **target)[0] == "ServiceNotFoundException"
-    assert refusal(ecs, "update_service", cluster="models", service="none")[0] == "ServiceNotFoundException"
-    assert ecs.create_service(**wanted, serviceName="deleted")["service"]["status"] == "ACTIVE"
+    assert error_of(ecs, "update_service", **target, desiredCount=1)[0] == "ServiceNotActiveException"
+    assert error_of(ecs, "delete_service", **target)[0] == "ServiceNotFoundException"
+    assert error_of(ecs, "update_service", cluster="models", service="none")[0] == "ServiceNotFoundException"
+    assert ecs.create_service(**service_request, serviceName="deleted")["service"]["status"] == "ACTIVE"
 
 
-def test_task_network_interfaces_use_the_security_group(aws: Any, ecs: Any, wanted: dict[str, Any]) -> None:
-    """While a task runs its security group can't be deleted; its interface shows the address DescribeTasks shows."""
+def test_task_network_interfaces_use_the_security_group(aws: Any, ecs: Any, service_request: dict[str, Any]) -> None:
+    """While a task runs, its security group can't be deleted.
+
+    Its interface has the address that DescribeTasks shows.
+    """
     ec2 = aws.client("ec2")
-    [subnet] = wanted["networkConfiguration"]["awsvpcConfiguration"]["subnets"]
+    [subnet] = service_request["networkConfiguration"]["awsvpcConfiguration"]["subnets"]
     vpc = ec2.describe_subnets(SubnetIds=[subnet])["Subnets"][0]["VpcId"]
     group = ec2.create_security_group(GroupName="tasks", Description="tasks", VpcId=vpc)["GroupId"]
     network = {"awsvpcConfiguration": {"subnets": [subnet], "securityGroups": [group]}}
-    ecs.create_service(**wanted | {"networkConfiguration": network}, serviceName="networked")
+    ecs.create_service(**service_request | {"networkConfiguration": network}, serviceName="networked")
     arns = ecs.list_tasks(cluster="models", serviceName="networked")["taskArns"]
     [task] = ecs.describe_tasks(cluster="models", tasks=arns)["tasks"]
     details = {d["name"]: d["value"] for d in task["attachments"][0]["details"]}
@@ -365,18 +376,18 @@ def test_task_network_interfaces_use_the_security_group(aws: Any, ecs: Any, want
         "NetworkInterfaces"
     ]
     assert interface["PrivateIpAddress"] == details["privateIPv4Address"]
-    assert refusal(ec2, "delete_security_group", GroupId=group)[0] == "DependencyViolation"
+    assert error_of(ec2, "delete_security_group", GroupId=group)[0] == "DependencyViolation"
     ecs.delete_service(cluster="models", service="networked", force=True)
     ec2.delete_security_group(GroupId=group)
 
 
-def test_a_subnet_that_is_gone_starts_no_task(aws: Any, ecs: Any, wanted: dict[str, Any]) -> None:
-    """New tasks fail with EC2's reason, and count as failures; what runs goes on running."""
+def test_a_deleted_subnet_starts_no_task(aws: Any, ecs: Any, service_request: dict[str, Any]) -> None:
+    """New tasks fail with EC2's reason and count as failures. Running tasks go on."""
     ec2 = aws.client("ec2")
     vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="172.31.200.0/24")["Subnet"]["SubnetId"]
     network = {"awsvpcConfiguration": {"subnets": [subnet]}}
-    ecs.create_service(**wanted | {"networkConfiguration": network}, serviceName="uprooted")
+    ecs.create_service(**service_request | {"networkConfiguration": network}, serviceName="uprooted")
     [running] = ecs.list_tasks(cluster="models", serviceName="uprooted")["taskArns"]
     ec2.delete_subnet(SubnetId=subnet)
     ecs.update_service(cluster="models", service="uprooted", forceNewDeployment=True)
@@ -389,19 +400,19 @@ def test_a_subnet_that_is_gone_starts_no_task(aws: Any, ecs: Any, wanted: dict[s
     ecs.delete_service(cluster="models", service="uprooted", force=True)
 
 
-def test_tasks_of_ones_own(ecs: Any, wanted: dict[str, Any]) -> None:
-    """RunTask's token binds as documented; a stopped task is listed as STOPPED, with the cause."""
+def test_run_task_honours_its_client_token(ecs: Any, service_request: dict[str, Any]) -> None:
+    """RunTask's token binds as documented. A stopped task is listed as STOPPED, with its cause."""
     request = {
         "cluster": "models",
-        "taskDefinition": wanted["taskDefinition"],
-        "networkConfiguration": wanted["networkConfiguration"],
+        "taskDefinition": service_request["taskDefinition"],
+        "networkConfiguration": service_request["networkConfiguration"],
         "count": 2,
         "clientToken": "run-1",
         "startedBy": "me",
     }
     tasks = ecs.run_task(**request)["tasks"]
     assert [t["taskArn"] for t in ecs.run_task(**request)["tasks"]] == [t["taskArn"] for t in tasks]
-    assert refusal(ecs, "run_task", **request | {"count": 1})[0] == "ConflictException"
+    assert error_of(ecs, "run_task", **request | {"count": 1})[0] == "ConflictException"
     ecs.stop_task(cluster="models", task=tasks[0]["taskArn"], reason="enough")
     listed = {
         status: ecs.list_tasks(cluster="models", startedBy="me", desiredStatus=status)["taskArns"]
@@ -414,18 +425,18 @@ def test_tasks_of_ones_own(ecs: Any, wanted: dict[str, Any]) -> None:
         "UserInitiated",
         "enough",
     )
-    assert refusal(ecs, "stop_task", cluster="models", task="none")[0] == "InvalidParameterException"
+    assert error_of(ecs, "stop_task", cluster="models", task="none")[0] == "InvalidParameterException"
     assert ecs.describe_tasks(cluster="models", tasks=["none"])["failures"][0]["reason"] == "MISSING"
 
 
-def test_events_reach_a_queue(aws: Any, ecs: Any, wanted: dict[str, Any]) -> None:
-    """A rule on aws.ecs takes tasks', deployments' and the service's own events to SQS, each naming its resource."""
+def test_events_reach_a_queue(aws: Any, ecs: Any, service_request: dict[str, Any]) -> None:
+    """A rule on aws.ecs sends events of tasks, deployments and the service to SQS. Each names its resource."""
     sqs, events = aws.client("sqs"), aws.client("events")
     queue = sqs.create_queue(QueueName="ecs-events")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     events.put_rule(Name="ecs", EventPattern=json.dumps({"source": ["aws.ecs"]}))
     events.put_targets(Rule="ecs", Targets=[{"Id": "queue", "Arn": arn}])
-    service = ecs.create_service(**wanted, serviceName="loud")["service"]["serviceArn"]
+    service = ecs.create_service(**service_request, serviceName="loud")["service"]["serviceArn"]
     seen: list[dict[str, Any]] = []
     while messages := sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"):
         seen += [json.loads(message["Body"]) for message in messages]

@@ -1,4 +1,4 @@
-"""The data plane: requests to an HTTP API really reach the instances of a Cloud Map service, as AWS would send them."""
+"""The data plane: requests to an HTTP API reach the instances of a Cloud Map service in the form that AWS sends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.unit.embedded_aws.conftest import Edge, send, until
 
 
 async def echo(request: web.Request) -> web.Response:
-    """Tell what arrived."""
+    """Return what arrived."""
     seen = {"method": request.method, "target": request.raw_path, "headers": dict(request.headers)}
     return web.json_response(seen | {"body": (await request.read()).decode("latin-1")})
 
@@ -31,8 +31,11 @@ def named(name: str):
     return answer
 
 
-def test_a_request_arrives_whole(edge, upstreams) -> None:
-    """Method, encoded path, query and body arrive as sent; hop-by-hop headers don't; who asked is told."""
+def test_a_request_arrives_unchanged(edge, upstreams) -> None:
+    """Method, encoded path, query and body arrive as sent, hop-by-hop headers don't.
+
+    Forwarding headers name the client.
+    """
     _, url, _ = edge.expose(upstreams.start(echo))
     reply = send(
         f"{url}/a%20b/c?x=1&x=2&y=%2F",
@@ -56,8 +59,8 @@ def test_a_request_arrives_whole(edge, upstreams) -> None:
     assert reply.headers["apigw-requestid"]
 
 
-def test_answers_pass_unchanged(edge, upstreams) -> None:
-    """Status, headers that repeat, redirects and compressed bodies come back as the instance sent them."""
+def test_responses_are_returned_unchanged(edge, upstreams) -> None:
+    """Status, repeated headers, redirects and compressed bodies are returned as the instance sent them."""
 
     async def odd(_: web.Request) -> web.Response:
         answer = web.Response(
@@ -75,7 +78,7 @@ def test_answers_pass_unchanged(edge, upstreams) -> None:
 
 
 def test_unknown_routes_and_apis_are_not_found(edge, upstreams) -> None:
-    """API Gateway's own 404, in its own words, without asking an instance."""
+    """API Gateway answers with its own 404 and message, without calling an instance."""
     api, url, _ = edge.expose(upstreams.start(echo), routes=("POST /predict",))
     for target in (f"{url}/predict", f"{url}/predict/", f"{url}/other", url.replace(api, "nosuchapi0")):
         reply = send(target)
@@ -84,7 +87,7 @@ def test_unknown_routes_and_apis_are_not_found(edge, upstreams) -> None:
 
 
 def test_a_route_that_needs_a_signature_is_forbidden(edge, upstreams) -> None:
-    """Nobody can be authorised here, so a route with AWS_IAM lets nobody in; one without a target is a 500."""
+    """Callers can't be authorised here, so an AWS_IAM route refuses everyone. A route without a target answers 500."""
     api, url, _ = edge.expose(upstreams.start(echo), routes=("GET /a",))
     route = edge.api.get_routes(ApiId=api)["Items"][0]["RouteId"]
     edge.api.update_route(ApiId=api, RouteId=route, AuthorizationType="AWS_IAM")
@@ -95,7 +98,7 @@ def test_a_route_that_needs_a_signature_is_forbidden(edge, upstreams) -> None:
 
 
 def test_a_named_stage_is_forwarded_unless_the_path_is_overwritten(edge, upstreams) -> None:
-    """A private integration sees `/prod/predict`; with `overwrite:path` it sees `/predict`."""
+    """A private integration receives `/prod/predict`; with `overwrite:path` it receives `/predict`."""
     api, url, _ = edge.expose(upstreams.start(echo), stage={"StageName": "prod"})
     assert send(f"{url}/prod/predict?a=b").json()["target"] == "/prod/predict?a=b"
     assert send(f"{url}/predict").status == 404
@@ -108,7 +111,7 @@ def test_a_named_stage_is_forwarded_unless_the_path_is_overwritten(edge, upstrea
 
 
 def test_parameters_are_mapped_both_ways(edge, upstreams) -> None:
-    """Headers, query and status change as the integration's mappings say."""
+    """The integration's mappings change headers, query and status."""
     _, url, _ = edge.expose(
         upstreams.start(echo),
         routes=("GET /pets/{pet}",),
@@ -129,8 +132,8 @@ def test_parameters_are_mapped_both_ways(edge, upstreams) -> None:
     assert (reply.status, reply.headers["x-stage"].split("/")[0]) == (203, "$default")
 
 
-def test_instances_take_turns_and_sick_ones_none(edge, upstreams) -> None:
-    """Healthy instances share the requests; an unhealthy or deregistered one gets none at once."""
+def test_only_healthy_instances_take_turns(edge, upstreams) -> None:
+    """Healthy instances share the requests. An unhealthy or deregistered one gets no further request."""
     _, url, service = edge.expose(upstreams.start(named("one")), upstreams.start(named("two")))
     assert {send(url).body for _ in range(4)} == {b"one", b"two"}
     edge.cloud_map.update_instance_custom_health_status(ServiceId=service, InstanceId="task-0", Status="UNHEALTHY")
@@ -141,7 +144,10 @@ def test_instances_take_turns_and_sick_ones_none(edge, upstreams) -> None:
 
 
 def test_a_refused_connection_goes_to_the_next_instance(edge, upstreams) -> None:
-    """An instance that has just ended costs no request while another lives; none at all is a 503."""
+    """An instance that has just ended costs no request while another one runs.
+
+    Without any instance the answer is 503.
+    """
     lifecycle, ending = upstreams.start(named("living")), upstreams.start(named("ending"))
     _, url, _ = edge.expose(lifecycle, ending)
     upstreams.stop(ending)
@@ -151,7 +157,7 @@ def test_a_refused_connection_goes_to_the_next_instance(edge, upstreams) -> None
 
 
 def test_an_instance_without_port_or_srv_record_is_not_used(edge, upstreams) -> None:
-    """HTTP APIs need address and port from Cloud Map; a service with A records only answers 503."""
+    """HTTP APIs need address and port from Cloud Map. A service with A records only answers 503."""
     port = upstreams.start(named("here"))
     api, url, service = edge.expose()
     edge.cloud_map.register_instance(ServiceId=service, InstanceId="blind", Attributes={"AWS_INSTANCE_PORT": str(port)})
@@ -170,7 +176,7 @@ def test_an_instance_without_port_or_srv_record_is_not_used(edge, upstreams) -> 
 
 
 def test_a_slow_instance_times_out(edge, upstreams) -> None:
-    """An integration that takes longer than its timeout is a 504."""
+    """An integration that exceeds its timeout answers 504."""
     forever = asyncio.Event
 
     async def never(_: web.Request) -> web.Response:
@@ -183,7 +189,7 @@ def test_a_slow_instance_times_out(edge, upstreams) -> None:
 
 
 def test_ten_megabytes_are_the_limit(edge, upstreams) -> None:
-    """A larger body is refused, announced or chunked, and no instance sees it; a larger answer becomes a 500."""
+    """A larger body is refused, announced or chunked, and reaches no instance. A larger response becomes a 500."""
     seen = []
 
     async def measure(request: web.Request) -> web.Response:
@@ -201,7 +207,7 @@ def test_ten_megabytes_are_the_limit(edge, upstreams) -> None:
     assert seen == [limit, 0, 0]
 
 
-def test_a_bucket_that_is_empty_throttles(edge, upstreams) -> None:
+def test_an_empty_bucket_throttles(edge, upstreams) -> None:
     """Throttling settings hold per route: a burst of two, then 429, while another route still answers."""
     slow = {"ThrottlingRateLimit": 0.001, "ThrottlingBurstLimit": 2}
     _, url, _ = edge.expose(
@@ -212,7 +218,7 @@ def test_a_bucket_that_is_empty_throttles(edge, upstreams) -> None:
     assert send(f"{url}/b").status == 200
 
 
-def test_cors_is_the_apis_own(edge, upstreams) -> None:
+def test_cors_headers_are_the_apis_own(edge, upstreams) -> None:
     """Preflight is answered without an OPTIONS route, and the instance's CORS headers are replaced."""
 
     async def lax(_: web.Request) -> web.Response:
@@ -248,7 +254,7 @@ def test_cors_is_the_apis_own(edge, upstreams) -> None:
 
 
 def test_without_automatic_deployment_a_stage_serves_its_snapshot(edge, upstreams) -> None:
-    """A new route is unreachable until it is deployed; a stage without deployment finds nothing."""
+    """A new route is unreachable until it is deployed. A stage without a deployment answers Not Found."""
     api, url, _ = edge.expose(upstreams.start(named("ok")), routes=("GET /a",), stage={"AutoDeploy": False})
     assert send(f"{url}/a").status == 404
     first = edge.api.create_deployment(ApiId=api, StageName="$default")["DeploymentId"]
@@ -263,7 +269,7 @@ def test_without_automatic_deployment_a_stage_serves_its_snapshot(edge, upstream
 
 
 def test_a_link_carries_nothing_before_it_is_available(edge, upstreams) -> None:
-    """An integration over a PENDING link is accepted, and answers 503 until the link is there."""
+    """An integration over a PENDING link is accepted, and answers 503 until the link is AVAILABLE."""
     subnet = edge.aws.client("ec2").describe_subnets()["Subnets"][0]["SubnetId"]
     link = edge.api.create_vpc_link(Name="late", SubnetIds=[subnet])
     _, url, _ = edge.expose(upstreams.start(named("ok")), ConnectionId=link["VpcLinkId"])
@@ -273,7 +279,7 @@ def test_a_link_carries_nothing_before_it_is_available(edge, upstreams) -> None:
 
 @pytest.fixture
 def emulator(tmp_path):
-    """An embedded AWS inside this process, so that a test can hold its lock."""
+    """Yield an emulator in this process, so that a test can hold its lock."""
     emulator = Emulator(tmp_path)
     for part in (apigatewayv2, servicediscovery):
         part.install(emulator)
@@ -284,9 +290,9 @@ def emulator(tmp_path):
 
 
 def test_requests_take_no_lock(emulator, upstreams) -> None:
-    """While somebody holds the emulator's lock, a request is answered.
+    """A request is answered while the test holds the emulator's lock.
 
-    And an instance that was put straight into moto is found.
+    An instance that was put straight into moto is found, too.
     """
     endpoint = f"http://127.0.0.1:{upstreams.serve(ApiServer(emulator).build_application())}"
     emulator.endpoint = endpoint
@@ -312,7 +318,7 @@ def test_requests_take_no_lock(emulator, upstreams) -> None:
 
 
 @pytest.mark.parametrize("path", ["/../../etc/passwd", "//evil.example/x", "/%2e%2e/x", "/a//b"])
-def test_odd_paths_reach_the_instance_as_they_are(edge, upstreams, path) -> None:
-    """Nothing in a path makes the gateway go anywhere else."""
+def test_unusual_paths_reach_the_instance_unchanged(edge, upstreams, path) -> None:
+    """No path makes the gateway call another host or path."""
     _, url, _ = edge.expose(upstreams.start(echo))
     assert json.loads(send(url + path).body)["target"] == path

@@ -1,4 +1,4 @@
-"""The data plane's pure parts: which route answers, what a mapping does, when a bucket is empty, whom CORS lets in."""
+"""The data plane's pure parts: route selection, parameter mappings, token buckets and CORS."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GUIDE = ["GET /pets/dog/1", "GET /pets/dog/{id}", "GET /pets/{proxy+}", "ANY /{p
 @pytest.mark.parametrize(
     ("keys", "method", "path", "chosen", "variables"),
     [
-        # The developer guide's own table of examples, in an order that doesn't help.
+        # The developer guide's own table of examples, in an order that doesn't favour the right route.
         (GUIDE[::-1], "GET", "/pets/dog/1", "GET /pets/dog/1", {}),
         (GUIDE, "GET", "/pets/dog/2", "GET /pets/dog/{id}", {"id": "2"}),
         (GUIDE[::-1], "GET", "/pets/cat/1", "GET /pets/{proxy+}", {"proxy": "cat/1"}),
@@ -33,7 +33,7 @@ GUIDE = ["GET /pets/dog/1", "GET /pets/dog/{id}", "GET /pets/{proxy+}", "ANY /{p
     ],
 )
 def test_the_best_route_answers(keys, method, path, chosen, variables) -> None:
-    """Full match, greedy variable, `$default`, in this order and in no other."""
+    """A full match comes first, then a greedy variable, then `$default`."""
     match = route_selection.select_route([route_selection.parse_route_key(key) for key in keys], method, path)
     assert match is not None
     assert (match.key, match.variables) == (chosen, variables)
@@ -59,7 +59,7 @@ def test_other_requests_match_nothing(key, method, path) -> None:
     "key", ["", "GET", "get /a", "FETCH /a", "GET a", "GET /{x+}/b", "GET /{x}/{x}", "GET /a{x}", "$connect"]
 )
 def test_malformed_route_keys_are_refused(key) -> None:
-    """What is no route key never gets into a table."""
+    """An invalid route key is refused."""
     with pytest.raises(route_selection.RouteKeyError):
         route_selection.parse_route_key(key)
 
@@ -87,13 +87,13 @@ VALUES = MappingContext(
         ("constant $5", "constant $5"),
     ],
 )
-def test_expressions_mean_what_the_guide_says(expression, value) -> None:
-    """Each form of the guide's table of mapping values."""
+def test_mapping_expressions_follow_the_guide(expression, value) -> None:
+    """Each form of the guide's table of mapping values is supported."""
     assert parameter_mapping.evaluate_expression(expression, VALUES) == value
 
 
-def test_a_mapping_changes_a_copy() -> None:
-    """Append keeps, overwrite replaces, remove removes, and the client's own request stays as it was."""
+def test_a_mapping_leaves_the_request_unmodified() -> None:
+    """Append keeps values, overwrite replaces them, remove removes them. The client's own request is not modified."""
     outgoing = MappedRequest("/prod/predict", CIMultiDict(VALUES.headers), MultiDict(VALUES.query))
     mapping = {
         "overwrite:path": "$request.path",
@@ -118,14 +118,14 @@ def test_a_mapping_changes_a_copy() -> None:
         {"append:header.x": "${request.nothing}"},
     ],
 )
-def test_mappings_that_cannot_be_are_refused(mapping) -> None:
-    """Wrong keys, reserved headers, unknown values, and bodies, which are not offered."""
+def test_invalid_mappings_are_refused(mapping) -> None:
+    """Wrong keys, reserved headers, unknown values, and bodies, which are not supported, are refused."""
     with pytest.raises(MappingError):
         parameter_mapping.check_request_mapping(mapping)
 
 
 def test_response_mappings_are_checked_too() -> None:
-    """Statuses from 200 to 599, headers and the status code only."""
+    """Statuses from 200 to 599 are valid; only headers and the status code can be mapped."""
     parameter_mapping.check_response_mapping(
         {"404": {"overwrite:statuscode": "200", "append:header.x": "$response.header.y"}}
     )
@@ -135,7 +135,10 @@ def test_response_mappings_are_checked_too() -> None:
 
 
 def test_a_bucket_refills_at_its_rate() -> None:
-    """A burst of two, then one token every half second; another key has its own; a new limit a full bucket."""
+    """The bucket allows a burst of two, then one token every half second.
+
+    Another key has a bucket of its own, and a new limit starts with a full bucket.
+    """
     now = [0.0]
     throttle = RouteThrottle(lambda: now[0])
     limit = RateLimit(rate=2.0, burst=2)
@@ -149,8 +152,8 @@ def test_a_bucket_refills_at_its_rate() -> None:
     assert throttle.try_acquire(("a",), None)
 
 
-def test_wildcards_and_schemes_let_origins_in() -> None:
-    """`*` answers `*`, `https://*` any https site, credentials are said only to those that are let in."""
+def test_wildcards_and_schemes_allow_origins() -> None:
+    """`*` answers `*`, `https://*` allows any https origin, and only allowed origins get the credentials header."""
     assert cors.build_preflight_headers({"AllowOrigins": ["*"]}, "http://x")["Access-Control-Allow-Origin"] == "*"
     https = {"AllowOrigins": ["https://*"], "AllowCredentials": True}
     assert cors.build_preflight_headers(https, "https://x")["Access-Control-Allow-Credentials"] == "true"

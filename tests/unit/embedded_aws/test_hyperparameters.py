@@ -1,4 +1,4 @@
-"""What the built-in XGBoost image takes."""
+"""The hyperparameters of the built-in XGBoost image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from embedded_aws.training.hyperparameters import UserError, parse
 
 
 def test_strings_become_values() -> None:
-    """Numbers, lists and words are read from strings; an alias counts as the name it stands for."""
+    """Numbers, lists and words are parsed from strings. An alias counts as the name that it stands for."""
     given = {
         "num_round": "100",
         "eta": "0.3",
@@ -42,7 +42,7 @@ def test_strings_become_values() -> None:
         ({"num_round": "1", "save_model_on_termination": "True"}, "save_model_on_termination"),
     ],
 )
-def test_what_the_image_refuses(given, words) -> None:
-    """Each wrong name or value fails the job with its name."""
+def test_invalid_hyperparameters_are_refused(given, words) -> None:
+    """Each invalid name or value fails the job, and the message names it."""
     with pytest.raises(UserError, match=words):
         parse(given)

@@ -22,15 +22,15 @@ def trust(principal: dict) -> str:
 
 
 @pytest.mark.parametrize("document", ["{}", "{", '{"Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole"}]}'])
-def test_a_trust_policy_is_read(embedded_aws, document) -> None:
-    """A document without statements or principals makes no role."""
+def test_an_invalid_trust_policy_is_refused(embedded_aws, document) -> None:
+    """A document without statements or principals creates no role."""
     iam = embedded_aws.client("iam")
     assert refusal(iam.create_role, RoleName="broken", AssumeRolePolicyDocument=document) == "MalformedPolicyDocument"
     assert refusal(iam.get_role, RoleName="broken") == "NoSuchEntity"
 
 
-def test_a_role_must_exist_and_allow_it(embedded_aws) -> None:
-    """Neither a missing role nor one that trusts a service only can be assumed by a user."""
+def test_assume_role_needs_an_existing_role_that_trusts_the_caller(embedded_aws) -> None:
+    """A user can assume neither a missing role nor one that trusts only a service."""
     iam, sts = embedded_aws.client("iam"), embedded_aws.client("sts")
     arns = {}
     for name, principal in (("person", {"AWS": "123456789012"}), ("service", {"Service": "ecs-tasks.amazonaws.com"})):
@@ -40,8 +40,8 @@ def test_a_role_must_exist_and_allow_it(embedded_aws) -> None:
     assert refusal(sts.assume_role, RoleArn=arns["person"] + "s", RoleSessionName="test") == "AccessDenied"
 
 
-def test_roles_are_deleted_in_order(embedded_aws) -> None:
-    """AWS's managed policies can be attached, and a role goes only after its policies."""
+def test_a_role_is_deleted_after_its_policies(embedded_aws) -> None:
+    """AWS's managed policies can be attached, and a role is deleted only after its policies."""
     iam = embedded_aws.client("iam")
     managed = "arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
     iam.create_role(RoleName="ordered", AssumeRolePolicyDocument=trust({"Service": "ecs-tasks.amazonaws.com"}))
@@ -52,7 +52,7 @@ def test_roles_are_deleted_in_order(embedded_aws) -> None:
 
 
 def test_logs_are_read_by_stream_and_by_prefix(embedded_aws) -> None:
-    """Events page forward to their end; a prefix picks streams and merges them by time; an unknown one finds none."""
+    """Events are paged to their end. A prefix selects streams and merges them by time; an unknown prefix finds none."""
     logs = embedded_aws.client("logs")
     logs.create_log_group(logGroupName="/ecs/web")
     now = int(time.time() * 1000)
@@ -77,7 +77,7 @@ def test_logs_are_read_by_stream_and_by_prefix(embedded_aws) -> None:
 
 
 def test_retention_has_allowed_lengths(embedded_aws) -> None:
-    """A fortnight can be kept, two days can't; the list of groups tells what is set."""
+    """14 days are allowed, two days are not. The list of log groups shows the setting."""
     logs = embedded_aws.client("logs")
     logs.create_log_group(logGroupName="/kept")
     assert refusal(logs.put_retention_policy, logGroupName="/kept", retentionInDays=2) == "InvalidParameterException"

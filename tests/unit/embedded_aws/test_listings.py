@@ -1,4 +1,4 @@
-"""Listings that tell much at once: roles with all they may do, tags by ARN, versions with their metadata."""
+"""Listings that return much at once: roles with their policies, tags by ARN, versions with their metadata."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def aws(embedded_aws: Any) -> Any:
     return embedded_aws
 
 
-def test_roles_are_told_whole_and_in_pages(aws: Any) -> None:
-    """Trust, inline policies, attachments and tags of a role are those that its own calls tell.
+def test_roles_are_listed_in_full_and_in_pages(aws: Any) -> None:
+    """Trust, inline policies, attachments and tags of a role equal those of the calls for a single role.
 
-    A page has what was asked for.
+    A page has the requested size.
     """
     iam = aws.client("iam")
     pages = iam.get_paginator("get_account_authorization_details").paginate(
@@ -44,8 +44,8 @@ def test_roles_are_told_whole_and_in_pages(aws: Any) -> None:
     assert [policy["PolicyName"] for policy in role["AttachedManagedPolicies"]] == ["admin"]
 
 
-def test_tags_by_arn(aws: Any) -> None:
-    """Those of several services in one call; what isn't there or has no tags is left out.
+def test_tags_are_found_by_arn(aws: Any) -> None:
+    """One call returns the tags of several services, without resources that don't exist or have no tags.
 
     Other filters, and pages, are refused.
     """
@@ -71,9 +71,9 @@ def test_tags_by_arn(aws: Any) -> None:
 
 
 def test_versions_are_found_with_their_metadata(aws: Any) -> None:
-    """A search by the names of groups gives what describing gives; one by another name gives nothing.
+    """A search by group names returns the same as DescribeModelPackage. A search by another name returns nothing.
 
-    Pages lead through.
+    Pages lead through all versions.
     """
     sagemaker = aws.client("sagemaker")
     for name in ("search-a", "search-b", "search-c"):

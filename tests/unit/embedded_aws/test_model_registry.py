@@ -32,10 +32,10 @@ def refusal(call, **arguments) -> str:
     return caught.value.response["Error"]["Code"]
 
 
-def test_versions_are_counted_and_a_token_counts_once(sagemaker) -> None:
-    """Each registration is the next number.
+def test_versions_are_numbered_and_a_token_registers_once(sagemaker) -> None:
+    """Each registration gets the next number.
 
-    The same ClientToken gives the same version, with other content a conflict.
+    The same ClientToken returns the same version; with other content it is a conflict.
     """
     sagemaker.create_model_package_group(ModelPackageGroupName="counted")
     first = sagemaker.create_model_package(**version("counted", ClientToken="a"))["ModelPackageArn"]
@@ -49,7 +49,7 @@ def test_versions_are_counted_and_a_token_counts_once(sagemaker) -> None:
 
 
 def test_a_version_is_kept_as_sent(sagemaker) -> None:
-    """Metrics, metadata and the specification come back as they were sent; the approval is pending by default."""
+    """Metrics, metadata and the specification are returned as sent. The approval status is pending by default."""
     sagemaker.create_model_package_group(ModelPackageGroupName="kept", Tags=[{"Key": "owner", "Value": "me"}])
     sent = version(
         "kept",
@@ -69,7 +69,7 @@ def test_a_version_is_kept_as_sent(sagemaker) -> None:
 
 
 def test_an_update_changes_only_what_it_names(sagemaker) -> None:
-    """Approving keeps everything else; metadata is merged and removed by key."""
+    """Approving keeps everything else. Metadata is merged, and removed by key."""
     sagemaker.create_model_package_group(ModelPackageGroupName="updated")
     sent = version("updated", CustomerMetadataProperties={"a": "1", "b": "2"}, ModelPackageDescription="kept")
     arn = sagemaker.create_model_package(**sent)["ModelPackageArn"]
@@ -86,7 +86,7 @@ def test_an_update_changes_only_what_it_names(sagemaker) -> None:
 
 
 def test_versions_are_listed_by_group_approval_and_order(sagemaker) -> None:
-    """The list of a group is filtered by approval, sorted both ways and paged; without a group it has no versions."""
+    """A group's versions are filtered by approval, sorted both ways and paged. Without a group the list is empty."""
     sagemaker.create_model_package_group(ModelPackageGroupName="listed")
     arns = [sagemaker.create_model_package(**version("listed"))["ModelPackageArn"] for _ in range(3)]
     sagemaker.update_model_package(ModelPackageArn=arns[1], ModelApprovalStatus="Approved")
@@ -105,7 +105,7 @@ def test_versions_are_listed_by_group_approval_and_order(sagemaker) -> None:
 
 
 def test_a_group_is_deleted_only_when_empty(sagemaker) -> None:
-    """A group with versions is in conflict; a missing group or version is a ValidationException.
+    """A group with versions is a conflict. A missing group or version is a ValidationException.
 
     A name is used once.
     """
@@ -129,8 +129,8 @@ def test_a_group_is_deleted_only_when_empty(sagemaker) -> None:
         {"InferenceSpecification": {"Containers": [{"Image": IMAGE, "ModelDataUrl": "s3://models/model.tar"}]}},
     ],
 )
-def test_a_wrong_version_is_refused(sagemaker, changes) -> None:
-    """What a group can't take is refused before a number is given."""
+def test_an_invalid_version_is_refused(sagemaker, changes) -> None:
+    """An invalid version is refused before a number is assigned."""
     names = [
         group["ModelPackageGroupName"]
         for group in sagemaker.list_model_package_groups()["ModelPackageGroupSummaryList"]
@@ -142,7 +142,7 @@ def test_a_wrong_version_is_refused(sagemaker, changes) -> None:
 
 
 def test_a_tag_has_one_value(embedded_aws, sagemaker) -> None:
-    """Adding a tag again replaces its value; GetResources finds the group by it; a version can't be tagged."""
+    """Adding a tag again replaces its value, and GetResources finds the group by it. A version can't be tagged."""
     arn = sagemaker.create_model_package_group(ModelPackageGroupName="tagged")["ModelPackageGroupArn"]
     for value in ("old", "new"):
         sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "moorage:service", "Value": value}])

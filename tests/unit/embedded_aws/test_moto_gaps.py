@@ -1,6 +1,6 @@
-"""Plain moto fails each of these scripts, and the embedded AWS passes it.
+"""Plain moto fails each of these cases, and the embedded AWS passes it.
 
-The first half notices when moto has become as strict as AWS, and a handler of ours can go.
+The first half notices when moto behaves like AWS, so that the strict handler can be removed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "explanation" / "embedded-aws.md"
 
 @pytest.fixture(scope="module")
 def plain_moto(idle_aws: EmbeddedAws) -> Iterator[EmbeddedAws]:
-    """Moto's own server application and nothing of ours, on loopback."""
+    """Yield moto's own server application on loopback, without the strict modules."""
     server = make_server("127.0.0.1", 0, MotoApplication(create_backend_app))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -37,26 +37,24 @@ def plain_moto(idle_aws: EmbeddedAws) -> Iterator[EmbeddedAws]:
 
 @pytest.fixture(scope="module")
 def strict(idle_aws: EmbeddedAws) -> EmbeddedAws:
-    """The embedded AWS, emptied for this module."""
+    """Return the embedded AWS, emptied for this module."""
     idle_aws.call_admin_endpoint("reset", "POST")
     return idle_aws
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_plain_moto_is_too_kind(name: str, plain_moto: EmbeddedAws) -> None:
-    """Moto by itself doesn't behave as AWS does: if it does by now, the case and what makes up for it are
-    not needed.
-    """
+def test_plain_moto_fails_the_case(name: str, plain_moto: EmbeddedAws) -> None:
+    """Plain moto doesn't behave as AWS does. When this fails, remove the case and the handler that closes the gap."""
     assert CASES[name](plain_moto) is False
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_embedded_aws_is_not(name: str, strict: EmbeddedAws) -> None:
-    """The same script, with AWS's own outcome."""
+def test_the_embedded_aws_passes_the_case(name: str, strict: EmbeddedAws) -> None:
+    """The same case succeeds in the embedded AWS."""
     assert CASES[name](strict) is True
 
 
-def test_the_page_lists_them() -> None:
-    """The page has every case and no other."""
+def test_the_page_lists_every_case() -> None:
+    """The page lists every case and no other."""
     reported = re.findall(r"^\| `([a-z0-9]+/[a-z0-9-]+)` \|", PAGE.read_text(), re.MULTILINE)
     assert sorted(reported) == sorted(CASES)

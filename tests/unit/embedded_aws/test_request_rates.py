@@ -10,7 +10,7 @@ from embedded_aws.request_rates import RequestRates
 
 
 class Clock:
-    """A clock that moves when told."""
+    """A clock that tests advance."""
 
     now = 0.0
 
@@ -46,8 +46,8 @@ def test_a_bucket_empties_and_refills(rates, clock) -> None:
     assert rates.report() == {"enforced": True, "refused": {"ecs task definition modify": 3}}
 
 
-def test_categories_and_regions_have_their_own(rates) -> None:
-    """Operations of one category share a bucket; other categories, regions and uncounted calls are untouched."""
+def test_categories_and_regions_have_their_own_buckets(rates) -> None:
+    """Operations of one category share a bucket. Other categories, Regions and unlimited calls are not affected."""
     for _ in range(20):
         assert rates.try_acquire(named("ecs.DeregisterTaskDefinition"))
     assert not rates.try_acquire(named("ecs.RegisterTaskDefinition"))
@@ -56,8 +56,8 @@ def test_categories_and_regions_have_their_own(rates) -> None:
     assert rates.try_acquire(named("sts.GetCallerIdentity"))
 
 
-def test_a_refused_call_takes_nothing(rates, clock) -> None:
-    """A second VPC link is refused for its own rate and leaves the account's bucket as it was."""
+def test_a_throttled_call_takes_no_token(rates, clock) -> None:
+    """A second VPC link is refused by its own rate and takes no token from the account's bucket."""
     link = named("apigatewayv2.CreateVpcLink")
     assert [rates.try_acquire(link) for _ in range(30)] == [True] + [False] * 29
     assert [rates.try_acquire(named("apigatewayv2.GetApis")) for _ in range(40)] == [True] * 39 + [False]
@@ -65,10 +65,10 @@ def test_a_refused_call_takes_nothing(rates, clock) -> None:
     assert rates.try_acquire(link)
 
 
-def test_the_door_throttles_only_when_asked(embedded_aws) -> None:
-    """Enforced, the second VPC link within 15 s gets API Gateway's own throttling error.
+def test_the_server_throttles_only_when_enforced(embedded_aws) -> None:
+    """With rates enforced, a second VPC link within 15 s gets API Gateway's own throttling error.
 
-    Before and after it doesn't.
+    Before and after, it doesn't.
     """
     api = embedded_aws.client("apigatewayv2")
 

@@ -1,4 +1,4 @@
-"""ECS's rolling update, as decisions: what starts and stops, never below and never above the percentages."""
+"""ECS's rolling update as decisions: what starts and stops, always within both percentages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ H, S, U = TaskHealth.HEALTHY, TaskHealth.STARTING, TaskHealth.UNHEALTHY
 
 
 def rollout(desired: int, old: str = "", new: str = "", **settings: object) -> Rollout:
-    """`old` and `new` spell the tasks' health: h, s or u."""
+    """Return a rollout. `old` and `new` spell the tasks' health: h(ealthy), s(tarting) or u(nhealthy)."""
     letters = {"h": H, "s": S, "u": U}
     members = [RolloutTask(f"o{i}", "old", letters[c]) for i, c in enumerate(old)]
     members += [RolloutTask(f"n{i}", "new", letters[c]) for i, c in enumerate(new)]
@@ -35,7 +35,10 @@ def rollout(desired: int, old: str = "", new: str = "", **settings: object) -> R
 
 
 def test_a_new_service_starts_all_and_completes_when_all_are_healthy() -> None:
-    """Nothing is complete while a task has no verdict; zero desired is complete at once."""
+    """A deployment isn't complete while a task has no health status.
+
+    With a desired count of zero it is complete at once.
+    """
     assert decide_actions(rollout(2)) == [StartTasks(2)]
     assert decide_actions(rollout(2, new="hs")) == []
     assert decide_actions(rollout(2, new="hh")) == [CompleteDeployment()]
@@ -43,7 +46,7 @@ def test_a_new_service_starts_all_and_completes_when_all_are_healthy() -> None:
 
 
 def test_an_update_starts_before_it_stops() -> None:
-    """At 100/200 the new task is healthy before the old one goes, and the rollout ends when the old one is out."""
+    """At 100/200 the new task is healthy before the old one stops. The rollout ends when the old one has stopped."""
     assert decide_actions(rollout(1, old="h")) == [StartTasks(1)]
     assert decide_actions(rollout(1, old="h", new="s")) == []
     assert decide_actions(rollout(1, old="h", new="h")) == [StopTasks(("o0",))]
@@ -52,7 +55,7 @@ def test_an_update_starts_before_it_stops() -> None:
 
 
 def test_percentages_bound_the_batches() -> None:
-    """The maximum is rounded down, the minimum up; without room, old tasks go first, down to the minimum."""
+    """The maximum is rounded down, the minimum up. Without room, old tasks stop first, down to the minimum."""
     assert decide_actions(rollout(4, old="hhhh", maximum_percent=150)) == [StartTasks(2)]
     assert decide_actions(rollout(4, old="hhhh", new="hh", maximum_percent=150)) == [StopTasks(("o0", "o1"))]
     assert decide_actions(rollout(4, old="hh", new="hh", maximum_percent=150)) == [StartTasks(2)]
@@ -62,14 +65,17 @@ def test_percentages_bound_the_batches() -> None:
     assert decide_actions(rollout(1, old="h", minimum_percent=100, maximum_percent=100)) == [ReportBlocked()]
 
 
-def test_scaling_in_keeps_what_serves() -> None:
-    """Tasks without a verdict go first, then the youngest; a completed deployment stays completed."""
+def test_scaling_in_keeps_serving_tasks() -> None:
+    """Tasks without a health status stop first, then the youngest. A completed deployment stays completed."""
     assert decide_actions(rollout(1, new="hsh", state=RolloutState.COMPLETED)) == [StopTasks(("n1", "n2"))]
     assert decide_actions(rollout(0, new="hh", state=RolloutState.COMPLETED)) == [StopTasks(("n1", "n0"))]
 
 
 def test_an_unhealthy_task_is_replaced_first_where_there_is_room() -> None:
-    """With room the replacement comes first; without, the unhealthy one makes it; held back, it stays."""
+    """With room the replacement starts first, without room the unhealthy task stops first.
+
+    While starts are throttled, the unhealthy task stays.
+    """
     steady = {"state": RolloutState.COMPLETED}
     assert decide_actions(rollout(1, new="u", **steady)) == [StartTasks(1)]
     assert decide_actions(rollout(1, new="us", **steady)) == []
@@ -80,7 +86,7 @@ def test_an_unhealthy_task_is_replaced_first_where_there_is_room() -> None:
 
 
 def test_the_breaker_rolls_back_to_the_last_completed_deployment() -> None:
-    """At the threshold the deployment fails; a failed one starts nothing and stops nothing."""
+    """At the threshold the deployment fails. A failed deployment starts and stops nothing."""
     breaker = CircuitBreaker(rollback=True)
     failing = rollout(1, old="h", breaker=breaker, failures=3, fallback="old")
     assert decide_actions(failing) == [FailDeployment("old")]
@@ -91,15 +97,15 @@ def test_the_breaker_rolls_back_to_the_last_completed_deployment() -> None:
     assert decide_actions(replace(failing, state=RolloutState.COMPLETED)) == [StartTasks(1)]
 
 
-def test_thresholds() -> None:
-    """Half the desired count between 3 and 200, or what thresholdConfiguration says."""
+def test_the_threshold_is_half_the_desired_count_by_default() -> None:
+    """The default is half the desired count, between 3 and 200; thresholdConfiguration changes it."""
     assert [CircuitBreaker().threshold(n) for n in (0, 1, 6, 7, 400, 1000)] == [3, 3, 3, 4, 200, 200]
     assert CircuitBreaker(kind="COUNT", value=1).threshold(100) == 1
     assert CircuitBreaker(kind="UNBOUNDED_PERCENT", value=50).threshold(1000) == 500
 
 
 def test_the_breaker_is_read_from_the_configuration() -> None:
-    """Off unless enabled; resetOnHealthyTask is on unless switched off."""
+    """The breaker is off unless enabled. resetOnHealthyTask is on unless switched off."""
     assert read_circuit_breaker({}) is None
     assert read_circuit_breaker({"deploymentCircuitBreaker": {"enable": False, "rollback": True}}) is None
     on = {"enable": True, "rollback": True}
@@ -118,8 +124,10 @@ def test_the_breaker_is_read_from_the_configuration() -> None:
     order=st.randoms(use_true_random=False),
 )
 def test_every_rollout_keeps_its_bounds_and_ends(desired, old, minimum, maximum, order) -> None:
-    """Whatever order tasks become healthy in: served never falls below the minimum, started never exceeds the maximum,
-    and the rollout ends complete, or stuck where the percentages leave neither start nor stop.
+    """In whatever order tasks become healthy, a rollout keeps its bounds and ends.
+
+    Serving tasks never fall below the minimum, started tasks never exceed the maximum. The rollout ends complete, or
+    blocked where the percentages allow neither start nor stop.
     """
     now = rollout(desired, old="h" * old, minimum_percent=minimum, maximum_percent=maximum)
     for step in range(200):

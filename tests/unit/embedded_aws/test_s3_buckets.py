@@ -1,6 +1,4 @@
-"""Buckets of the embedded AWS: tags at creation, none after deletion, and TLS-only policies that don't lock everybody
-out.
-"""
+"""Buckets of the embedded AWS: tags at creation, none after deletion, and TLS-only policies that allow normal use."""
 
 from __future__ import annotations
 
@@ -13,7 +11,10 @@ TAGS = [{"Key": "a", "Value": "1"}]
 
 
 def test_a_bucket_has_its_tags_from_the_start(embedded_aws):
-    """CreateBucketConfiguration.Tags are there without a second call; the next bucket of the name begins without."""
+    """CreateBucketConfiguration.Tags are set without a second call.
+
+    A new bucket of a deleted one's name has no tags.
+    """
     s3 = embedded_aws.client("s3")
     s3.create_bucket(Bucket="tagged", CreateBucketConfiguration={"Tags": TAGS})
     assert s3.get_bucket_tagging(Bucket="tagged")["TagSet"] == TAGS
@@ -24,8 +25,8 @@ def test_a_bucket_has_its_tags_from_the_start(embedded_aws):
     s3.delete_bucket(Bucket="tagged")
 
 
-def test_a_bucket_that_asks_for_tls_can_be_used(embedded_aws):
-    """The endpoint stands for TLS; a statement that holds anyway still denies."""
+def test_a_bucket_that_requires_tls_can_be_used(embedded_aws):
+    """The endpoint counts as TLS. A statement without that condition still denies."""
     s3 = embedded_aws.client("s3")
     s3.create_bucket(Bucket="careful")
     deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "arn:aws:s3:::careful/*"}

@@ -40,13 +40,13 @@ def encoded(digest: bytes) -> str:
     ],
 )
 def test_a_wrong_checksum_is_refused(s3, given, code) -> None:
-    """A body that doesn't match what is said of it is not stored."""
+    """A body that doesn't match its checksum is not stored."""
     assert refusal(s3.put_object, Bucket="bucket", Key="wrong", Body=BODY, **given) == (code, 400)
     assert refusal(s3.head_object, Bucket="bucket", Key="wrong") == ("404", 404)
 
 
 def test_a_right_checksum_is_kept(s3) -> None:
-    """A given SHA-256 is verified, stored and told again; MD5 is accepted."""
+    """A given SHA-256 is verified, stored and returned. A correct MD5 is accepted."""
     sha256 = encoded(hashlib.sha256(BODY).digest())
     s3.put_object(Bucket="bucket", Key="right", Body=io.BytesIO(BODY), ChecksumSHA256=sha256)
     assert s3.head_object(Bucket="bucket", Key="right", ChecksumMode="ENABLED")["ChecksumSHA256"] == sha256
@@ -89,7 +89,10 @@ def test_an_aws_chunked_body_is_unpacked(embedded_aws) -> None:
 
 
 def test_writes_can_be_conditional(s3) -> None:
-    """If-None-Match creates once; If-Match replaces only what was read; both answer 412."""
+    """If-None-Match creates an object once, If-Match replaces only the version that was read.
+
+    Both answer 412 otherwise.
+    """
     s3.put_object(Bucket="bucket", Key="lease", Body=b"1", IfNoneMatch="*")
     assert refusal(s3.put_object, Bucket="bucket", Key="lease", Body=b"2", IfNoneMatch="*") == (
         "PreconditionFailed",
@@ -102,7 +105,10 @@ def test_writes_can_be_conditional(s3) -> None:
 
 
 def test_objects_stream_and_keep_their_versions(s3) -> None:
-    """A large object is read in chunks and by range; an earlier version stays readable; the encoding is left alone."""
+    """A large object is read in chunks and by range.
+
+    An earlier version stays readable, and the encoding is unchanged.
+    """
     s3.put_bucket_versioning(Bucket="bucket", VersioningConfiguration={"Status": "Enabled"})
     first = s3.put_object(Bucket="bucket", Key="data", Body=BODY, ContentEncoding="gzip")["VersionId"]
     s3.put_object(Bucket="bucket", Key="data", Body=b"second")

@@ -1,4 +1,4 @@
-"""The front door: what every service gets, whatever it is."""
+"""The HTTP server: what holds for every service."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def refused(call, **arguments) -> tuple[str, int]:
     return caught.value.response["Error"]["Code"], caught.value.response["ResponseMetadata"]["HTTPStatusCode"]
 
 
-def test_what_moto_lacks_answers_501(embedded_aws) -> None:
-    """A missing operation is an error in the service's own form, in each protocol, never HTML."""
+def test_operations_that_moto_lacks_answer_501(embedded_aws) -> None:
+    """A missing operation is an error in the service's own format, in each protocol, never HTML."""
     assert refused(embedded_aws.client("sagemaker").list_hubs) == ("NotImplemented", 501)
     assert refused(embedded_aws.client("elbv2").describe_trust_store_associations, TrustStoreArn="a") == (
         "NotImplemented",
@@ -28,7 +28,7 @@ def test_what_moto_lacks_answers_501(embedded_aws) -> None:
 
 
 def test_faults_hit_the_nth_call(embedded_aws) -> None:
-    """A throttle hits the second call only, in the service's own words, and is then spent."""
+    """A throttle affects the second call only, with the service's own error, and is then exhausted."""
     embedded_aws.call_admin_endpoint("faults", "POST", [{"call": "ecs.ListClusters", "kind": "throttle", "nth": 2}])
     ecs = embedded_aws.client("ecs")
     ecs.list_clusters()
@@ -37,8 +37,8 @@ def test_faults_hit_the_nth_call(embedded_aws) -> None:
     assert embedded_aws.call_admin_endpoint("faults") == []
 
 
-def test_a_lost_answer_has_its_effect(embedded_aws) -> None:
-    """`lost` closes the connection after the call was done; `error` refuses before."""
+def test_a_lost_response_keeps_its_effect(embedded_aws) -> None:
+    """`lost` closes the connection after the call took effect. `error` refuses the call before that."""
     embedded_aws.call_admin_endpoint("faults", "POST", [{"call": "ecs.CreateCluster", "kind": "lost"}])
     ecs = embedded_aws.client("ecs")
     with pytest.raises(HTTPClientError):
@@ -52,7 +52,7 @@ def test_a_lost_answer_has_its_effect(embedded_aws) -> None:
 
 
 def test_a_stale_read_repeats_the_last_answer(embedded_aws) -> None:
-    """`stale` answers a read as it was answered before the change, once."""
+    """`stale` repeats, once, the response from before the change."""
     ecs = embedded_aws.client("ecs")
     before = ecs.list_clusters()["clusterArns"]
     ecs.create_cluster(clusterName="unseen")
@@ -61,8 +61,8 @@ def test_a_stale_read_repeats_the_last_answer(embedded_aws) -> None:
     assert len(ecs.list_clusters()["clusterArns"]) == len(before) + 1
 
 
-def test_a_slow_answer_is_the_right_one(embedded_aws) -> None:
-    """`slow` holds back the answer, not other calls."""
+def test_a_slow_response_is_unchanged(embedded_aws) -> None:
+    """`slow` delays the response and no other call."""
     embedded_aws.call_admin_endpoint(
         "faults", "POST", [{"call": "sts.GetCallerIdentity", "kind": "slow", "seconds": 0.2}]
     )
@@ -71,8 +71,8 @@ def test_a_slow_answer_is_the_right_one(embedded_aws) -> None:
 
 
 @pytest.mark.parametrize("header", [{"Host": "evil.example"}, {"Origin": "https://evil.example"}])
-def test_web_pages_are_kept_out(embedded_aws, header) -> None:
-    """Neither a rebound name nor a page of another origin reaches anything, least of all the reset."""
+def test_web_pages_are_refused(embedded_aws, header) -> None:
+    """A rebound host name and a page of another origin reach nothing, least of all the reset."""
     embedded_aws.client("ecs").create_cluster(clusterName="precious")
     request = urllib.request.Request(f"{embedded_aws.endpoint}/_moorage/reset", b"", header, method="POST")
     with pytest.raises(urllib.error.HTTPError, match="403"):
@@ -80,14 +80,14 @@ def test_web_pages_are_kept_out(embedded_aws, header) -> None:
     assert embedded_aws.client("ecs").describe_clusters(clusters=["precious"])["clusters"]
 
 
-def test_a_wrong_fault_is_refused(embedded_aws) -> None:
-    """An unknown kind is told to whoever schedules it."""
+def test_an_invalid_fault_is_refused(embedded_aws) -> None:
+    """An unknown kind is reported to the caller."""
     with pytest.raises(OSError, match="400"):
         embedded_aws.call_admin_endpoint("faults", "POST", [{"call": "ecs.*", "kind": "explode"}])
 
 
 def test_calls_are_counted(embedded_aws) -> None:
-    """Each operation counts under botocore's service name, in query, JSON and REST protocols alike."""
+    """Each operation is counted under botocore's service name, in query, JSON and REST protocols alike."""
     embedded_aws.call_admin_endpoint("calls", "DELETE")
     embedded_aws.client("sts").get_caller_identity()
     embedded_aws.client("s3").list_buckets()
@@ -105,7 +105,7 @@ def test_calls_are_counted(embedded_aws) -> None:
 
 
 def test_a_long_poll_does_not_hold_the_lock(embedded_aws) -> None:
-    """A consumer that waits gets the message that another call sends meanwhile."""
+    """A waiting consumer receives the message that another call sends meanwhile."""
     sqs = embedded_aws.client("sqs")
     queue = sqs.create_queue(QueueName="events")["QueueUrl"]
     with ThreadPoolExecutor(1) as pool:
@@ -116,16 +116,16 @@ def test_a_long_poll_does_not_hold_the_lock(embedded_aws) -> None:
         assert [message["Body"] for message in waiting.result()["Messages"]] == ["hello"]
 
 
-def test_reset_forgets(embedded_aws) -> None:
-    """After a reset the account is as new; what AWS has from birth is there."""
+def test_reset_empties_the_account(embedded_aws) -> None:
+    """After a reset the account is as new, with the resources that every AWS account has."""
     embedded_aws.client("s3").create_bucket(Bucket="forgotten")
     embedded_aws.call_admin_endpoint("reset", "POST")
     assert embedded_aws.client("s3").list_buckets()["Buckets"] == []
     assert [vpc["IsDefault"] for vpc in embedded_aws.client("ec2").describe_vpcs()["Vpcs"]] == [True]
 
 
-def test_any_number_of_threads_lose_nothing(embedded_aws) -> None:
-    """Sixteen threads write 160 objects: every write is there."""
+def test_concurrent_writes_are_not_lost(embedded_aws) -> None:
+    """Sixteen threads write 160 objects, and all of them are stored."""
     s3 = embedded_aws.client("s3", max_pool_connections=16)
     s3.create_bucket(Bucket="crowded")
     with ThreadPoolExecutor(16) as pool:

@@ -1,4 +1,4 @@
-"""Cloud Map: duplicates and deletes that AWS refuses, instances, health, filters."""
+"""Cloud Map: refused duplicates and deletions, instances, health, filters."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def code(call, **arguments) -> str:
 
 
 def test_a_namespace_is_made_once(cloud_map, vpc, namespace) -> None:
-    """A second one is refused and told the first's id; the same CreatorRequestId is the same request again."""
+    """A second namespace is refused with the first one's id. The same CreatorRequestId is the same request."""
     answer = refused(cloud_map.create_private_dns_namespace, Name=namespace["Name"], Vpc=vpc)
     assert (answer["Error"]["Code"], answer["NamespaceId"]) == ("NamespaceAlreadyExists", namespace["Id"])
     first = cloud_map.create_http_namespace(Name="http", CreatorRequestId="once")["OperationId"]
@@ -56,13 +56,13 @@ def test_a_namespace_is_made_once(cloud_map, vpc, namespace) -> None:
     assert code(cloud_map.create_private_dns_namespace, Name="other", Vpc="vpc-12345678") == "InvalidInput"
 
 
-def test_a_vpc_has_room_for_several_namespaces(cloud_map, vpc, namespace) -> None:
-    """Moto alone refuses a second private namespace in a VPC, whatever its name."""
+def test_a_vpc_takes_several_namespaces(cloud_map, vpc, namespace) -> None:
+    """Plain moto would refuse a second private namespace in a VPC, whatever its name."""
     cloud_map.create_private_dns_namespace(Name=f"second-{namespace['Name']}", Vpc=vpc)
 
 
 def test_a_name_used_again_gets_another_http_name(embedded_aws, cloud_map, namespace) -> None:
-    """The same private name in another VPC is another namespace; DiscoverInstances tells them apart by HttpName."""
+    """The same private name in another VPC is another namespace. DiscoverInstances distinguishes them by HttpName."""
     other = embedded_aws.client("ec2").create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
     cloud_map.create_private_dns_namespace(Name=namespace["Name"], Vpc=other)
     filters = [{"Name": "NAME", "Values": [namespace["Name"]], "Condition": "EQ"}]
@@ -73,7 +73,7 @@ def test_a_name_used_again_gets_another_http_name(embedded_aws, cloud_map, names
 
 
 def test_namespaces_are_filtered_and_paged(cloud_map, namespace) -> None:
-    """Filters by type and name hold together, and a page says where the next begins."""
+    """Filters by type and name are combined, and a page's token leads to the next page."""
     for number in range(3):
         cloud_map.create_http_namespace(Name=f"page-{number}")
     by_type = {"Name": "TYPE", "Values": ["HTTP"], "Condition": "EQ"}
@@ -86,7 +86,7 @@ def test_namespaces_are_filtered_and_paged(cloud_map, namespace) -> None:
 
 
 def test_a_service_is_made_once(cloud_map, namespace, service) -> None:
-    """A second one of that name in the namespace is refused and told the first's id and ARN."""
+    """A second service of the name in the namespace is refused with the first one's id and ARN."""
     answer = refused(cloud_map.create_service, Name="housing", NamespaceId=namespace["Id"], **SRV)
     assert answer["Error"]["Code"] == "ServiceAlreadyExists"
     assert (answer["ServiceId"], answer["ServiceArn"]) == (service["Id"], service["Arn"])
@@ -94,7 +94,7 @@ def test_a_service_is_made_once(cloud_map, namespace, service) -> None:
 
 
 def test_a_service_keeps_its_configuration(cloud_map, namespace, service) -> None:
-    """SRV records, routing policy, custom health check and the namespace come back, and the list can be filtered."""
+    """SRV records, routing policy, custom health check and namespace are returned, and the list can be filtered."""
     found = cloud_map.get_service(Id=service["Id"])["Service"]
     assert found["DnsConfig"] == {
         "NamespaceId": namespace["Id"],
@@ -117,13 +117,13 @@ def test_a_service_keeps_its_configuration(cloud_map, namespace, service) -> Non
         SRV | {"Type": "HTTP"},
     ],
 )
-def test_services_that_cannot_be(cloud_map, namespace, settings) -> None:
-    """Record types that don't go together, two health checks, DNS where there is none."""
+def test_invalid_services_are_refused(cloud_map, namespace, settings) -> None:
+    """Incompatible record types, two health checks, and DNS in a namespace without it are refused."""
     assert code(cloud_map.create_service, Name="x", NamespaceId=namespace["Id"], **settings) == "InvalidInput"
 
 
-def test_what_is_in_use_stays(cloud_map, namespace, service) -> None:
-    """Instances keep their service, services their namespace, until they are gone."""
+def test_resources_in_use_are_not_deleted(cloud_map, namespace, service) -> None:
+    """A service with instances and a namespace with services can't be deleted."""
     cloud_map.register_instance(ServiceId=service["Id"], InstanceId="task", Attributes=HERE)
     assert code(cloud_map.delete_service, Id=service["Id"]) == "ResourceInUse"
     assert code(cloud_map.delete_namespace, Id=namespace["Id"]) == "ResourceInUse"
@@ -134,8 +134,8 @@ def test_what_is_in_use_stays(cloud_map, namespace, service) -> None:
     assert code(cloud_map.get_namespace, Id=namespace["Id"]) == "NamespaceNotFound"
 
 
-def test_an_instance_is_updated_not_doubled(cloud_map, service) -> None:
-    """Registering an id again replaces its attributes; SRV records need a port."""
+def test_an_instance_is_updated_not_duplicated(cloud_map, service) -> None:
+    """Registering an id again replaces its attributes. SRV records need a port."""
     for port in ("8080", "8081"):
         cloud_map.register_instance(
             ServiceId=service["Id"], InstanceId="task", Attributes=HERE | {"AWS_INSTANCE_PORT": port}
@@ -150,9 +150,9 @@ def test_an_instance_is_updated_not_doubled(cloud_map, service) -> None:
 
 
 def test_discovery_follows_health(cloud_map, namespace, service) -> None:
-    """Healthy instances by default, all of them when none is; attributes narrow.
+    """Discovery returns healthy instances by default, all of them when none is healthy; attributes narrow the result.
 
-    Custom health only where it was asked for.
+    Custom health can be set only where the service is configured for it.
     """
     for name in ("one", "two"):
         attributes = HERE | {"color": name, "AWS_INIT_HEALTH_STATUS": "UNHEALTHY"}
@@ -173,8 +173,8 @@ def test_discovery_follows_health(cloud_map, namespace, service) -> None:
     assert code(cloud_map.update_instance_custom_health_status, **arguments) == "CustomHealthNotFound"
 
 
-def test_tags_need_something_to_hold_them(cloud_map, namespace, service) -> None:
-    """Namespaces and services carry tags; what isn't there can't."""
+def test_only_existing_resources_can_be_tagged(cloud_map, namespace, service) -> None:
+    """Namespaces and services can be tagged. Resources that don't exist can't."""
     for arn in (namespace["Arn"], service["Arn"]):
         cloud_map.tag_resource(ResourceARN=arn, Tags=[{"Key": "owner", "Value": "moorage"}])
         assert cloud_map.list_tags_for_resource(ResourceARN=arn)["Tags"] == [{"Key": "owner", "Value": "moorage"}]
@@ -185,8 +185,8 @@ def test_tags_need_something_to_hold_them(cloud_map, namespace, service) -> None
     )
 
 
-def test_the_host_prefix_is_understood(embedded_aws, namespace, service) -> None:
-    """A client that keeps `data-` in front of the host is answered, where the name resolves."""
+def test_the_host_prefix_is_accepted(embedded_aws, namespace, service) -> None:
+    """A client that keeps the `data-` host prefix is answered, where the name resolves."""
     port = embedded_aws.endpoint.rpartition(":")[2]
     settings = Config(retries={"total_max_attempts": 1}, inject_host_prefix=False, proxies={})
     client = embedded_aws.session.client("servicediscovery", endpoint_url=f"http://localhost:{port}", config=settings)

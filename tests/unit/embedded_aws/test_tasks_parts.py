@@ -1,4 +1,4 @@
-"""The parts of a task that touch nothing: health checks, command lines, and the model layer's files."""
+"""The pure parts of a task: health checks, command lines, and the model layer's files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ def check(**settings: int) -> HealthCheck:
 
 
 def test_the_first_success_counts_at_once() -> None:
-    """A container is healthy as soon as a check passes, long before ECS's own first check; then the interval rules."""
+    """A container is healthy as soon as a check passes, long before ECS's own first check.
+
+    After that the interval holds.
+    """
     health = check()
     assert health.due == 100 + EAGER
     assert not health.record(100.6, passed=False)
@@ -41,8 +44,8 @@ def test_failures_count_at_the_intervals_alone() -> None:
     assert not any(verdicts[:-1])
 
 
-def test_the_start_period_forgives() -> None:
-    """Failures in the start period don't count; a success in it does, and failures after that count at once."""
+def test_the_start_period_ignores_failures() -> None:
+    """Failures in the start period don't count. After a success in it, failures count at once."""
     health = check(interval=10, retries=1, startPeriod=60)
     while (now := health.due) < 159:
         assert not health.record(now, passed=False)
@@ -53,8 +56,8 @@ def test_the_start_period_forgives() -> None:
     assert early.status == "UNHEALTHY"
 
 
-def test_a_healthy_container_takes_retries_failures_in_a_row() -> None:
-    """One success between failures starts the count anew, and an unhealthy container may recover."""
+def test_a_success_restarts_the_count_of_failures() -> None:
+    """A success between failures restarts the count, and an unhealthy container may recover."""
     health = check(interval=5, retries=2)
     assert [health.record(t, passed=p) for t, p in [(101, True), (106, False), (111, True), (116, False)]] == [
         True,
@@ -78,8 +81,11 @@ def test_commands_join_as_docker_joins_them() -> None:
     assert build_health_command(["CMD-SHELL", "exit 0"]) == ["/bin/sh", "-c", "exit 0"]
 
 
-def test_a_containers_world_is_translated() -> None:
-    """Interpreter, model directory and addresses are this machine's; paths of the image's file system are dropped."""
+def test_interpreter_paths_and_addresses_are_translated() -> None:
+    """Interpreter, model directory and addresses become this machine's.
+
+    Paths of the image's file system are dropped.
+    """
     place = ContainerRuntime("/venv/bin/python", Path("/home/task"), "127.20.0.7")
     words = ["python", "--model-dir", "/opt/model", "--host", "0.0.0.0", "http://127.0.0.1:8080/livez", "python"]
     assert place.translate_command(words) == [
@@ -118,7 +124,7 @@ def special(name: str, kind: bytes, target: str = "") -> tuple[tarfile.TarInfo, 
 
 
 def layer(tmp_path: Path, *members: tuple[tarfile.TarInfo, bytes], tail: bytes = b"") -> tuple[Path, Descriptor]:
-    """Write a layer; return its file and a descriptor that tells the truth."""
+    """Write a layer; return its file and a correct descriptor."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for member, content in members:
@@ -133,7 +139,7 @@ MODEL, MANIFEST = regular("opt/model/model.ubj", b"model"), regular("opt/model/m
 
 
 def test_a_model_layers_two_files_are_written(tmp_path: Path) -> None:
-    """Both files, in either order, arrive byte for byte."""
+    """Both files, in either order, are written byte for byte."""
     blob, descriptor = layer(tmp_path, MANIFEST, MODEL)
     write_model_files(blob, descriptor, tmp_path / "task")
     written = {p.relative_to(tmp_path / "task"): p.read_bytes() for p in (tmp_path / "task").rglob("*") if p.is_file()}
@@ -155,8 +161,8 @@ def test_a_model_layers_two_files_are_written(tmp_path: Path) -> None:
     ],
     ids=lambda member: f"{member[0].type.decode()} {member[0].name}" if isinstance(member, tuple) else None,
 )
-def test_nothing_else_is_taken_from_a_layer(tmp_path: Path, extra: tuple[tarfile.TarInfo, bytes]) -> None:
-    """Other names, links, directories and doubles are refused, and nothing is written outside the task's directory."""
+def test_other_layer_members_are_refused(tmp_path: Path, extra: tuple[tarfile.TarInfo, bytes]) -> None:
+    """Other names, links, directories and duplicates are refused. Nothing is written outside the task's directory."""
     blob, descriptor = layer(tmp_path, MANIFEST, extra, MODEL)
     with pytest.raises(PullError, match="no place in a model layer"):
         write_model_files(blob, descriptor, tmp_path / "task")
@@ -164,8 +170,8 @@ def test_nothing_else_is_taken_from_a_layer(tmp_path: Path, extra: tuple[tarfile
     assert files <= {Path("layer"), Path("task/opt/model/manifest.json")}
 
 
-def test_a_layer_is_what_its_descriptor_says(tmp_path: Path) -> None:
-    """A wrong digest or size, a missing file, damage and a too large member are refused."""
+def test_a_layer_must_match_its_descriptor(tmp_path: Path) -> None:
+    """A wrong digest or size, a missing file, damage and a file over the size limit are refused."""
     blob, truth = layer(tmp_path, MANIFEST, MODEL)
     for wrong in (Descriptor("sha256:" + "0" * 64, truth.size), Descriptor(truth.digest, truth.size + 1)):
         with pytest.raises(PullError, match="unexpected digest or size"):

@@ -1,4 +1,4 @@
-"""Training jobs of the embedded AWS: strict at the door, then really trained."""
+"""Training jobs of the embedded AWS: validated on creation, then really trained."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from embedded_aws import control
 
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:3.2-0"
 TRUST = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
-# One thread: the tables are tiny, and threads that wait for each other would be all the work.
+# One thread: the tables are so small that several threads would mostly wait for each other.
 HYPERPARAMETERS = {"num_round": "20", "objective": "reg:squarederror", "nthread": "1"}
-# It trains until it is stopped, however slow the machine is that looks at it.
+# The job trains until it is stopped, however slow the machine is.
 ENDLESS = {"num_round": "1000000"}
 TERMINAL = {"Completed", "Failed", "Stopped"}
 
 
 def rows(count: int) -> str:
-    """Label first, no header, the first feature missing in every tenth row."""
+    """Return CSV rows: label first, no header, the first feature missing in every tenth row."""
     return "".join(f"{3 * n % 17},{'' if n % 10 == 0 else n % 13},{n % 7}\n" for n in range(count))
 
 
@@ -96,8 +96,8 @@ def refusal(call, **arguments) -> tuple[str, str]:
     return caught.value.response["Error"]["Code"], caught.value.response["Error"]["Message"]
 
 
-def test_a_job_trains_for_real(aws, sagemaker) -> None:
-    """The job passes its states in order, keeps what was sent, and leaves metrics, logs and a UBJSON model."""
+def test_a_job_really_trains(aws, sagemaker) -> None:
+    """The job passes its states in order, keeps its request, and produces metrics, logs and a UBJSON model."""
     sagemaker.create_training_job(
         **request("real", Environment={"STAGE": "test"}, Tags=[{"Key": "owner", "Value": "me"}])
     )
@@ -127,7 +127,7 @@ def test_a_job_trains_for_real(aws, sagemaker) -> None:
 
 
 def test_names_are_used_once(sagemaker) -> None:
-    """A second job of the same name is refused whatever became of the first; deleting the first frees the name."""
+    """A second job of the same name is refused, whatever the first one's state. Deleting the first frees the name."""
     sagemaker.create_training_job(**request("once", ENDLESS))
     assert refusal(sagemaker.create_training_job, **request("once"))[0] == "ResourceInUse"
     assert refusal(sagemaker.delete_training_job, TrainingJobName="once")[0] == "ResourceInUse"
@@ -165,16 +165,16 @@ def test_names_are_used_once(sagemaker) -> None:
         ({"ResourceConfig": {"InstanceType": "ml.tiny", "InstanceCount": 1, "VolumeSizeInGB": 5}}, "enum value set"),
     ],
 )
-def test_what_cannot_work_is_refused_at_the_door(sagemaker, changes, words) -> None:
-    """Each wrong reference or value is a ValidationException that says what is wrong, and no job appears."""
+def test_invalid_jobs_are_refused_on_creation(sagemaker, changes, words) -> None:
+    """Each wrong reference or value is a ValidationException that names the problem, and no job is created."""
     code, message = refusal(sagemaker.create_training_job, **request("refused", **changes))
     assert code == "ValidationException"
     assert words in message
     assert refusal(sagemaker.describe_training_job, TrainingJobName="refused")[0] == "ValidationException"
 
 
-def test_the_image_refuses_what_the_real_one_refuses(aws, sagemaker) -> None:
-    """Unknown or bad hyperparameters, foreign channels and unreadable files fail the job with the reason."""
+def test_the_image_refuses_invalid_input(aws, sagemaker) -> None:
+    """Unknown or invalid hyperparameters, unknown channels and unreadable files fail the job with the reason."""
     aws.client("s3").put_object(Bucket="models", Key="hidden/.part", Body=rows(10))
     reasons = {
         "unknown-name": "Extraneous hyperparameter found: depth",
@@ -202,7 +202,7 @@ def test_the_image_refuses_what_the_real_one_refuses(aws, sagemaker) -> None:
 
 
 def test_a_header_is_silently_a_row(aws, sagemaker) -> None:
-    """The trap of the real image is there: column names become one more row of zeros, and the job completes."""
+    """As in the real image, a header of column names silently becomes one more row of zeros, and the job completes."""
     aws.client("s3").put_object(Bucket="models", Key="header/part.csv", Body="label,a,b\n" + rows(50))
     sagemaker.create_training_job(**request("header", InputDataConfig=[channel("train", "header/")]))
     assert ended(sagemaker, "header")["TrainingJobStatus"] == "Completed"
@@ -222,9 +222,9 @@ def test_early_stopping_needs_a_metric(aws, sagemaker) -> None:
 
 
 def test_a_job_can_be_stopped(sagemaker) -> None:
-    """It is InProgress until then.
+    """The job is InProgress until it is stopped.
 
-    Stop shows Stopping, then Stopped; asking again is refused; a saved model is uploaded.
+    Stopping shows Stopping, then Stopped. A second stop is refused, and a saved model is uploaded.
     """
     sagemaker.create_training_job(**request("endless", ENDLESS | {"save_model_on_termination": "true"}))
     assert sagemaker.describe_training_job(TrainingJobName="endless")["TrainingJobStatus"] == "InProgress"
@@ -238,7 +238,7 @@ def test_a_job_can_be_stopped(sagemaker) -> None:
 
 
 def test_jobs_wait_for_an_instance(sagemaker) -> None:
-    """Of one job more than processors, one stays Starting, and can be stopped there; the others train."""
+    """With one job more than processors, one stays Starting and can be stopped in that state; the others train."""
     processors = os.cpu_count() or 1
     crowd = [f"crowd-{n}" for n in range(processors + 1)]
     for name in crowd:
@@ -260,7 +260,7 @@ def test_jobs_wait_for_an_instance(sagemaker) -> None:
 
 
 def test_the_runtime_limit_stops_a_job(sagemaker) -> None:
-    """A job over MaxRuntimeInSeconds is Stopped, and says MaxRuntimeExceeded."""
+    """A job over MaxRuntimeInSeconds is Stopped, with MaxRuntimeExceeded."""
     limit = {"MaxRuntimeInSeconds": 1, "MaxWaitTimeInSeconds": 2}
     spot = request("too-long", ENDLESS, StoppingCondition=limit, EnableManagedSpotTraining=True)
     sagemaker.create_training_job(**spot)
@@ -270,7 +270,7 @@ def test_the_runtime_limit_stops_a_job(sagemaker) -> None:
 
 
 def test_down_ends_a_training_process(aws, tmp_path) -> None:
-    """`down` in the middle of a training leaves no process and no container directory behind."""
+    """`down` during a training leaves no process and no container directory."""
     found = control.up(tmp_path)
     try:
         own = type(aws)(found.endpoint, tmp_path, aws.session)
@@ -285,12 +285,12 @@ def test_down_ends_a_training_process(aws, tmp_path) -> None:
 
 
 def offspring(pid: int) -> list[str]:
-    """The child processes of a process, as the kernel lists them under each thread that started one."""
+    """Return the child processes of a process, as the kernel lists them under each thread that started one."""
     return [child for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]
 
 
 def test_lists_filter_before_they_page(sagemaker) -> None:
-    """Pages hold matching jobs only, and their tokens lead through all of them."""
+    """Pages contain only matching jobs, and their tokens lead through all of them."""
     found: list[str] = []
     for page in sagemaker.get_paginator("list_training_jobs").paginate(
         StatusEquals="Failed", PaginationConfig={"PageSize": 2}
@@ -302,8 +302,8 @@ def test_lists_filter_before_they_page(sagemaker) -> None:
     assert newest["TrainingJobSummaries"][0]["TrainingJobName"] == "unknown-name"
 
 
-def test_states_reach_a_queue(aws, sagemaker) -> None:
-    """An EventBridge rule carries each state change of a job to SQS, with the job's own fields in the detail."""
+def test_job_states_reach_a_queue(aws, sagemaker) -> None:
+    """An EventBridge rule sends each state change of a job to SQS, with the job's own fields in the detail."""
     sqs, events = aws.client("sqs"), aws.client("events")
     queue = sqs.create_queue(QueueName="states")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]

@@ -1,4 +1,4 @@
-"""Equal jobs train once: what counts as equal, and what the second one gets."""
+"""Equal jobs train once: which jobs are equal, and which results the second one gets."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def container(home: Path, name: str, rows: str = "1,2\n", rounds: str = "3") -> 
 
 
 def train(made: TrainingContainer, how: ContainerExit = GOOD) -> ContainerExit:
-    """What a real image leaves: a model and the last metrics."""
+    """Leave the results of a real image: a model and the last metrics."""
     made.restore_results({"xgboost-model": b"trees"}, {"train:rmse": 2.5})
     return how
 
 
 def test_an_equal_job_gets_the_first_ones_results(tmp_path: Path) -> None:
-    """Model and metrics are the first one's, whatever the job is called, and nothing is trained."""
+    """Model and metrics are the first job's, whatever the second one's name, and nothing is trained."""
     once, first, second = ResultCache(), container(tmp_path, "first"), container(tmp_path, "second")
     assert once.get_or_train(first, lambda: train(first)) == GOOD
     assert once.get_or_train(second, lambda: pytest.fail("trained again")) == GOOD
@@ -36,15 +36,15 @@ def test_an_equal_job_gets_the_first_ones_results(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("other", [{"rows": "1,3\n"}, {"rounds": "4"}])
-def test_another_job_trains(tmp_path: Path, other: dict[str, str]) -> None:
-    """One other row, or one other hyperparameter, is another job."""
+def test_a_different_job_trains(tmp_path: Path, other: dict[str, str]) -> None:
+    """One other row or one other hyperparameter makes another job."""
     once, first, second = ResultCache(), container(tmp_path, "first"), container(tmp_path, "second", **other)
     once.get_or_train(first, lambda: train(first))
     assert once.get_or_train(second, lambda: ContainerExit(1, "trained", "")) == ContainerExit(1, "trained", "")
 
 
 @pytest.mark.parametrize("how", [ContainerExit(1, "wrong", ""), ContainerExit(0, "", "Stopped")])
-def test_a_job_that_failed_or_was_stopped_is_no_example(tmp_path: Path, how: ContainerExit) -> None:
+def test_failed_and_stopped_jobs_are_not_reused(tmp_path: Path, how: ContainerExit) -> None:
     """The next equal job trains."""
     once, first, second = ResultCache(), container(tmp_path, "first"), container(tmp_path, "second")
     once.get_or_train(first, lambda: train(first, how))

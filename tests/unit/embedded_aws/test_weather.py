@@ -1,4 +1,4 @@
-"""Bad weather in the embedded AWS: asked for by name, gone again, and as bad as said."""
+"""Bad weather in the embedded AWS: enabled by name, ended by a reset, and no worse than configured."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TRUST = {"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"},
 
 
 class Clock:
-    """A clock that moves when told."""
+    """A clock that tests advance."""
 
     now = 100.0
 
@@ -33,7 +33,7 @@ def call(name: str, body: bytes = b"{}", region: str = "us-east-1") -> ApiCall:
     return ApiCall("POST", "/", [], body, "123456789012", region, service, operation)
 
 
-def said(text: str, status: int = 200) -> ApiResponse:
+def response(text: str, status: int = 200) -> ApiResponse:
     return ApiResponse(status, {}, text.encode())
 
 
@@ -41,50 +41,50 @@ def lagging(clock: Clock) -> Weather:
     return Weather({"MOORAGE_LOCAL_WEATHER": "read-lag", "MOORAGE_LOCAL_READ_LAG_SECONDS": "2"}, clock)
 
 
-def test_a_read_shows_for_two_seconds_what_was_before_the_change() -> None:
-    """Asked before and after a change, it says the same; once the lag is over it tells the truth."""
+def test_a_read_lags_two_seconds_behind_a_change() -> None:
+    """A read repeats the response from before the change. Once the lag is over, it returns the current state."""
     clock = Clock()
     weather, read, write = lagging(clock), call("ecs.DescribeServices"), call("ecs.CreateService")
-    assert weather.apply_read_lag(read, said("none")).body == b"none"
+    assert weather.apply_read_lag(read, response("none")).body == b"none"
     clock.now += 60
-    assert weather.apply_read_lag(write, said("made")).body == b"made"
+    assert weather.apply_read_lag(write, response("made")).body == b"made"
     clock.now += 1.9
-    assert weather.apply_read_lag(read, said("one")).body == b"none"
+    assert weather.apply_read_lag(read, response("one")).body == b"none"
     clock.now += 0.2
-    assert weather.apply_read_lag(read, said("one")).body == b"one"
+    assert weather.apply_read_lag(read, response("one")).body == b"one"
 
 
-def test_changes_follow_one_another() -> None:
-    """A second change hides itself, not the first one, and what nobody has asked before is told as it is."""
+def test_each_change_has_a_lag_of_its_own() -> None:
+    """During a second change's lag, the first change is visible. A read without an earlier response is current."""
     clock = Clock()
     weather, read, write = lagging(clock), call("ecs.DescribeServices"), call("ecs.UpdateService")
-    weather.apply_read_lag(read, said("a"))
-    weather.apply_read_lag(write, said("ok"))
-    assert weather.apply_read_lag(read, said("b")).body == b"a"
-    weather.apply_read_lag(write, said("ok"))
-    assert weather.apply_read_lag(read, said("c")).body == b"b"
-    assert weather.apply_read_lag(call("ecs.DescribeServices", b'{"cluster": "other"}'), said("d")).body == b"d"
+    weather.apply_read_lag(read, response("a"))
+    weather.apply_read_lag(write, response("ok"))
+    assert weather.apply_read_lag(read, response("b")).body == b"a"
+    weather.apply_read_lag(write, response("ok"))
+    assert weather.apply_read_lag(read, response("c")).body == b"b"
+    assert weather.apply_read_lag(call("ecs.DescribeServices", b'{"cluster": "other"}'), response("d")).body == b"d"
 
 
-def test_only_what_changed_lags() -> None:
-    """A refused write changes nothing; other services, other Regions and services that are consistent don't lag."""
+def test_only_the_changed_service_lags() -> None:
+    """A refused write causes no lag. Other services, other Regions and consistent services don't lag."""
     clock = Clock()
     weather, read = lagging(clock), call("ecs.DescribeServices")
-    weather.apply_read_lag(read, said("a"))
-    weather.apply_read_lag(call("ecs.UpdateService"), said("no", 400))
-    weather.apply_read_lag(call("iam.CreateRole"), said("ok"))
-    weather.apply_read_lag(call("ecs.UpdateService", region="eu-west-1"), said("ok"))
-    assert weather.apply_read_lag(read, said("b")).body == b"b"
+    weather.apply_read_lag(read, response("a"))
+    weather.apply_read_lag(call("ecs.UpdateService"), response("no", 400))
+    weather.apply_read_lag(call("iam.CreateRole"), response("ok"))
+    weather.apply_read_lag(call("ecs.UpdateService", region="eu-west-1"), response("ok"))
+    assert weather.apply_read_lag(read, response("b")).body == b"b"
     listing = call("s3.ListObjectsV2")
-    weather.apply_read_lag(listing, said("a"))
-    weather.apply_read_lag(call("s3.PutObject"), said("ok"))
-    assert weather.apply_read_lag(listing, said("b")).body == b"b"
+    weather.apply_read_lag(listing, response("a"))
+    weather.apply_read_lag(call("s3.PutObject"), response("ok"))
+    assert weather.apply_read_lag(listing, response("b")).body == b"b"
 
 
-def test_a_role_is_spread_in_time() -> None:
-    """A role that was just made can't be used, sooner for what takes a part of the delay.
+def test_a_new_role_propagates_after_a_delay() -> None:
+    """A new role can't be used until the delay is over, which is shorter for uses with a share of it.
 
-    Without iam-delay it always can.
+    Without iam-delay it can always be used.
     """
     now = datetime(2026, 1, 1, tzinfo=UTC)
     weather = Weather({"MOORAGE_LOCAL_WEATHER": "iam-delay", "MOORAGE_LOCAL_IAM_DELAY_SECONDS": "120"}, now=lambda: now)
@@ -96,14 +96,14 @@ def test_a_role_is_spread_in_time() -> None:
 
 
 def test_unknown_weather_is_refused() -> None:
-    """A kind that there isn't is named, with those that there are."""
+    """The error names the unknown kind and lists the known ones."""
     with pytest.raises(SettingError, match=r"unknown weather 'hail'.*throttle, iam-delay, read-lag"):
         Weather({"MOORAGE_LOCAL_WEATHER": "throttle,hail"})
 
 
 @pytest.fixture
 def stormy(embedded_aws: EmbeddedAws) -> Iterator[EmbeddedAws]:
-    """The embedded AWS with all of it."""
+    """Yield the embedded AWS with all kinds of weather."""
     assert embedded_aws.call_admin_endpoint("weather", "PUT", {"kinds": WEATHER_KINDS, "iamDelay": 2, "readLag": 0.5})[
         "kinds"
     ] == sorted(WEATHER_KINDS)
@@ -111,10 +111,10 @@ def stormy(embedded_aws: EmbeddedAws) -> Iterator[EmbeddedAws]:
     embedded_aws.call_admin_endpoint("reset", "POST")
 
 
-def test_the_door_has_it(stormy: EmbeddedAws) -> None:
-    """ECS lags and has its rates.
+def test_the_server_applies_the_weather(stormy: EmbeddedAws) -> None:
+    """ECS's reads lag and its rates are enforced.
 
-    It refuses a new role in its own words, to define a task and to run it, and then takes it.
+    ECS refuses a new role with its own messages, to define a task and to run it, and later accepts it.
     """
     ecs, iam = stormy.client("ecs"), stormy.client("iam")
     assert stormy.call_admin_endpoint("rates")["enforced"]
@@ -148,8 +148,8 @@ def test_the_door_has_it(stormy: EmbeddedAws) -> None:
     until(lambda: ecs.list_clusters()["clusterArns"])
 
 
-def test_the_door_refuses_unknown_weather(embedded_aws: EmbeddedAws) -> None:
-    """A wrong name changes nothing, and a reset goes back to what was from the start."""
+def test_the_server_refuses_unknown_weather(embedded_aws: EmbeddedAws) -> None:
+    """An unknown name changes nothing, and a reset restores the initial weather."""
     before = embedded_aws.call_admin_endpoint("weather")["kinds"]
     with pytest.raises(urllib.error.HTTPError):
         embedded_aws.call_admin_endpoint("weather", "PUT", {"kinds": ["hail"]})
